@@ -1,0 +1,44 @@
+"""qwennb: Qwen 3.5 in notebooks and data pipelines.
+
+    from qwennb import Qwen
+    qwen = Qwen()
+    answer = qwen.ask("Summarise {{ doc }}", doc=text)
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from qwennb.answer import Answer
+    from qwennb.client import Chat, Qwen
+    from qwennb.request import Image, Pdf, Video
+
+_HOMES = {
+    "Answer": "qwennb.answer",
+    "Chat": "qwennb.client",
+    "Image": "qwennb.request",
+    "Pdf": "qwennb.request",
+    "Qwen": "qwennb.client",
+    "Video": "qwennb.request",
+}
+
+__all__ = ["Answer", "Chat", "Image", "Pdf", "Qwen", "Video"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qwennb' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,21 @@
+"""What comes back: pure values, from the chunk to the `Answer`."""
+
+from __future__ import annotations
+
+from qwennb.answer.answer import Answer
+from qwennb.answer.chunk import CallPiece, Chunk, Draft, Fold, Logprob, Source
+from qwennb.answer.usage import Cost, CostSource, Usage, money
+
+__all__ = [
+    "Answer",
+    "CallPiece",
+    "Chunk",
+    "Cost",
+    "CostSource",
+    "Draft",
+    "Fold",
+    "Logprob",
+    "Source",
+    "Usage",
+    "money",
+]

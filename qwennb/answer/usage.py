@@ -1,0 +1,86 @@
+"""What an answer used and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+CostSource = Literal["server", "table", "local"]
+
+
+class Cost(float):
+    """US dollars, as a number that knows where it comes from.
+
+    `source` is "server" (the endpoint said so), "table" (our dated prices: an estimate) or "local" (free).
+    An unknown price is `None`, never a `Cost` of zero.
+    """
+
+    __slots__ = ("source",)
+    source: CostSource
+
+    def __new__(cls, dollars: float, source: CostSource) -> Self:
+        cost = super().__new__(cls, dollars)
+        cost.source = source
+        return cost
+
+    def __getnewargs__(self) -> tuple[float, CostSource]:  # type: ignore[override]
+        return (float(self), self.source)
+
+    @property
+    def estimated(self) -> bool:
+        """True when the figure comes from our table and not from the endpoint."""
+        return self.source == "table"
+
+    def __str__(self) -> str:
+        return money(self, estimated=self.estimated)
+
+    def __repr__(self) -> str:
+        return f"Cost({float(self)!r}, {self.source!r})"
+
+
+def money(dollars: float | None, *, estimated: bool = False) -> str:
+    """A sum as people read it: `$0.0012`, `≈ $1.40`, `price unknown`."""
+    if dollars is None:
+        return "price unknown"
+    figure = (
+        f"${dollars:.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.6f}".rstrip("0").ljust(5, "0")
+    )
+    if dollars and figure == "$0.00":
+        figure = "under $0.000001"
+    return f"≈ {figure}" if estimated else figure
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the endpoint counted them.
+
+    `output` includes `reasoning`; `cached`, `cache_write`, `image` and `video` are shares of `input`.
+    `estimated` marks counts that are ours because the endpoint gave none.
+    """
+
+    input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    image: int = 0
+    video: int = 0
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        """Input and output together."""
+        return self.input + self.output
+
+    def __add__(self, other: Usage) -> Usage:
+        numbers = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[:-1]}
+        return Usage(**numbers, estimated=self.estimated or other.estimated)
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts that are not zero."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Usage:
+        """The usage that `to_json` wrote."""
+        return cls(**data)

@@ -1,0 +1,208 @@
+"""Where a store may lie: the folder, its files, and the rules both must keep.
+
+A store holds people's prompts, and it is read back with trust. So it lies in a folder of one's own that nobody else can
+write (0700 where we make it), in plain files of one's own (0600), never behind a symbolic link. Whatever breaks
+a rule is refused with the command that mends it; nothing is touched.
+
+The journal is chosen by two facts. SQLite before 3.51.3 can, rarely, corrupt a write-ahead log that two processes write
+at once, and a write-ahead log needs memory shared between processes, which a network file system has not: there
+the older rollback journal is used. A network file system may also fail to lock, so it is warned about.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from qwennb.errors import CacheError
+
+try:
+    import fcntl
+except ImportError:  # Windows: the lock is a region of the file
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
+__all__ = [
+    "CacheWarning",
+    "default_folder",
+    "explain",
+    "file_system",
+    "journal_mode",
+    "locked",
+    "safe_file",
+    "safe_folder",
+    "warn",
+]
+
+MOUNTS = Path("/proc/mounts")
+NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse"})
+WAL_IS_SOUND = (3, 51, 3)
+COMPANIONS = ("-journal", "-wal", "-shm")
+# The end of a journal that names a second journal. SQLite would open and delete the file it names; ours never has one.
+NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
+
+
+class CacheWarning(UserWarning):
+    """The cache works less well than it should: in memory only, on a network drive, or after damage."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called into qwennb, however deep we are."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, CacheWarning, stacklevel=level - 1)
+
+
+def default_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where the cache lies when nobody says otherwise, or None where there is no home at all."""
+    if folder := environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA"):
+        return Path(folder) / "qwennb"
+    if home := environ.get("HOME") or environ.get("USERPROFILE"):
+        return Path(home) / ".cache" / "qwennb"
+    return None
+
+
+def safe_folder(folder: Path) -> Path:
+    """Make *folder* where it is missing, and refuse it where somebody else could write into it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = folder.stat()
+    except FileExistsError:
+        raise CacheError(f"The cache can't lie in {folder}: that is not a folder. Set QWENNB_CACHE_DIR to one.") from None
+    except OSError as error:
+        raise CacheError(
+            f"The cache folder {folder} can't be made ({error.strerror}). Set QWENNB_CACHE_DIR to a folder of yours."
+        ) from error
+    if _is_foreign(facts):
+        raise CacheError(
+            f"The cache folder {folder} belongs to another user, who could change answers. "
+            "Set QWENNB_CACHE_DIR to a folder of yours."
+        )
+    if _others_write(facts):
+        raise CacheError(
+            f"The cache folder {folder} can be written by other users, who could change answers. "
+            f"Type: chmod 700 '{folder}'"
+        )
+    return folder
+
+
+def safe_file(path: Path) -> bool:
+    """Whether the database *path* is there. One that is not plainly ours is refused, and so are its companions."""
+    for companion in COMPANIONS:
+        _owned(path.with_name(path.name + companion))
+    _refuse_borrowed_journal(path.with_name(path.name + "-journal"))
+    return _owned(path)
+
+
+def _owned(path: Path) -> bool:
+    try:
+        facts = path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise CacheError(f"The cache file {path} can't be looked at ({error.strerror}).") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise CacheError(f"The cache file {path} is a link or no plain file; it was not opened. Move it away.")
+    if _is_foreign(facts):
+        raise CacheError(f"The cache file {path} belongs to another user; it was not opened. Move it away.")
+    if _others_write(facts):
+        raise CacheError(
+            f"The cache file {path} can be written by other users, who could change answers. Type: chmod 600 '{path}'"
+        )
+    return True
+
+
+def _refuse_borrowed_journal(journal: Path) -> None:
+    try:
+        with journal.open("rb") as file:
+            if file.seek(0, os.SEEK_END) >= len(NAMES_ANOTHER):
+                file.seek(-len(NAMES_ANOTHER), os.SEEK_END)
+                if file.read() == NAMES_ANOTHER:
+                    raise CacheError(f"The file {journal} is not qwennb's: it names another file. Move it away.")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CacheError(f"The cache file {journal} can't be read ({error.strerror}).") from error
+
+
+def _is_foreign(facts: os.stat_result) -> bool:
+    return hasattr(os, "geteuid") and facts.st_uid != os.geteuid()
+
+
+def _others_write(facts: os.stat_result) -> bool:
+    return os.name == "posix" and bool(facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
+    """The kind of file system that *folder* lies on, or "" where the system does not tell."""
+    try:
+        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return ""
+    at = folder.resolve()
+    kind, depth = "", -1
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = Path(fields[1].encode("latin-1", "replace").decode("unicode_escape"))  # a space is written \040
+        if at.is_relative_to(point) and len(point.parts) >= depth:  # of two on one point, the later lies on top
+            kind, depth = fields[2], len(point.parts)
+    return kind
+
+
+def journal_mode(
+    folder: Path, mounts: Path = MOUNTS, sqlite: tuple[int, int, int] = sqlite3.sqlite_version_info
+) -> str:
+    """The journal that is sound here; a network drive is warned about."""
+    kind = file_system(folder, mounts)
+    if kind in NETWORK or (kind.startswith("fuse.") and kind != "fuse.snapfuse"):
+        warn(
+            f"The cache folder {folder} is on a network or user-space drive ({kind}), where locks may not hold. "
+            "Set QWENNB_CACHE_DIR to a folder on a local disk."
+        )
+        return "truncate"
+    return "wal" if sqlite >= WAL_IS_SOUND else "truncate"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process at a time makes or mends the files in *folder*. Held for milliseconds."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        lock = os.open(folder / "lock", flags, 0o600)
+    except OSError as error:
+        raise CacheError(f"The cache folder {folder} can't be written ({error.strerror}).") from error
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        else:
+            msvcrt.locking(lock, msvcrt.LK_LOCK, 1)
+        yield
+    finally:
+        os.close(lock)  # which lets go of the lock, too
+
+
+def explain(error: sqlite3.Error, folder: Path) -> CacheError:
+    """What SQLite's error means for the user, in one sentence."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    sentences = {
+        sqlite3.SQLITE_BUSY: f"The cache in {folder} is held by another process. Close it there, or try again.",
+        sqlite3.SQLITE_LOCKED: f"The cache in {folder} is held by another process. Close it there, or try again.",
+        sqlite3.SQLITE_FULL: f"The disk is full: nothing new is kept in the cache in {folder} until there is space.",
+        sqlite3.SQLITE_READONLY: f"The cache in {folder} can't be written. Make it writable or set QWENNB_CACHE_DIR.",
+        sqlite3.SQLITE_CANTOPEN: f"The cache in {folder} can't be opened. Set QWENNB_CACHE_DIR to a folder of yours.",
+        sqlite3.SQLITE_PERM: f"The cache in {folder} can't be opened. Set QWENNB_CACHE_DIR to a folder of yours.",
+        sqlite3.SQLITE_IOERR: f"The disk under the cache in {folder} failed or is full ({error}).",
+        sqlite3.SQLITE_CORRUPT: f"The cache in {folder} is damaged. Open it again: what is whole is recovered.",
+        sqlite3.SQLITE_NOTADB: f"The cache in {folder} is damaged. Open it again: what is whole is recovered.",
+        sqlite3.SQLITE_TOOBIG: f"The answer is too big for the cache in {folder} and was not kept.",
+    }
+    return CacheError(sentences.get(code, f"The cache in {folder} failed ({error})."))

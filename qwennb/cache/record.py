@@ -1,0 +1,61 @@
+"""What an answer is filed under, and the seal on it.
+
+A record is a name and a value. The name is the request's key with the identity of the endpoint that answered; the
+value is bytes that this room does not look into. On the way in, each value is sealed with a checksum over its name
+and itself, so that neither a flipped bit nor a row moved under another name can pass for an answer. On the way
+out the seal is checked on every read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Self
+
+__all__ = ["Name", "seal", "unseal"]
+
+KEY_LENGTH = 64
+SEAL_LENGTH = 16
+HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What an answer is filed under: a request's key and the endpoint that answered it."""
+
+    key: str
+    """64 hex characters of the request's sha256."""
+    endpoint: str
+    """The endpoint's identity: "openrouter", "vllm:Qwen/Qwen3.5-9B", "local:<sha256>"."""
+
+    @property
+    def text(self) -> str:
+        """The name as one string. All endpoints of one key stand side by side when sorted."""
+        return f"{self.key}@{self.endpoint}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The name that *text* spells, or None where it is none of ours."""
+        key, at, endpoint = text[:KEY_LENGTH], text[KEY_LENGTH : KEY_LENGTH + 1], text[KEY_LENGTH + 1 :]
+        if at != "@" or not endpoint or not HEX.issuperset(key):
+            return None
+        return cls(key, endpoint)
+
+
+def seal(text: str, value: bytes) -> bytes:
+    """*value* with the checksum of its name and itself in front."""
+    return _sum(text, value) + value
+
+
+def unseal(text: str, sealed: object) -> bytes | None:
+    """The value, or None where the seal does not fit (or there are no bytes at all)."""
+    if type(sealed) is not bytes:
+        return None
+    value = sealed[SEAL_LENGTH:]
+    return value if _sum(text, value) == sealed[:SEAL_LENGTH] else None
+
+
+def _sum(text: str, value: bytes) -> bytes:
+    # A name is 65 characters and more, and its length goes in first: no two pairs run together to the same bytes.
+    name = text.encode("utf-8", "surrogatepass")
+    return blake2b(b"%d:%b%b" % (len(name), name, value), digest_size=SEAL_LENGTH, usedforsecurity=False).digest()

@@ -1,0 +1,35 @@
+"""Who can answer, for how much: models, what each takes at each endpoint, prices, limits, token counts."""
+
+from __future__ import annotations
+
+from qwennb.catalog.abilities import Abilities, Range, Thinking
+from qwennb.catalog.catalog import Catalog
+from qwennb.catalog.listing import ModelRow
+from qwennb.catalog.media import Images, Videos
+from qwennb.catalog.model import Endpoint, Model
+from qwennb.catalog.pixels import image_size, image_tokens, video_frames, video_tokens
+from qwennb.catalog.price import Price, Quota
+from qwennb.catalog.tokens import Count, TokenCounter, count_messages, count_tokens, estimate_tokens
+
+__all__ = [
+    "Abilities",
+    "Catalog",
+    "Count",
+    "Endpoint",
+    "Images",
+    "Model",
+    "ModelRow",
+    "Price",
+    "Quota",
+    "Range",
+    "Thinking",
+    "TokenCounter",
+    "Videos",
+    "count_messages",
+    "count_tokens",
+    "estimate_tokens",
+    "image_size",
+    "image_tokens",
+    "video_frames",
+    "video_tokens",
+]

@@ -1,0 +1,74 @@
+"""Alibaba DashScope (Model Studio) in its regions: a thinking switch and budget, JSON without a schema, search.
+
+Replies are always streamed over the wire: some models refuse thinking otherwise, and a reply that is not streamed is
+cut after five minutes and still comes as a 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qwennb.answer import Source
+from qwennb.catalog import Abilities
+from qwennb.endpoints.call import Payload
+from qwennb.endpoints.dialects.dialect import Dialect
+from qwennb.errors import EndpointError, KeyRefused
+from qwennb.request import Request
+
+
+class DashScope(Dialect):
+    """The OpenAI-compatible mode of DashScope."""
+
+    kind = "dashscope"
+
+    def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Any:
+        """Streamed unless the answer is sure to be short: thinking off and a bound on its length."""
+        wire = super().write(request, model_id, abilities, stream=True)
+        brief = wire.body.get("enable_thinking") is False and wire.body.get("max_tokens", 1 << 30) <= 4096
+        if not stream and brief:
+            wire.body.pop("stream", None)
+            wire.body.pop("stream_options", None)
+            return type(wire)(wire.body, False, wire.headers, wire.defaults)
+        return wire
+
+    def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """A switch, and a budget in tokens that stands for the levels too."""
+        thinking = request.settings.thinking
+        if thinking is None:
+            return {}
+        if isinstance(thinking, bool):
+            return {"enable_thinking": thinking}
+        return {"enable_thinking": True, "thinking_budget": abilities.thinking_budget(thinking)}
+
+    def search(self, request: Request) -> dict[str, Any]:
+        """Search is a switch here."""
+        return {} if request.settings.search is None else {"enable_search": request.settings.search}
+
+    def finish(self, reason: Any, payload: Payload) -> str | None:
+        """An answer that the server cut off at its own time limit says so in a header only."""
+        if payload.headers.get("x-dashscope-partialresponse", "").lower() == "true":
+            return "aborted"
+        return super().finish(reason, payload)
+
+    def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[Source]:
+        """Search results stand beside the choices."""
+        info = data.get("search_info")
+        results = info.get("search_results") if isinstance(info, Mapping) else None
+        return [
+            Source(str(r.get("title") or r["url"]), str(r["url"]))
+            for r in results or ()
+            if isinstance(r, Mapping) and r.get("url")
+        ]
+
+    def refusal(self, place: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+        """A key of another region looks like a wrong key; the hint names the regions."""
+        error = super().refusal(place, status, headers, body)
+        if isinstance(error, KeyRefused) and status == 401:
+            others = [name for name in ("dashscope", "dashscope-intl", "dashscope-us") if name != place]
+            return KeyRefused(
+                f'{error} Keys belong to one region: if yours is from another, give endpoint="{others[0]}" or endpoint="{others[1]}".',
+                status=status,
+                code=error.code,
+            )
+        return error

@@ -1,0 +1,355 @@
+"""The common tongue, and where the servers differ from it.
+
+A `Dialect` writes a request as one server wants it (`write`) and reads what that server answers (`read`). This class
+speaks plain OpenAI chat; each server's file overrides the few words that it says differently. A dialect holds no
+state: it is a description, and one instance serves every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from qwennb.answer import CallPiece, Chunk, Logprob, Source, Usage
+from qwennb.catalog import Abilities
+from qwennb.endpoints.call import Payload
+from qwennb.endpoints.media import MediaLimits, prepare
+from qwennb.endpoints.refusal import heard, heard_in, meaning_of
+from qwennb.errors import EndpointError, Incomplete, UnsupportedOption
+from qwennb.request import Message, Request, Text, ToolCall
+
+_FINISH = {
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A request as one server takes it. `defaults` are values sent though the user left them alone."""
+
+    body: dict[str, Any]
+    stream: bool
+    headers: dict[str, str] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+class Dialect:
+    """Plain OpenAI chat, for any server that nobody recognised."""
+
+    kind = "openai"
+    reasoning_field = "reasoning_content"
+    streams_usage_unasked = False
+    always_streams = False
+    null_finish_is_stop = False
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
+        """*request* as this server takes it."""
+        stream = stream or self.always_streams
+        defaults = self.defaults(request, abilities)
+        settings = request.settings
+        asked = replace(
+            request,
+            settings=replace(
+                settings, **{n: v for n, v in defaults.items() if getattr(settings, n, 0) is None}
+            ),
+        )
+        last = max((i for i, m in enumerate(asked.messages) if m.role == "user"), default=0)
+        limits = MediaLimits.of(abilities)
+        body: dict[str, Any] = {
+            "model": model_id,
+            "messages": [self.message(m, limits, in_turn=i > last) for i, m in enumerate(asked.messages)],
+            **self.sampling(asked),
+            **self.thinking(asked, abilities),
+            **self.tools(asked),
+            **self.search(asked),
+        }
+        body |= self.form(asked, abilities, body["messages"])
+        if stream:
+            body["stream"] = True
+            if not self.streams_usage_unasked:
+                body["stream_options"] = {"include_usage": True}
+        body |= settings.extra_fields
+        return Wire(body, stream, self.headers(request), defaults)
+
+    def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
+        settings, made = request.settings, dict[str, Any]()
+        formed = request.schema is not None or request.choices is not None
+        if formed and abilities.schema_without_thinking:
+            if settings.thinking not in (None, False):
+                raise UnsupportedOption(
+                    f"{request.model} at this endpoint gives JSON only without thinking. Leave out thinking=, or ask without schema= and choices=."
+                )
+            made["thinking"] = False
+        thinking = made.get("thinking", settings.thinking)
+        for name, value in abilities.preset(thinking).items():
+            if getattr(settings, name) is None:
+                made[name] = value
+        if (
+            request.choices is not None
+            and settings.max_tokens is None
+            and (thinking is False or abilities.max_tokens == "answer")
+        ):
+            made["max_tokens"] = choice_bound(request.choices)
+        return made
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """Headers of this server's own, for *request*."""
+        return {}
+
+    def message(self, message: Message, limits: MediaLimits, *, in_turn: bool) -> dict[str, Any]:
+        """One message; *in_turn*: it stands after the last question, where reasoning goes back."""
+        made: dict[str, Any] = {"role": message.role}
+        if message.media:
+            parts: list[dict[str, Any]] = []
+            for part in message.parts:
+                if isinstance(part, Text):
+                    parts.append({"type": "text", "text": part.text})
+                else:
+                    parts.extend(prepare(part, limits))
+            made["content"] = parts
+        else:
+            made["content"] = message.text
+        if message.tool_calls:
+            made["tool_calls"] = [_call(call) for call in message.tool_calls]
+            made["content"] = made["content"] or None
+        if message.tool_call_id is not None:
+            made["tool_call_id"] = message.tool_call_id
+        if message.role == "assistant" and in_turn and message.reasoning:
+            made[self.reasoning_field] = message.reasoning
+        return made
+
+    def sampling(self, request: Request) -> dict[str, Any]:
+        """The sampling options by this server's names."""
+        given = request.settings.given()
+        made = {name: given[name] for name in _PLAIN if name in given}
+        if request.settings.logprobs is not None:
+            made["logprobs"] = True
+            if request.settings.logprobs:
+                made["top_logprobs"] = request.settings.logprobs
+        return made
+
+    def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """The thinking switch."""
+        thinking = request.settings.thinking
+        if thinking is None:
+            return {}
+        effort = "none" if thinking is False else "medium" if thinking is True else thinking
+        return {"reasoning_effort": effort}
+
+    def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """The form that the answer must have. Where it must be said in words, they go into *messages*."""
+        schema = _schema(request)
+        if schema is None:
+            return {}
+        if abilities.schema == "json_schema":
+            name = request.schema.name if request.schema else "choice"
+            return {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": name, "schema": schema, "strict": True},
+                }
+            }
+        say(
+            messages,
+            f"Answer with one JSON object, and nothing else, that fits this JSON Schema:\n{orjson.dumps(schema).decode()}",
+        )
+        return {"response_format": {"type": "json_object"}} if abilities.schema == "json_object" else {}
+
+    def tools(self, request: Request) -> dict[str, Any]:
+        """The tools and which of them may or must be called."""
+        if not request.tools:
+            return {}
+        made: dict[str, Any] = {"tools": [tool.definition() for tool in request.tools]}
+        choice = request.settings.tool_choice
+        if choice is not None:
+            named = {"type": "function", "function": {"name": choice}}
+            made["tool_choice"] = choice if choice in ("auto", "none", "required") else named
+        return made
+
+    def search(self, request: Request) -> dict[str, Any]:
+        """The search switch; the abilities refuse it where there is none."""
+        return {}
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, payload: Payload, place: str) -> Chunk:
+        """The chunk in *payload*, or the error that it stands for."""
+        data = payload.data
+        if data is None:
+            return Chunk(ended=True)
+        if (
+            not isinstance(data, Mapping)
+            or data.get("error")
+            or ("choices" not in data and ("message" in data or "detail" in data))
+        ):
+            raise meaning_of(heard_in(data), place, mid_answer=True)
+        choices = data.get("choices") or []
+        choice = (
+            choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
+        )
+        if isinstance(choice.get("error"), Mapping):
+            raise meaning_of(heard_in(choice), place, mid_answer=True)
+        said = choice.get("delta") or choice.get("message") or {}
+        usage = data.get("usage")
+        return Chunk(
+            text=_text(said.get("content")),
+            reasoning=self.reasoning(said),
+            reasoning_blocks=tuple(b for b in said.get("reasoning_details") or () if isinstance(b, Mapping)),  # type: ignore[misc]
+            tool_calls=tuple(_pieces(said.get("tool_calls"))),
+            logprobs=tuple(_logprobs(choice.get("logprobs"))),
+            sources=tuple(self.sources(data, said)),
+            finish_reason=self.finish(choice.get("finish_reason"), payload),
+            usage=_usage(usage) if isinstance(usage, Mapping) else None,
+            cost=_money(usage.get("cost")) if isinstance(usage, Mapping) else None,
+            served_by=data["model"] if isinstance(data.get("model"), str) else None,
+            id=data["id"] if isinstance(data.get("id"), str) else None,
+            ended=payload.last,
+        )
+
+    def reasoning(self, said: Mapping[str, Any]) -> str:
+        """The thought in a message or delta, from whichever field carries it; never from two at once."""
+        for name in ("reasoning", "reasoning_content"):
+            if isinstance(said.get(name), str) and said[name]:
+                return str(said[name])
+        return ""
+
+    def finish(self, reason: Any, payload: Payload) -> str | None:
+        """Why the answer ended, in our words; None while it has not."""
+        if not isinstance(reason, str) or not reason:
+            return None
+        return _FINISH.get(reason, "aborted")
+
+    def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[Source]:
+        """Pages that a searching model names."""
+        cited = [a.get("url_citation") for a in said.get("annotations") or () if isinstance(a, Mapping)]
+        return [
+            Source(str(c.get("title") or c["url"]), str(c["url"]))
+            for c in cited
+            if isinstance(c, Mapping) and c.get("url")
+        ]
+
+    def refusal(self, place: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+        """The error that a reply with a status other than 200 stands for."""
+        return meaning_of(heard(status, headers, body), place)
+
+    def cut(self, place: str) -> EndpointError:
+        """The error for a stream that ended without saying that it was at its end."""
+        return Incomplete(
+            f"The answer of {place} broke off: it ended without saying that it was at its end.",
+            maybe_billed=True,
+        )
+
+
+_PLAIN = (
+    "max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty",
+    "repetition_penalty", "logit_bias",
+)  # fmt: skip
+
+
+def say(messages: list[dict[str, Any]], words: str) -> None:
+    """Add *words* at the end of the last question."""
+    last = next(m for m in reversed(messages) if m["role"] == "user")
+    if isinstance(last["content"], str):
+        last["content"] = f"{last['content']}\n\n{words}"
+    else:
+        last["content"] = [*last["content"], {"type": "text", "text": words}]
+
+
+def choice_bound(choices: tuple[str, ...]) -> int:
+    """Tokens that are enough for any of *choices*, bare or in a JSON object: a token is at least a byte."""
+    return max(len(choice.encode()) for choice in choices) + 24
+
+
+def _schema(request: Request) -> dict[str, Any] | None:
+    if request.schema is not None:
+        return request.schema.json
+    if request.choices is not None:
+        answer = {"type": "string", "enum": list(request.choices)}
+        return {
+            "type": "object",
+            "properties": {"answer": answer},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
+    return None
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return ""
+
+
+def _pieces(calls: Any) -> list[CallPiece]:
+    made: list[CallPiece] = []
+    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+        if not isinstance(call, Mapping):
+            continue
+        function = call.get("function") or {}
+        arguments = function.get("arguments") or ""
+        index = call.get("index")
+        made.append(
+            CallPiece(
+                index if isinstance(index, int) else position,
+                str(call.get("id") or ""),
+                str(function.get("name") or ""),
+                arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
+            )
+        )
+    return made
+
+
+def _logprobs(given: Any) -> list[Logprob]:
+    content = given.get("content") if isinstance(given, Mapping) else None
+    made: list[Logprob] = []
+    for item in content if isinstance(content, list) else ():
+        top = tuple((str(t["token"]), float(t["logprob"])) for t in item.get("top_logprobs") or ())
+        made.append(Logprob(str(item["token"]), float(item["logprob"]), top))
+    return made
+
+
+def _usage(data: Mapping[str, Any]) -> Usage:
+    def count(where: Mapping[str, Any], *names: str) -> int:
+        return next(
+            (v for n in names if isinstance(v := where.get(n), int) and not isinstance(v, bool) and v >= 0), 0
+        )
+
+    given, made = data.get("prompt_tokens_details") or {}, data.get("completion_tokens_details") or {}
+    multimodal = given.get("multimodal_tokens")
+    seen = multimodal if isinstance(multimodal, Mapping) else {}
+    return Usage(
+        input=count(data, "prompt_tokens"),
+        output=count(data, "completion_tokens"),
+        reasoning=count(made, "reasoning_tokens"),
+        cached=count(given, "cached_tokens"),
+        cache_write=count(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        image=count(given, "image_tokens") or count(seen, "image"),
+        video=count(given, "video_tokens") or count(seen, "video"),
+    )
+
+
+def _money(value: Any) -> float | None:
+    return (
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        else None
+    )

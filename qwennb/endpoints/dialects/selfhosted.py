@@ -1,0 +1,127 @@
+"""The servers that people run themselves. Each differs from the common tongue in a few words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from qwennb.catalog import Abilities
+from qwennb.endpoints.dialects.dialect import Dialect, say
+from qwennb.request import Request
+
+
+class _Templated(Dialect):
+    """Servers that hand the thinking switch to the model's chat template."""
+
+    def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """The switch goes into the template's arguments."""
+        thinking = request.settings.thinking
+        if thinking is None:
+            return {}
+        return {"chat_template_kwargs": {"enable_thinking": thinking is not False}}
+
+
+class Vllm(_Templated):
+    """vLLM: its own names for structured output and the thinking budget."""
+
+    kind = "vllm"
+    reasoning_field = "reasoning"
+
+    def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """The template's switch, and a budget that stands for the levels too."""
+        made, thinking = super().thinking(request, abilities), request.settings.thinking
+        if thinking is not None and not isinstance(thinking, bool):
+            made["thinking_token_budget"] = abilities.thinking_budget(thinking)
+        return made
+
+    def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """A choice is enforced token by token."""
+        if request.choices is not None:
+            say(messages, _choose(request.choices))
+            return {"structured_outputs": {"choice": list(request.choices)}}
+        return super().form(request, abilities, messages)
+
+
+class Sglang(_Templated):
+    """SGLang: choices as a regular expression."""
+
+    kind = "sglang"
+
+    def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """A choice is enforced token by token."""
+        if request.choices is not None:
+            say(messages, _choose(request.choices))
+            return {"regex": "(" + "|".join(re.escape(choice) for choice in request.choices) + ")"}
+        return super().form(request, abilities, messages)
+
+
+class LlamaCpp(_Templated):
+    """llama.cpp's server: choices as a grammar, its own name for the repetition penalty."""
+
+    kind = "llama.cpp"
+
+    def sampling(self, request: Request) -> dict[str, Any]:
+        """It calls the repetition penalty `repeat_penalty`."""
+        made = super().sampling(request)
+        if "repetition_penalty" in made:
+            made["repeat_penalty"] = made.pop("repetition_penalty")
+        return made
+
+    def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """A grammar holds from the first token, so a choice goes without thinking unless the user asks for it."""
+        made = super().defaults(request, abilities)
+        if request.choices is not None and request.settings.thinking is None:
+            made["thinking"] = False
+            from qwennb.endpoints.dialects.dialect import choice_bound
+
+            made.setdefault("max_tokens", choice_bound(request.choices))
+            if request.settings.max_tokens is not None:
+                made.pop("max_tokens")
+        return made
+
+    def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """A choice is enforced by a grammar, unless the model thinks first."""
+        if request.choices is None:
+            return super().form(request, abilities, messages)
+        say(messages, _choose(request.choices))
+        if request.settings.thinking not in (None, False):
+            return {}
+        return {
+            "grammar": "root ::= " + " | ".join(orjson.dumps(choice).decode() for choice in request.choices)
+        }
+
+
+class MlxVlm(Dialect):
+    """MLX-VLM: thinking is off unless switched on, at the top level of the body."""
+
+    kind = "mlx-vlm"
+    reasoning_field = "reasoning"
+
+    def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+        """A switch, and a budget that stands for the levels too."""
+        thinking = request.settings.thinking
+        if thinking is None:
+            return {}
+        if isinstance(thinking, bool):
+            return {"enable_thinking": thinking}
+        return {"enable_thinking": True, "thinking_budget": abilities.thinking_budget(thinking)}
+
+
+class Ollama(Dialect):
+    """Ollama's OpenAI route. It may end a whole answer without a reason."""
+
+    kind = "ollama"
+    reasoning_field = "reasoning"
+    null_finish_is_stop = True
+
+
+class LmStudio(Dialect):
+    """LM Studio."""
+
+    kind = "lmstudio"
+
+
+def _choose(choices: tuple[str, ...]) -> str:
+    return "Answer with exactly one of these, and nothing else: " + "; ".join(choices)

@@ -1,0 +1,267 @@
+"""What a refusal means: from a status and a body in any server's shape to one error of ours.
+
+The shapes differ (nested, flat, `detail`, a bare string; two of them on one host), the codes come in PascalCase and
+snake_case, and money is refused as 429. So everything that may name the cause is collected and normalised, and a
+table of rows, read from the top, says what it is. Messages are matched by a part, never whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from qwennb.errors import (
+    ContentFiltered,
+    CreditExhausted,
+    EndpointError,
+    KeyRefused,
+    ModelRefused,
+    RateLimited,
+    RequestRefused,
+    ServerFailed,
+    TimedOut,
+)
+
+_KEYLIKE = re.compile(r"\b(sk|Bearer|key)([-_ :=]+)[\w*.\-…]{4,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a refusal says of itself."""
+
+    status: int
+    message: str = ""
+    codes: tuple[str, ...] = ()
+    retry_after: float | None = None
+
+    def names(self, *codes: str) -> bool:
+        """True when one of its codes is among *codes* (both without capitals and punctuation)."""
+        return any(code in self.codes for code in codes)
+
+    def mentions(self, *words: str) -> bool:
+        """True when its message has one of *words* in it."""
+        message = self.message.lower()
+        return any(word in message for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One row: when it holds, what it is, and what to do next."""
+
+    when: Callable[[Said], bool]
+    kind: type[EndpointError]
+    next: str = ""
+    transient: bool | None = None
+
+
+_MONEY = (
+    "commoditynotpurchased",
+    "prepaidbilloverdue",
+    "postpaidbilloverdue",
+    "budgetlimitexceeded",
+    "arrearage",
+    "freetieronly",
+)
+
+MEANINGS: tuple[Meaning, ...] = (
+    # Money, in all its disguises, before anything that a status alone would call a matter of rate.
+    Meaning(
+        lambda s: s.names(*_MONEY) or s.names("allocationquotafreetieronly"),
+        CreditExhausted,
+        "Settle it in the account's console; waiting will not help.",
+    ),
+    Meaning(
+        lambda s: s.mentions("free allocated quota exceeded"),
+        CreditExhausted,
+        "The free quota is spent: switch on paid use in the console.",
+    ),
+    Meaning(
+        lambda s: s.status == 402 or s.names("paymentrequired"),
+        CreditExhausted,
+        "Add credit to the account, or choose another endpoint=.",
+    ),
+    Meaning(
+        lambda s: s.names("insufficientquota") and not s.mentions("allocated", "current quota"),
+        CreditExhausted,
+        "Add credit to the account, or choose another endpoint=.",
+    ),
+    Meaning(
+        lambda s: s.names("datainspectionfailed", "contentpolicyviolation", "contentfilter", "refusal"),
+        ContentFiltered,
+        "Rephrase it; asking again the same way meets the same filter.",
+    ),
+    Meaning(
+        lambda s: s.status == 403 and s.mentions("flagged", "moderation"),
+        ContentFiltered,
+        "Rephrase it; asking again the same way meets the same filter.",
+    ),
+    Meaning(
+        lambda s: s.status == 401 or s.names("invalidapikey", "authentication"),
+        KeyRefused,
+        "Check the key; `qwennb doctor` tells where it is good.",
+    ),
+    Meaning(
+        lambda s: (
+            s.names("contextlengthexceeded", "exceedcontextsizeerror")
+            or s.mentions(
+                "range of input length",
+                "maximum context length",
+                "longer than the model's context",
+                "exceeds the available context",
+            )
+        ),
+        RequestRefused,
+        'Shorten the input, or ask with overflow="map".',
+    ),
+    Meaning(
+        lambda s: s.mentions("product is not activated"),
+        ModelRefused,
+        "Activate the model in the console, or choose another model=.",
+    ),
+    Meaning(
+        lambda s: (
+            s.status == 404
+            or s.names("modelnotfound", "notfound", "noendpoints", "modelnotsupported")
+            or s.mentions("model not exist")
+        ),
+        ModelRefused,
+        "`qwennb models` lists what is served where; the id, the region and the permission look alike here.",
+    ),
+    Meaning(
+        lambda s: s.status == 403,
+        KeyRefused,
+        "The key lacks a permission, or the region is closed to it; see `qwennb doctor`.",
+    ),
+    Meaning(lambda s: s.status == 429, RateLimited),
+    Meaning(lambda s: s.status in (408, 504), TimedOut),
+    Meaning(lambda s: s.status in (501, 505), ServerFailed, transient=False),
+    Meaning(lambda s: s.names("internalerroralgoinvalidparameter"), RequestRefused),
+    Meaning(lambda s: s.status >= 500, ServerFailed),
+    Meaning(lambda s: s.status == 409, ServerFailed, transient=True),
+    Meaning(
+        lambda s: s.status == 413,
+        RequestRefused,
+        "The request is too large for this endpoint: send fewer or smaller pictures.",
+    ),
+    Meaning(lambda s: 400 <= s.status < 500, RequestRefused),
+    # Inside a 200: what the code says, else a failure of the server.
+    Meaning(lambda s: s.names("ratelimitexceeded", "throttling", "limitrequests", "429"), RateLimited),
+    Meaning(
+        lambda s: s.names("invalidrequesterror", "badrequesterror", "invalidparameter", "400"), RequestRefused
+    ),
+    Meaning(lambda s: True, ServerFailed),
+)
+
+
+def meaning_of(said: Said, place: str, *, mid_answer: bool = False) -> EndpointError:
+    """The error that *said* stands for. *mid_answer*: it came after the answer had begun."""
+    row = next(row for row in MEANINGS if row.when(said))
+    where = "broke off its answer" if mid_answer else "refused" if said.status < 500 else "failed"
+    code = " ".join(
+        filter(None, [str(said.status) if said.status != 200 else "", next(iter(said.codes), "")])
+    )
+    message = f": {_scrubbed(said.message)}" if said.message else ""
+    sentence = f"{place} {where}{f' ({code})' if code else ''}{message}".rstrip(".") + "."
+    return row.kind(
+        f"{sentence} {row.next}".strip(),
+        status=said.status,
+        code=next(iter(said.codes), None),
+        retry_after=said.retry_after,
+        maybe_billed=mid_answer or said.status in (408, 504),
+        transient=row.transient,
+    )
+
+
+def heard(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Said:
+    """What the reply with *status*, *headers* (names in lower case) and *body* says."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        data = None
+    said = heard_in(data, status)
+    return Said(said.status, said.message, said.codes, retry_after(headers, now()) or said.retry_after)
+
+
+def heard_in(data: Any, status: int = 200) -> Said:
+    """What the parsed body *data* says, in any server's shape."""
+    error = data.get("error", data) if isinstance(data, Mapping) else data
+    if isinstance(error, str):
+        return Said(status, error, _codes(data.get("code") if isinstance(data, Mapping) else None))
+    if not isinstance(error, Mapping):
+        return Said(status)
+    metadata = error.get("metadata") if isinstance(error.get("metadata"), Mapping) else {}
+    availability = error.get("availability") if isinstance(error.get("availability"), Mapping) else {}
+    message = error.get("message") or error.get("detail") or data.get("message") or ""
+    if isinstance(message, list):  # FastAPI's list of what is wrong
+        message = "; ".join(
+            str(item.get("msg", item)) if isinstance(item, Mapping) else str(item) for item in message
+        )
+    codes = _codes(
+        error.get("code"),
+        availability.get("code"),
+        metadata.get("error_type"),
+        error.get("error_type"),
+        error.get("type"),
+        data.get("code"),
+    )
+    inner = error.get("code") if status == 200 else None
+    if status == 200 and isinstance(inner, int) and 400 <= inner < 600:
+        status = inner
+    if status == 200 and isinstance(error.get("http_status"), int):
+        status = error["http_status"]
+    wait = availability.get("retry_after")
+    return Said(
+        status, str(message), codes, float(wait) if isinstance(wait, int | float) and wait > 0 else None
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait, from milliseconds, seconds or a date; None for junk and for what has passed."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    if (seconds := _number(value)) is not None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError):
+        return None
+    wait = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    return wait if wait > 0 else None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and 0 < number < float("inf") else None
+
+
+def _codes(*given: Any) -> tuple[str, ...]:
+    found = [
+        re.sub(r"[\W_]+", "", str(code)).lower()
+        for code in given
+        if isinstance(code, str | int) and not isinstance(code, bool)
+    ]
+    return tuple(dict.fromkeys(code for code in found if code))
+
+
+def _scrubbed(message: str) -> str:
+    """*message* on one line, cut, and without anything that looks like a key: some servers repeat it, masked or not."""
+    line = _KEYLIKE.sub(r"\1\2…", " ".join(message.split()))
+    return line if len(line) <= 400 else line[:399] + "…"

@@ -1,0 +1,228 @@
+"""Everything that qwennb raises, in one tree.
+
+    QwenError
+    ├── BadInput                    the request is wrong as it stands; nothing was sent
+    │   ├── ConfigError             a setting, a file or an environment variable
+    │   ├── UnknownModel            no such model, or not served there
+    │   ├── UnknownEndpoint         no such endpoint, or none to be found
+    │   ├── MissingKey              the endpoint wants a key and none was given
+    │   ├── UnsupportedOption       the model or endpoint does not take this option
+    │   ├── TemplateError           a {{ name }} that does not exist or cannot be read
+    │   ├── SchemaError             a schema that can't be expressed
+    │   ├── ToolError               a tool definition that breaks a rule
+    │   ├── MediaError              an image, video or PDF that can't be used
+    │   └── WindowExceeded          the input is longer than the model can take
+    ├── NotRecorded                 replay: this request was never answered here
+    ├── BudgetExceeded              asking would go over the money that was set aside
+    ├── Stopped                     the user stopped the run
+    ├── CacheError                  the store can't be used as it is
+    ├── InvalidAnswer               a whole answer came, and it does not fit the schema
+    └── EndpointError               the endpoint failed or refused
+        ├── KeyRefused              401, 403: the key is wrong, or belongs to another region
+        ├── CreditExhausted         402 and its disguises: money, not rate
+        ├── ModelRefused            404: the endpoint does not serve this model to this key
+        ├── RequestRefused          400, 413, 422: the endpoint will not take this request
+        │   └── ContentFiltered     a content filter stopped the question or the answer
+        ├── RateLimited             429: too fast
+        ├── ServerFailed            5xx, or an answer that makes no sense
+        ├── Unreachable             no connection: refused, no such host, bad certificate
+        ├── TimedOut                a deadline passed
+        └── Incomplete              the answer broke off, was cut or came empty
+
+Each message says what happened, to which request, and what to type next. Every class can be rebuilt
+from its message alone (`type(error)(str(error))`), because polars rebuilds exceptions that way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BadInput",
+    "BudgetExceeded",
+    "CacheError",
+    "ConfigError",
+    "ContentFiltered",
+    "CreditExhausted",
+    "EndpointError",
+    "Incomplete",
+    "InvalidAnswer",
+    "KeyRefused",
+    "MediaError",
+    "MissingKey",
+    "ModelRefused",
+    "NotRecorded",
+    "QwenError",
+    "RateLimited",
+    "RequestRefused",
+    "SchemaError",
+    "ServerFailed",
+    "Stopped",
+    "TemplateError",
+    "TimedOut",
+    "ToolError",
+    "UnknownEndpoint",
+    "UnknownModel",
+    "Unreachable",
+    "UnsupportedOption",
+    "WindowExceeded",
+    "nearest",
+]
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """'; did you mean `x`?' when something known is close to *name*, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
+    return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
+
+
+class QwenError(Exception):
+    """Anything that qwennb raises on purpose."""
+
+
+class BadInput(QwenError, ValueError):
+    """The request is wrong as it stands. Nothing was sent."""
+
+
+class ConfigError(BadInput):
+    """A setting, a configuration file or an environment variable can't be used."""
+
+
+class UnknownModel(BadInput):
+    """No such model, or the endpoint does not serve it."""
+
+
+class UnknownEndpoint(BadInput):
+    """No endpoint of that name, or none could be found."""
+
+
+class MissingKey(BadInput):
+    """The endpoint wants a key and none was given."""
+
+
+class UnsupportedOption(BadInput):
+    """The chosen model or endpoint does not take this option."""
+
+
+class TemplateError(BadInput):
+    """A `{{ name }}` that does not exist or can't be read."""
+
+
+class SchemaError(BadInput):
+    """A schema that can't be expressed as JSON Schema."""
+
+
+class ToolError(BadInput):
+    """A tool definition that breaks a rule of the endpoint."""
+
+
+class MediaError(BadInput):
+    """An image, video or PDF that can't be used."""
+
+
+class WindowExceeded(BadInput):
+    """The input is longer than the model's window."""
+
+
+class NotRecorded(QwenError, LookupError):
+    """Replay: this request has no recorded answer."""
+
+
+class BudgetExceeded(QwenError):
+    """Asking would go over the budget."""
+
+
+class Stopped(QwenError):
+    """The user stopped the run; what was finished is kept."""
+
+
+class CacheError(QwenError):
+    """The store can't be used as it is."""
+
+
+class InvalidAnswer(QwenError):
+    """A whole answer came, and it still does not fit what was asked for."""
+
+
+class EndpointError(QwenError):
+    """The endpoint failed or refused.
+
+    `transient` says that asking again may help; `fatal` that every other request would meet the same
+    (a wrong key, no credit, an unknown model); `maybe_billed` that the endpoint may have charged for it.
+    """
+
+    transient: bool = False
+    fatal: bool = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        maybe_billed: bool = False,
+        transient: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.maybe_billed = maybe_billed
+        if transient is not None:
+            self.transient = transient
+
+
+class KeyRefused(EndpointError):
+    """The key is wrong, lacks a permission, or belongs to another region."""
+
+    fatal = True
+
+
+class CreditExhausted(EndpointError):
+    """The account has no money left; waiting will not help."""
+
+    fatal = True
+
+
+class ModelRefused(EndpointError):
+    """The endpoint does not serve this model to this key."""
+
+    fatal = True
+
+
+class RequestRefused(EndpointError):
+    """The endpoint will not take this request."""
+
+
+class ContentFiltered(RequestRefused):
+    """A content filter stopped the question or the answer."""
+
+
+class RateLimited(EndpointError):
+    """Too many requests or tokens for now."""
+
+    transient = True
+
+
+class ServerFailed(EndpointError):
+    """The server failed, or answered something that makes no sense."""
+
+    transient = True
+
+
+class Unreachable(EndpointError):
+    """No connection: refused, no such host, bad certificate."""
+
+
+class TimedOut(EndpointError):
+    """A deadline passed."""
+
+    transient = True
+
+
+class Incomplete(EndpointError):
+    """The answer broke off, was cut short, or came empty."""
+
+    transient = True

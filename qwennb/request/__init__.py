@@ -1,0 +1,46 @@
+"""What is asked: pure values, and the key that names them.
+
+`Request` is the value; `Message`, its parts and `Settings` are what it is made of; `user_message` makes one from
+what a user typed. Nothing in this room opens a socket or knows an endpoint.
+"""
+
+from __future__ import annotations
+
+from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
+from qwennb.request.compose import merged, part_of, user_message
+from qwennb.request.frame import cell_text, frame_text, is_frame
+from qwennb.request.media import MOST_PIXELS, Image, Pdf, Video, media_from_json, recognise
+from qwennb.request.request import Message, Part, Request, Settings, Text
+from qwennb.request.schema import Schema, parse_json
+from qwennb.request.template import Hole, Template, look_up
+from qwennb.request.tool import Tool, ToolCall
+
+__all__ = [
+    "KEY_VERSION",
+    "MOST_PIXELS",
+    "Hole",
+    "Image",
+    "Message",
+    "Part",
+    "Pdf",
+    "Request",
+    "Schema",
+    "Settings",
+    "Template",
+    "Text",
+    "Tool",
+    "ToolCall",
+    "Video",
+    "canonical_json",
+    "cell_text",
+    "frame_text",
+    "is_frame",
+    "key_of",
+    "look_up",
+    "media_from_json",
+    "merged",
+    "parse_json",
+    "part_of",
+    "recognise",
+    "user_message",
+]

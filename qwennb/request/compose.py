@@ -1,0 +1,100 @@
+"""From what a user typed to a message: the template filled in, each value as the part that suits it.
+
+Text and numbers become text, a frame its table, a picture, figure or array an image, dicts and lists JSON; anything
+else is its `str`, which for an `Answer` is its text. A string is always text here: never a path, never a URL.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from qwennb.errors import BadInput
+from qwennb.request.frame import cell_text, frame_text, is_frame
+from qwennb.request.media import Image, Pdf, Video, recognise
+from qwennb.request.request import Message, Part, Text
+from qwennb.request.template import Template
+
+
+def user_message(
+    prompt: str,
+    values: Mapping[str, Any] | None = None,
+    *,
+    images: Iterable[Any] = (),
+    videos: Iterable[Any] = (),
+    files: Iterable[Any] = (),
+) -> Message:
+    """The user's message: *prompt* with *values* in its holes, then the media."""
+    if not isinstance(prompt, str):
+        raise BadInput(
+            f'The prompt is {type(prompt).__name__}, not text. Put it in by name: ask("… {{{{ x }}}}", x=…).'
+        )
+    values = values or {}
+    template = Template.of(prompt, values)
+    unused = set(values) - {hole.name for hole in template.holes}
+    if unused:
+        named = ", ".join(f"`{name}`" for name in sorted(unused))
+        raise BadInput(
+            f"{named} is given and not used: the prompt has no {{{{ {min(unused)} }}}}, and there is no such option."
+        )
+    pieces = template.fill(values)
+    media: list[Part] = [Image.of(given) for given in _several("images", images)]
+    media += [Video.of(given) for given in _several("videos", videos)]
+    media += [recognise(given) for given in _several("files", files)]
+    return Message("user", merged([*map(part_of, pieces), *media]))
+
+
+def part_of(value: Any) -> Part:
+    """The part that *value* travels as."""
+    if isinstance(value, Text | Image | Video | Pdf):
+        return value
+    if isinstance(value, str):
+        return Text(str(value))
+    if _is_picture(value):
+        return Image.of(value)
+    if is_frame(value):
+        return Text(frame_text(value))
+    if isinstance(value, Mapping | list | tuple):
+        try:
+            return Text(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())
+        except TypeError:
+            return Text(str(value))
+    if isinstance(value, float | datetime.date | datetime.time):
+        return Text(cell_text(value))
+    return Text(str(value))
+
+
+def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """*parts* with neighbouring texts joined and empty ones left out."""
+    made: list[Part] = []
+    for part in parts:
+        if isinstance(part, Text) and made and isinstance(made[-1], Text):
+            made[-1] = Text(made[-1].text + part.text)
+        elif not isinstance(part, Text) or part.text:
+            made.append(part)
+    return tuple(made)
+
+
+def _several(name: str, given: Any) -> Iterable[Any]:
+    if given is None:
+        return ()
+    if isinstance(given, list | tuple):
+        return given
+    if isinstance(given, Mapping):
+        raise BadInput(f"{name}= takes a list, not a dict.")
+    return (given,)
+
+
+def _is_picture(value: Any) -> bool:
+    if isinstance(value, bytes | bytearray):
+        return True
+    known = (("PIL.Image", "Image"), ("matplotlib.figure", "Figure"), ("numpy", "ndarray"))
+    return any(
+        isinstance(value, kind)
+        for module, name in known
+        if (kind := getattr(sys.modules.get(module), name, None)) is not None
+    )

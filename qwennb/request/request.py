@@ -1,0 +1,335 @@
+"""What is asked, as a frozen value.
+
+A `Request` is a model, a conversation and the options that the user set. `canonical()` is all of it that takes part
+in the key: an option left alone is absent, media stand by their hash, and nothing about where or how it is sent
+(endpoint, API key, streaming, timeouts) is in it. `Request.from_json(request.canonical())` has the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import orjson
+
+from qwennb.errors import BadInput
+from qwennb.request.canonical import canonical_json, key_of
+from qwennb.request.media import Image, Pdf, Video
+from qwennb.request.schema import Schema
+from qwennb.request.tool import Tool, ToolCall
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text, as it is sent."""
+
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The part as the key spells it."""
+        return {"type": "text", "text": self.text}
+
+
+Part = Text | Image | Video | Pdf
+_PARTS: dict[str, Any] = {"image": Image, "video": Video, "pdf": Pdf}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    An assistant's turn may carry tool calls and the reasoning that led to it: as text, and as the blocks that some
+    endpoints want back unmodified.
+    """
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    reasoning: str = ""
+    reasoning_blocks: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of its text together."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def media(self) -> tuple[Image | Video | Pdf, ...]:
+        """Its pictures, videos and documents."""
+        return tuple(part for part in self.parts if not isinstance(part, Text))
+
+    def to_json(self) -> dict[str, Any]:
+        """The message as the key spells it."""
+        made: dict[str, Any] = {"role": self.role}
+        if self.parts and not self.media:
+            made["content"] = self.text
+        elif self.parts:
+            made["content"] = [part.to_json() for part in self.parts]
+        if self.tool_calls:
+            made["tool_calls"] = [call.to_json() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            made["tool_call_id"] = self.tool_call_id
+        if self.reasoning:
+            made["reasoning"] = self.reasoning
+        if self.reasoning_blocks:
+            made["reasoning_blocks"] = orjson.loads(self.reasoning_blocks)
+        return made
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Message:
+        """The message that `to_json` wrote; its media have a hash and no bytes."""
+        content = data.get("content", [])
+        parts: Iterable[Part] = [Text(content)] if isinstance(content, str) else map(_part, content)
+        blocks = data.get("reasoning_blocks")
+        return cls(
+            role=data["role"],
+            parts=tuple(parts),
+            tool_calls=tuple(map(ToolCall.from_json, data.get("tool_calls", ()))),
+            tool_call_id=data.get("tool_call_id"),
+            reasoning=data.get("reasoning", ""),
+            reasoning_blocks=orjson.dumps(blocks).decode() if blocks else "",
+        )
+
+
+def _part(data: Mapping[str, Any]) -> Part:
+    if data["type"] == "text":
+        return Text(data["text"])
+    made: Part = _PARTS[data["type"]].from_json(data)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of one question. `None` means that the user left it alone."""
+
+    thinking: bool | str | int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: tuple[tuple[int, float], ...] | None = None
+    logprobs: int | None = None
+    tool_choice: str | None = None
+    search: bool | None = None
+    sample: int | None = None
+    extra: str | None = None
+
+    @classmethod
+    def of(cls, **given: Any) -> Settings:
+        """Settings from what a user typed, checked for type and range that hold everywhere."""
+        made = {name: _CHECKS[name](name, value) for name, value in given.items() if value is not None}
+        return cls(**made)
+
+    def given(self) -> dict[str, Any]:
+        """The options that were set, as plain JSON values."""
+        made: dict[str, Any] = {}
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value is None:
+                continue
+            if option.name == "logit_bias":
+                value = {str(token): bias for token, bias in value}
+            elif option.name == "extra":
+                value = orjson.loads(value)
+            elif option.name == "stop":
+                value = list(value)
+            made[option.name] = value
+        return made
+
+    @property
+    def extra_fields(self) -> dict[str, Any]:
+        """The fields that are passed through as they are."""
+        made: dict[str, Any] = orjson.loads(self.extra) if self.extra else {}
+        return made
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to one model."""
+
+    model: str
+    messages: tuple[Message, ...]
+    settings: Settings = field(default_factory=Settings)
+    schema: Schema | None = None
+    choices: tuple[str, ...] | None = None
+    tools: tuple[Tool, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.schema is not None and self.choices is not None:
+            raise BadInput("Both schema= and choices= are given; an answer has one form. Give one of them.")
+        if self.choices is not None:
+            _check_choices(self.choices)
+
+    def canonical(self) -> dict[str, Any]:
+        """Everything that takes part in the key."""
+        last_question = max((i for i, m in enumerate(self.messages) if m.role == "user"), default=0)
+        made: dict[str, Any] = {
+            "model": self.model,
+            # Reasoning before the last question is dropped: the model's own template drops it too.
+            "messages": [
+                (m if i > last_question else replace(m, reasoning="", reasoning_blocks="")).to_json()
+                for i, m in enumerate(self.messages)
+            ],
+            **self.settings.given(),
+        }
+        if self.schema is not None:
+            made["schema"] = self.schema.canonical()
+        if self.choices is not None:
+            made["choices"] = list(self.choices)
+        if self.tools:
+            made["tools"] = [tool.canonical() for tool in self.tools]
+        return made
+
+    @cached_property
+    def key(self) -> str:
+        """The name of this request: sha256 of its canonical form."""
+        return key_of(self.canonical())
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        """The request whose canonical form is *data*."""
+        options = {f.name: data[f.name] for f in fields(Settings) if f.name in data}
+        return cls(
+            model=data["model"],
+            messages=tuple(map(Message.from_json, data["messages"])),
+            settings=Settings.of(**options),
+            schema=Schema.of(data["schema"]) if "schema" in data else None,
+            choices=tuple(data["choices"]) if "choices" in data else None,
+            tools=tuple(map(Tool.of, data.get("tools", ()))),
+        )
+
+    @property
+    def question(self) -> str:
+        """The text of the last user message, for people."""
+        return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
+
+    @property
+    def media(self) -> tuple[Image | Video | Pdf, ...]:
+        """Every picture, video and document in it."""
+        return tuple(item for message in self.messages for item in message.media)
+
+    def __repr__(self) -> str:
+        words = " ".join(self.question.split())
+        short = words if len(words) <= 60 else words[:59] + "…"
+        return f"<Request {self.key[:12]} to {self.model}: {short!r}>"
+
+
+def _check_choices(choices: tuple[str, ...]) -> None:
+    if len(choices) < 2:
+        raise BadInput("choices= needs at least two different answers to choose from.")
+    for choice in choices:
+        if not isinstance(choice, str) or not choice.strip() or choice != choice.strip():
+            raise BadInput(f"{choice!r} can't be a choice: each is text without spaces around it.")
+    if len({choice.casefold() for choice in choices}) < len(choices):
+        raise BadInput("Two of the choices are the same but for capitals; an answer could not be told apart.")
+
+
+def _number(low: float | None, high: float | None, *, whole: bool = False) -> Any:
+    def check(name: str, value: Any) -> Any:
+        kinds = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise BadInput(f"{name}={value!r} is not a {'whole ' if whole else ''}number.")
+        if value != value or (low is not None and value < low) or (high is not None and value > high):
+            limits = f"from {low} to {high}" if high is not None else f"at least {low}"
+            raise BadInput(f"{name}={value!r} is out of range: it must be {limits}.")
+        return value
+
+    return check
+
+
+def _thinking(name: str, value: Any) -> Any:
+    levels = ("low", "medium", "high")
+    if isinstance(value, bool) or value in levels:
+        return value
+    if isinstance(value, int) and value > 0:
+        return value
+    raise BadInput(
+        f"{name}={value!r} is not known: use None, True, False, {', '.join(map(repr, levels))} or a budget in tokens."
+    )
+
+
+def _stop(name: str, value: Any) -> tuple[str, ...]:
+    stops = (value,) if isinstance(value, str) else tuple(value)
+    if not stops or not all(isinstance(stop, str) and stop for stop in stops):
+        raise BadInput(f"{name}={value!r} must be text or a list of texts, none of them empty.")
+    return stops
+
+
+def _logit_bias(name: str, value: Any) -> tuple[tuple[int, float], ...]:
+    try:
+        return tuple(
+            sorted((int(token), _number(-100, 100)(name, bias)) for token, bias in dict(value).items())
+        )
+    except (TypeError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{name}= must map token ids to numbers from -100 to 100.") from None
+
+
+def _logprobs(name: str, value: Any) -> int | None:
+    if isinstance(value, bool):
+        return 0 if value else None
+    return int(_number(0, 20, whole=True)(name, value))
+
+
+def _sample(name: str, value: Any) -> int | None:
+    # The first draw is the plain question.
+    return int(_number(0, None, whole=True)(name, value)) or None
+
+
+def _tool_choice(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = value.get("function", value).get("name")
+    if not isinstance(value, str) or not value:
+        raise BadInput(f'{name}= must be "auto", "none", "required" or a tool\'s name.')
+    return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput(f"{name}={value!r} must be True or False.")
+    return value
+
+
+def _extra(name: str, value: Any) -> str | None:
+    if isinstance(value, str):
+        value = orjson.loads(value)
+    if not isinstance(value, Mapping):
+        raise BadInput(f"{name}= must be a dict of fields to pass through.")
+    if "n" in value:
+        raise BadInput(
+            "n is not passed through: no hosted endpoint draws several answers at once. Use sample=0, 1, 2 …"
+        )
+    return canonical_json(value).decode() if value else None
+
+
+_CHECKS: dict[str, Any] = {
+    "thinking": _thinking,
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "top_k": _number(0, None, whole=True),
+    "min_p": _number(0, 1),
+    "max_tokens": _number(1, None, whole=True),
+    "seed": _number(0, 2**63 - 1, whole=True),
+    "stop": _stop,
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "repetition_penalty": _number(0, 10),
+    "logit_bias": _logit_bias,
+    "logprobs": _logprobs,
+    "tool_choice": _tool_choice,
+    "search": _flag,
+    "sample": _sample,
+    "extra": _extra,
+}
