@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qwennb.answer.answer import Answer
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Fold, Logprob, Source
+from qwennb.answer.form import read_form
 from qwennb.answer.usage import Cost, CostSource, Usage, money
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Source",
     "Usage",
     "money",
+    "read_form",
 ]

@@ -22,11 +22,17 @@ from pathlib import Path
 
 from qwennb.errors import CacheError
 
-try:
-    import fcntl
-except ImportError:  # Windows: the lock is a region of the file
-    fcntl = None  # type: ignore[assignment]
+if sys.platform == "win32":
     import msvcrt
+
+    def _lock(file: int) -> None:
+        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
 
 __all__ = [
     "CacheWarning",
@@ -41,7 +47,9 @@ __all__ = [
 ]
 
 MOUNTS = Path("/proc/mounts")
-NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse"})
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse"}
+)
 WAL_IS_SOUND = (3, 51, 3)
 COMPANIONS = ("-journal", "-wal", "-shm")
 # The end of a journal that names a second journal. SQLite would open and delete the file it names; ours never has one.
@@ -57,7 +65,7 @@ def warn(message: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, CacheWarning, stacklevel=level - 1)
+    warnings.warn(message, CacheWarning, stacklevel=level)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path | None:
@@ -75,7 +83,9 @@ def safe_folder(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.stat()
     except FileExistsError:
-        raise CacheError(f"The cache can't lie in {folder}: that is not a folder. Set QWENNB_CACHE_DIR to one.") from None
+        raise CacheError(
+            f"The cache can't lie in {folder}: that is not a folder. Set QWENNB_CACHE_DIR to one."
+        ) from None
     except OSError as error:
         raise CacheError(
             f"The cache folder {folder} can't be made ({error.strerror}). Set QWENNB_CACHE_DIR to a folder of yours."
@@ -109,7 +119,9 @@ def _owned(path: Path) -> bool:
     except OSError as error:
         raise CacheError(f"The cache file {path} can't be looked at ({error.strerror}).") from error
     if not stat.S_ISREG(facts.st_mode):
-        raise CacheError(f"The cache file {path} is a link or no plain file; it was not opened. Move it away.")
+        raise CacheError(
+            f"The cache file {path} is a link or no plain file; it was not opened. Move it away."
+        )
     if _is_foreign(facts):
         raise CacheError(f"The cache file {path} belongs to another user; it was not opened. Move it away.")
     if _others_write(facts):
@@ -125,7 +137,9 @@ def _refuse_borrowed_journal(journal: Path) -> None:
             if file.seek(0, os.SEEK_END) >= len(NAMES_ANOTHER):
                 file.seek(-len(NAMES_ANOTHER), os.SEEK_END)
                 if file.read() == NAMES_ANOTHER:
-                    raise CacheError(f"The file {journal} is not qwennb's: it names another file. Move it away.")
+                    raise CacheError(
+                        f"The file {journal} is not qwennb's: it names another file. Move it away."
+                    )
     except FileNotFoundError:
         return
     except OSError as error:
@@ -152,8 +166,12 @@ def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
         fields = line.split(" ")
         if len(fields) < 3:
             continue
-        point = Path(fields[1].encode("latin-1", "replace").decode("unicode_escape"))  # a space is written \040
-        if at.is_relative_to(point) and len(point.parts) >= depth:  # of two on one point, the later lies on top
+        point = Path(
+            fields[1].encode("latin-1", "replace").decode("unicode_escape")
+        )  # a space is written \040
+        if (
+            at.is_relative_to(point) and len(point.parts) >= depth
+        ):  # of two on one point, the later lies on top
             kind, depth = fields[2], len(point.parts)
     return kind
 
@@ -181,10 +199,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise CacheError(f"The cache folder {folder} can't be written ({error.strerror}).") from error
     try:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        else:
-            msvcrt.locking(lock, msvcrt.LK_LOCK, 1)
+        _lock(lock)
         yield
     finally:
         os.close(lock)  # which lets go of the lock, too

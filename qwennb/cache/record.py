@@ -58,4 +58,6 @@ def unseal(text: str, sealed: object) -> bytes | None:
 def _sum(text: str, value: bytes) -> bytes:
     # A name is 65 characters and more, and its length goes in first: no two pairs run together to the same bytes.
     name = text.encode("utf-8", "surrogatepass")
-    return blake2b(b"%d:%b%b" % (len(name), name, value), digest_size=SEAL_LENGTH, usedforsecurity=False).digest()
+    return blake2b(
+        b"%d:%b%b" % (len(name), name, value), digest_size=SEAL_LENGTH, usedforsecurity=False
+    ).digest()

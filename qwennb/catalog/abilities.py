@@ -95,7 +95,7 @@ class Abilities:
     tool_choice_thinking: frozenset[str]
     ranges: Mapping[str, Range]
     modalities: frozenset[str]
-    max_tokens_covers: Literal["answer", "all"]
+    max_tokens: Literal["answer", "all"]
     schema_without_thinking: bool = False
     schema_says_json: bool = False
     stop_most: int | None = None
@@ -137,16 +137,16 @@ class Abilities:
 
         This is what a budget reserves: where `max_tokens` bounds the answer alone, the thinking comes on top.
         """
-        if max_tokens is not None and self.max_tokens_covers == "all":
+        if max_tokens is not None and self.max_tokens == "all":
             return max_tokens
         answer = max_tokens if max_tokens is not None else self.max_output
         if answer is None:
             return self.context
         return answer + (self._thinking_bound(asked) if self.thinking.may_happen(asked) else 0)
 
-    def sampling(self, *, thinking: bool) -> Mapping[str, float]:
-        """The settings to send where the user gave none, for a server whose own defaults don't suit the model."""
-        return self.presets.get(thinking, {})
+    def preset(self, asked: bool | str | int | None = None) -> Mapping[str, float]:
+        """What to send where the user said nothing, for a server whose own defaults don't suit the model."""
+        return self.presets.get(self.thinking.may_happen(asked), {})
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Raise UnsupportedOption for the first option that would be refused or dropped in silence.
@@ -221,10 +221,11 @@ class Abilities:
         return None
 
     def _schema_problem(self, given: Mapping[str, Any]) -> str | None:
-        if not self.schema_without_thinking or "schema" not in given or not given.get("thinking"):
+        form = next((name for name in ("schema", "choices") if name in given), None)
+        if not self.schema_without_thinking or form is None or not given.get("thinking"):
             return None
         return (
-            f"`schema` and thinking={given['thinking']!r} do not go together for {self._here}, which writes JSON "
+            f"`{form}` and thinking={given['thinking']!r} do not go together for {self._here}, which writes JSON "
             f"only without thinking; leave thinking alone or give thinking=False."
         )
 

@@ -220,7 +220,7 @@ class Catalog:
             modalities=frozenset(
                 {"text"} | ({"image"} if sees else set()) | ({"video"} if watches else set())
             ),
-            max_tokens_covers=row["max_tokens"],
+            max_tokens=row["max_tokens"],
             schema_without_thinking=row.get("schema_without_thinking", False),
             schema_says_json=row.get("schema_says_json", False),
             stop_most=row.get("stop_most"),

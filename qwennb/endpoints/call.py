@@ -15,9 +15,11 @@ from qwennb.errors import EndpointError
 
 
 class ErrorReader(Protocol):
-    """Tells what a refusal means: status, headers in lower case, body."""
+    """Tells what a refusal means."""
 
-    def __call__(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError: ...
+    def __call__(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+        """The error for *status*, *headers* (names in lower case) and *body*."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import io
 import ipaddress
@@ -27,7 +28,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -128,9 +129,12 @@ class _Media:
     @classmethod
     def from_json(cls, data: dict[str, Any], content: bytes | None = None) -> Self:
         """The value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
-        options = {k: v for k, v in data.items() if k not in ("type", "sha256", "url")}
-        source: object = data["url"] if "url" in data else _recorded(cls.TYPE, data["sha256"], content)
-        return cls(source, **options)  # type: ignore[call-arg]
+        # Records come from other people: nothing in one may be taken for a path.
+        if data.get("url") is not None:
+            source = _from_url(str(data["url"]), cls.TYPE)
+        else:
+            source = _recorded(cls.TYPE, str(data.get("sha256")), content)
+        return cls(source, **_options_of(cls, data))  # type: ignore[call-arg]
 
     def __repr__(self) -> str:
         what = self.url.partition("?")[0] if self.url else f"sha256:{self.digest[:8]}…"
@@ -172,7 +176,7 @@ class Image(_Media):
         What lies outside the folder, by `..`, by a link or by an absolute path, is refused unopened.
         """
         return cls(
-            _source(read_file(_inside(root, name), CAPS["image"], shown=name, follow=False), "image", name),
+            _source(_read_file(_inside(root, name), CAPS["image"], shown=name, follow=False), "image", name),
             **options,
         )
 
@@ -225,7 +229,7 @@ class Video(_Media):
                 raise MediaError("a video from a list of images needs at least one image")
             identity = "\n".join(frame.url or frame.digest for frame in frames)
             source = Source(_sha256(identity.encode()), "frames", f"a video of {len(frames)} images")
-        _set(self, "source", source if isinstance(source, Source) else _file_source(source, "video"))
+        _set(self, "source", _file_source(source, "video"))
         _set(self, "frames", frames)
         _set(self, "fps", _rate(fps))
         _set(self, "max_pixels", _count("max_pixels", max_pixels))
@@ -241,8 +245,7 @@ class Video(_Media):
         """The value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
         if "frames" not in data:
             return super(Video, cls).from_json(data, content)
-        options = {k: v for k, v in data.items() if k not in ("type", "frames")}
-        return cls([Image.from_json(frame) for frame in data["frames"]], **options)
+        return cls([Image.from_json(frame) for frame in data["frames"]], **_options_of(cls, data))
 
     def _options(self) -> dict[str, Any]:
         return _given(fps=self.fps, max_pixels=self.max_pixels)
@@ -270,7 +273,7 @@ class Pdf(_Media):
         if isinstance(source, Pdf):
             pages, max_pixels = source.pages if pages is None else pages, max_pixels or source.max_pixels
             source = source.source
-        _set(self, "source", source if isinstance(source, Source) else _file_source(source, "pdf"))
+        _set(self, "source", _file_source(source, "pdf"))
         _set(self, "pages", None if pages is None else _pages(pages))
         _set(self, "max_pixels", _count("max_pixels", max_pixels))
 
@@ -312,28 +315,25 @@ _KINDS = {"image": IMAGES, "video": VIDEOS, "pdf": ("pdf",)}
 
 
 def _image_source(source: object) -> Source:
-    if isinstance(source, Source):
-        return source
     if (picture := _theirs(source, "PIL.Image", "Image")) is not None:
         return _from_picture(picture, "a picture")
     if (figure := _theirs(source, "matplotlib.figure", "Figure")) is not None:
         return _from_figure(figure)
     if (axes := _theirs(source, "matplotlib.axes", "Axes")) is not None:
-        return _from_figure(axes.get_figure(root=True))
+        return _from_figure(axes.figure.figure)  # the outer one, where figures are nested
     if (array := _theirs(source, "numpy", "ndarray")) is not None:
         return _from_array(array)
     return _file_source(source, "image")
 
 
 def _file_source(source: object, wanted: str) -> Source:
+    if isinstance(source, Source):
+        return source
     if isinstance(source, str) and _is_url(source):
-        return Source(
-            _sha256(source.encode()), "url", f"the {wanted} {source.partition('?')[0]}", url=_url(source)
-        )
+        return _from_url(source, wanted)
     if (read := _given_bytes(source, CAPS[wanted])) is None:
-        raise MediaError(
-            f"a {type(source).__name__} can't be used as {_NOUNS[wanted]}; give {_ACCEPTED[wanted]}"
-        )
+        typed = type(source).__name__
+        raise MediaError(f"`{typed}` can't be used as {_NOUNS[wanted]}; give {_ACCEPTED[wanted]}")
     return _source(read[0], wanted, read[1])
 
 
@@ -341,16 +341,15 @@ def _given_bytes(source: object, cap: int) -> tuple[bytes, str] | None:
     """The bytes that a path, a data: URI or a buffer stands for, and what to call them."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         if (length := memoryview(source).nbytes) > cap:
-            raise MediaError(f"{_amount(length)} of bytes is too much; at most {_amount(cap)} is read")
-        return bytes(source), f"{_amount(length)} of bytes"
+            raise MediaError(f"{_amount(length)} given as bytes is too much; at most {_amount(cap)} is read")
+        return bytes(source), "what was given as bytes"
     if isinstance(source, str) and source[:5].lower() == "data:":
         return _from_data_uri(source, cap), "the data: URI"
     if isinstance(source, str) and _is_url(source):
         return None
     if isinstance(source, (str, os.PathLike)):
-        return read_file(Path(os.fsdecode(source)).expanduser(), cap, shown=os.fsdecode(source)), os.fsdecode(
-            source
-        )
+        typed = os.fsdecode(source)
+        return _read_file(_home(typed), cap, shown=typed), typed
     return None
 
 
@@ -366,37 +365,45 @@ def _source(data: bytes, wanted: str, name: str) -> Source:
     return Source(_sha256(data), kind, name, data)
 
 
-def read_file(path: Path, cap: int, *, shown: str, follow: bool = True) -> bytes:
-    """The bytes of a regular file of at most *cap* bytes; anything odd is refused in one sentence."""
-    # O_NONBLOCK: opening a pipe that nobody writes to would otherwise wait for ever.
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    )
-    if not follow:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
-    shown = _short(shown)
+def _home(typed: str) -> Path:
     try:
+        return Path(typed).expanduser()
+    except RuntimeError:  # no such user: then it is a file of that name
+        return Path(typed)
+
+
+def _read_file(path: Path, cap: int, *, shown: str, follow: bool = True) -> bytes:
+    """The bytes of a regular file of at most *cap* bytes; anything odd is refused in one sentence."""
+    shown = _short(shown)
+    # Without waiting: what was a file a moment ago may be a pipe by now, which would never open.
+    wanted = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
+    flags = functools.reduce(operator.or_, (getattr(os, flag, 0) for flag in wanted), os.O_RDONLY)
+    try:
+        _check_file(path.stat(), cap, shown)  # before opening: to open a device or a pipe can do something
         with os.fdopen(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise MediaError(f"{shown} is not a regular file; give the file itself, or its bytes")
-            if status.st_size > cap:
-                raise MediaError(f"{shown} has {_amount(status.st_size)}; at most {_amount(cap)} is read")
+            _check_file(os.fstat(file.fileno()), cap, shown)
             data = file.read(cap + 1)
+    except MediaError:
+        raise
     except FileNotFoundError:
-        raise MediaError(
-            f"there is no file {shown}; check the path, it is taken from the current folder"
-        ) from None
-    except IsADirectoryError:
-        raise MediaError(f"{shown} is a folder; give one file") from None
+        raise MediaError(f"there is no file {shown}; check the path and the current folder") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MediaError(f"{shown} can't be read: {reason}") from None
+        raise MediaError(f"{shown} can't be read: {reason}; give a path that can") from None
     if len(data) > cap:
         raise MediaError(f"{shown} has more than {_amount(cap)}; no more is read")
     if not data:
-        raise MediaError(f"{shown} is empty")
+        raise MediaError(f"{shown} is empty; give a file with something in it")
     return data
+
+
+def _check_file(status: os.stat_result, cap: int, shown: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(f"{shown} is a folder; give one file")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"{shown} is a pipe or a device, not a file; give a file or the bytes")
+    if status.st_size > cap:
+        raise MediaError(f"{shown} has {_amount(status.st_size)}; at most {_amount(cap)} is read")
 
 
 def _inside(root: str | os.PathLike[str], name: str) -> Path:
@@ -411,23 +418,24 @@ def _is_url(text: str) -> bool:
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text) is not None
 
 
-def _url(text: str) -> str:
+def _from_url(text: str, wanted: str) -> Source:
+    """A URL as it is, once it is sure that it may stand in a request that is kept and shared."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise MediaError(f"{_short(text)} is not a URL that can be read") from None
+        raise MediaError(f"{_short(text)} is not a URL that can be read; give an https URL") from None
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(host)):
         raise MediaError(f"{_short(text)} can't be used; give an https URL, a path or bytes")
     if parts.username is not None or parts.password is not None:
         raise MediaError(
-            f"a URL of {host} carries a user name or password; those would be kept with the request"
+            f"a URL of {host} carries a user name; it would be kept with the request, so leave it out"
         )
     if not host or not _WHOLE.fullmatch(text):
         raise MediaError(
-            f"{_short(text)} is not a URL as it goes on the wire; percent-encode blanks and accents"
+            f"{_short(text)} is not a URL as it is sent; write blanks and accents as %20 and the like"
         )
-    return text
+    return Source(_sha256(text.encode()), "url", f"the {wanted} {text.partition('?')[0]}", url=text)
 
 
 def _is_this_machine(host: str) -> bool:
@@ -450,6 +458,8 @@ def _from_data_uri(text: str, cap: int) -> bytes:
 def _recorded(wanted: str, digest: str, content: bytes | None) -> Source:
     """A source known by its digest, with its bytes where they were kept beside the record."""
     noun = _NOUNS[wanted]
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise MediaError(f"a record of {noun} has no sha256 that could be one; the record is damaged")
     if content is None:
         return Source(digest, "record", f"{noun} of this record")
     source = _source(content, wanted, f"the file kept for sha256 {digest[:12]}…")
@@ -638,6 +648,13 @@ def _size(kind: str, data: bytes) -> tuple[int, int] | None:
 
 def _set(value: object, name: str, content: object) -> None:
     object.__setattr__(value, name, content)  # how a frozen value fills its own fields
+
+
+def _options_of(medium: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    options = {k: v for k, v in data.items() if k not in ("type", "sha256", "url", "frames")}
+    if strange := options.keys() - {f.name for f in fields(medium)} | options.keys() & {"source"}:
+        raise MediaError(f"a record of {_NOUNS[medium.TYPE]} has {min(strange)!r}, which is no option of it")
+    return options
 
 
 def _given(**options: object) -> dict[str, Any]:

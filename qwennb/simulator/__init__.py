@@ -1,1 +1,38 @@
-"""…"""
+"""An endpoint that behaves like each real one: an independent witness of the wire format.
+
+It imports nothing of ours but the errors. Were it to share code with the client, both could be wrong together.
+"""
+
+from .asked import Asked
+from .dialects import DIALECTS
+from .faults import FAULTS, Fault, FaultKind
+from .ledger import Entry, Ledger, content_key
+from .models import MODELS, SimModel
+from .options import BatchLimits, Options
+from .quota import Quota
+from .refusals import LEFT_OUT, REFUSALS, Refusal
+from .replies import Reply, ToolCall
+from .simulator import Simulator, serve_forever
+
+__all__ = [
+    "DIALECTS",
+    "FAULTS",
+    "LEFT_OUT",
+    "MODELS",
+    "REFUSALS",
+    "Asked",
+    "BatchLimits",
+    "Entry",
+    "Fault",
+    "FaultKind",
+    "Ledger",
+    "Options",
+    "Quota",
+    "Refusal",
+    "Reply",
+    "SimModel",
+    "Simulator",
+    "ToolCall",
+    "content_key",
+    "serve_forever",
+]

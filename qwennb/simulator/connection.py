@@ -12,13 +12,16 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 __all__ = ["Connection", "Exchange", "Header"]
 
 Header = tuple[str, str]
+TAIL = 4096
 LONGEST_HEAD = 64 * 1024
 LONGEST_BODY = 768 * 1024 * 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -29,9 +32,13 @@ class _BadHttpError(Exception):
 
 
 class Exchange:
-    """One request and the means to answer it, byte by byte if need be."""
+    """One request and the means to answer it, byte by byte if need be.
 
-    __slots__ = ("_chunked", "_connection", "body", "headers", "method", "path", "query")
+    `seal` is held while the last bytes leave and `sealed` is called before it is let go: whoever reads what `sealed` wrote down
+    under the same lock can't see an answer that is not yet counted.
+    """
+
+    __slots__ = ("_connection", "body", "headers", "method", "path", "query", "seal", "sealed")
 
     def __init__(
         self, connection: Connection, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -42,16 +49,16 @@ class Exchange:
         self.query = dict(parse_qsl(parts.query)) if parts.query else {}
         self.headers = headers
         self.body = body
+        self.seal: AbstractContextManager[Any] = nullcontext()
+        self.sealed: Callable[[], None] = lambda: None
         self._connection = connection
-        self._chunked = False
 
     async def send(self, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
         """A whole answer with its length; returns once the operating system has taken all of it."""
-        await self.raw(head(status, [*headers, ("content-length", str(len(body)))]) + body)
+        await self.last(head(status, [*headers, ("content-length", str(len(body)))]) + body)
 
     async def begin(self, status: int, headers: Iterable[Header] = ()) -> None:
         """The head of an answer whose length is not known yet."""
-        self._chunked = True
         await self.raw(head(status, [*headers, ("transfer-encoding", "chunked")]))
 
     async def write(self, data: bytes) -> None:
@@ -59,9 +66,22 @@ class Exchange:
         if data:
             await self.raw(b"%x\r\n%b\r\n" % (len(data), data))
 
-    async def end(self) -> None:
-        """The empty chunk that says that the answer is whole."""
-        await self.raw(b"0\r\n\r\n")
+    async def end(self, data: bytes = b"") -> None:
+        """One more chunk, and the empty one that says that the answer is whole."""
+        chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        await self.last(chunk + b"0\r\n\r\n")
+
+    async def last(self, data: bytes) -> None:
+        """Bytes as they are, after which the answer is counted."""
+        if len(data) > TAIL:
+            await self.raw(data[:-TAIL])
+            data = data[-TAIL:]
+        with self.seal:
+            if gone := self._connection.put(data):
+                self.sealed()
+        if not gone:
+            await self.raw(b"")
+            self.sealed()
 
     async def raw(self, data: bytes) -> None:
         """Bytes as they are."""
@@ -134,10 +154,15 @@ class Connection(asyncio.Protocol):
 
     # What an Exchange calls.
 
-    async def write(self, data: bytes) -> None:
+    def put(self, data: bytes) -> bool:
+        """Write without waiting; whether the operating system took all of it."""
         if self._closing:
             raise ConnectionResetError("the caller has hung up")
         self._transport.write(data)
+        return self._writable.is_set() and not self._transport.is_closing()
+
+    async def write(self, data: bytes) -> None:
+        self.put(data)
         if not self._writable.is_set():
             await self._writable.wait()
             if self._closing:

@@ -16,9 +16,12 @@ JSON_TYPE: Header = ("content-type", "application/json")
 STREAM_TYPE: Header = ("content-type", "text/event-stream; charset=utf-8")
 
 
+_WIRE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def encode(value: Any) -> bytes:
     """JSON as servers write it: UTF-8, no spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _WIRE.encode(value).encode("utf-8", "surrogatepass")
 
 
 def comment(text: str) -> bytes:

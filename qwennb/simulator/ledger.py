@@ -15,7 +15,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = ["Entry", "Ledger", "content_key"]
@@ -68,6 +69,8 @@ class Entry:
         """From arrival to the end."""
         return None if self.finished is None else self.finished - self.arrived
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 class Ledger:
     """Every request in order. Keeps the last *keep* entries; the counts are exact for ever."""
@@ -79,7 +82,7 @@ class Ledger:
         self._forget()
 
     def _forget(self) -> None:
-        self._open: dict[int, Entry] = {}
+        self._open: dict[int, dict[str, Any]] = {}  # an Entry is made when it is read or closed
         self._closed.clear()
         self._counts: Counter[str] = Counter()
         self._paid: Counter[str] = Counter()
@@ -89,11 +92,22 @@ class Ledger:
 
     # Written by the serving thread.
 
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held while the last bytes of an answer leave, so that nobody reads that it has not."""
+        return self._changed
+
     def open(self, method: str, path: str, headers: Mapping[str, str]) -> int:
         """A request has arrived; its number."""
         with self._changed:
             index, self._next = self._next, self._next + 1
-            self._open[index] = Entry(index, method, path, _without_secrets(headers), self._clock())
+            self._open[index] = {
+                "index": index,
+                "method": method,
+                "path": path,
+                "headers": _without_secrets(headers),
+                "arrived": self._clock(),
+            }
             self._counts["arrived"] += 1
             self._changed.notify_all()
         return index
@@ -115,15 +129,15 @@ class Ledger:
 
     def _note(self, index: int, **facts: Any) -> None:
         if index in self._open:  # a reset may have come between
-            self._open[index] = replace(self._open[index], **facts)
+            self._open[index].update(facts)
 
-    def close(self, index: int, outcome: Outcome, **facts: Any) -> None:
+    def close(self, index: int, outcome: Outcome) -> None:
         """A request has ended."""
         with self._changed:
-            entry = self._open.pop(index, None)
-            if entry is None:
+            known = self._open.pop(index, None)
+            if known is None:
                 return
-            entry = replace(entry, outcome=outcome, finished=self._clock(), **facts)
+            entry = Entry(**known, outcome=outcome, finished=self._clock())
             self._closed.append(entry)
             self._counts[outcome] += 1
             self._counts["finished"] += 1
@@ -140,7 +154,7 @@ class Ledger:
     def entries(self, path: str | None = None) -> list[Entry]:
         """All entries in order of arrival; with *path*, those whose path ends so."""
         with self._changed:
-            both = [*self._closed, *self._open.values()]
+            both = [*self._closed, *(Entry(**known) for known in self._open.values())]
         both.sort(key=lambda entry: entry.index)
         return both if path is None else [entry for entry in both if entry.path.endswith(path)]
 
@@ -208,8 +222,7 @@ def content_key(body: Any) -> str:
     """sha256 of the canonical body: what was asked, however it was to be delivered."""
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name not in NOT_CONTENT}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(body).encode()).hexdigest()
 
 
 def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:

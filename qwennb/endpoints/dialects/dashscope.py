@@ -12,7 +12,7 @@ from typing import Any
 from qwennb.answer import Source
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
-from qwennb.endpoints.dialects.dialect import Dialect
+from qwennb.endpoints.dialects.dialect import Dialect, Wire, budget_of
 from qwennb.errors import EndpointError, KeyRefused
 from qwennb.request import Request
 
@@ -22,14 +22,14 @@ class DashScope(Dialect):
 
     kind = "dashscope"
 
-    def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Any:
+    def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
         """Streamed unless the answer is sure to be short: thinking off and a bound on its length."""
         wire = super().write(request, model_id, abilities, stream=True)
         brief = wire.body.get("enable_thinking") is False and wire.body.get("max_tokens", 1 << 30) <= 4096
         if not stream and brief:
             wire.body.pop("stream", None)
             wire.body.pop("stream_options", None)
-            return type(wire)(wire.body, False, wire.headers, wire.defaults)
+            return Wire(wire.body, False, wire.headers, wire.defaults)
         return wire
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class DashScope(Dialect):
             return {}
         if isinstance(thinking, bool):
             return {"enable_thinking": thinking}
-        return {"enable_thinking": True, "thinking_budget": abilities.thinking_budget(thinking)}
+        return {"enable_thinking": True, "thinking_budget": budget_of(thinking, abilities)}
 
     def search(self, request: Request) -> dict[str, Any]:
         """Search is a switch here."""

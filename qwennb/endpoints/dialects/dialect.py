@@ -86,24 +86,30 @@ class Dialect:
     def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
         settings, made = request.settings, dict[str, Any]()
-        formed = request.schema is not None or request.choices is not None
-        if formed and abilities.schema_without_thinking:
-            if settings.thinking not in (None, False):
-                raise UnsupportedOption(
-                    f"{request.model} at this endpoint gives JSON only without thinking. Leave out thinking=, or ask without schema= and choices=."
-                )
-            made["thinking"] = False
-        thinking = made.get("thinking", settings.thinking)
-        for name, value in abilities.preset(thinking).items():
-            if getattr(settings, name) is None:
-                made[name] = value
-        if (
-            request.choices is not None
-            and settings.max_tokens is None
-            and (thinking is False or abilities.max_tokens == "answer")
-        ):
+        thinking = self.settled_thinking(request, abilities)
+        if thinking != settings.thinking:
+            made["thinking"] = thinking
+        made |= {
+            name: value
+            for name, value in abilities.preset(thinking).items()
+            if getattr(settings, name) is None
+        }
+        bounded = thinking is False or abilities.max_tokens == "answer"
+        if request.choices is not None and settings.max_tokens is None and bounded:
             made["max_tokens"] = choice_bound(request.choices)
         return made
+
+    def settled_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
+        """The thinking switch as it will be sent: a form may need it off where the user left it alone."""
+        thinking = request.settings.thinking
+        if not abilities.schema_without_thinking or (request.schema is None and request.choices is None):
+            return thinking
+        if thinking not in (None, False):
+            raise UnsupportedOption(
+                f"{request.model} at {abilities.endpoint} gives JSON only without thinking. Leave out thinking=, or ask "
+                "without schema= and choices=."
+            )
+        return False
 
     def headers(self, request: Request) -> dict[str, str]:
         """Headers of this server's own, for *request*."""
@@ -257,6 +263,11 @@ _PLAIN = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty",
     "repetition_penalty", "logit_bias",
 )  # fmt: skip
+
+
+def budget_of(thinking: str | int, abilities: Abilities) -> int:
+    """The budget in tokens that a level of thinking stands for, or the budget itself."""
+    return abilities.thinking_budget(thinking) if isinstance(thinking, str) else thinking
 
 
 def say(messages: list[dict[str, Any]], words: str) -> None:

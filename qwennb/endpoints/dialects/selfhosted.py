@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from qwennb.catalog import Abilities
-from qwennb.endpoints.dialects.dialect import Dialect, say
+from qwennb.endpoints.dialects.dialect import Dialect, budget_of, say
 from qwennb.request import Request
 
 
@@ -33,7 +33,7 @@ class Vllm(_Templated):
         """The template's switch, and a budget that stands for the levels too."""
         made, thinking = super().thinking(request, abilities), request.settings.thinking
         if thinking is not None and not isinstance(thinking, bool):
-            made["thinking_token_budget"] = abilities.thinking_budget(thinking)
+            made["thinking_token_budget"] = budget_of(thinking, abilities)
         return made
 
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,17 +69,11 @@ class LlamaCpp(_Templated):
             made["repeat_penalty"] = made.pop("repetition_penalty")
         return made
 
-    def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
+    def settled_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
         """A grammar holds from the first token, so a choice goes without thinking unless the user asks for it."""
-        made = super().defaults(request, abilities)
         if request.choices is not None and request.settings.thinking is None:
-            made["thinking"] = False
-            from qwennb.endpoints.dialects.dialect import choice_bound
-
-            made.setdefault("max_tokens", choice_bound(request.choices))
-            if request.settings.max_tokens is not None:
-                made.pop("max_tokens")
-        return made
+            return False
+        return super().settled_thinking(request, abilities)
 
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """A choice is enforced by a grammar, unless the model thinks first."""
@@ -106,7 +100,7 @@ class MlxVlm(Dialect):
             return {}
         if isinstance(thinking, bool):
             return {"enable_thinking": thinking}
-        return {"enable_thinking": True, "thinking_budget": abilities.thinking_budget(thinking)}
+        return {"enable_thinking": True, "thinking_budget": budget_of(thinking, abilities)}
 
 
 class Ollama(Dialect):

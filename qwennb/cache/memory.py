@@ -1,0 +1,127 @@
+"""What is remembered, and under which mode it is looked for.
+
+    on        recall; what is not known is asked and kept
+    refresh   ask, then keep
+    replay    recall only, from any endpoint; what is not known is an error, and no socket is opened
+    off       neither recall nor keep
+
+A recalled answer is validated again, for a schema's Python validators may have changed since: one that no longer fits
+is asked anew, or in replay is an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from qwennb.answer import Answer, read_form
+from qwennb.cache.record import Name
+from qwennb.cache.store import Store
+from qwennb.cache.writer import Writer
+from qwennb.config import CacheMode
+from qwennb.errors import InvalidAnswer, NotRecorded
+from qwennb.request import Request
+
+
+class Memory:
+    """The answers of one folder."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self.store = store
+        self.writer = writer
+
+    def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
+        """The remembered answer to *request*, or None when it is to be asked. In replay, a miss is an error."""
+        if mode in ("off", "refresh"):
+            return None
+        if mode == "replay":
+            return self._replayed(request, identity)
+        if identity is None or (value := self.store.get(Name(request.key, identity))) is None:
+            return None
+        answer = _read(value, request)
+        return None if isinstance(answer, ValueError) else answer
+
+    def recall_many(
+        self, requests: Sequence[Request], identity: str | None, mode: CacheMode
+    ) -> list[Answer | None]:
+        """As `recall`, thousands at once."""
+        if mode != "on" or identity is None:
+            return [self.recall(request, identity, mode) for request in requests]
+        values = self.store.get_many({Name(request.key, identity) for request in requests})
+        found = [(request, values.get(Name(request.key, identity))) for request in requests]
+        answers = [None if value is None else _read(value, request) for request, value in found]
+        return [None if isinstance(answer, ValueError) else answer for answer in answers]
+
+    async def keep(self, answer: Answer, warn: Callable[[str], None]) -> None:
+        """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[None] = loop.create_future()
+
+        def done(error: BaseException | None) -> None:
+            loop.call_soon_threadsafe(_settle, kept, error)
+
+        self.writer.put(Name(answer.key, answer.endpoint), record_of(answer), done)
+        try:
+            await kept
+        except Exception as error:
+            warn(
+                f"An answer could not be kept in the cache ({error}); it is given to you, and will be asked for again."
+            )
+
+    def _replayed(self, request: Request, identity: str | None) -> Answer:
+        found = sorted(
+            self.store.find(request.key), key=lambda item: (item[0].endpoint != identity, item[0].endpoint)
+        )
+        problem: ValueError | None = None
+        for _, value in found:
+            answer = _read(value, request)
+            if isinstance(answer, Answer):
+                return answer
+            problem = answer
+        if problem is not None:
+            raise InvalidAnswer(
+                f'The recorded answer to {request.key[:12]} no longer fits the schema: {problem}. Record it again with cache="refresh".'
+            )
+        words = " ".join(request.question.split())
+        shown = words if len(words) <= 50 else words[:49] + "…"
+        raise NotRecorded(
+            f"Replay: no answer is recorded for request {request.key[:12]} to {request.model} ({shown!r}). "
+            'To record it, ask once with cache="on" (or %qwen_config cache=on) and an endpoint that answers.'
+        )
+
+
+def record_of(answer: Answer) -> bytes:
+    """What is stored: the whole request and the answer."""
+    return orjson.dumps(
+        {"request": answer.request.canonical(), "answer": answer.to_json()}, option=orjson.OPT_SORT_KEYS
+    )
+
+
+def read_record(value: bytes) -> tuple[Request, Mapping[str, Any]]:
+    """The request and the answer's JSON in a stored record."""
+    data = orjson.loads(value)
+    return Request.from_json(data["request"]), data["answer"]
+
+
+def _read(value: bytes, request: Request) -> Answer | ValueError:
+    try:
+        answer = Answer.from_json(orjson.loads(value)["answer"], request)
+        if answer.tool_calls:
+            return answer
+        data = read_form(request, answer.text)
+    except (ValueError, KeyError, TypeError) as error:
+        return error if isinstance(error, ValueError) else ValueError(f"the record can't be read ({error!r})")
+    return answer if data is None else replace(answer, data=data)
+
+
+def _settle(kept: asyncio.Future[None], error: BaseException | None) -> None:
+    if kept.done():
+        return
+    if error is None:
+        kept.set_result(None)
+    else:
+        kept.set_exception(error)

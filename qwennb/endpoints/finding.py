@@ -1,0 +1,318 @@
+"""Which place to ask, from what the user said and what there is.
+
+    argument or QWENNB_ENDPOINT or [tool.qwennb]     a name, a base URL, or both: vllm+http://gpu-box:8000/v1
+    a provider's key in the environment              DASHSCOPE_API_KEY, OPENROUTER_API_KEY
+    a server that answers on this machine            told apart by what it answers, never by its port
+    the embedded local model, if installed
+    an error that lists the choices and what to type
+
+A provider's key goes to that provider's hosts and nowhere else. Probes run side by side and take 300 ms at the most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from qwennb.catalog import Catalog
+from qwennb.config import Config, Secret
+from qwennb.endpoints.call import Call
+from qwennb.endpoints.dialects import (
+    DashScope,
+    Dialect,
+    LlamaCpp,
+    LmStudio,
+    MlxVlm,
+    Ollama,
+    OpenRouter,
+    Sglang,
+    Vllm,
+)
+from qwennb.endpoints.place import Place
+from qwennb.endpoints.transports import DirectTransport
+from qwennb.errors import EndpointError, MissingKey, ServerFailed, UnknownEndpoint, nearest
+
+PROBE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A provider: its address, the hosts that may see its key, and the variable that holds it."""
+
+    name: str
+    base_url: str
+    hosts: tuple[str, ...]
+    variable: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHosted:
+    """A kind of server that people run: where it usually is, and what only it answers."""
+
+    name: str
+    port: int
+    dialect: Callable[[], Dialect]
+    mark: str
+    has: tuple[str, ...]
+
+
+_ALIBABA = (".aliyuncs.com",)
+HOSTED: Mapping[str, Hosted] = {
+    place.name: place
+    for place in (
+        Hosted("openrouter", "https://openrouter.ai/api/v1", ("openrouter.ai",), "OPENROUTER_API_KEY"),
+        Hosted(
+            "dashscope", "https://dashscope.aliyuncs.com/compatible-mode/v1", _ALIBABA, "DASHSCOPE_API_KEY"
+        ),
+        Hosted(
+            "dashscope-intl",
+            "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+            _ALIBABA,
+            "DASHSCOPE_API_KEY",
+        ),
+        Hosted(
+            "dashscope-us",
+            "https://dashscope-us.aliyuncs.com/compatible-mode/v1",
+            _ALIBABA,
+            "DASHSCOPE_API_KEY",
+        ),
+    )
+}
+# In the order in which their marks are tried: the plainer a mark, the later.
+SELF_HOSTED: Mapping[str, SelfHosted] = {
+    place.name: place
+    for place in (
+        SelfHosted("sglang", 30000, Sglang, "/get_model_info", ("model_path",)),
+        SelfHosted("llama.cpp", 8080, LlamaCpp, "/props", ("default_generation_settings",)),
+        SelfHosted("mlx-vlm", 8080, MlxVlm, "/v1/settings", ()),
+        SelfHosted("lmstudio", 1234, LmStudio, "/api/v0/models", ("data",)),
+        SelfHosted("ollama", 11434, Ollama, "/api/version", ("version",)),
+        SelfHosted("vllm", 8000, Vllm, "/version", ("version",)),
+    )
+}
+PORTS = (8000, 30000, 8080, 11434, 1234)
+# Which region of Alibaba a workspace's own host belongs to.
+_REGIONS = {"cn-beijing": "dashscope", "ap-southeast-1": "dashscope-intl", "us-east-1": "dashscope-us"}
+NAMES = (*HOSTED, *SELF_HOSTED, "local", "simulator")
+
+
+class Finder:
+    """Finds places. `environ` is where providers' keys are looked for."""
+
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        *,
+        catalog: Catalog,
+        embedded: Callable[[Config], Place | None],
+        simulated: Callable[[], str],
+        ports: Sequence[int] = PORTS,
+        transport: DirectTransport | None = None,
+    ) -> None:
+        self._config = config
+        self._environ = environ
+        self._catalog = catalog
+        self._embedded = embedded
+        self._simulated = simulated
+        self._ports = ports
+        self._transport = transport or DirectTransport()
+
+    async def find(self) -> Place:
+        """The place to ask."""
+        if self._config.endpoint is not None:
+            return await self.named(self._config.endpoint)
+        for name in ("dashscope-intl", "openrouter"):
+            if self._environ.get(HOSTED[name].variable):
+                return replace(self.hosted(name), chosen_by_user=False)
+        if running := await self.running():
+            return running[0]
+        if (embedded := self._embedded(self._config)) is not None:
+            return embedded
+        raise UnknownEndpoint(
+            "No endpoint was found: no key in DASHSCOPE_API_KEY or OPENROUTER_API_KEY, no server answering on this "
+            "machine, no embedded model. Set one of the keys, start a server (vLLM, SGLang, llama.cpp, MLX-VLM, Ollama, "
+            'LM Studio), or type: pip install "qwennb[local]" && qwennb local pull'
+        )
+
+    async def named(self, endpoint: str) -> Place:
+        """The place of that name or base URL."""
+        name, url = _split(endpoint)
+        if url is not None:
+            return await self._at(name, url)
+        if name in HOSTED:
+            return self.hosted(name)
+        if name in SELF_HOSTED:
+            server = SELF_HOSTED[name]
+            return await self._asked(self._self_hosted(server, f"http://127.0.0.1:{server.port}/v1"))
+        if name == "simulator":
+            return await self._asked(
+                replace(self._self_hosted(SELF_HOSTED["vllm"], self._simulated()), name="simulator")
+            )
+        if name == "local":
+            if (embedded := self._embedded(self._config)) is not None:
+                return embedded
+            raise UnknownEndpoint(
+                'The embedded model is not installed. Type: pip install "qwennb[local]" && qwennb local pull'
+            )
+        raise UnknownEndpoint(
+            f"There is no endpoint `{endpoint}`{nearest(endpoint, NAMES) or '.'} Names: {', '.join(NAMES)}; or give a base URL."
+        )
+
+    def hosted(self, name: str) -> Place:
+        """A provider's place, with its key."""
+        provider = HOSTED[name]
+        return self._with_key(
+            Place(name, provider.base_url, self._speaks(name), hosted=True, catalog=self._catalog), provider
+        )
+
+    async def running(self) -> list[Place]:
+        """The servers answering on this machine."""
+        found = await asyncio.gather(*(self._probe(f"http://127.0.0.1:{port}") for port in self._ports))
+        places = [place for place in found if place is not None]
+        return [
+            replace(place, chosen_by_user=False) for place in await asyncio.gather(*map(self._asked, places))
+        ]
+
+    # ------------------------------------------------------------------ one address
+
+    async def _at(self, name: str, url: str) -> Place:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or not host:
+            raise UnknownEndpoint(f"{url!r} is not a base URL: it must be like https://host/v1.")
+        if parts.username or parts.password:
+            raise UnknownEndpoint(
+                "The base URL holds a password. Take it out, and give it as api_key= or in QWENNB_API_KEY."
+            )
+        provider = HOSTED.get(name) or _provider_of(host)
+        if provider is not None:
+            place = Place(provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog)
+            return self._with_key(place, provider if _is_host_of(host, provider) else None)
+        if name and name not in SELF_HOSTED:
+            raise UnknownEndpoint(f"There is no kind of server `{name}`{nearest(name, NAMES) or '.'}")
+        if name:
+            return await self._asked(self._self_hosted(SELF_HOSTED[name], url))
+        probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * PROBE_SECONDS)
+        if probed is not None:
+            return await self._asked(replace(probed, base_url=url, key=self._own_key(url)))
+        loopback = host in ("localhost", "::1") or host.startswith("127.")
+        unknown = Place(
+            "openai" if loopback else host,
+            url,
+            Dialect(),
+            hosted=not loopback,
+            key=self._own_key(url),
+            catalog=self._catalog,
+        )
+        return unknown if unknown.hosted else await self._asked(unknown)
+
+    def _speaks(self, name: str) -> Dialect:
+        if name != "openrouter":
+            return DashScope()
+        given = {"HTTP-Referer": self._config.referer, "X-OpenRouter-Title": self._config.title}
+        return OpenRouter({header: value for header, value in given.items() if value})
+
+    def _self_hosted(self, server: SelfHosted, url: str) -> Place:
+        return Place(
+            server.name, url, server.dialect(), hosted=False, key=self._own_key(url), catalog=self._catalog
+        )
+
+    def _with_key(self, place: Place, provider: Hosted | None) -> Place:
+        found = self._environ.get(provider.variable) if provider else None
+        key = self._config.api_key or (Secret(found) if found else None)
+        if key is None and provider is not None:
+            raise MissingKey(
+                f"{place} wants a key and none was given: set {provider.variable} in the environment (never in a cell that "
+                "is saved), or give api_key=. `qwennb doctor` shows what is set."
+            )
+        if key is None:
+            raise MissingKey(
+                f"{place.name} at {urlsplit(place.base_url).netloc} wants a key of its own: give api_key= or set QWENNB_API_KEY."
+            )
+        if place.base_url.startswith("http://") and not _loopback(place.base_url):
+            raise MissingKey(f"{place.base_url} is not https: a key is not sent over it.")
+        return replace(place, key=key)
+
+    def _own_key(self, url: str) -> Secret | None:
+        if self._config.api_key is not None and url.startswith("http://") and not _loopback(url):
+            raise MissingKey(
+                f"{url} is not https: a key is not sent over it. Use https, or leave api_key= out."
+            )
+        return self._config.api_key
+
+    # ------------------------------------------------------------------ asking what is there
+
+    async def _probe(self, root: str, seconds: float = PROBE_SECONDS) -> Place | None:
+        """The server at *root*, told by the first of the marks that it answers to."""
+        try:
+            async with asyncio.timeout(seconds):
+                answers = await asyncio.gather(
+                    *(self._get(root, server.mark) for server in SELF_HOSTED.values())
+                )
+        except TimeoutError:
+            return None
+        for server, answer in zip(SELF_HOSTED.values(), answers, strict=True):
+            if isinstance(answer, Mapping) and all(name in answer for name in server.has):
+                return self._self_hosted(server, f"{root}/v1")
+        return None
+
+    async def _asked(self, place: Place) -> Place:
+        """*place* with the models that it says it serves; unchanged when it is silent."""
+        try:
+            async with asyncio.timeout(10 * PROBE_SECONDS):
+                listed = await self._get(place.base_url, "/models", place.key)
+        except TimeoutError:
+            return place
+        data = listed.get("data") if isinstance(listed, Mapping) else None
+        ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
+        return replace(place, served=tuple(ids))
+
+    async def _get(self, base: str, path: str, key: Secret | None = None) -> Any:
+        call = Call(base, {}, _unread, base, path=path, key=key)
+        try:
+            status, body = await self._transport.get(call)
+            return orjson.loads(body) if status == 200 else None
+        except (EndpointError, orjson.JSONDecodeError):
+            return None
+
+
+def _split(endpoint: str) -> tuple[str, str | None]:
+    """The name and the URL in `name`, `https://…` or `name+https://…`."""
+    if "://" not in endpoint:
+        return endpoint.strip(), None
+    scheme, rest = endpoint.strip().split("://", 1)
+    name, _, scheme = scheme.rpartition("+")
+    return name, f"{scheme}://{rest}".rstrip("/")
+
+
+def _provider_of(host: str) -> Hosted | None:
+    if host == "openrouter.ai":
+        return HOSTED["openrouter"]
+    for provider in HOSTED.values():
+        if urlsplit(provider.base_url).hostname == host:
+            return provider
+    if host.endswith(".maas.aliyuncs.com"):
+        return next(
+            (HOSTED[name] for region, name in _REGIONS.items() if f".{region}." in host),
+            HOSTED["dashscope-intl"],
+        )
+    return None
+
+
+def _is_host_of(host: str, provider: Hosted) -> bool:
+    return any(host == own or (own.startswith(".") and host.endswith(own)) for own in provider.hosts)
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _unread(status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+    return ServerFailed(f"status {status}")

@@ -1,0 +1,71 @@
+"""What an endpoint takes of pictures, videos and PDFs, and by which names.
+
+How much and which formats is data of the catalogue. How the parts are spelled is here, one row a kind of server:
+what a server does not read is never sent, since most drop an unknown field in silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from qwennb.catalog import Abilities, Images, Videos
+
+__all__ = ["MediaLimits", "Spelling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """The fields that a server reads beside those of plain OpenAI chat.
+
+    `image_detail`: `detail` in `image_url`. `pixel_budget`: `max_pixels` beside `image_url` and `video_url`.
+    `fps`: frames a second, "beside" `video_url` or "inside" it. `input_video`: videos are `input_video` parts.
+    """
+
+    image_detail: bool = False
+    pixel_budget: bool = False
+    fps: Literal["beside", "inside"] | None = None
+    input_video: bool = False
+
+
+SPELLINGS = {
+    "openrouter": Spelling(image_detail=True),
+    "dashscope": Spelling(image_detail=True, pixel_budget=True, fps="beside"),
+    "sglang": Spelling(fps="inside"),
+    "llama.cpp": Spelling(input_video=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """What one model takes at one endpoint. `place` is how errors call the two.
+
+    `images` is `None` where it sees no pictures, `videos` where it takes no video: frames are then sent as pictures.
+    A PDF goes as a file `part`, or as pictures of its `pages`; a longer one than `most_pages` must be asked about
+    by `pages=`. `most_frames` bounds the frames of a video that travel inside one request.
+    """
+
+    place: str
+    images: Images | None
+    videos: Videos | None
+    pdf: Literal["part", "pages"] | None
+    spelling: Spelling = Spelling()
+    most_pages: int = 100
+    most_frames: int = 250
+
+    @classmethod
+    def of(cls, abilities: Abilities, kind: str | None = None) -> Self:
+        """The limits in *abilities*; *kind* of server where the endpoint's own name does not begin with it."""
+        named = kind or abilities.endpoint
+        spelling = next((row for name, row in SPELLINGS.items() if named.startswith(name)), Spelling())
+        sees, watches = "image" in abilities.modalities, "video" in abilities.modalities
+        images = abilities.images if sees else None
+        most = (images.base64_most if images else None) or cls.__dataclass_fields__["most_frames"].default
+        return cls(
+            place=f"{abilities.model} at {abilities.endpoint}",
+            images=images,
+            videos=abilities.videos if watches else None,
+            pdf=abilities.pdf,
+            spelling=spelling,
+            most_frames=most,
+        )

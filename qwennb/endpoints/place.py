@@ -1,0 +1,194 @@
+"""A place to ask: one endpoint with its address, its key and its dialect.
+
+`identity` is what answers are filed under beside the request's key. A hosted endpoint's is its name. A server of one's
+own is told by its kind and the model that it reports, not by its port: the same model served tomorrow at another port
+is the same endpoint, another model at the same port is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from qwennb.answer import Cost, Usage
+from qwennb.catalog import Abilities, Catalog, plain_name
+from qwennb.config import Secret
+from qwennb.endpoints.call import Call
+from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
+from qwennb.errors import BadInput, EndpointError, UnknownModel, nearest
+from qwennb.request import Image, Pdf, Request, Video
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where requests go. `served` is what a self-hosted server reports; empty where it was not asked or is silent."""
+
+    name: str
+    base_url: str
+    dialect: Dialect
+    hosted: bool
+    key: Secret | None = None
+    served: tuple[str, ...] = ()
+    chosen_by_user: bool = True
+    file_digest: str | None = None
+    catalog: Catalog = field(default_factory=Catalog.bundled, repr=False, compare=False)
+
+    @property
+    def listed(self) -> str:
+        """The name by which the catalogue knows this place's abilities and prices."""
+        if self.dialect.kind == "openai":
+            return self.base_url
+        return self.name if self.hosted else self.dialect.kind
+
+    def model_name(self, wanted: str | None) -> str:
+        """The canonical name of the model that *wanted* (or nothing) means here."""
+        if wanted is None:
+            return self._default_model()
+        if self.hosted and self.dialect.kind != "openai":
+            return self.catalog.model(wanted).name
+        known = self.catalog.find(wanted)
+        return known.name if known is not None else _without_path(wanted)
+
+    def model_id(self, name: str) -> str:
+        """This place's own id for the model called *name*."""
+        if self.hosted and self.dialect.kind != "openai":
+            return self.catalog.id_at(name, self.name)
+        same = [served for served in self.served if self._means(served, name)]
+        if same:
+            return same[0]
+        if self.served and self.dialect.kind != "llama.cpp":
+            listed = ", ".join(f"`{_without_path(served)}`" for served in self.served[:8])
+            raise UnknownModel(
+                f"{self} does not serve `{name}`{nearest(name, map(_without_path, self.served)) or '.'} It serves {listed}."
+            )
+        if self.served:  # llama.cpp serves its one model whatever it is called
+            raise UnknownModel(
+                f"{self} serves `{_without_path(self.served[0])}`, not `{name}`. Leave out model=, or start it with that file."
+            )
+        known = self.catalog.find(name)
+        return (
+            known.hub if known is not None and known.hub and self.dialect.kind in ("vllm", "sglang") else name
+        )
+
+    def identity(self, name: str) -> str:
+        """What answers of the model called *name* are filed under."""
+        if self.file_digest is not None:
+            return f"local:{self.file_digest}"
+        if self.hosted:
+            return self.name
+        return f"{self.name}:{_without_path(self.model_id(name))}"
+
+    def abilities(self, name: str) -> Abilities:
+        """What the model called *name* can do here."""
+        return self.catalog.abilities(name, self.listed)
+
+    def bills_cancelled(self, name: str) -> bool:
+        """True where hanging up saves no money: Alibaba, also behind OpenRouter, bills the whole answer."""
+        known = self.catalog.find(name)
+        alibaba_only = known is not None and not known.open_weights
+        return self.dialect.kind == "dashscope" or (self.dialect.kind == "openrouter" and alibaba_only)
+
+    def cost(self, name: str, usage: Usage, told: float | None) -> Cost | None:
+        """What an answer cost: what the server told, else what the table says; None where nobody knows."""
+        if told is not None:
+            return Cost(told, "server")
+        return self.catalog.cost(name, self.listed, usage)
+
+    def bound(self, request: Request) -> float:
+        """The most that one attempt at *request* can cost, to be set aside before it goes."""
+        if self.catalog.endpoint(self.listed).free:
+            return 0.0
+        settings, abilities = request.settings, self.abilities(request.model)
+        max_tokens = settings.max_tokens
+        if max_tokens is None and request.choices is not None and settings.thinking is False:
+            max_tokens = choice_bound(request.choices)
+        output = abilities.output_bound(max_tokens, settings.thinking)
+        worst = None
+        if output is not None:
+            worst = self.catalog.worst_cost(request.model, self.listed, most_tokens(request), output)
+        if worst is None:
+            raise BadInput(
+                f"budget= can't be kept at {self}: the price of {request.model} there is unknown. Leave budget= out, or ask elsewhere."
+            )
+        return worst
+
+    def write(self, request: Request, *, stream: bool) -> Wire:
+        """*request* as it goes over the wire here."""
+        return self.dialect.write(
+            request, self.model_id(request.model), self.abilities(request.model), stream=stream
+        )
+
+    def call(self, wire: Wire) -> Call:
+        """The call that carries *wire*."""
+
+        def read_error(status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+            return self.dialect.refusal(self.name, status, headers, body)
+
+        return Call(
+            base_url=self.base_url,
+            body=wire.body,
+            headers=wire.headers,
+            key=self.key,
+            stream=wire.stream,
+            place=str(self),
+            read_error=read_error,
+        )
+
+    def _default_model(self) -> str:
+        if self.hosted:
+            default = self.catalog.default_model(self.name) if self.dialect.kind != "openai" else None
+            if default is None:
+                raise UnknownModel(f"{self} has no default model. Give model=, or set QWENNB_MODEL.")
+            return default
+        if not self.served:
+            raise UnknownModel(
+                f"{self} does not say which model it serves. Give model=, or set QWENNB_MODEL."
+            )
+        known = [found.name for served in self.served if (found := self.catalog.find(served)) is not None]
+        if known:
+            return known[0]
+        if len(self.served) > 1:
+            listed = ", ".join(f"`{_without_path(served)}`" for served in self.served[:8])
+            raise UnknownModel(
+                f"{self} serves several models and none of them is a Qwen 3.5: {listed}. Choose one with model=."
+            )
+        return _without_path(self.served[0])
+
+    def _means(self, served: str, name: str) -> bool:
+        known, found = self.catalog.find(name), self.catalog.find(served)
+        if known is not None or found is not None:
+            return known is not None and found is not None and known.name == found.name
+        return _without_path(served).lower() == name.lower() or plain_name(served) == plain_name(name)
+
+    def __str__(self) -> str:
+        host = urlsplit(self.base_url).netloc.rpartition("@")[2]
+        return self.name if self.hosted else f"{self.name} at {host}"
+
+
+def most_tokens(request: Request) -> int:
+    """More tokens than *request* can have, without counting: a token of text is at least a byte."""
+    tools = sum(len(tool.parameters) + len(tool.description) + 64 for tool in request.tools)
+    schema = len(request.schema.text) + 200 if request.schema else 0
+    choices = sum(map(len, request.choices or ())) + 100
+    total = tools + schema + choices
+    for message in request.messages:
+        total += 16 + len(message.text.encode()) + len(message.reasoning.encode())
+        total += sum(len(call.arguments.encode()) + 64 for call in message.tool_calls)
+        total += sum(_MOST_TOKENS[type(item)] * (len(item.frames) or 1 if isinstance(item, Video) else 1) for item in message.media)
+    return total
+
+
+# An image at the largest budget there is; a video of the largest total; a PDF read as pictures of pages.
+_MOST_TOKENS: dict[type, int] = {Image: 16_386, Video: 800_002, Pdf: 800_002}
+
+
+def _without_path(model_id: str) -> str:
+    """A model id without the folders of somebody's machine; a hub id keeps its owner."""
+    if (
+        model_id.lower().endswith(".gguf")
+        or model_id.startswith(("/", "\\", "~", "."))
+        or model_id[1:3] == ":\\"
+    ):
+        return model_id.replace("\\", "/").rsplit("/", 1)[-1]
+    return model_id

@@ -1,0 +1,350 @@
+"""How a request becomes an answer: the river in one file.
+
+`Engine.answer` is the whole of it: what is remembered is recalled; a twin of a question under way joins it; else the
+question is asked, each attempt in a slot of the endpoint's limiter and within the budget, until a whole and valid
+answer has come, which is kept before anyone sees it.
+
+The engine lives on one event loop, in one thread, and holds what all clients of the process share: flights, limiters
+and retry quotas. What differs from question to question comes in an `Asking`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_form
+from qwennb.cache import Memory
+from qwennb.catalog import estimate_tokens
+from qwennb.config import CacheMode
+from qwennb.endpoints import Place, Transport, Wire
+from qwennb.engine.budget import Budget
+from qwennb.engine.flight import Flight
+from qwennb.engine.ledger import Ledger
+from qwennb.engine.limiter import Limiter
+from qwennb.engine.retry import Retry
+from qwennb.errors import ContentFiltered, EndpointError, Incomplete, InvalidAnswer, RateLimited, TimedOut
+from qwennb.request import Message, Request, Text
+
+REASKS = 2
+IDLE_SECONDS = 300.0
+RECENT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a question is asked: where, from which memory, for how long and how much. Nothing of it is in the key."""
+
+    place: Place
+    memory: Memory
+    mode: CacheMode = "on"
+    timeout: float = 600.0
+    budgets: tuple[Budget, ...] = ()
+    ledger: Ledger | None = None
+    direct: bool = False
+    concurrency: int = 256
+    pace: float = 0.8
+    warn: Callable[[str], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the attempts at one answer have used together."""
+
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost: Cost | None = None
+    unknown: bool = False
+
+    def add(self, usage: Usage, cost: Cost | None) -> None:
+        """One attempt more."""
+        self.usage = self.usage + usage
+        if cost is None:
+            self.unknown = True
+        else:
+            source = "table" if cost.estimated or (self.cost is not None and self.cost.estimated) else cost.source
+            self.cost = Cost((self.cost or 0.0) + cost, source)
+
+    @property
+    def total(self) -> Cost | None:
+        """All that it cost; None when the price of any part is unknown."""
+        return None if self.unknown else self.cost
+
+
+class Engine:
+    """What all clients of a process share on the loop."""
+
+    def __init__(
+        self,
+        sdk: Transport,
+        direct: Transport,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._sdk = sdk
+        self._direct = direct
+        self._now = now
+        self._flights: dict[tuple[object, ...], Flight] = {}
+        self._recent: dict[tuple[object, ...], Answer] = {}
+        self._limiters: dict[tuple[object, ...], Limiter] = {}
+        self._retries: dict[str, Retry] = {}
+
+    async def answer(self, request: Request, asking: Asking) -> Answer:
+        """The answer to *request*: remembered, or asked for."""
+        if (known := self._just_now(request, asking)) is not None:
+            return known
+        return await self._flight(request, asking).outcome()
+
+    async def stream(self, request: Request, asking: Asking) -> AsyncIterator[Chunk | Answer]:
+        """The pieces of the answer as they arrive, and the answer itself as the last."""
+        flight = self._flight(request, asking)
+        async with aclosing(flight.pieces()) as pieces:
+            async for chunk in pieces:
+                yield chunk
+        yield await flight.outcome()
+
+    def limiter(self, asking: Asking, model: str) -> Limiter:
+        """The limiter that questions to this place share."""
+        place = asking.place
+        quota = place.catalog.quota(model, place.listed) if place.hosted else None
+        # A provider's quota is for each model; a server of one's own has one set of slots for all of them.
+        name = (place.base_url, place.key, model if quota is not None else None, asking.concurrency)
+        if name not in self._limiters:
+            self._limiters[name] = Limiter(
+                most=asking.concurrency,
+                pace=quota.rpm / 60 * asking.pace if quota is not None else None,
+                tokens_a_minute=quota.tpm * asking.pace if quota is not None else None,
+            )
+        return self._limiters[name]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sdk.close()
+        await self._direct.close()
+
+    # ------------------------------------------------------------------ flights
+
+    def _name(self, request: Request, asking: Asking) -> tuple[object, ...]:
+        return (request.key, asking.place.identity(request.model), asking.mode, asking.memory)
+
+    def _just_now(self, request: Request, asking: Asking) -> Answer | None:
+        # Asked and kept between the caller's look into the cache and now: it must not be paid for twice.
+        if asking.mode != "on" or not self._recent:
+            return None
+        return self._recent.get(self._name(request, asking))
+
+    def _flight(self, request: Request, asking: Asking) -> Flight:
+        name = self._name(request, asking)
+        flight = self._flights.get(name)
+        if flight is None:
+            flight = self._flights[name] = Flight()
+            flight.drains = asking.place.bills_cancelled(request.model)
+            flight.start(self._ask(request, asking, flight), lambda: self._flights.pop(name, None) and None)
+        return flight
+
+    # ------------------------------------------------------------------ asking
+
+    async def _ask(self, request: Request, asking: Asking, flight: Flight) -> Answer:
+        """Ask until a whole, valid answer has come; keep it; only then give it away."""
+        started = asyncio.get_running_loop().time()
+        deadline = started + asking.timeout
+        spent = Spent()
+        asked, complaints = request, 0
+        while True:
+            wire, draft = await self._whole(asked, asking, flight, spent, deadline)
+            try:
+                data = None if draft.tool_calls else read_form(request, draft.text)
+                break
+            except ValueError as complaint:
+                if draft.finish_reason == "length":
+                    raise InvalidAnswer(
+                        f"The answer to {request.key[:12]} was cut off before its form was whole; give a larger max_tokens=."
+                    ) from None
+                if complaints == REASKS or flight.listened:
+                    raise InvalidAnswer(
+                        f"The answer to {request.key[:12]} does not fit what was asked for after {complaints + 1} attempts: {complaint}. "
+                        "Loosen the form, or say in the prompt what goes where."
+                    ) from None
+                complaints += 1
+                asked = _with_complaint(request, draft, complaint)
+        answer = Answer(
+            request=request,
+            text=draft.text,
+            data=data,
+            reasoning=draft.reasoning,
+            reasoning_blocks=draft.reasoning_blocks,
+            tool_calls=draft.tool_calls,
+            logprobs=draft.logprobs,
+            sources=draft.sources,
+            usage=spent.usage,
+            cost=spent.total,
+            endpoint=asking.place.identity(request.model),
+            served_by=draft.served_by or "",
+            finish_reason=draft.finish_reason or "stop",
+            attempts=spent.attempts,
+            created=self._now(),
+            defaults=wire.defaults,
+        )
+        if answer.complete:
+            await self._keep(answer, asking)
+        return answer
+
+    async def _keep(self, answer: Answer, asking: Asking) -> None:
+        if asking.mode in ("on", "refresh"):
+            await asking.memory.keep(answer, asking.warn)
+        name = (answer.key, answer.endpoint, "on", asking.memory)
+        if asking.mode != "off":
+            self._recent[name] = replace(answer, cached=True)
+            while len(self._recent) > RECENT:
+                del self._recent[next(iter(self._recent))]
+
+    async def _whole(
+        self, request: Request, asking: Asking, flight: Flight, spent: Spent, deadline: float
+    ) -> tuple[Wire, Draft]:
+        """Attempts, until one brings a whole answer or is not worth repeating."""
+        wire = await _written(request, asking)
+        retry = self._retries.setdefault(asking.place.base_url, Retry())
+        limiter = self.limiter(asking, request.model)
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while True:
+            attempt += 1
+            if limiter.pause > deadline - loop.time():
+                raise RateLimited(
+                    f"{asking.place} asks to wait {limiter.pause:.0f} s, longer than this request may take. Ask again later, or give a longer timeout=."
+                )
+            try:
+                draft = await self._attempt(wire, request, asking, flight, spent, limiter, deadline)
+                retry.answered()
+                return wire, draft
+            except EndpointError as error:
+                wait = None if flight.listened else retry.wait(error, attempt)
+                if wait is None or loop.time() + wait >= deadline:
+                    raise
+                flight.restart()
+                await asyncio.sleep(wait)
+
+    async def _attempt(
+        self,
+        wire: Wire,
+        request: Request,
+        asking: Asking,
+        flight: Flight,
+        spent: Spent,
+        limiter: Limiter,
+        deadline: float,
+    ) -> Draft:
+        """One call over the wire, in a slot, within the budgets."""
+        place, loop = asking.place, asyncio.get_running_loop()
+        size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
+        bound = place.bound(request) if asking.budgets else 0.0
+        for budget in asking.budgets:
+            await budget.reserve(bound)
+        cost: Cost | None = None
+        used = 0
+        maybe_billed = False
+        entered = False
+        try:
+            async with asyncio.timeout_at(deadline) as total:
+                await limiter.enter(size)
+                entered = True
+                spent.attempts += 1
+                fold = await self._received(wire, place, asking, flight, loop)
+            draft = fold.draft()
+            usage = draft.usage or _estimated(draft, request)
+            cost = place.cost(request.model, usage, draft.cost)
+            used = usage.total
+            spent.add(usage, cost)
+            if asking.ledger is not None:
+                asking.ledger.record(request.model, place, usage, cost)
+            draft = _judged(draft, fold, request, place)
+            limiter.succeeded()
+            return draft
+        except TimeoutError:
+            maybe_billed = entered
+            waited = "an answer" if entered else "its turn at the endpoint's limit"
+            expired = asking.timeout if total.expired() else IDLE_SECONDS
+            limiter.failed()
+            raise TimedOut(
+                f"{place} gave nothing for {expired:.0f} s while {request.key[:12]} waited for {waited}. Give a longer timeout=.",
+                maybe_billed=entered,
+                transient=False,
+            ) from None
+        except EndpointError as error:
+            maybe_billed = error.maybe_billed and cost is None
+            if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
+                limiter.refused(error.retry_after)
+            elif error.transient:
+                limiter.failed()
+            if maybe_billed and asking.ledger is not None:
+                asking.ledger.maybe_billed(request.model, place)
+            raise
+        except asyncio.CancelledError:
+            maybe_billed = entered
+            raise
+        finally:
+            if entered:
+                limiter.leave(reserved=size, used=used)
+            for budget in asking.budgets:
+                budget.settle(bound, cost, maybe_billed=maybe_billed)
+
+    async def _received(
+        self, wire: Wire, place: Place, asking: Asking, flight: Flight, loop: asyncio.AbstractEventLoop
+    ) -> Fold:
+        fold = Fold()
+        transport = self._direct if asking.direct else self._sdk
+        async with asyncio.timeout(min(IDLE_SECONDS, asking.timeout)) as idle, aclosing(transport.send(place.call(wire))) as payloads:  # type: ignore[type-var]
+            async for payload in payloads:
+                idle.reschedule(loop.time() + IDLE_SECONDS)
+                flight.show(fold.add(place.dialect.read(payload, str(place))))
+        return fold
+
+
+async def _written(request: Request, asking: Asking) -> Wire:
+    # Pictures are scaled and encoded: not on the loop, where every other answer would wait for it.
+    if request.media:
+        return await asyncio.to_thread(asking.place.write, request, stream=not asking.direct)
+    return asking.place.write(request, stream=not asking.direct)
+
+
+def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
+    """*draft*, if it is a whole answer; else the error that says what is wrong with it."""
+    reason = draft.finish_reason
+    if reason is None:
+        if not (fold.ended and place.dialect.null_finish_is_stop and (draft.text or draft.tool_calls)):
+            raise place.dialect.cut(str(place))
+        draft = replace(draft, finish_reason="tool_calls" if draft.tool_calls else "stop")
+    if reason == "content_filter":
+        raise ContentFiltered(f"{place} stopped the answer to {request.key[:12]} by its content filter. Rephrase the question.")
+    if reason in ("error", "aborted"):
+        raise place.dialect.cut(str(place))
+    if draft.text or draft.tool_calls:
+        if draft.tool_calls and draft.finish_reason == "stop":
+            draft = replace(draft, finish_reason="tool_calls")
+        return draft
+    if draft.reasoning and request.settings.thinking is False and reason == "stop":
+        # Some servers put every word into the thought when thinking is off.
+        return replace(draft, text=draft.reasoning, reasoning="")
+    if reason == "length":
+        raise Incomplete(
+            f"{place} used up max_tokens before it began its answer to {request.key[:12]}. Give a larger max_tokens=, or thinking=False.",
+            transient=False,
+        )
+    raise Incomplete(f"{place} gave an empty answer to {request.key[:12]}.")
+
+
+def _estimated(draft: Draft, request: Request) -> Usage:
+    # By estimate even where the exact vocabulary is installed: a recorded figure must not depend on an extra.
+    said = draft.text + draft.reasoning + "".join(call.arguments for call in draft.tool_calls)
+    asked = "\n".join(message.text for message in request.messages)
+    return Usage(input=estimate_tokens(asked).tokens, output=estimate_tokens(said).tokens, estimated=True)
+
+
+def _with_complaint(request: Request, draft: Draft, complaint: ValueError) -> Request:
+    """*request* with the answer that did not fit and what was wrong with it; it has no name of its own in the cache."""
+    said = Message("assistant", (Text(draft.text or "(empty)"),))
+    told = Message("user", (Text(f"That does not fit: {complaint}. Answer again, in the form that was asked for, and nothing else."),))
+    return replace(request, messages=(*request.messages, said, told))

@@ -1,0 +1,85 @@
+"""One question under way, and everybody who waits for it.
+
+Whoever asks what is already being asked joins the flight: its pieces so far, then each new one, then its outcome, an
+error included. When the last one waiting has gone, the flight is cancelled, or, where cancelling saves no money, left
+to finish and be remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from qwennb.answer import Answer, Chunk
+
+
+class Flight:
+    """An asking task with listeners. Used on the engine's loop only."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Answer] | None = None
+        self._pieces: list[Chunk] = []
+        self._queues: list[asyncio.Queue[Chunk | None]] = []
+        self._waiting = 0
+        self.drains = False
+
+    def start(self, asking: Coroutine[Any, Any, Answer], landed: Callable[[], None]) -> None:
+        """Begin. *landed* is called once it is over, whatever the outcome."""
+        self._task = asyncio.get_running_loop().create_task(asking)
+
+        def over(task: asyncio.Task[Answer]) -> None:
+            landed()
+            for queue in self._queues:
+                queue.put_nowait(None)
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody warns when all who waited have gone
+
+        self._task.add_done_callback(over)
+
+    @property
+    def listened(self) -> bool:
+        """True when somebody has been shown a piece: it can't be taken back by asking again."""
+        return bool(self._queues) and bool(self._pieces)
+
+    def show(self, chunk: Chunk) -> None:
+        """Pass *chunk* on to the listeners."""
+        if chunk.text or chunk.reasoning or chunk.tool_calls:
+            self._pieces.append(chunk)
+            for queue in self._queues:
+                queue.put_nowait(chunk)
+
+    def restart(self) -> None:
+        """Forget the pieces of an attempt that failed before anyone listened."""
+        self._pieces.clear()
+
+    async def outcome(self) -> Answer:
+        """Wait for the answer; the error, if that is what comes of it."""
+        assert self._task is not None
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._task)
+        finally:
+            self._leave()
+
+    async def pieces(self) -> AsyncIterator[Chunk]:
+        """The pieces so far, then each new one, until it is over."""
+        assert self._task is not None
+        queue: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        for chunk in self._pieces:
+            queue.put_nowait(chunk)
+        if self._task.done():
+            queue.put_nowait(None)
+        self._queues.append(queue)
+        self._waiting += 1
+        try:
+            while (chunk_or_end := await queue.get()) is not None:
+                yield chunk_or_end
+        finally:
+            self._queues.remove(queue)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._waiting -= 1
+        if self._waiting == 0 and self._task is not None and not self._task.done() and not self.drains:
+            self._task.cancel()

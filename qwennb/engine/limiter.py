@@ -1,0 +1,221 @@
+"""How many requests may be under way at one endpoint, and how fast they may follow one another.
+
+One limiter is shared by everything that asks the same endpoint with the same key. A request goes when four things
+allow it:
+
+    the gate      shut for the whole fleet while the server has said "wait" (Retry-After), or keeps failing
+    the window    requests in flight; it starts at 8, grows by half a round trip until something is refused, then by a
+                  few a round trip; a refusal takes it down by a third, once for each incident
+    the pace      requests a second, once it is known: from a quota, or measured. Between two refusals exactly as much
+                  was let through as the server's bucket refilled, so that is its rate. The pace then creeps up, ever
+                  faster while nothing is refused, to find a limit that was raised
+    the tokens    a minute's quota of tokens, where one is known; reserved by estimate, settled by what was used
+
+No request is ever failed by the limiter: it waits, until its own deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+START = 8.0
+GROWTH = 0.5  # of a request for each answer while ramping: half the window in a round trip
+STEP = 4.0  # requests a round trip once a limit was met
+SHRINK = 0.7
+PACE_GROWTH = 0.02  # a second, doubling every PACE_PATIENCE seconds without a refusal
+PACE_PATIENCE = 5.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+STREAK = 12  # failures in a row, nothing between them, that shut the gate
+
+
+@dataclass(slots=True)
+class Tokens:
+    """A minute's quota of tokens: refills steadily, may be overdrawn by a settlement."""
+
+    a_minute: float
+    left: float = 0.0
+    seen: float = 0.0
+
+    def refill(self, now: float) -> None:
+        """Bring what is left up to *now*."""
+        if not self.seen:
+            self.left = self.a_minute / 6
+        self.left = min(
+            self.a_minute / 6,
+            self.left + max(now - self.seen, 0) * self.a_minute / 60 if self.seen else self.left,
+        )
+        self.seen = now
+
+    def wait_for(self, wanted: float) -> float:
+        """Seconds until *wanted* tokens are there. More than the bucket holds goes when it is full."""
+        short = min(wanted, self.a_minute / 6) - self.left
+        return max(short, 0) * 60 / self.a_minute
+
+
+class Limiter:
+    """The gate, window, pace and token quota of one endpoint. Used on the engine's loop only."""
+
+    def __init__(
+        self,
+        *,
+        most: int = 256,
+        pace: float | None = None,
+        tokens_a_minute: float | None = None,
+        clock: Callable[[], float] | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock or asyncio.get_running_loop().time
+        self._jitter = jitter
+        self._most = most
+        self._window = min(START, float(most))
+        self._ramping = True
+        self._quota_pace = pace
+        self._pace = pace
+        self._next = 0.0
+        self._tokens = Tokens(tokens_a_minute) if tokens_a_minute else None
+        self._gate = 0.0
+        self._pauses = 0
+        self._streak = 0
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._incident: float | None = None
+        self._sent_since = 0
+        self.in_flight = 0
+        self.refusals = 0
+
+    @property
+    def window(self) -> int:
+        """How many requests may be in flight now."""
+        return max(int(self._window), 1)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """True where a quota of tokens is known, so that a request's size matters."""
+        return self._tokens is not None
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the gate opens; 0 when it is open."""
+        return max(self._gate - self._clock(), 0.0)
+
+    async def enter(self, tokens: float = 0.0) -> None:
+        """Wait for a slot. Give it back with `leave`."""
+        if not self._waiting and self._wait(tokens) == 0.0:
+            self._take(tokens)
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, tokens))
+        self._grant()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()
+            raise
+
+    def leave(self, *, reserved: float = 0.0, used: float = 0.0) -> None:
+        """Give a slot back; *used* tokens replace the *reserved* ones."""
+        self.in_flight -= 1
+        if self._tokens is not None:
+            self._tokens.left += reserved - used
+        self._grant()
+
+    def succeeded(self) -> None:
+        """An answer came: the window grows, and so does a measured pace."""
+        now = self._clock()
+        self._streak = self._pauses = 0
+        if self._ramping:
+            self._window += GROWTH
+        elif self.in_flight >= self.window // 2:
+            self._window += STEP / self._window
+        self._window = min(self._window, float(self._most))
+        if self._pace is not None and self._incident is not None:
+            quiet = max(now - max(self._incident, self._gate), 0.0)
+            growth = min(PACE_GROWTH * 2 ** (quiet / PACE_PATIENCE), 0.5)
+            self._pace *= 1 + growth / self._pace
+            if self._quota_pace is not None:
+                self._pace = min(self._pace, self._quota_pace)
+
+    def refused(self, wait: float | None) -> None:
+        """The server said that this was too fast, and perhaps how long to wait."""
+        now = self._clock()
+        self.refusals += 1
+        self._sent_since = max(self._sent_since - 1, 0)
+        if now >= self._gate:
+            self._new_incident(now)
+            self._pauses += 1
+        if wait is None:
+            wait = min(FIRST_PAUSE * 2 ** max(self._pauses - 1, 0), LONGEST_PAUSE)
+        self._gate = max(self._gate, now + wait * (1 + 0.1 * self._jitter()))
+        self._arm()
+
+    def failed(self) -> None:
+        """A request failed for reasons of the server's own. Many in a row shut the gate, so that an outage costs little."""
+        self._streak += 1
+        now = self._clock()
+        if self._streak >= STREAK and now >= self._gate:
+            self._pauses += 1
+            self._window = max(self._window * SHRINK, 1.0)
+            self._gate = now + min(FIRST_PAUSE * 2 ** (self._pauses - 1), LONGEST_PAUSE / 2) * (
+                0.5 + self._jitter()
+            )
+            self._arm()
+
+    def _new_incident(self, now: float) -> None:
+        if self._incident is not None and now - self._incident > 0.2 and self._sent_since >= 5:
+            measured = self._sent_since / (now - self._incident)
+            self._pace = min(measured, self._quota_pace or measured)
+        elif self._pace is not None:
+            self._pace *= SHRINK
+        self._window = max(self._window * SHRINK, 1.0)
+        self._ramping = False
+        self._incident = now
+        self._sent_since = 0
+
+    def _take(self, tokens: float) -> None:
+        self.in_flight += 1
+        self._sent_since += 1
+        if self._pace is not None:
+            now = self._clock()
+            # What the loop was late for may be caught up, a tenth of a second's worth.
+            self._next = max(self._next, now - 0.1) + 1 / self._pace
+        if self._tokens is not None:
+            self._tokens.left -= tokens
+
+    def _wait(self, tokens: float) -> float | None:
+        """Seconds until a request may go; None: when another leaves."""
+        if self.in_flight >= self.window:
+            return None
+        now = self._clock()
+        wait = self._gate - now
+        if self._pace is not None:
+            wait = max(wait, self._next - now)
+        if self._tokens is not None:
+            self._tokens.refill(now)
+            wait = max(wait, self._tokens.wait_for(tokens))
+        return max(wait, 0.0)
+
+    def _grant(self) -> None:
+        while self._waiting:
+            place, tokens = self._waiting[0]
+            if place.done():  # cancelled while it waited
+                self._waiting.popleft()
+                continue
+            if self._wait(tokens) != 0.0:
+                break
+            self._waiting.popleft()
+            self._take(tokens)
+            place.set_result(None)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and (wait := self._wait(self._waiting[0][1])) is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(wait, 0.0005), self._grant)
