@@ -21,7 +21,8 @@ class Answer:
 
     `data` is the value of the schema or the choice, when one was asked for. `endpoint` is the identity of who
     answered, `served_by` the model id that it reported. `defaults` are settings that were sent though the user left
-    them alone. `cached` says that this call cost nothing; `error` is set instead of a text when one of many failed.
+    them alone. `tool_results` are what the called tools gave, one for each call. `cached` says that this call cost
+    nothing; `error` is set instead of a text when one of many failed.
     """
 
     request: Request
@@ -40,6 +41,7 @@ class Answer:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     defaults: Mapping[str, Any] = field(default_factory=dict)
     reasoning_blocks: str = ""
+    tool_results: tuple[str, ...] | None = None
     cached: bool = field(default=False, compare=False)
     error: QwenError | None = field(default=None, compare=False)
 
@@ -93,6 +95,8 @@ class Answer:
             made["reasoning_blocks"] = orjson.loads(self.reasoning_blocks)
         if self.tool_calls:
             made["tool_calls"] = [call.to_json() for call in self.tool_calls]
+        if self.tool_results is not None:
+            made["tool_results"] = list(self.tool_results)
         if self.logprobs is not None:
             made["logprobs"] = [logprob.to_json() for logprob in self.logprobs]
         if self.sources:
@@ -104,7 +108,8 @@ class Answer:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], request: Request) -> Answer:
         """The answer that `to_json` wrote, to *request*; recalled, so `cached`."""
-        cost, blocks, logprobs = data.get("cost"), data.get("reasoning_blocks"), data.get("logprobs")
+        cost, blocks = data.get("cost"), data.get("reasoning_blocks")
+        logprobs, results = data.get("logprobs"), data.get("tool_results")
         return cls(
             request=request,
             text=data["text"],
@@ -121,5 +126,6 @@ class Answer:
             created=datetime.fromisoformat(data["created"]),
             defaults=data.get("defaults", {}),
             reasoning_blocks=orjson.dumps(blocks).decode() if blocks else "",
+            tool_results=None if results is None else tuple(results),
             cached=True,
         )

@@ -1,1 +1,12 @@
-"""…"""
+"""What we remember: the store, its one writer, the modes, and what was spent."""
+
+from __future__ import annotations
+
+from qwennb.cache.memory import Memory, read_record, record_of
+from qwennb.cache.place import CacheWarning
+from qwennb.cache.record import Name
+from qwennb.cache.spending import Spending, Spendings
+from qwennb.cache.store import Store
+from qwennb.cache.writer import Writer
+
+__all__ = ["CacheWarning", "Memory", "Name", "Spending", "Spendings", "Store", "Writer", "read_record", "record_of"]

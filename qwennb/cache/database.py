@@ -56,36 +56,26 @@ SETTINGS: dict[str, str | int] = {
 }
 METADATA = {"count": 0, "size": 0, "hits": 0, "misses": 0}
 
-SCHEMA = tuple(
-    " ".join(statement.split())
-    for statement in """
-    CREATE TABLE Settings ( key TEXT NOT NULL UNIQUE, value)
-    ;;
-    CREATE TABLE Cache ( rowid INTEGER PRIMARY KEY, key BLOB, raw INTEGER, store_time REAL, expire_time REAL,
-     access_time REAL, access_count INTEGER DEFAULT 0, tag BLOB, size INTEGER DEFAULT 0, mode INTEGER DEFAULT 0,
-     filename TEXT, value BLOB)
-    ;;
-    CREATE UNIQUE INDEX Cache_key_raw ON Cache(key, raw)
-    ;;
-    CREATE INDEX Cache_expire_time ON Cache (expire_time)
-    ;;
-    CREATE TRIGGER Settings_count_insert AFTER INSERT ON Cache FOR EACH ROW BEGIN
-     UPDATE Settings SET value = value + 1 WHERE key = "count"; END
-    ;;
-    CREATE TRIGGER Settings_count_delete AFTER DELETE ON Cache FOR EACH ROW BEGIN
-     UPDATE Settings SET value = value - 1 WHERE key = "count"; END
-    ;;
-    CREATE TRIGGER Settings_size_insert AFTER INSERT ON Cache FOR EACH ROW BEGIN
-     UPDATE Settings SET value = value + NEW.size WHERE key = "size"; END
-    ;;
-    CREATE TRIGGER Settings_size_update AFTER UPDATE ON Cache FOR EACH ROW BEGIN
-     UPDATE Settings SET value = value + NEW.size - OLD.size WHERE key = "size"; END
-    ;;
-    CREATE TRIGGER Settings_size_delete AFTER DELETE ON Cache FOR EACH ROW BEGIN
-     UPDATE Settings SET value = value - OLD.size WHERE key = "size"; END
-    ;;
-    CREATE TABLE Quarantine ( key BLOB, raw INTEGER, mode INTEGER, filename TEXT, value BLOB)
-    """.split(";;")
+_TABLE = (
+    "CREATE TABLE Cache ( rowid INTEGER PRIMARY KEY, key BLOB, raw INTEGER, store_time REAL, expire_time REAL,"
+    " access_time REAL, access_count INTEGER DEFAULT 0, tag BLOB, size INTEGER DEFAULT 0, mode INTEGER DEFAULT 0,"
+    " filename TEXT, value BLOB)"
+)
+_TRIGGER = (
+    "CREATE TRIGGER Settings_{0} AFTER {1} ON Cache FOR EACH ROW BEGIN"
+    ' UPDATE Settings SET value = value {2} WHERE key = "{3}"; END'
+)
+SCHEMA = (
+    "CREATE TABLE Settings ( key TEXT NOT NULL UNIQUE, value)",
+    _TABLE,
+    "CREATE UNIQUE INDEX Cache_key_raw ON Cache(key, raw)",
+    "CREATE INDEX Cache_expire_time ON Cache (expire_time)",
+    _TRIGGER.format("count_insert", "INSERT", "+ 1", "count"),
+    _TRIGGER.format("count_delete", "DELETE", "- 1", "count"),
+    _TRIGGER.format("size_insert", "INSERT", "+ NEW.size", "size"),
+    _TRIGGER.format("size_update", "UPDATE", "+ NEW.size - OLD.size", "size"),
+    _TRIGGER.format("size_delete", "DELETE", "- OLD.size", "size"),
+    "CREATE TABLE Quarantine ( key BLOB, raw INTEGER, mode INTEGER, filename TEXT, value BLOB)",
 )
 
 # A value as it may be read: none where the row claims to be a pickle or a file (mode 1 is plain bytes). A bit

@@ -12,6 +12,7 @@ is asked anew, or in replay is an error.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ import orjson
 
 from qwennb.answer import Answer, read_form
 from qwennb.cache.record import Name
+from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
@@ -30,9 +32,10 @@ from qwennb.request import Request
 class Memory:
     """The answers of one folder."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Store, writer: Writer, spendings: Spendings) -> None:
         self.store = store
         self.writer = writer
+        self.spendings = spendings
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
         """The remembered answer to *request*, or None when it is to be asked. In replay, a miss is an error."""
@@ -55,6 +58,18 @@ class Memory:
         found = [(request, values.get(Name(request.key, identity))) for request in requests]
         answers = [None if value is None else _read(value, request) for request, value in found]
         return [None if isinstance(answer, ValueError) else answer for answer in answers]
+
+    def models(self) -> list[str]:
+        """The models that were asked here, the one with the most requests first."""
+        counts: Counter[str] = Counter()
+        for row in self.spendings.rows():
+            counts[row.model] += row.requests
+        return [model for model, _ in counts.most_common()]
+
+    def close(self) -> None:
+        """Write out what is still to be written, and close the files."""
+        self.writer.close()
+        self.store.close()
 
     async def keep(self, answer: Answer, warn: Callable[[str], None]) -> None:
         """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""

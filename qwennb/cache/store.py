@@ -6,7 +6,7 @@ the oldest at one gigabyte, and obeys settings found in the file. Here it keeps 
 - `_Disk` refuses everything but text keys and plain bytes, on the way in and on the way out, whatever a row says.
 - `_Cache` takes its settings from us and never from the file, opens its own connections, and writes only inside a
   transaction that `Store` has begun: diskcache's own leaves the file locked when a commit fails.
-- `Store` seals each value and checks the seal on each read. A row that fails is a miss; it is counted, and the next
+- `Store` seals each value, reads past diskcache with one rule for what a row may be, and checks each seal. A row that fails is a miss; it is counted, and the next
   write moves it into the table `Quarantine`. A damaged file is put aside and what is whole in it is recovered.
 
 A connection belongs to one thread and can't write until that thread begins a transaction. A read waits `PATIENCE` for
@@ -46,6 +46,22 @@ BATCH = 1_000
 IMPORT_BATCH = 50_000
 
 T = TypeVar("T")
+
+# Every read takes the value through SEALED, so that no row is believed about what it is.
+_ONE = f"SELECT {SEALED} FROM Cache WHERE key = ? AND raw = 1"  # noqa: S608 - constants only
+_MANY = (
+    f"SELECT asked.key, {SEALED} FROM json_each(?) AS asked"  # noqa: S608
+    " CROSS JOIN Cache ON Cache.key = asked.value AND Cache.raw = 1"
+)
+_ANY_ENDPOINT = (
+    f"SELECT CAST(Cache.key AS BLOB), {SEALED} FROM json_each(?) AS asked"  # noqa: S608
+    " CROSS JOIN Cache ON Cache.key >= asked.value || '@' AND Cache.key < asked.value || 'A' AND Cache.raw = 1"
+    " ORDER BY asked.key, Cache.key"
+)
+_NAMES = (  # a key that is a blob would sort after all texts, and is none of ours
+    "SELECT CAST(key AS BLOB) FROM Cache"
+    " WHERE raw = 1 AND key > CAST(? AS TEXT) AND key < x'' ORDER BY key LIMIT 5000"
+)
 
 
 class _ForeignRow(ValueError):
@@ -110,7 +126,7 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]
             raise CacheError("The cache was closed. Open it again.")
         connection = database.connect(self._path, wait=self._timeout)
         try:
-            for pragma in ("query_only = ON", "cache_size = -65536", "cache_spill = OFF"):
+            for pragma in ("query_only = ON", "cache_size = -131072", "cache_spill = OFF"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
                 connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
@@ -171,7 +187,7 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]
         try:
             return database.insert(self._con, rows, replace=replace)
         finally:
-            self._con.execute("PRAGMA cache_size = -65536")
+            self._con.execute("PRAGMA cache_size = -131072")
 
     def drop(self, names: list[Name]) -> int:
         """Remove these rows; how many there were."""
@@ -225,32 +241,32 @@ class Store:
     def get(self, name: Name) -> bytes | None:
         """The value, or None. One whose seal does not fit is None, too, and counted."""
         text = name.text
-        try:
-            with self._reading:
-                sealed = self._cache.get(text)
-        except _ForeignRow:
-            sealed = b""
-        except sqlite3.DatabaseError as error:
-            self._note(error)
+        rows = self._select(_ONE, text)
+        if not rows:
             return None
-        return None if sealed is None else self._unsealed(text, sealed)
+        value = unseal(text, rows[0][0])
+        if value is None:
+            self._suspect(text.encode())
+        return value
 
     def get_many(self, names: Iterable[Name]) -> dict[Name, bytes]:
         """Those that are there, thousands at a time."""
-        query = (
-            f"SELECT asked.key, {SEALED} FROM json_each(?) AS asked"  # noqa: S608 - constants only
-            " CROSS JOIN Cache ON Cache.key = asked.value AND Cache.raw = 1"
-        )
+        wanted = {name.text: name for name in names}
         found: dict[Name, bytes] = {}
-        for some in _batches(sorted((name.text, name) for name in names), BATCH):  # neighbours share pages
-            rows = self._select(query, json.dumps([text for text, _ in some]))
+        for some in _batches(sorted(wanted), BATCH):  # in order, because neighbours share pages
+            rows = self._select(_MANY, json.dumps(some))
             if rows is None:  # damage in one row must not hide the others
-                found |= {name: value for _, name in some if (value := self.get(name)) is not None}
+                found |= {
+                    wanted[text]: value for text in some if (value := self.get(wanted[text])) is not None
+                }
                 continue
             for index, sealed in rows:
-                text, name = some[index]
-                if (value := self._unsealed(text, sealed)) is not None:
-                    found[name] = value
+                text = some[index]
+                value = unseal(text, sealed)
+                if value is None:
+                    self._suspect(text.encode())
+                else:
+                    found[wanted[text]] = value
         return found
 
     def find(self, key: str) -> list[tuple[Name, bytes]]:
@@ -259,28 +275,21 @@ class Store:
 
     def find_many(self, keys: Iterable[str]) -> dict[str, list[tuple[Name, bytes]]]:
         """The answers of any endpoint to each of these request keys; a key without any is absent."""
-        query = (
-            f"SELECT CAST(Cache.key AS BLOB), {SEALED} FROM json_each(?) AS asked CROSS JOIN Cache"  # noqa: S608 - constants only
-            " ON Cache.key >= asked.value || '@' AND Cache.key < asked.value || 'A' AND Cache.raw = 1"
-            " ORDER BY asked.key, Cache.key"
-        )
         found: dict[str, list[tuple[Name, bytes]]] = {}
         for some in _batches(sorted(set(keys)), BATCH):
-            for spelled, sealed in self._select(query, json.dumps(some)) or ():
+            for spelled, sealed in self._select(_ANY_ENDPOINT, json.dumps(some)) or ():
                 text = spelled.decode("utf-8", "replace")
-                value = self._unsealed(text, sealed, spelled)
-                if value is not None and (name := Name.parse(text)) is not None:
+                value, name = unseal(text, sealed), Name.parse(text)
+                if value is None or name is None:
+                    self._suspect(spelled)
+                else:
                     found.setdefault(name.key, []).append((name, value))
         return found
 
     def names(self) -> Iterator[Name]:
         """Every name, sorted by key. What is put or removed meanwhile may show or not."""
-        query = (  # every text is less than every blob
-            "SELECT CAST(key AS BLOB) FROM Cache"
-            " WHERE raw = 1 AND key > CAST(? AS TEXT) AND key < x'' ORDER BY key LIMIT 5000"
-        )
         last = b""
-        while rows := self._select(query, last):
+        while rows := self._select(_NAMES, last):
             for (spelled,) in rows:
                 if (name := Name.parse(spelled.decode("utf-8", "replace"))) is not None:
                     yield name
@@ -397,18 +406,15 @@ class Store:
         self._damaged = True
         self.problems["damaged page"] += 1
 
-    def _unsealed(self, text: str, sealed: bytes | None, spelled: bytes | None = None) -> bytes | None:
-        value = unseal(text, sealed)
-        if value is None:
-            spelled = text.encode("utf-8", "replace") if spelled is None else spelled
-            if spelled not in self._suspects:
-                self._suspects.add(spelled)
-                self.problems["damaged answer"] += 1
-                if self.problems["damaged answer"] == 1:
-                    warn(
-                        f"The cache in {self.folder} has a damaged answer. It is set aside and counts as not recorded."
-                    )
-        return value
+    def _suspect(self, spelled: bytes) -> None:
+        """Remember a row whose seal does not fit: reading never writes."""
+        if spelled not in self._suspects:
+            self._suspects.add(spelled)
+            self.problems["damaged answer"] += 1
+            if self.problems["damaged answer"] == 1:
+                warn(
+                    f"The cache in {self.folder} has a damaged answer. It is set aside and counts as not recorded."
+                )
 
     # -- one transaction ------------------------------------------------------------------------------------------
 

@@ -1,1 +1,10 @@
-"""…"""
+"""The front door: `Qwen`, `Chat`, plans, and the one bridge from sync to async."""
+
+from __future__ import annotations
+
+from qwennb.client.chat import Chat
+from qwennb.client.options import Options
+from qwennb.client.plan import Plan
+from qwennb.client.qwen import Piece, Qwen, QwenWarning, Stream
+
+__all__ = ["Chat", "Options", "Piece", "Plan", "Qwen", "QwenWarning", "Stream"]

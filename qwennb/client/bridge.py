@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from qwennb.errors import QwenError
+
 T = TypeVar("T")
 _SLICE = 0.1  # seconds; on some systems a wait without an end can't be interrupted
 
@@ -36,6 +38,9 @@ class Bridge:
                 except concurrent.futures.TimeoutError:
                     if future.done():
                         return future.result()
+        except QwenError as error:
+            # What happened on the loop's side is in the sentence; its frames would only bury the caller's line.
+            raise error.with_traceback(None) from None
         except BaseException:
             future.cancel()
             raise

@@ -12,7 +12,7 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 
-from qwennb.cache import Memory, Store, Writer
+from qwennb.cache import Memory, Spendings, Store, Writer
 from qwennb.client.bridge import Bridge
 from qwennb.endpoints import DirectTransport, SdkTransport
 from qwennb.engine import Engine
@@ -33,7 +33,7 @@ class Household:
         with self._lock:
             if folder not in self._memories:
                 store = Store(folder)
-                self._memories[folder] = Memory(store, Writer(store))
+                self._memories[folder] = Memory(store, Writer(store), Spendings(folder))
             return self._memories[folder]
 
     async def engine(self) -> Engine:
@@ -52,8 +52,7 @@ class Household:
             engine, self._engine = self._engine, None
             self.bridge.run(engine.close())
         for memory in memories:
-            memory.writer.close()
-            memory.store.close()
+            memory.close()
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from qwennb.endpoints.call import Call, Payload, Transport
 from qwennb.endpoints.dialects import Dialect, Wire
+from qwennb.endpoints.embedded import embedded_place, simulated_url
 from qwennb.endpoints.finding import HOSTED, NAMES, PORTS, SELF_HOSTED, Finder
 from qwennb.endpoints.place import Place, most_tokens
 from qwennb.endpoints.transports import DirectTransport, SdkTransport
@@ -26,5 +27,7 @@ __all__ = [
     "SdkTransport",
     "Transport",
     "Wire",
+    "embedded_place",
     "most_tokens",
+    "simulated_url",
 ]

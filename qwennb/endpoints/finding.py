@@ -179,6 +179,10 @@ class Finder:
             replace(place, chosen_by_user=False) for place in await asyncio.gather(*map(self._asked, places))
         ]
 
+    async def close(self) -> None:
+        """Close the connections that probing opened."""
+        await self._transport.close()
+
     # ------------------------------------------------------------------ one address
 
     async def _at(self, name: str, url: str) -> Place:

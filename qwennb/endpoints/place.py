@@ -175,7 +175,10 @@ def most_tokens(request: Request) -> int:
     for message in request.messages:
         total += 16 + len(message.text.encode()) + len(message.reasoning.encode())
         total += sum(len(call.arguments.encode()) + 64 for call in message.tool_calls)
-        total += sum(_MOST_TOKENS[type(item)] * (len(item.frames) or 1 if isinstance(item, Video) else 1) for item in message.media)
+        total += sum(
+            _MOST_TOKENS[type(item)] * (len(item.frames) or 1 if isinstance(item, Video) else 1)
+            for item in message.media
+        )
     return total
 
 

@@ -61,7 +61,9 @@ class Budget:
             self.maybe_billed += bound
         if not self._warned and self.spent + self.maybe_billed >= WARN_AT * self.limit:
             self._warned = True
-            self._warn(f"{money(self.spent + self.maybe_billed)} of the budget of {money(self.limit)} is spent.")
+            self._warn(
+                f"{money(self.spent + self.maybe_billed)} of the budget of {money(self.limit)} is spent."
+            )
         self._wake()
 
     def _wake(self) -> None:

@@ -65,7 +65,9 @@ class Spent:
         if cost is None:
             self.unknown = True
         else:
-            source = "table" if cost.estimated or (self.cost is not None and self.cost.estimated) else cost.source
+            source = (
+                "table" if cost.estimated or (self.cost is not None and self.cost.estimated) else cost.source
+            )
             self.cost = Cost((self.cost or 0.0) + cost, source)
 
     @property
@@ -157,6 +159,8 @@ class Engine:
             wire, draft = await self._whole(asked, asking, flight, spent, deadline)
             try:
                 data = None if draft.tool_calls else read_form(request, draft.text)
+                if request.choices is not None and data is not None:
+                    draft = replace(draft, text=data)  # the choice, out of whatever it was wrapped in
                 break
             except ValueError as complaint:
                 if draft.finish_reason == "length":
@@ -296,7 +300,10 @@ class Engine:
     ) -> Fold:
         fold = Fold()
         transport = self._direct if asking.direct else self._sdk
-        async with asyncio.timeout(min(IDLE_SECONDS, asking.timeout)) as idle, aclosing(transport.send(place.call(wire))) as payloads:  # type: ignore[type-var]
+        async with (
+            asyncio.timeout(min(IDLE_SECONDS, asking.timeout)) as idle,
+            aclosing(transport.send(place.call(wire))) as payloads,
+        ):  # type: ignore[type-var]
             async for payload in payloads:
                 idle.reschedule(loop.time() + IDLE_SECONDS)
                 flight.show(fold.add(place.dialect.read(payload, str(place))))
@@ -318,7 +325,9 @@ def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
             raise place.dialect.cut(str(place))
         draft = replace(draft, finish_reason="tool_calls" if draft.tool_calls else "stop")
     if reason == "content_filter":
-        raise ContentFiltered(f"{place} stopped the answer to {request.key[:12]} by its content filter. Rephrase the question.")
+        raise ContentFiltered(
+            f"{place} stopped the answer to {request.key[:12]} by its content filter. Rephrase the question."
+        )
     if reason in ("error", "aborted"):
         raise place.dialect.cut(str(place))
     if draft.text or draft.tool_calls:
@@ -346,5 +355,12 @@ def _estimated(draft: Draft, request: Request) -> Usage:
 def _with_complaint(request: Request, draft: Draft, complaint: ValueError) -> Request:
     """*request* with the answer that did not fit and what was wrong with it; it has no name of its own in the cache."""
     said = Message("assistant", (Text(draft.text or "(empty)"),))
-    told = Message("user", (Text(f"That does not fit: {complaint}. Answer again, in the form that was asked for, and nothing else."),))
+    told = Message(
+        "user",
+        (
+            Text(
+                f"That does not fit: {complaint}. Answer again, in the form that was asked for, and nothing else."
+            ),
+        ),
+    )
     return replace(request, messages=(*request.messages, said, told))

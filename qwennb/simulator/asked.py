@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from random import Random
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ class Asked:
     seed: int
     thinking: bool
     counts: Counts
+    messages: list[dict[str, Any]]
     constraint: Constraint | None = None
     budget: int | None = None
 
@@ -45,12 +47,6 @@ class Asked:
     def stream(self) -> bool:
         """Asked for as a stream."""
         return self.body.get("stream") is True
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The messages."""
-        messages = self.body.get("messages")
-        return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
 
     @property
     def text(self) -> str:
@@ -64,7 +60,11 @@ class Asked:
     def tools(self) -> list[dict[str, Any]]:
         """The functions that may be called."""
         tools = self.body.get("tools")
-        found = [tool.get("function") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+        found = (
+            [tool.get("function") for tool in tools if isinstance(tool, dict)]
+            if isinstance(tools, list)
+            else []
+        )
         return [tool for tool in found if isinstance(tool, dict)]
 
     @property
@@ -80,7 +80,8 @@ class Asked:
 
     def random(self, purpose: str = "", draw: int = 0) -> Random:
         """Random numbers that depend on the seed, the content and the purpose alone."""
-        return Random(f"{self.seed}/{self.key}/{purpose}/{draw}")
+        digest = blake2b(f"{self.seed}/{self.key}/{purpose}/{draw}".encode(), digest_size=8).digest()
+        return Random(int.from_bytes(digest, "big"))
 
 
 def text_of(message: Mapping[str, Any]) -> str:

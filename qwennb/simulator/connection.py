@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # asyncio names these methods and tells what they are for
 """HTTP/1.1 on raw bytes: one `Connection` per socket, one `Exchange` per request on it.
 
 Written on `asyncio.Protocol` and not on a web framework, because half of what the simulator is for cannot be
@@ -16,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 __all__ = ["Connection", "Exchange", "Header"]
 
@@ -43,10 +44,10 @@ class Exchange:
     def __init__(
         self, connection: Connection, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> None:
-        parts = urlsplit(target)
+        path, _, query = target.partition("?")
         self.method = method
-        self.path = unquote(parts.path) if "%" in parts.path else parts.path
-        self.query = dict(parse_qsl(parts.query)) if parts.query else {}
+        self.path = unquote(path) if "%" in path else path
+        self.query = dict(parse_qsl(query)) if query else {}
         self.headers = headers
         self.body = body
         self.seal: AbstractContextManager[Any] = nullcontext()
@@ -195,7 +196,9 @@ class Connection(asyncio.Protocol):
             exchange = self._parse()
         except _BadHttpError as error:
             body = f'{{"error":"{error}"}}'.encode()
-            self._transport.write(head(400, [("content-length", str(len(body))), ("connection", "close")]) + body)
+            self._transport.write(
+                head(400, [("content-length", str(len(body))), ("connection", "close")]) + body
+            )
             self.close()
             return
         if exchange is not None:

@@ -47,7 +47,9 @@ def _dashscope(name: str, status: int, code: str, message: str) -> FaultKind:
     return FaultKind(name, f"{status} {code}: {message}", problem, dialects=("dashscope",))
 
 
-def _openrouter(name: str, status: int, code: str, message: str, availability: str | None = None) -> FaultKind:
+def _openrouter(
+    name: str, status: int, code: str, message: str, availability: str | None = None
+) -> FaultKind:
     extra = {"availability": availability} if availability else {}
     problem = Problem(status, message, code, code, extra=extra)
     return FaultKind(name, f"{status} {code}: {message}", problem, dialects=("openrouter",))
@@ -166,7 +168,9 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.name not in FAULTS:
-            raise ConfigError(f"There is no fault named {self.name!r}{nearest(self.name, FAULTS)}. See qwennb.simulator.FAULTS.")
+            raise ConfigError(
+                f"There is no fault named {self.name!r}{nearest(self.name, FAULTS)}. See qwennb.simulator.FAULTS."
+            )
 
     @property
     def kind(self) -> FaultKind:
@@ -180,7 +184,12 @@ class Fault:
         if problem is None:
             return None
         return Problem(
-            problem.status, self.message or problem.message, problem.code, problem.kind, flat=self.flat, extra=problem.extra
+            problem.status,
+            self.message or problem.message,
+            problem.code,
+            problem.kind,
+            flat=self.flat,
+            extra=problem.extra,
         )
 
     def strikes(self, asked: Asked) -> bool:
@@ -194,7 +203,10 @@ class Fault:
                 return False
         elif self.when is not None and asked.index not in self.when:
             return False
-        return self.probability >= 1 or Random(f"{asked.seed}/{asked.index}/{self.name}").random() < self.probability
+        return (
+            self.probability >= 1
+            or Random(f"{asked.seed}/{asked.index}/{self.name}").random() < self.probability
+        )
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ class Fields:
         self.seen: dict[str, Any] = self._cut(body, tree, "")
 
     def _cut(self, value: dict[str, Any], tree: Tree, above: str) -> dict[str, Any]:
-        kept = {}
+        kept: dict[str, Any] = {}
         for name, inner in value.items():
             dotted = above + name
             below = tree.get(name)

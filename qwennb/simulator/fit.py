@@ -1,4 +1,4 @@
-"""Text that fits what was asked for: a JSON Schema, a regular expression, a GBNF grammar.
+"""A value that fits a JSON Schema, and the schema that a prompt spells out.
 
 Everything is drawn from one `random.Random`, so the same question gets the same text. Depth is bounded: past
 `DEEPEST` optional properties are left out and alternatives fall to their first.
@@ -7,17 +7,15 @@ Everything is drawn from one `random.Random`, so the same question gets the same
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from random import Random
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any
 
-__all__ = ["find_schema", "fit_grammar", "fit_regex", "fit_schema"]
+from .spell import WORDS, fit_regex
+
+__all__ = ["find_schema", "fit_schema"]
 
 DEEPEST = 8
-WORDS = "amber birch cedar delta ember fjord grove harbour iris juniper".split()
 FORMATS = {
     "date-time": "2026-02-16T08:00:00Z",
     "date": "2026-02-16",
@@ -87,7 +85,9 @@ def _object(schema: dict[str, Any], rng: Random, root: dict[str, Any], depth: in
     extra = schema.get("additionalProperties")
     for name in required:
         value.setdefault(name, _value(extra, rng, root, depth + 1))
-    while len(value) < schema.get("minProperties", 0) or (not properties and isinstance(extra, dict) and not value):
+    while len(value) < schema.get("minProperties", 0) or (
+        not properties and isinstance(extra, dict) and not value
+    ):
         value[f"key{len(value)}"] = _value(extra, rng, root, depth + 1)
     return value
 
@@ -98,7 +98,9 @@ def _array(schema: dict[str, Any], rng: Random, root: dict[str, Any], depth: int
     most = schema.get("maxItems", max(least, 2))
     if schema.get("items") is False:
         return items
-    count = least if depth > DEEPEST else rng.randint(max(least, min(1, most)), max(least, min(most, least + 2)))
+    count = (
+        least if depth > DEEPEST else rng.randint(max(least, min(1, most)), max(least, min(most, least + 2)))
+    )
     tries = 0
     while len(items) < count and tries < 200:
         tries += 1
@@ -168,7 +170,9 @@ def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shallowest(options: list[Any]) -> Any:
-    return min(options, key=lambda option: 0 if isinstance(option, dict) and option.get("type") == "null" else 1)
+    return min(
+        options, key=lambda option: 0 if isinstance(option, dict) and option.get("type") == "null" else 1
+    )
 
 
 def _guess(schema: dict[str, Any]) -> str:
@@ -185,7 +189,9 @@ def find_schema(texts: list[str]) -> dict[str, Any] | None:
     """The first JSON Schema written out in the texts: an object with `properties`, else one with a known `type`."""
     found: dict[str, Any] | None = None
     for candidate in _objects(texts):
-        if isinstance(candidate.get("properties"), dict) or any(key in candidate for key in ("anyOf", "$ref", "$defs")):
+        if isinstance(candidate.get("properties"), dict) or any(
+            key in candidate for key in ("anyOf", "$ref", "$defs")
+        ):
             return candidate
         if found is None and candidate.get("type") in ("object", "array"):
             found = candidate
@@ -205,193 +211,3 @@ def _objects(texts: list[str]) -> Iterator[dict[str, Any]]:
             else:
                 yield value
             at = text.find("{", end)
-
-
-def fit_regex(pattern: str, rng: Random) -> str:
-    """A string that the pattern matches (anchors and look-arounds are taken on trust)."""
-    try:
-        parsed = sre_parser.parse(pattern)
-    except (re.error, OverflowError):
-        return rng.choice(WORDS)
-    return _spell(parsed, rng, {})
-
-
-def _spell(parsed: Any, rng: Random, groups: dict[int, str]) -> str:
-    return "".join(_spell_one(op, value, rng, groups) for op, value in parsed)
-
-
-def _spell_one(op: Any, value: Any, rng: Random, groups: dict[int, str]) -> str:
-    if op is sre.LITERAL:
-        return chr(value)
-    if op is sre.ANY:
-        return rng.choice("abcxyz")
-    if op is sre.NOT_LITERAL:
-        return "a" if value != ord("a") else "b"
-    if op is sre.IN:
-        return _one_of(value, rng)
-    if op in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
-        least, most, inner = value
-        times = rng.randint(int(least), int(min(most, least + 3)))
-        return "".join(_spell(inner, rng, groups) for _ in range(times))
-    if op is sre.SUBPATTERN:
-        text = _spell(value[3], rng, groups)
-        if value[0] is not None:
-            groups[value[0]] = text
-        return text
-    if op is sre.BRANCH:
-        return _spell(rng.choice(value[1]), rng, groups)
-    if op is sre.GROUPREF:
-        return groups.get(value, "")
-    return ""
-
-
-CATEGORIES = {
-    sre.CATEGORY_DIGIT: "0123456789",
-    sre.CATEGORY_NOT_DIGIT: "abc",
-    sre.CATEGORY_WORD: "abcxyz012",
-    sre.CATEGORY_NOT_WORD: " -",
-    sre.CATEGORY_SPACE: " ",
-    sre.CATEGORY_NOT_SPACE: "abc",
-}
-
-
-def _one_of(items: Any, rng: Random) -> str:
-    letters: list[str] = []
-    negated = False
-    for op, value in items:
-        if op is sre.NEGATE:
-            negated = True
-        elif op is sre.LITERAL:
-            letters.append(chr(value))
-        elif op is sre.RANGE:
-            letters += [chr(code) for code in range(value[0], min(value[1], value[0] + 200) + 1)]
-        elif op is sre.CATEGORY:
-            letters += CATEGORIES.get(value, "a")
-    if negated:
-        letters = [letter for letter in "abcdefghijklmnopqrstuvwxyz0123456789 " if letter not in letters] or ["~"]
-    return rng.choice(letters)
-
-
-class _Grammar:
-    """A GBNF grammar, read as it is walked: rules, alternatives, groups, classes, literals and repetition."""
-
-    def __init__(self, text: str) -> None:
-        text = "\n".join(_uncommented(line) for line in text.splitlines())
-        heads = list(re.finditer(r"(?m)^\s*([A-Za-z][\w-]*)\s*::=", text))
-        if not heads:
-            raise ValueError("a grammar needs at least one rule: name ::= …")
-        self.rules: dict[str, str] = {}
-        for here, following in zip(heads, [*heads[1:], None], strict=True):
-            end = len(text) if following is None else following.start()
-            self.rules[here[1]] = text[here.end() : end].strip()
-        if "root" not in self.rules:
-            raise ValueError("a grammar needs a rule named root")
-        self.parsed = {name: _Rule(body).parse() for name, body in self.rules.items()}
-        for used in {name for tree in self.parsed.values() for name in _names(tree)}:
-            if used not in self.rules:
-                raise ValueError(f"undefined rule identifier '{used}'")
-
-    def spell(self, node: Any, rng: Random, depth: int) -> str:
-        kind, *rest = node
-        match kind:
-            case "text":
-                return str(rest[0])
-            case "class":
-                return _spell_one(*rest[0], rng, {})
-            case "rule":
-                return self.spell(self.parsed[rest[0]], rng, depth + 1)
-            case "all":
-                return "".join(self.spell(item, rng, depth) for item in rest[0])
-            case "any":
-                return self.spell(rest[0][0] if depth > 4 * DEEPEST else rng.choice(rest[0]), rng, depth)
-            case _:
-                inner, least, most = rest
-                top = least if depth > 2 * DEEPEST else min(most, least + 2)
-                return "".join(self.spell(inner, rng, depth + 1) for _ in range(rng.randint(least, top)))
-
-
-def _names(node: Any) -> Iterator[str]:
-    if node[0] == "rule":
-        yield node[1]
-    elif node[0] in ("all", "any"):
-        for item in node[1]:
-            yield from _names(item)
-    elif node[0] == "repeat":
-        yield from _names(node[1])
-
-
-def _uncommented(line: str) -> str:
-    return re.sub(r'^((?:[^"#\[]|"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\])*)#.*$', r"\1", line)
-
-
-class _Rule:
-    """The right-hand side of one rule."""
-
-    TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|[A-Za-z][\w-]*|\{\d+(?:,\d*)?\}|[()|*+?.])')
-    ENDLESS = 64
-
-    def __init__(self, text: str) -> None:
-        self.tokens: list[str] = []
-        at = 0
-        while at < len(text.rstrip()):
-            found = self.TOKEN.match(text, at)
-            if found is None:
-                raise ValueError(f"can't read the grammar at: {text[at:][:20].strip()!r}")
-            self.tokens.append(found[1])
-            at = found.end()
-        self.at = 0
-
-    def parse(self) -> Any:
-        tree = self.alternatives()
-        if self.at < len(self.tokens):
-            raise ValueError(f"unexpected {self.tokens[self.at]!r} in the grammar")
-        return tree
-
-    def alternatives(self) -> Any:
-        options = [self.sequence()]
-        while self.peek() == "|":
-            self.at += 1
-            options.append(self.sequence())
-        return options[0] if len(options) == 1 else ("any", options)
-
-    def sequence(self) -> Any:
-        items: list[Any] = []
-        while (token := self.peek()) is not None and token not in ("|", ")"):
-            self.at += 1
-            if token in "*+?" or token.startswith("{"):
-                if not items:
-                    raise ValueError("a repetition of nothing in the grammar")
-                items.append(("repeat", items.pop(), *self.times(token)))
-            else:
-                items.append(self.atom(token))
-        return items[0] if len(items) == 1 else ("all", items)
-
-    def times(self, token: str) -> tuple[int, int]:
-        if not token.startswith("{"):
-            return {"*": (0, self.ENDLESS), "+": (1, self.ENDLESS), "?": (0, 1)}[token]
-        least, comma, most = token[1:-1].partition(",")
-        return int(least), int(most) if most else int(least) + (self.ENDLESS if comma else 0)
-
-    def atom(self, token: str) -> Any:
-        if token == "(":
-            inner = self.alternatives()
-            if self.peek() != ")":
-                raise ValueError("a ( without its ) in the grammar")
-            self.at += 1
-            return inner
-        if token.startswith('"'):
-            return ("text", json.loads(re.sub(r"\\x([0-9A-Fa-f]{2})", r"\\u00\1", token), strict=False))
-        if token.startswith("["):
-            return ("class", sre_parser.parse(token)[0])
-        if token == ".":
-            return ("class", (sre.ANY, None))
-        return ("rule", token)
-
-    def peek(self) -> str | None:
-        return self.tokens[self.at] if self.at < len(self.tokens) else None
-
-
-def fit_grammar(text: str, rng: Random) -> str:
-    """A string of the grammar; ValueError when the grammar can't be read."""
-    grammar = _Grammar(text)
-    return grammar.spell(grammar.parsed["root"], rng, 0)

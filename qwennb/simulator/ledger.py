@@ -69,6 +69,7 @@ class Entry:
         """From arrival to the end."""
         return None if self.finished is None else self.finished - self.arrived
 
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -79,6 +80,7 @@ class Ledger:
         self._clock = clock
         self._changed = threading.Condition()
         self._closed: deque[Entry] = deque(maxlen=keep)
+        self._waiting = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -109,7 +111,8 @@ class Ledger:
                 "arrived": self._clock(),
             }
             self._counts["arrived"] += 1
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
         return index
 
     def asked(self, index: int) -> int:
@@ -147,7 +150,8 @@ class Ledger:
             if entry.paid:
                 self._counts["paid"] += 1
                 self._paid[entry.key] += 1
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
 
     # Read by anybody.
 
@@ -202,15 +206,21 @@ class Ledger:
 
     def wait_for(self, n: int, what: str = "finished", timeout: float = 30.0) -> None:
         """Return once *n* of *what* have been counted (words as in `count`), or raise TimeoutError."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._counts[what] >= n, timeout):
-                raise TimeoutError(f"waited {timeout} s for {n} {what}; counted {self._counts[what]}")
+        if not self._wait(lambda: self._counts[what] >= n, timeout):
+            raise TimeoutError(f"waited {timeout} s for {n} {what}; counted {self.count(what)}")
 
     def wait_idle(self, timeout: float = 30.0) -> None:
         """Return once nothing is being answered, or raise TimeoutError."""
+        if not self._wait(lambda: not self._open, timeout):
+            raise TimeoutError(f"waited {timeout} s; {len(self._open)} requests are still being answered")
+
+    def _wait(self, holds: Callable[[], bool], timeout: float) -> bool:
         with self._changed:
-            if not self._changed.wait_for(lambda: not self._open, timeout):
-                raise TimeoutError(f"waited {timeout} s; {len(self._open)} requests are still being answered")
+            self._waiting += 1
+            try:
+                return self._changed.wait_for(holds, timeout)
+            finally:
+                self._waiting -= 1
 
     def clear(self) -> None:
         """Forget everything and count from 0 again."""

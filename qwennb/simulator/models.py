@@ -10,11 +10,19 @@ __all__ = ["MODELS", "SimModel", "models_of"]
 K256 = 262_144
 MILLION = 1_000_000
 COMMON = frozenset(
-    "reasoning max_tokens temperature top_p seed presence_penalty response_format tools tool_choice".split()
+    [
+        "reasoning",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "seed",
+        "presence_penalty",
+        "response_format",
+        "tools",
+        "tool_choice",
+    ]
 )
-OPEN = COMMON | frozenset(
-    "stop frequency_penalty repetition_penalty top_k min_p logit_bias".split()
-)
+OPEN = COMMON | frozenset(["stop", "frequency_penalty", "repetition_penalty", "top_k", "min_p", "logit_bias"])
 SEES = frozenset({"text", "image", "video"})
 
 
@@ -49,8 +57,22 @@ class SimModel:
 
 _PLUS = COMMON | {"include_reasoning", "structured_outputs"}
 _OPENROUTER = (
-    SimModel("qwen/qwen3.5-plus-20260420", MILLION, price=(0.30, 1.80), above=(0.375, 2.25), parameters=_PLUS, commercial=True),
-    SimModel("qwen/qwen3.5-plus-02-15", MILLION, price=(0.26, 1.56), above=(0.325, 1.95), parameters=_PLUS, commercial=True),
+    SimModel(
+        "qwen/qwen3.5-plus-20260420",
+        MILLION,
+        price=(0.30, 1.80),
+        above=(0.375, 2.25),
+        parameters=_PLUS,
+        commercial=True,
+    ),
+    SimModel(
+        "qwen/qwen3.5-plus-02-15",
+        MILLION,
+        price=(0.26, 1.56),
+        above=(0.325, 1.95),
+        parameters=_PLUS,
+        commercial=True,
+    ),
     SimModel("qwen/qwen3.5-flash-02-23", MILLION, price=(0.065, 0.26), parameters=COMMON, commercial=True),
     SimModel("qwen/qwen3.5-9b", price=(0.10, 0.15), parameters=OPEN, inputs=frozenset({"text", "image"})),
     SimModel("qwen/qwen3.5-27b", price=(0.195, 1.56), parameters=COMMON | {"logprobs", "top_logprobs"}),

@@ -46,13 +46,12 @@ def look(url: str) -> Picture | None:
 
 def _size(data: bytes) -> tuple[str, int, int] | None:
     """(format, width, height), or None."""
-    big, little = (lambda b: int.from_bytes(b, "big")), (lambda b: int.from_bytes(b, "little"))
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
-        return "png", big(data[16:20]), big(data[20:24])
+        return "png", _big(data[16:20]), _big(data[20:24])
     if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif", little(data[6:8]), little(data[8:10])
+        return "gif", _little(data[6:8]), _little(data[8:10])
     if data[:2] == b"BM" and len(data) > 26:
-        return "bmp", little(data[18:22]), abs(int.from_bytes(data[22:26], "little", signed=True))
+        return "bmp", _little(data[18:22]), abs(int.from_bytes(data[22:26], "little", signed=True))
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
     if data[:4] in (b"II*\x00", b"MM\x00*"):
@@ -60,17 +59,25 @@ def _size(data: bytes) -> tuple[str, int, int] | None:
     return _jpeg(data) if data[:2] == b"\xff\xd8" else None
 
 
+def _big(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
 def _webp(data: bytes) -> tuple[str, int, int] | None:
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = data[24:27], data[27:30]
-        return "webp", int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
+        return "webp", _little(width) + 1, _little(height) + 1
     if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
+        bits = _little(data[21:25])
         return "webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
         width, height = data[26:28], data[28:30]
-        return "webp", int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
+        return "webp", _little(width) & 0x3FFF, _little(height) & 0x3FFF
     return None
 
 
@@ -81,8 +88,12 @@ def _jpeg(data: bytes) -> tuple[str, int, int] | None:
             return None
         marker = data[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return "jpeg", int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-        at += 2 if marker == 0xFF or 0xD0 <= marker <= 0xD9 else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            return (
+                "jpeg",
+                _big(data[at + 7 : at + 9]),
+                _big(data[at + 5 : at + 7]),
+            )
+        at += 2 if marker == 0xFF or 0xD0 <= marker <= 0xD9 else 2 + _big(data[at + 2 : at + 4])
     return None
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Literal
 
-__all__ = ["Bucket", "Meter", "Quota", "RetryForm", "Refused", "retry_after_headers"]
+__all__ = ["Bucket", "Meter", "Quota", "Refused", "RetryForm", "retry_after_headers"]
 
 RetryForm = Literal["seconds", "ms", "date", "none"]
 Limit = Literal["rate", "tokens", "in_flight", "slope"]
@@ -72,8 +70,8 @@ class Meter:
 
     def __init__(self, quota: Quota, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._busy = 0
         self._served = 0
+        self._waiting = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self.set(quota)
 
@@ -81,7 +79,9 @@ class Meter:
         """Another quota from now on; buckets start full."""
         now = self._clock()
         self.quota = quota
-        self._requests = None if quota.rate is None else Bucket(quota.rate, quota.burst or max(1.0, quota.rate), now)
+        self._requests = (
+            None if quota.rate is None else Bucket(quota.rate, quota.burst or max(1.0, quota.rate), now)
+        )
         per_minute = quota.tokens_per_minute
         self._tokens = None if per_minute is None else Bucket(per_minute / 60, per_minute, now)
         self._slope: tuple[float, int] | None = None
@@ -90,7 +90,7 @@ class Meter:
     def admit(self, tokens: int) -> Refused | None:
         """None when the question may be answered (and is counted), else why not."""
         now, quota = self._clock(), self.quota
-        if quota.in_flight is not None and self._busy >= quota.in_flight:
+        if quota.in_flight is not None and self._served + self._waiting >= quota.in_flight:
             return Refused("in_flight", 1.0)
         if quota.slope is not None and (wait := self._slope_wait(quota.slope, now)) > 0:
             return Refused("slope", wait)
@@ -119,30 +119,27 @@ class Meter:
         due: float = (2 * (admitted + 1) / slope) ** 0.5 - 1
         return max(0.0, due - (now - started))
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold a place among those being answered, after waiting for one where slots are few."""
-        self._busy += 1
-        try:
-            if self.quota.slots is not None and self._served >= self.quota.slots:
-                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._queue.append(turn)
-                try:
-                    await turn
-                except asyncio.CancelledError:
-                    if turn.done() and not turn.cancelled():  # given a place at the very moment it left
-                        self._served -= 1
-                        self._wake()
-                    raise
-            else:
-                self._served += 1
+    async def enter(self) -> None:
+        """Take a place among those being answered, after waiting for one where slots are few."""
+        if self.quota.slots is not None and self._served >= self.quota.slots:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            self._waiting += 1
             try:
-                yield
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():  # given a place at the very moment it hung up
+                    self.leave()
+                raise
             finally:
-                self._served -= 1
-                self._wake()
-        finally:
-            self._busy -= 1
+                self._waiting -= 1
+        else:
+            self._served += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._served -= 1
+        self._wake()
 
     def _wake(self) -> None:
         while self._queue and (self.quota.slots is None or self._served < self.quota.slots):

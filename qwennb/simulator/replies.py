@@ -19,7 +19,8 @@ from typing import Any
 
 from .asked import Asked, text_of
 from .faults import Fault
-from .fit import find_schema, fit_grammar, fit_regex, fit_schema
+from .fit import find_schema, fit_schema
+from .spell import fit_grammar, fit_regex
 from .tokens import Counts, count_text
 
 __all__ = ["Reply", "Script", "ToolCall", "counted", "invent", "limited"]
@@ -36,7 +37,11 @@ class ToolCall:
     @property
     def text(self) -> str:
         """The arguments as they go over the wire."""
-        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments, ensure_ascii=False)
+        return (
+            self.arguments
+            if isinstance(self.arguments, str)
+            else json.dumps(self.arguments, ensure_ascii=False)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class ScriptReader:
 
 def invent(asked: Asked, draw: int = 0) -> Reply:
     """The reply to a question that no script answers; *draw* counts the choices of one request."""
-    reasoning = _thought(asked, draw) if asked.thinking else None
+    reasoning = _thought(asked) if asked.thinking else None
     calls = _calls(asked, draw)
     if calls:
         return Reply(text=None, reasoning=reasoning, tool_calls=calls)
@@ -115,6 +120,8 @@ def limited(reply: Reply, asked: Asked) -> Reply:
             left -= count_text(reasoning)
         if count_text(text) > left:
             text, ending = text[: max(0, left) * 4], "length"
+    if (text, reasoning, ending) == (reply.text, reply.reasoning, reply.finish_reason):
+        return reply
     return replace(reply, text=text, reasoning=reasoning, finish_reason=ending)
 
 
@@ -123,9 +130,9 @@ def _limit(asked: Asked) -> int | None:
     return next((value for value in given if isinstance(value, int)), None)
 
 
-def _thought(asked: Asked, draw: int) -> str:
-    words = " ".join(asked.text.split()[:12])
-    text = f"The user writes: {words}. I consider it {asked.random('thought', draw).randint(2, 9)} ways, then answer."
+def _thought(asked: Asked) -> str:
+    words = " ".join(asked.text[:400].split()[:12])
+    text = f"The user writes: {words}. I consider it from {2 + int(asked.key[0], 16)} sides, then answer."
     return text if asked.budget is None else text[: max(1, asked.budget) * 4]
 
 
@@ -187,12 +194,22 @@ def parallel_calls(asked: Asked) -> bool:
 def counted(reply: Reply, asked: Asked) -> Counts:
     """The usage of one reply, with what the script overrides."""
     reasoning = count_text(reply.reasoning or "")
-    written = count_text(reply.text or "") + sum(count_text(call.name + call.text) for call in reply.tool_calls)
-    counts = replace(asked.counts, completion=reasoning + max(1, written), reasoning=reasoning)
-    if isinstance(reply.usage, Mapping):
-        wire = {f"{name}_tokens": name for name in ("prompt", "completion", "reasoning", "cached", "image", "video")}
-        known = {wire.get(name, name): value for name, value in reply.usage.items()}
-        counts = replace(counts, **{name: value for name, value in known.items() if name in Counts.__slots__})
-    if counts.cost is None:
-        counts = replace(counts, cost=asked.model.cost(counts.prompt, counts.completion))
-    return counts
+    written = count_text(reply.text or "") + sum(
+        count_text(call.name + call.text) for call in reply.tool_calls
+    )
+    prompt, completion = asked.counts.prompt, reasoning + max(1, written)
+    image, video = asked.counts.image, asked.counts.video
+    cost = asked.model.cost(prompt, completion)
+    if not isinstance(reply.usage, Mapping):
+        return Counts(prompt, completion, reasoning, 0, image, video, cost)
+    said = reply.usage
+    prompt, completion = said.get("prompt_tokens", prompt), said.get("completion_tokens", completion)
+    return Counts(
+        prompt,
+        completion,
+        said.get("reasoning_tokens", reasoning),
+        said.get("cached_tokens", 0),
+        said.get("image_tokens", image),
+        said.get("video_tokens", video),
+        said.get("cost", asked.model.cost(prompt, completion)),
+    )

@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # the table in faults.py tells what each of them does
 """How a fault is carried out: on the reply before it is shaped, or on the bytes while they leave."""
 
 from __future__ import annotations
@@ -47,11 +48,15 @@ def _loose(reply: Reply, values: Callable[[str], str]) -> Reply:
 
 ON_REPLY: dict[str, Callable[[Reply], Reply]] = {
     "length": lambda reply: _again(replace(reply, text=_half(reply.text), finish_reason="length")),
-    "content_filter": lambda reply: _again(replace(reply, text=_half(reply.text), finish_reason="content_filter")),
+    "content_filter": lambda reply: _again(
+        replace(reply, text=_half(reply.text), finish_reason="content_filter")
+    ),
     "null_content": lambda reply: _again(replace(reply, text=None)),
     "empty_content": lambda reply: _again(replace(reply, text="")),
     "reasoning_only": lambda reply: _again(
-        replace(reply, text="", reasoning=reply.reasoning or "I think about it, and on.", finish_reason="stop")
+        replace(
+            reply, text="", reasoning=reply.reasoning or "I think about it, and on.", finish_reason="stop"
+        )
     ),
     "wrong_schema": lambda reply: _again(replace(reply, text='{"unexpected": [1, 2, 3]}')),
     "cut_json": lambda reply: _again(replace(reply, text=_half(reply.text), finish_reason="stop")),
@@ -68,8 +73,16 @@ ON_REPLY: dict[str, Callable[[Reply], Reply]] = {
 class Wreck:
     """One delivery and how it goes wrong. Returns when nothing more will be sent."""
 
-    def __init__(self, exchange: Exchange, delivery: Delivery, fault: Fault, asked: Asked, dialect: Dialect) -> None:
-        self.exchange, self.delivery, self.fault, self.asked, self.dialect = exchange, delivery, fault, asked, dialect
+    def __init__(
+        self, exchange: Exchange, delivery: Delivery, fault: Fault, asked: Asked, dialect: Dialect
+    ) -> None:
+        self.exchange, self.delivery, self.fault, self.asked, self.dialect = (
+            exchange,
+            delivery,
+            fault,
+            asked,
+            dialect,
+        )
 
     async def happen(self) -> None:
         """Do it."""
@@ -123,12 +136,19 @@ class Wreck:
         if self.delivery.events is None:
             await self.whole(encode({**self.delivery.body, "choices": []}))
         else:
-            bare = [replace(e, data={**e.data, "choices": []}) if isinstance(e.data, dict) else e for e in self.events]
+            bare = [
+                replace(e, data={**e.data, "choices": []}) if isinstance(e.data, dict) else e
+                for e in self.events
+            ]
             await self.stream([event.encoded for event in bare])
 
     async def bad_utf8(self) -> None:
         whole = b"".join(self.delivery.pieces)
-        at = max(whole.rfind(b'"content":"') + len(b'"content":"'), 1) if b'"content":"' in whole else len(whole) // 2
+        at = (
+            max(whole.rfind(b'"content":"') + len(b'"content":"'), 1)
+            if b'"content":"' in whole
+            else len(whole) // 2
+        )
         await self.whole(whole[:at] + b"\xff\xfe\xc3(" + whole[at:])
 
     async def bad_json(self) -> None:
@@ -144,12 +164,17 @@ class Wreck:
         if self.delivery.events is None:
             await self.whole(encode({**self.delivery.body, "score": float("nan")}))
         else:
-            odd = [replace(e, data={**e.data, "score": float("nan")}) if isinstance(e.data, dict) else e for e in self.events]
+            odd = [
+                replace(e, data={**e.data, "score": float("nan")}) if isinstance(e.data, dict) else e
+                for e in self.events
+            ]
             await self.stream([event.encoded for event in odd])
 
     async def duplicate_body(self) -> None:
         body = encode(self.delivery.body)
-        wrong = encode([{"index": 0, "message": {"role": "assistant", "content": "not this"}, "finish_reason": "stop"}])
+        wrong = encode(
+            [{"index": 0, "message": {"role": "assistant", "content": "not this"}, "finish_reason": "stop"}]
+        )
         await self.whole(b'{"choices":' + wrong + b"," + body[1:])
 
     async def empty_body(self) -> None:
@@ -214,7 +239,9 @@ class Wreck:
         await self.exchange.last(body)
 
     async def partial(self) -> None:
-        await self.exchange.send(200, encode(self.delivery.body), [*self.delivery.head, ("x-dashscope-partialresponse", "true")])
+        await self.exchange.send(
+            200, encode(self.delivery.body), [*self.delivery.head, ("x-dashscope-partialresponse", "true")]
+        )
 
     async def comments_only(self) -> None:
         await self.exchange.begin(200, self.delivery.head)
@@ -244,9 +271,13 @@ class Wreck:
             await asyncio.sleep(self.seconds(0.001))
 
     async def long_line(self) -> None:
-        spoken = next(event for event in self.events if isinstance(event.data, dict) and event.data.get("choices"))
+        spoken = next(
+            event for event in self.events if isinstance(event.data, dict) and event.data.get("choices")
+        )
         choice = {**spoken.data["choices"][0], "delta": {"content": "a" * (self.fault.size or 1_000_000)}}
-        await self.stream([Event({**spoken.data, "choices": [choice]}).encoded, *(e.encoded for e in self.events)])
+        await self.stream(
+            [Event({**spoken.data, "choices": [choice]}).encoded, *(e.encoded for e in self.events)]
+        )
 
     async def no_done(self) -> None:
         await self.stream([event.encoded for event in self.events if event.data is not DONE])

@@ -55,7 +55,9 @@ class Simulator:
             known = ", ".join(DIALECTS)
             raise ConfigError(f"There is no dialect {dialect!r}{nearest(dialect, DIALECTS)}. Known: {known}.")
         if host not in LOOPBACK:
-            raise ConfigError(f"The simulator serves this machine only, not {host!r}. Leave host out, or say 127.0.0.1.")
+            raise ConfigError(
+                f"The simulator serves this machine only, not {host!r}. Leave host out, or say 127.0.0.1."
+            )
         self.dialect = dialect
         self.ledger = Ledger()
         self._models = models_of(dialect, models)
@@ -84,7 +86,7 @@ class Simulator:
         def run() -> None:
             try:
                 asyncio.run(self._serve(ready, up))
-            except BaseException as error:  # noqa: BLE001  # told to the thread that waits
+            except BaseException as error:  # told to the thread that waits
                 ready.append(error)
             finally:
                 up.set()
@@ -95,7 +97,9 @@ class Simulator:
         if isinstance(ready[0], BaseException):
             self._thread.join()
             self._thread = None
-            raise ConfigError(f"The simulator can't listen on {self._host}:{self._port}: {ready[0]}.") from ready[0]
+            raise ConfigError(
+                f"The simulator can't listen on {self._host}:{self._port}: {ready[0]}."
+            ) from ready[0]
         self._port = ready[0]
         return self
 
@@ -120,7 +124,10 @@ class Simulator:
         self._prepare()
         alive: set[Connection] = set()
         server = await self._loop.create_server(
-            lambda: Connection(lambda exchange: self._service.answer(exchange), alive), self._host, self._port, backlog=4096
+            lambda: Connection(lambda exchange: self._service.answer(exchange), alive),
+            self._host,
+            self._port,
+            backlog=4096,
         )
         ready.append(server.sockets[0].getsockname()[1])
         up.set()
@@ -196,7 +203,7 @@ class Simulator:
 
     def pace(self, latency: float = 0.0, token_latency: float = 0.0) -> None:
         """Another latency from the next question on."""
-        self._do(lambda: setattr(self._service, "_pace", Pace(latency, token_latency)))
+        self._do(lambda: setattr(self._service, "pace", Pace(latency, token_latency)))
 
     def reset(self) -> None:
         """As it was at the start: the first script, faults and quota, an empty ledger."""
@@ -204,9 +211,7 @@ class Simulator:
         self.ledger.clear()
 
 
-def serve_forever(
-    dialect: str, *, announce: Callable[[str], None], **settings: Any
-) -> None:
+def serve_forever(dialect: str, *, announce: Callable[[str], None], **settings: Any) -> None:
     """Serve until interrupted. *announce* is told the base URL once it listens; *settings* are the Simulator's."""
     with Simulator(dialect, **settings) as simulator:
         announce(simulator.base_url)

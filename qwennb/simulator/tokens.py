@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .pictures import MAX_PIXELS, MIN_PIXELS, HARD_MAX_PIXELS, UNSEEN, image_tokens, look
+from .pictures import HARD_MAX_PIXELS, MAX_PIXELS, MIN_PIXELS, UNSEEN, image_tokens, look
 
 __all__ = ["Counts", "count_prompt", "count_text"]
 

@@ -66,7 +66,7 @@ class Dialect:
             ),
         )
         last = max((i for i, m in enumerate(asked.messages) if m.role == "user"), default=0)
-        limits = MediaLimits.of(abilities)
+        limits = MediaLimits.of(abilities, self.kind)
         body: dict[str, Any] = {
             "model": model_id,
             "messages": [self.message(m, limits, in_turn=i > last) for i, m in enumerate(asked.messages)],
@@ -94,8 +94,7 @@ class Dialect:
             for name, value in abilities.preset(thinking).items()
             if getattr(settings, name) is None
         }
-        bounded = thinking is False or abilities.max_tokens == "answer"
-        if request.choices is not None and settings.max_tokens is None and bounded:
+        if request.choices is not None and settings.max_tokens is None and thinking is False:
             made["max_tokens"] = choice_bound(request.choices)
         return made
 

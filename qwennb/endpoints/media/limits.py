@@ -6,7 +6,7 @@ what a server does not read is never sent, since most drop an unknown field in s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from qwennb.catalog import Abilities, Images, Videos
@@ -60,12 +60,12 @@ class MediaLimits:
         spelling = next((row for name, row in SPELLINGS.items() if named.startswith(name)), Spelling())
         sees, watches = "image" in abilities.modalities, "video" in abilities.modalities
         images = abilities.images if sees else None
-        most = (images.base64_most if images else None) or cls.__dataclass_fields__["most_frames"].default
-        return cls(
+        made = cls(
             place=f"{abilities.model} at {abilities.endpoint}",
             images=images,
             videos=abilities.videos if watches else None,
             pdf=abilities.pdf,
             spelling=spelling,
-            most_frames=most,
         )
+        most = images.base64_most if images else None
+        return made if most is None else replace(made, most_frames=most)

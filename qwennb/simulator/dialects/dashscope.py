@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """DashScope's OpenAI-compatible mode: thinks unless told not to, ignores much in silence, has two shapes of error."""
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class DashScope(Dialect):
     name = "dashscope"
     base = "/compatible-mode/v1"
     key = "required"
+    has_batches = True
     fields = f"""
         {MESSAGES} messages.partial messages.reasoning_content messages.content.image_url.detail
         messages.content.min_pixels messages.content.max_pixels messages.content.total_pixels
@@ -49,7 +51,14 @@ class DashScope(Dialect):
         return [Event({**flat, "request_id": "sim-00000000-0000-4000-8000-000000000000"})]
 
     def nothing_here(self, method: str, path: str) -> Page:
-        return 404, {"error": {"message": "Not Found", "type": "invalid_request_error", "param": None, "code": "not_found"}}
+        return 404, {
+            "error": {
+                "message": "Not Found",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "not_found",
+            }
+        }
 
     def content(self, reply: Reply) -> str | None:
         return "" if reply.tool_calls and not reply.text else reply.text
@@ -64,7 +73,10 @@ class DashScope(Dialect):
         return {"content": ""}
 
     def usage(self, counts: Counts) -> JSON:
-        prompt: JSON = {"cached_tokens": counts.cached, "text_tokens": counts.prompt - counts.image - counts.video}
+        prompt: JSON = {
+            "cached_tokens": counts.cached,
+            "text_tokens": counts.prompt - counts.image - counts.video,
+        }
         if counts.image:
             prompt["image_tokens"] = counts.image
         if counts.video:

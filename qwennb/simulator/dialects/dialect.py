@@ -51,6 +51,7 @@ class Dialect:
     done_after_error: ClassVar[bool] = False
     retry_form: ClassVar[RetryForm] = "none"
     accepts_any_model: ClassVar[bool] = False
+    has_batches: ClassVar[bool] = False
 
     def __init__(self, models: tuple[SimModel, ...], options: Options, clock: Callable[[], float]) -> None:
         self.models = models
@@ -111,6 +112,9 @@ class Dialect:
     def error_events(self, problem: Problem, template: JSON) -> list[Event]:
         """An error in the middle of a stream. *template* is a chunk of this stream without choices."""
         return [Event(self.error(problem))]
+
+    def delivered(self, asked: Asked, counts: Counts, ending: str) -> None:
+        """An answer is about to leave; a server that can be asked about it later keeps what it must."""
 
     def nothing_here(self, method: str, path: str) -> Page:
         """A path that does not exist."""
@@ -194,7 +198,9 @@ class Dialect:
         """The model's name in the answer."""
         return str(asked.body.get("model") or asked.model.id)
 
-    def deliver(self, asked: Asked, replies: list[Reply], counts: Counts, show_usage: bool, number: int) -> Delivery:
+    def deliver(
+        self, asked: Asked, replies: list[Reply], counts: Counts, show_usage: bool, number: int
+    ) -> Delivery:
         """The whole answer, ready to be sent."""
         identity = self.identity(asked, number)
         template: JSON = {
@@ -206,7 +212,9 @@ class Dialect:
         if asked.stream:
             events = list(self._events(asked, replies, counts, show_usage, template))
             return Delivery(self.headers(asked, identity), events=events)
-        body = template | {"choices": [self.choice(place, reply, asked) for place, reply in enumerate(replies)]}
+        body = template | {
+            "choices": [self.choice(place, reply, asked) for place, reply in enumerate(replies)]
+        }
         if show_usage:
             body["usage"] = self.usage(counts)
         return Delivery(self.headers(asked, identity), body=body | self.extras(asked, counts))
@@ -216,7 +224,7 @@ class Dialect:
         return {
             "index": place,
             "message": self.message(reply),
-            "logprobs": logprobs(pieces(reply.text or ""), asked),
+            "logprobs": logprobs(reply.text or "", asked),
             **self.finish(reply.ending),
         }
 
@@ -232,17 +240,21 @@ class Dialect:
                     continue
                 if self.role_in_every_delta:
                     delta = {"role": "assistant"} | delta
-                odds = logprobs([delta["content"]], asked) if delta.get("content") else None
+                odds = logprobs(delta["content"], asked) if delta.get("content") else None
                 choice = {"index": place, "delta": delta, "logprobs": odds, **self.finish(ending)}
                 yield Event(template | quiet | {"choices": [choice]}, reply.chunk_delay, tokens)
         if show_usage and self.wants_usage(asked):
-            yield Event(template | quiet | {"choices": [], "usage": self.usage(counts)} | self.extras(asked, counts))
+            yield Event(
+                template | quiet | {"choices": [], "usage": self.usage(counts)} | self.extras(asked, counts)
+            )
         yield Event(DONE)
 
     def wants_usage(self, asked: Asked) -> bool:
         """Whether a stream ends with its usage."""
         options = asked.body.get("stream_options")
-        return self.usage_in_stream == "always" or (isinstance(options, dict) and options.get("include_usage") is True)
+        return self.usage_in_stream == "always" or (
+            isinstance(options, dict) and options.get("include_usage") is True
+        )
 
     def _deltas(self, reply: Reply) -> Iterator[tuple[Any, str | None, int]]:
         """(delta, finish reason, tokens) in order."""
@@ -257,10 +269,19 @@ class Dialect:
                 yield chunk if isinstance(chunk, bytes) else dict(chunk), None, 0
         for place, call in enumerate(reply.tool_calls):
             opening = {"name": call.name, "arguments": ""}
-            opened = {"index": place, "id": call.id or f"call_{place}", "type": "function", "function": opening}
+            opened = {
+                "index": place,
+                "id": call.id or f"call_{place}",
+                "type": "function",
+                "function": opening,
+            }
             yield {"tool_calls": [opened]}, None, count_text(call.name)
             for piece in cut(call.text, 12):
-                yield {"tool_calls": [{"index": place, "function": {"arguments": piece}}]}, None, count_text(piece)
+                yield (
+                    {"tool_calls": [{"index": place, "function": {"arguments": piece}}]},
+                    None,
+                    count_text(piece),
+                )
         yield self.last_delta(), self.last_reason(reply), 0
 
     def last_reason(self, reply: Reply) -> str | None:
@@ -319,11 +340,11 @@ def cut(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def logprobs(tokens: list[str], asked: Asked) -> JSON | None:
+def logprobs(text: str, asked: Asked) -> JSON | None:
     """Made-up log probabilities, where the server reads the field and was asked for them."""
     if asked.body.get("logprobs") is not True:
         return None
-    rng = asked.random("logprobs " + "".join(tokens))
+    tokens, rng = pieces(text), asked.random(f"logprobs {text}")
     others = asked.body.get("top_logprobs") or 0
     content = []
     for token in tokens:

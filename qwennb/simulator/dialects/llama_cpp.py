@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """llama.cpp's llama-server: one model under any name, grammars, timings in every answer."""
 
 from __future__ import annotations
@@ -62,12 +63,20 @@ class LlamaCpp(Dialect):
         if body.get("json_schema") is not None:
             return Constraint("schema", body["json_schema"])
         wanted = body.get("response_format")
-        if isinstance(wanted, dict) and wanted.get("type") == "json_object" and wanted.get("schema") is not None:
+        if (
+            isinstance(wanted, dict)
+            and wanted.get("type") == "json_object"
+            and wanted.get("schema") is not None
+        ):
             return Constraint("schema", wanted["schema"])
         return super().constraint(body)
 
     def error(self, problem: Problem) -> JSON:
-        kind = problem.kind if problem.kind == "exceed_context_size_error" else KINDS.get(problem.status, "server_error")
+        kind = (
+            problem.kind
+            if problem.kind == "exceed_context_size_error"
+            else KINDS.get(problem.status, "server_error")
+        )
         return {"error": {"code": problem.status, "message": problem.message, "type": kind, **problem.extra}}
 
     def nothing_here(self, method: str, path: str) -> Page:
@@ -75,12 +84,19 @@ class LlamaCpp(Dialect):
 
     def voiced(self, reply: Reply, asked: Asked) -> Reply:
         if not self.options.tool_parser and reply.tool_calls:
-            calls = [{"name": call.name, "arguments": json.loads(call.text or "{}")} for call in reply.tool_calls]
+            calls = [
+                {"name": call.name, "arguments": json.loads(call.text or "{}")} for call in reply.tool_calls
+            ]
             text = "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
             reply = replace(reply, text=text, tool_calls=(), chunks=None)
         inline = asked.body.get("reasoning_format") == "none"
         if inline and reply.reasoning is not None:
-            return replace(reply, text=f"<think>\n{reply.reasoning}\n</think>\n\n{reply.text or ''}", reasoning=None, chunks=None)
+            return replace(
+                reply,
+                text=f"<think>\n{reply.reasoning}\n</think>\n\n{reply.text or ''}",
+                reasoning=None,
+                chunks=None,
+            )
         return reply if self.options.reasoning_parser else inline_thought(reply)
 
     def first_delta(self) -> JSON:
@@ -112,7 +128,10 @@ class LlamaCpp(Dialect):
             case "POST", "/tokenize":
                 return 200, {"tokens": list(range(count_text(str(sent.get("content", "")))))}
             case "POST", "/apply-template":
-                lines = [f"<|im_start|>{m.get('role')}\n{m.get('content')}<|im_end|>\n" for m in sent.get("messages", [])]
+                lines = [
+                    f"<|im_start|>{m.get('role')}\n{m.get('content')}<|im_end|>\n"
+                    for m in sent.get("messages", [])
+                ]
                 return 200, {"prompt": "".join(lines) + "<|im_start|>assistant\n"}
             case "POST", "/v1/chat/completions/input_tokens":
                 return 200, {"input_tokens": count_prompt(sent, self.thinks(sent, model)).prompt}
@@ -120,7 +139,10 @@ class LlamaCpp(Dialect):
 
     def _props(self, model: SimModel) -> JSON:
         return {
-            "default_generation_settings": {"n_ctx": model.window, "params": {"temperature": 0.8, "top_k": 40}},
+            "default_generation_settings": {
+                "n_ctx": model.window,
+                "params": {"temperature": 0.8, "top_k": 40},
+            },
             "total_slots": 4,
             "model_alias": model.id,
             "model_path": f"/models/{model.id}",

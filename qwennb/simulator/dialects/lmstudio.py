@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """LM Studio: answers every unknown path with 200 and an error, thinks inline unless its setting says otherwise."""
 
 from __future__ import annotations
@@ -34,7 +35,14 @@ class LmStudio(Dialect):
 
     def error(self, problem: Problem) -> JSON:
         kind = problem.kind or "invalid_request_error"
-        return {"error": {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code or None}}
+        return {
+            "error": {
+                "message": problem.message,
+                "type": kind,
+                "param": problem.param,
+                "code": problem.code or None,
+            }
+        }
 
     def nothing_here(self, method: str, path: str) -> Page:
         return 200, {"error": f"Unexpected endpoint or method. ({method} {path})"}
@@ -62,7 +70,12 @@ class LmStudio(Dialect):
 
     def side(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Page | None:
         if method == "GET" and path == "/v1/models":
-            return 200, {"data": [{"id": m.id, "object": "model", "owned_by": "organization_owner"} for m in self.models], "object": "list"}
+            return 200, {
+                "data": [
+                    {"id": m.id, "object": "model", "owned_by": "organization_owner"} for m in self.models
+                ],
+                "object": "list",
+            }
         if method == "GET" and path == "/api/v0/models":
             return 200, {"object": "list", "data": [self._describe(model) for model in self.models]}
         return None

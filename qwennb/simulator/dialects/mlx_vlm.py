@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """MLX-VLM 0.7: FastAPI's own errors, thinking off unless asked for, every thought said twice."""
 
 from __future__ import annotations
@@ -55,7 +56,16 @@ class MlxVlm(Dialect):
     def error(self, problem: Problem) -> JSON:
         if problem.status == 422:
             where = ["body", *(problem.param or "").split(".")]
-            return {"detail": [{"type": problem.code or "value_error", "loc": where, "msg": problem.message, "input": None}]}
+            return {
+                "detail": [
+                    {
+                        "type": problem.code or "value_error",
+                        "loc": where,
+                        "msg": problem.message,
+                        "input": None,
+                    }
+                ]
+            }
         return {"detail": problem.message}
 
     def error_events(self, problem: Problem, template: JSON) -> list[Event]:
@@ -82,7 +92,9 @@ class MlxVlm(Dialect):
 
     def extras(self, asked: Asked, counts: Counts) -> JSON:
         speed = {"prompt_n": counts.prompt, "predicted_n": counts.completion, "cache_n": counts.cached}
-        return {"timings": {**speed, "prompt_per_second": 500.0, "predicted_per_second": 50.0, "peak_memory": 6.5}}
+        return {
+            "timings": {**speed, "prompt_per_second": 500.0, "predicted_per_second": 50.0, "peak_memory": 6.5}
+        }
 
     def chunk_extras(self, asked: Asked) -> JSON:
         return {"usage": None, "timings": {"predicted_per_second": 50.0}}
@@ -93,7 +105,11 @@ class MlxVlm(Dialect):
             case "GET", "/health":
                 return 200, {"status": "healthy", "loaded_model": model.id, "loaded_adapter": None}
             case "GET", "/v1/settings" | "/settings":
-                return 200, {"schema": {}, "current": {"enable_thinking": False, "max_tokens": 2048}, "fingerprint": "sim"}
+                return 200, {
+                    "schema": {},
+                    "current": {"enable_thinking": False, "max_tokens": 2048},
+                    "fingerprint": "sim",
+                }
             case "GET", "/v1/metrics":
                 return 200, {"server": {"loaded_model": model.id}, "requests": 0}
             case "POST", "/unload":
@@ -104,4 +120,7 @@ class MlxVlm(Dialect):
 
     def model_list(self) -> JSON:
         created = int(self.clock())
-        return {"object": "list", "data": [{"id": m.id, "object": "model", "created": created} for m in self.models]}
+        return {
+            "object": "list",
+            "data": [{"id": m.id, "object": "model", "created": created} for m in self.models],
+        }

@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """Ollama's /v1: three usage totals, data URIs only, and a prompt beyond the window is cut in silence."""
 
 from __future__ import annotations

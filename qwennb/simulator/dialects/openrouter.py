@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """OpenRouter: a gateway. Drops the parameters that a model does not list, always says what an answer cost."""
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class OpenRouter(Dialect):
         asked = body.get("reasoning") or {}
         if asked.get("enabled") is False or asked.get("effort") == "none":
             return False
-        return bool(asked.get("enabled") or asked.get("effort") or asked.get("max_tokens")) or self.thinking_default(model)
+        return bool(
+            asked.get("enabled") or asked.get("effort") or asked.get("max_tokens")
+        ) or self.thinking_default(model)
 
     def budget(self, body: JSON) -> int | None:
         return (body.get("reasoning") or {}).get("max_tokens")
@@ -71,10 +74,22 @@ class OpenRouter(Dialect):
         if availability := problem.extra.get("availability"):
             code = {"code": availability, "retryable": problem.status >= 429, "requested_models": []}
             kind = {"error_type": problem.code, "http_status": problem.status}
-            return {"error": {"message": problem.message, **kind, "availability": code, "metadata": {"previous_errors": []}}}
+            return {
+                "error": {
+                    "message": problem.message,
+                    **kind,
+                    "availability": code,
+                    "metadata": {"previous_errors": []},
+                }
+            }
         metadata: JSON = {"error_type": problem.code or problem.kind}
         if problem.status == 403:
-            metadata |= {"reasons": ["flagged"], "flagged_input": "…", "provider_name": "Alibaba", "model_slug": "qwen"}
+            metadata |= {
+                "reasons": ["flagged"],
+                "flagged_input": "…",
+                "provider_name": "Alibaba",
+                "model_slug": "qwen",
+            }
         return {"error": {"code": problem.status, "message": problem.message, "metadata": metadata}}
 
     def error_headers(self, problem: Problem) -> list[Header]:
@@ -114,7 +129,11 @@ class OpenRouter(Dialect):
         return super().usage(counts) | {
             "cost": counts.cost or 0,
             "is_byok": False,
-            "prompt_tokens_details": {"cached_tokens": counts.cached, "cache_write_tokens": 0, "video_tokens": counts.video},
+            "prompt_tokens_details": {
+                "cached_tokens": counts.cached,
+                "cache_write_tokens": 0,
+                "video_tokens": counts.video,
+            },
             "cost_details": {"upstream_inference_cost": None},
             "completion_tokens_details": {"reasoning_tokens": counts.reasoning},
         }
@@ -131,8 +150,8 @@ class OpenRouter(Dialect):
     def openers(self, asked: Asked) -> list[Event]:
         return comments("OPENROUTER PROCESSING", self.options)
 
-    def remember(self, identity: str, counts: Counts, ending: str) -> None:
-        """Keep what `/generation` tells later."""
+    def delivered(self, asked: Asked, counts: Counts, ending: str) -> None:
+        identity = self.identity(asked, asked.index)
         self._generations[identity] = {
             "id": identity,
             "total_cost": counts.cost,
@@ -185,7 +204,12 @@ class OpenRouter(Dialect):
 
     def _describe(self, model: SimModel) -> JSON:
         into, out = model.price or (0.0, 0.0)
-        pricing: JSON = {"prompt": _per_token(into), "completion": _per_token(out), "request": "0", "image": "0"}
+        pricing: JSON = {
+            "prompt": _per_token(into),
+            "completion": _per_token(out),
+            "request": "0",
+            "image": "0",
+        }
         if model.above is not None:
             above = {"prompt": _per_token(model.above[0]), "completion": _per_token(model.above[1])}
             pricing["overrides"] = [{"min_prompt_tokens": 256_000, **above}]

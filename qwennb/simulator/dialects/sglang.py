@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """SGLang 0.5: flat errors, drops unknown names; without its reasoning parser the thought stands in the content."""
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class SgLang(Dialect):
         reasoning = body.get("reasoning") if isinstance(body.get("reasoning"), dict) else {}
         effort = body.get("reasoning_effort") or (reasoning or {}).get("effort")
         if effort is not None:
-            return effort != "none"
+            return bool(effort != "none")
         return (reasoning or {}).get("enabled") is True or self.thinking_default(model)
 
     def constraint(self, body: JSON) -> Constraint | None:
@@ -56,15 +57,25 @@ class SgLang(Dialect):
     def error(self, problem: Problem) -> JSON:
         if problem.status == 401:
             return {"error": "Unauthorized"}
-        return {"object": "error", "message": problem.message, "type": kind_of(problem), "param": problem.param, "code": problem.status}
+        return {
+            "object": "error",
+            "message": problem.message,
+            "type": kind_of(problem),
+            "param": problem.param,
+            "code": problem.status,
+        }
 
     def error_events(self, problem: Problem, template: JSON) -> list[Event]:
         return [Event({"error": self.error(problem)}), Event(DONE)]
 
     def voiced(self, reply: Reply, asked: Asked) -> Reply:
         if not self.options.tool_parser and reply.tool_calls:
-            calls = [{"name": call.name, "arguments": json.loads(call.text or "{}")} for call in reply.tool_calls]
-            text = "\n".join(f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls)
+            calls = [
+                {"name": call.name, "arguments": json.loads(call.text or "{}")} for call in reply.tool_calls
+            ]
+            text = "\n".join(
+                f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls
+            )
             reply = replace(reply, text=text, tool_calls=(), chunks=None)
         separate = self.options.reasoning_parser and asked.body.get("separate_reasoning", True)
         return reply if separate else inline_thought(reply)
@@ -111,9 +122,19 @@ class SgLang(Dialect):
                 return 200, ""
             case "GET", "/get_model_info" | "/model_info":
                 known = {"model_path": model.id, "served_model_name": model.id, "tokenizer_path": model.id}
-                return 200, {**known, "is_generation": True, "weight_version": "default", "has_image_understanding": True}
+                return 200, {
+                    **known,
+                    "is_generation": True,
+                    "weight_version": "default",
+                    "has_image_understanding": True,
+                }
             case "GET", "/get_server_info" | "/server_info":
-                return 200, {"model_path": model.id, "served_model_name": model.id, "version": "0.5.23", "context_length": model.window}
+                return 200, {
+                    "model_path": model.id,
+                    "served_model_name": model.id,
+                    "version": "0.5.23",
+                    "context_length": model.window,
+                }
             case "GET", "/v1/models":
                 return 200, self.model_list()
             case "POST", "/tokenize" | "/v1/tokenize":

@@ -1,3 +1,4 @@
+# ruff: noqa: D102  # what each method gives is told in dialect.py
 """vLLM 0.33: accepts and ignores unknown names, refuses what it was not started to trust."""
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Vllm(Dialect):
         wanted = body.get("structured_outputs") or {}
         for kind in ("choice", "regex", "grammar"):
             if wanted.get(kind) is not None:
-                return Constraint(kind, wanted[kind])  # type: ignore[arg-type]
+                return Constraint(kind, wanted[kind])
         if wanted.get("json") is not None:
             return Constraint("schema", wanted["json"])
         return Constraint("json") if wanted.get("json_object") else format_constraint(body)
@@ -58,9 +59,18 @@ class Vllm(Dialect):
     def error(self, problem: Problem) -> JSON:
         if problem.status == 401:
             return {"error": "Unauthorized"}
-        kind = {400: "BadRequestError", 404: "NotFoundError", 503: "ServiceUnavailableError"}.get(problem.status)
+        kind = {400: "BadRequestError", 404: "NotFoundError", 503: "ServiceUnavailableError"}.get(
+            problem.status
+        )
         kind = kind or ("InternalServerError" if problem.status >= 500 else "BadRequestError")
-        return {"error": {"message": problem.message, "type": kind, "param": problem.param, "code": problem.status}}
+        return {
+            "error": {
+                "message": problem.message,
+                "type": kind,
+                "param": problem.param,
+                "code": problem.status,
+            }
+        }
 
     def error_events(self, problem: Problem, template: JSON) -> list[Event]:
         return [Event(self.error(problem)), Event(DONE)]
@@ -71,7 +81,14 @@ class Vllm(Dialect):
         return reply if self.options.reasoning_parser else inline_thought(reply)
 
     def message(self, reply: Reply) -> JSON:
-        empty = {"refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": [], "reasoning": None}
+        empty: JSON = {
+            "refusal": None,
+            "annotations": None,
+            "audio": None,
+            "function_call": None,
+            "tool_calls": [],
+            "reasoning": None,
+        }
         return empty | super().message(reply)
 
     def finish(self, reason: str | None) -> JSON:
@@ -81,13 +98,22 @@ class Vllm(Dialect):
         details: JSON | None = None
         if counts.cached or counts.image or counts.video:
             seen = {"image": counts.image, "video": counts.video}
-            details = {"cached_tokens": counts.cached, "multimodal_tokens": {k: v for k, v in seen.items() if v}}
+            details = {
+                "cached_tokens": counts.cached,
+                "multimodal_tokens": {k: v for k, v in seen.items() if v},
+            }
         return super().usage(counts) | {"prompt_tokens_details": details}
 
     def extras(self, asked: Asked, counts: Counts) -> JSON:
         if asked.stream:
             return {}
-        quiet = ("service_tier", "system_fingerprint", "prompt_logprobs", "prompt_token_ids", "kv_transfer_params")
+        quiet = (
+            "service_tier",
+            "system_fingerprint",
+            "prompt_logprobs",
+            "prompt_token_ids",
+            "kv_transfer_params",
+        )
         return dict.fromkeys(quiet)
 
     def openers(self, asked: Asked) -> list[Event]:
@@ -106,7 +132,7 @@ class Vllm(Dialect):
         return None
 
     def model_list(self) -> JSON:
-        data = [
+        data: list[JSON] = [
             {
                 "id": model.id,
                 "object": "model",
@@ -124,6 +150,10 @@ class Vllm(Dialect):
 
 def tokenized(body: Any, model: SimModel) -> JSON:
     """Token numbers for a text, by the rule of four characters."""
-    text = body.get("prompt") or "\n".join(str(m.get("content")) for m in body.get("messages", [])) if isinstance(body, dict) else ""
+    text = (
+        body.get("prompt") or "\n".join(str(m.get("content")) for m in body.get("messages", []))
+        if isinstance(body, dict)
+        else ""
+    )
     count = count_text(str(text))
     return {"count": count, "max_model_len": model.window, "tokens": list(range(count)), "token_strs": None}

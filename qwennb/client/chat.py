@@ -1,0 +1,194 @@
+"""A conversation: questions that carry what was said before."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from qwennb.answer import Answer
+from qwennb.client.options import Options, split, takes_options
+from qwennb.client.steps import Run
+from qwennb.errors import BadInput
+from qwennb.request import Message, Text, ToolCall, media_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from qwennb.client.qwen import Qwen
+
+VERSION = 1
+
+
+class Chat:
+    """A conversation with one client.
+
+    `messages` is all that was said. A question that fails, or is interrupted, leaves it as it was. `approve` is asked
+    before a tool runs; without it, tools run when the model calls them.
+    """
+
+    def __init__(
+        self,
+        client: Qwen,
+        *,
+        system: str | None = None,
+        tools: Sequence[Any] = (),
+        approve: Callable[[ToolCall], bool] | None = None,
+        messages: Sequence[Message] = (),
+        **options: Any,
+    ) -> None:
+        self._client = client
+        self._tools = tuple(tools)
+        self._approve = approve
+        self._options = Options(**options)
+        opening = (Message("system", (Text(system),)),) if system else ()
+        self.messages: tuple[Message, ...] = (*opening, *messages)
+
+    @takes_options
+    def ask(self, prompt: str, **given: Any) -> Answer:
+        """The answer to *prompt*, after all that was said."""
+        steps, options = self._steps(prompt, given)
+        said: list[tuple[Message, ...]] = []
+        answer = self._client._drive(_noting(steps, said), options)
+        self.messages = said[0]
+        self._client._tell()
+        return answer  # type: ignore[no-any-return]
+
+    @takes_options
+    async def ask_async(self, prompt: str, **given: Any) -> Answer:
+        """As `ask`, for `await`."""
+        steps, options = self._steps(prompt, given)
+        said: list[tuple[Message, ...]] = []
+        answer = await self._client._drive_async(_noting(steps, said), options)
+        self.messages = said[0]
+        self._client._tell()
+        return answer  # type: ignore[no-any-return]
+
+    def fork(self) -> Chat:
+        """A conversation that has said the same so far, and goes its own way from here."""
+        twin = Chat(self._client, tools=self._tools, approve=self._approve, messages=self.messages)
+        twin._options = self._options
+        return twin
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the conversation to *path*, pictures included. The file is readable by you alone."""
+        written = []
+        for message in self.messages:
+            data = message.to_json()
+            for part, item in zip(data["content"] if message.media else (), message.parts, strict=False):
+                content = getattr(item, "data", None)
+                if content is not None:
+                    part["base64"] = base64.b64encode(content).decode()
+            written.append(data)
+        text = orjson.dumps({"qwennb_chat": VERSION, "messages": written}, option=orjson.OPT_INDENT_2)
+        target = Path(path)
+        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(text)
+            draft.replace(target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                draft.unlink()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], client: Qwen | None = None, **options: Any) -> Chat:
+        """The conversation that `save` wrote, to go on with."""
+        try:
+            data = orjson.loads(Path(path).read_bytes())
+            if data["qwennb_chat"] != VERSION:
+                raise BadInput(f"{Path(path).name} was written by a newer qwennb. Upgrade to read it.")
+            messages = [_message(item) for item in data["messages"]]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise BadInput(f"{Path(path).name} is not a chat that qwennb wrote.") from None
+        if client is None:
+            from qwennb.client.qwen import Qwen
+
+            client = Qwen()
+        return cls(client, messages=messages, **options)
+
+    def to_markdown(self) -> str:
+        """The conversation as Markdown text, model text in quotes of its own so that it stays text."""
+        turns = []
+        for message in self.messages:
+            said = message.text or ", ".join(f"{call.name}({call.arguments})" for call in message.tool_calls)
+            shown = "\n".join(f"    {line}" for line in said.splitlines()) or "    (nothing)"
+            media = "".join(f"\n\n{item!r}" for item in message.media)
+            turns.append(f"**{message.role}**\n\n{shown}{media}")
+        return "\n\n".join(turns) + "\n"
+
+    def __repr__(self) -> str:
+        turns = sum(message.role == "user" for message in self.messages)
+        return f"<Chat of {turns} {'question' if turns == 1 else 'questions'}>"
+
+    def _steps(self, prompt: str, given: dict[str, Any]) -> tuple[Any, Options]:
+        options, values = split(prompt, given)
+        options = options.over(self._options).over(self._client._defaults)
+        if options.system is not None:
+            raise BadInput("A chat has its system text from the start: client.chat(system=…).")
+        if self._tools and options.tools is None:
+            options = Options(tools=self._tools).over(options)
+        request = self._client.request(prompt, values, options, self.messages)
+        steps = self._client.steps(request, options)
+        return _guarded(_after(request.messages, steps), self._approve), options
+
+
+def _after(before: tuple[Message, ...], steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    answer, said = yield from steps
+    return answer, before + said
+
+
+def _noting(steps: Generator[Any, Any, Any], said: list[tuple[Message, ...]]) -> Generator[Any, Any, Any]:
+    answer, messages = yield from steps
+    said.append(messages)
+    return answer, messages
+
+
+def _guarded(
+    steps: Generator[Any, Any, Any], approve: Callable[[ToolCall], bool] | None
+) -> Generator[Any, Any, Any]:
+    """*steps*, with *approve* asked before each run of a tool; a refusal is what the model is told."""
+    value: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            step = steps.throw(error) if error is not None else steps.send(value)
+        except StopIteration as end:
+            return end.value
+        value, error = None, None
+        if isinstance(step, Run) and approve is not None and not approve(step.call):
+            error = PermissionError("the user did not allow this call")
+            continue
+        try:
+            value = yield step
+        except Exception as problem:
+            error = problem
+
+
+def _message(data: dict[str, Any]) -> Message:
+    content = data.get("content")
+    contents = (
+        [base64.b64decode(p.pop("base64")) if "base64" in p else None for p in content]
+        if isinstance(content, list)
+        else []
+    )
+    message = Message.from_json(data)
+    if not any(contents):
+        return message
+    parts = [
+        part if raw is None else media_from_json(described, raw)
+        for part, described, raw in zip(message.parts, content or (), contents, strict=True)
+    ]
+    return Message(
+        message.role,
+        tuple(parts),
+        message.tool_calls,
+        message.tool_call_id,
+        message.reasoning,
+        message.reasoning_blocks,
+    )

@@ -1,0 +1,108 @@
+"""The options of an asking call, and how they are told apart from the values of the template."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar
+
+from qwennb.config import CACHE_MODES, CacheMode
+from qwennb.errors import BadInput, nearest
+from qwennb.request import Hole, Settings, Template
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that a call may set. `None` means: left alone."""
+
+    model: str | None = None
+    system: str | None = None
+    images: Any = None
+    videos: Any = None
+    files: Any = None
+    schema: Any = None
+    choices: Any = None
+    thinking: bool | str | int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: Mapping[int, float] | None = None
+    logprobs: bool | int | None = None
+    tools: Any = None
+    tool_choice: str | None = None
+    search: bool | None = None
+    sample: int | None = None
+    extra: Mapping[str, Any] | None = None
+    cache: CacheMode | None = None
+    timeout: float | None = None
+    budget: float | None = None
+    overflow: Literal["error", "map"] | None = None
+    max_pixels: int | None = None
+    max_steps: int | None = None
+    allow_urls: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.cache is not None and self.cache not in CACHE_MODES:
+            raise BadInput(f"cache={self.cache!r} is not a mode. Use {', '.join(CACHE_MODES)}.")
+        if self.overflow not in (None, "error", "map"):
+            raise BadInput(f'overflow={self.overflow!r} is not known. Use "error" or "map".')
+        for name in ("timeout", "budget"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise BadInput(f"{name}={value!r} must be a number above 0.")
+        if self.max_steps is not None and not (isinstance(self.max_steps, int) and self.max_steps > 0):
+            raise BadInput(f"max_steps={self.max_steps!r} must be a whole number above 0.")
+
+    def settings(self) -> Settings:
+        """The options that take part in the key."""
+        return Settings.of(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+
+    def over(self, defaults: Options) -> Options:
+        """These options, with *defaults* where one was left alone."""
+        return replace(
+            defaults, **{f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+        )
+
+
+NAMES = tuple(f.name for f in fields(Options))
+
+
+def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """The options in *given*, and the values for the names in *prompt*."""
+    holes = (
+        {piece.name for piece in Template.of(prompt).pieces if isinstance(piece, Hole)}
+        if isinstance(prompt, str)
+        else set()
+    )
+    options = {name: value for name, value in given.items() if name in NAMES}
+    values = {name: value for name, value in given.items() if name not in NAMES}
+    for name in values:
+        if name not in holes:
+            raise BadInput(
+                f"There is no option `{name}`, and the prompt has no {{{{ {name} }}}}{nearest(name, [*NAMES, *holes]) or '.'}"
+            )
+    return Options(**options), values
+
+
+def takes_options(call: F) -> F:
+    """Show every option in the signature of *call*, for Tab and for help; it takes them as `**given`."""
+    signature = inspect.signature(call)
+    named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=f.type)
+        for f in fields(Options)
+        if f.name not in signature.parameters
+    ]
+    values = inspect.Parameter("values", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+    call.__signature__ = signature.replace(parameters=[*named, *options, values])  # type: ignore[attr-defined]
+    return call

@@ -1,0 +1,108 @@
+"""What asking would take, before anything is sent or paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qwennb.answer import money
+from qwennb.cache import Name
+from qwennb.catalog import Count
+from qwennb.client.window import input_tokens
+from qwennb.engine import Asking
+from qwennb.errors import NotRecorded
+from qwennb.request import Request
+
+GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`requests` in all, `unique` of them, `known` already; what the rest would take.
+
+    `cost` is a guess that takes an answer for a paragraph or two, `at_most` the bound that a budget would reserve; both
+    are None where the price is unknown. `seconds` is what the endpoint's quota allows at best, None where none is known.
+    """
+
+    requests: int
+    unique: int
+    known: int
+    refused: int
+    input: Count
+    cost: float | None
+    at_most: float | None
+    seconds: float | None
+    model: str
+    endpoint: str
+
+    @property
+    def to_ask(self) -> int:
+        """How many would be sent."""
+        return self.unique - self.known
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.requests} requests, {self.unique} unique, {self.known} already known, {self.to_ask} to ask of {self.model} at {self.endpoint}",
+            f"input {self.input} tokens",
+        ]
+        if self.to_ask and self.cost is None:
+            lines.append("price unknown")
+        else:
+            most = f", at most {money(self.at_most)}" if self.at_most else ""
+            lines.append(f"cost {money(self.cost, estimated=bool(self.cost))}{most}")
+        if self.seconds:
+            lines.append(f"at least {self.seconds:.0f} s at the endpoint's limits")
+        if self.refused:
+            lines.append(f"{self.refused} can't be asked as they stand")
+        return "\n".join(lines)
+
+
+def planned(requests: Sequence[Request], refused: int, asking: Asking) -> Plan:
+    """The plan for *requests*, of which *refused* more could not even be made."""
+    place = asking.place
+    unique = {request.key: request for request in requests}
+    known = {key for key, request in unique.items() if _is_known(request, asking)}
+    to_ask = [request for key, request in unique.items() if key not in known]
+    total, cost, at_most = Count(0, exact=True), 0.0, 0.0
+    priced = True
+    for request in to_ask:
+        count = input_tokens(request)
+        total += count
+        abilities = place.abilities(request.model)
+        bound = abilities.output_bound(request.settings.max_tokens, request.settings.thinking)
+        output = min(request.settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
+        if place.catalog.endpoint(place.listed).free:
+            continue
+        guess = place.catalog.worst_cost(request.model, place.listed, count.tokens, output)
+        worst = place.catalog.worst_cost(request.model, place.listed, count.tokens, bound) if bound else None
+        priced = priced and guess is not None
+        cost += guess or 0.0
+        at_most += worst or 0.0
+    model = requests[0].model if requests else ""
+    quota = place.catalog.quota(model, place.listed) if place.hosted and model else None
+    seconds = None
+    if quota is not None and to_ask:
+        by_requests = len(to_ask) / quota.rpm
+        by_tokens = (total.tokens + GUESSED_ANSWER * len(to_ask)) / quota.tpm
+        seconds = 60 * max(by_requests, by_tokens) / asking.pace
+    return Plan(
+        requests=len(requests) + refused,
+        unique=len(unique),
+        known=len(known),
+        refused=refused,
+        input=total,
+        cost=cost if priced else None,
+        at_most=at_most if priced else None,
+        seconds=seconds,
+        model=model,
+        endpoint=str(place),
+    )
+
+
+def _is_known(request: Request, asking: Asking) -> bool:
+    if asking.mode == "on":
+        return asking.memory.store.get(Name(request.key, asking.place.identity(request.model))) is not None
+    try:
+        return asking.memory.recall(request, asking.place.identity(request.model), asking.mode) is not None
+    except NotRecorded:
+        return False

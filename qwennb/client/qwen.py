@@ -1,0 +1,553 @@
+"""`Qwen`: the front door.
+
+Every asking call goes the same way: options and values are told apart, a `Request` is made, the answer is recalled on
+the caller's own thread if it is known, else the engine asks. Each call exists once, as a generator of steps or a
+coroutine; `ask` and `ask_async` only drive it differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import sys
+import threading
+import warnings
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwennb.answer import Answer, Chunk
+from qwennb.catalog import Catalog
+from qwennb.client.household import Household, household
+from qwennb.client.long import in_pieces
+from qwennb.client.options import Options, split, takes_options
+from qwennb.client.plan import Plan, planned
+from qwennb.client.steps import Keep, Run, Step, check_tools, tool_loop
+from qwennb.client.window import check_window
+from qwennb.config import CacheMode, Config
+from qwennb.endpoints import Finder, Place, embedded_place, simulated_url
+from qwennb.engine import Asking, Budget, Ledger
+from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError, Stopped
+from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
+
+if TYPE_CHECKING:
+    import openai
+
+    from qwennb.client.chat import Chat
+
+
+class QwenWarning(UserWarning):
+    """Something a user should know: a budget nearly spent, an answer cut short, an endpoint chosen by probing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece of a stream: new text, new reasoning, or both."""
+
+    text: str
+    reasoning: str
+
+
+class Stream:
+    """An answer as it comes: iterate for the pieces; `answer` is the whole of it, at the end."""
+
+    def __init__(self, pieces: Iterator[Chunk | Answer]) -> None:
+        self._pieces = pieces
+        self._answer: Answer | None = None
+
+    def __iter__(self) -> Iterator[Piece]:
+        for piece in self._pieces:
+            if isinstance(piece, Answer):
+                self._answer = piece
+            elif piece.text or piece.reasoning:
+                yield Piece(piece.text, piece.reasoning)
+
+    @property
+    def answer(self) -> Answer:
+        """The answer; reads the rest of the stream first."""
+        for _ in self:
+            pass
+        if self._answer is None:
+            raise Stopped("The stream was left before its answer was whole.")
+        return self._answer
+
+
+class Qwen:
+    """A client for one endpoint and model, with the cache in between.
+
+    Everything is optional: without arguments the endpoint and the model are found (`qwennb doctor` shows how). Options
+    of an asking call given here hold for all of this client's calls.
+
+        qwen = Qwen()
+        qwen = Qwen(model="qwen3.5-plus", endpoint="dashscope-intl", thinking="low", budget=2.00)
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        endpoint: str | None = None,
+        *,
+        api_key: str | None = None,
+        cache: CacheMode | None = None,
+        cache_dir: str | Path | None = None,
+        budget: float | None = None,
+        timeout: float | None = None,
+        concurrency: int | None = None,
+        pace: float | None = None,
+        referer: str | None = None,
+        title: str | None = None,
+        **options: Any,
+    ) -> None:
+        arguments = {
+            "model": model, "endpoint": endpoint, "api_key": api_key, "cache": cache, "cache_dir": cache_dir, "budget": budget,
+            "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,
+        }  # fmt: skip
+        self.config = Config.load(arguments)
+        given, unknown = split("", options)
+        assert not unknown
+        self._defaults = given
+        self._catalog = Catalog.bundled()
+        self._lock = threading.Lock()
+        self._place: Place | None = None
+        self._warnings: list[str] = []
+        self._budget = Budget(self.config.budget, warn=self._warnings.append) if self.config.budget else None
+        self._notebook = _notebook_name(os.environ)
+
+    def __repr__(self) -> str:
+        place = self._place or self.config.endpoint or "endpoint not looked for yet"
+        return f"<Qwen {self.config.model or 'default model'} at {place}, cache {self.config.cache}>"
+
+    # ------------------------------------------------------------------ asking
+
+    @takes_options
+    def ask(self, prompt: str | Request, **given: Any) -> Answer:
+        """The answer to *prompt*, with the values given by keyword in its `{{ names }}`."""
+        options, values = self._split(prompt, given)
+        answer = self._drive(self._steps(prompt, values, options), options)
+        self._tell()
+        return answer
+
+    @takes_options
+    async def ask_async(self, prompt: str | Request, **given: Any) -> Answer:
+        """As `ask`, for `await`."""
+        options, values = self._split(prompt, given)
+        answer = await self._drive_async(self._steps(prompt, values, options), options)
+        self._tell()
+        return answer
+
+    @takes_options
+    def stream(self, prompt: str | Request, **given: Any) -> Stream:
+        """The answer piece by piece; a remembered one comes as one piece."""
+        options, values = self._split(prompt, given)
+        if options.tools is not None:
+            raise BadInput("stream() runs no tools. Use ask(), or a chat.")
+        return Stream(self._streamed(self.request(prompt, values, options), options))
+
+    @takes_options
+    def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:
+        """The answers to *prompts* in their order, many at a time.
+
+        An item is a prompt, a request, or a dict of the values that one template (given as `prompt=`) is filled with.
+        One that failed is an `Answer` whose `error` is set. An error that every other would meet too (a wrong key, no
+        credit) ends the asking: what is left carries the same error.
+        """
+        template = given.pop("prompt", None)
+        options, _ = self._split("", given)
+        requests = [self._one_of_many(item, template, options) for item in prompts]
+        asking = self._asking(options, direct=True)
+        known = (
+            asking.memory.recall_many(
+                [r for r in requests if isinstance(r, Request)], self._identity(requests), asking.mode
+            )
+            if asking.mode != "replay"
+            else None
+        )
+        recalled = iter(known) if known is not None else None
+        answers: list[Answer | Request] = []
+        for item in requests:
+            if isinstance(item, Answer):
+                answers.append(item)
+            elif recalled is not None:
+                answers.append(next(recalled) or item)
+            else:
+                answers.append(_or_error(item, lambda item=item: self._recalled(item, options)))  # type: ignore[misc]
+        if any(isinstance(answer, Request) for answer in answers):
+            answers = self._house.bridge.run(self._asked_many(answers, options))  # type: ignore[assignment]
+        self._tell()
+        return answers  # type: ignore[return-value]
+
+    def chat(self, system: str | None = None, tools: Sequence[Any] = (), **options: Any) -> Chat:
+        """A conversation: each question carries what was said before."""
+        from qwennb.client.chat import Chat
+
+        return Chat(self, system=system, tools=tools, **options)
+
+    @takes_options
+    def plan(
+        self, prompts: str | Request | Iterable[str | Mapping[str, Any] | Request], **given: Any
+    ) -> Plan:
+        """What asking *prompts* would take: requests, how many are known, tokens, cost, time. Nothing is sent."""
+        template = given.pop("prompt", None)
+        single = isinstance(prompts, str | Request)
+        options, values = self._split(prompts if single else "", given)
+        if single:
+            requests: list[Any] = [self.request(prompts, values, options)]  # type: ignore[arg-type]
+        else:
+            requests = [self._one_of_many(item, template, options) for item in prompts]  # type: ignore[union-attr]
+        asking = self._asking(options)
+        whole = [item for item in requests if isinstance(item, Request)]
+        return planned(whole, len(requests) - len(whole), asking)
+
+    @property
+    def openai(self) -> openai.OpenAI:
+        """An ordinary openai client whose chat completions go through this client's cache and mode."""
+        from qwennb.client.openai_door import sync_client
+
+        return sync_client(self)
+
+    @property
+    def openai_async(self) -> openai.AsyncOpenAI:
+        """As `openai`, for `await`."""
+        from qwennb.client.openai_door import async_client
+
+        return async_client(self)
+
+    @property
+    def place(self) -> Place:
+        """Where this client asks; looked for on first use."""
+        with self._lock:
+            if self._place is None:
+                self._place = self._house.bridge.run(self._found())
+                if not self._place.chosen_by_user:
+                    model = self.config.model or self._place.model_name(None)
+                    self._warnings.append(
+                        f"Asking {model} at {self._place}. Set endpoint= or QWENNB_ENDPOINT to choose."
+                    )
+            return self._place
+
+    @property
+    def spent(self) -> float:
+        """US dollars that this client's budget has been charged so far."""
+        return self._budget.spent if self._budget else 0.0
+
+    # ------------------------------------------------------------------ making requests
+
+    def request(
+        self,
+        prompt: str | Request,
+        values: Mapping[str, Any],
+        options: Options,
+        history: Sequence[Message] = (),
+    ) -> Request:
+        """The request that *prompt* with *values* and *options* stands for, after *history*."""
+        if isinstance(prompt, Request):
+            return prompt
+        question = user_message(
+            prompt, values, images=options.images, videos=options.videos, files=options.files
+        )
+        if options.max_pixels is not None:
+            question = replace(
+                question, parts=merged(_bounded(part, options.max_pixels) for part in question.parts)
+            )
+        system = (Message("system", (Text(options.system),)),) if options.system and not history else ()
+        return Request(
+            model=self._model(options),
+            messages=(*system, *history, question),
+            settings=options.settings(),
+            schema=None if options.schema is None else Schema.of(options.schema),
+            choices=None if options.choices is None else tuple(options.choices),
+            tools=tuple(Tool.of(tool) for tool in options.tools or ()),
+        )
+
+    def window(self, request: Request) -> int | None:
+        """The most tokens that *request* may have as its input; in replay by the catalogue alone."""
+        if self._mode(Options()) == "replay":
+            known = self._catalog.find(request.model)
+            return known.max_input(thinking=request.settings.thinking is not False) if known else None
+        return self.place.abilities(request.model).max_input(request.settings.thinking)
+
+    def steps(
+        self, request: Request, options: Options
+    ) -> Generator[Step, Any, tuple[Answer, tuple[Message, ...]]]:
+        """What is to be done for the answer to *request*."""
+        return tool_loop(request, options.max_steps)
+
+    def _steps(
+        self, prompt: str | Request, values: Mapping[str, Any], options: Options
+    ) -> Generator[Step, Any, tuple[Answer, tuple[Message, ...]]]:
+        if options.overflow == "map" and not isinstance(prompt, Request):
+            return in_pieces(self, prompt, values, options)
+        return self.steps(self.request(prompt, values, options), options)
+
+    def _split(self, prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+        options, values = split(prompt, given)
+        return options.over(self._defaults), values
+
+    def _one_of_many(self, item: Any, template: str | None, options: Options) -> Request | Answer:
+        try:
+            if isinstance(item, Mapping):
+                if template is None:
+                    raise BadInput(
+                        'ask_many of dicts needs the template that they fill: ask_many([…], prompt="… {{ name }} …").'
+                    )
+                return self.request(template, item, options)
+            return self.request(item, {}, options)
+        except BadInput as error:
+            if template is None and isinstance(item, Mapping):
+                raise
+            return Answer(
+                Request(self._model(options), (Message("user", (Text(str(item)[:200]),)),)),
+                error=error,
+                finish_reason="error",
+            )
+
+    def _model(self, options: Options) -> str:
+        wanted = options.model or self.config.model
+        if self._mode(options) == "replay":
+            known = self._catalog.find(wanted) if wanted else None
+            return known.name if known else wanted or self._replayed_model()
+        return self.place.model_name(wanted)
+
+    def _replayed_model(self) -> str:
+        # Nothing is probed in replay: the default is what was asked here before, the most by requests.
+        used = self.memory.models()
+        if used:
+            return used[0]
+        raise NotRecorded(
+            'Replay: no model is named and nothing was ever recorded here. Give model=, or record first with cache="on".'
+        )
+
+    # ------------------------------------------------------------------ driving
+
+    def _drive(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Any:
+        value: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = steps.throw(error) if error is not None else steps.send(value)
+            except StopIteration as end:
+                return end.value[0]
+            value, error = None, None
+            if isinstance(step, Request):
+                value = self.answer(step, options)
+            elif isinstance(step, list):
+                value = self._all_of(step, options)
+            elif isinstance(step, Keep):
+                self._house.bridge.run(self._kept(step.answer, options))
+            else:
+                try:
+                    value = self._ran(step)
+                except Exception as problem:
+                    error = problem
+
+    async def _drive_async(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Any:
+        value: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = steps.throw(error) if error is not None else steps.send(value)
+            except StopIteration as end:
+                return end.value[0]
+            value, error = None, None
+            if isinstance(step, Request):
+                value = await self.answer_async(step, options)
+            elif isinstance(step, list):
+                value = await asyncio.to_thread(self._all_of, step, options)
+            elif isinstance(step, Keep):
+                await self._house.bridge.run_async(self._kept(step.answer, options))
+            else:
+                try:
+                    made = step.tool.function(**step.arguments)  # type: ignore[misc]
+                    value = await made if inspect.isawaitable(made) else made
+                except Exception as problem:
+                    error = problem
+
+    def answer(self, request: Request, options: Options) -> Answer:
+        """The answer to one request."""
+        if (known := self._recalled(request, options)) is not None:
+            return known
+        asking = self._checked(request, options)
+        return self._house.bridge.run(self._asked(request, asking))
+
+    async def answer_async(self, request: Request, options: Options) -> Answer:
+        """As `answer`, for `await`; what may wait for a disk or a probe waits in a thread."""
+        if (known := await asyncio.to_thread(self._recalled, request, options)) is not None:
+            return known
+        asking = self._checked(request, options)
+        return await self._house.bridge.run_async(self._asked(request, asking))
+
+    def _recalled(self, request: Request, options: Options) -> Answer | None:
+        mode = self._mode(options)
+        identity = None if mode == "replay" else self.place.identity(request.model)
+        return self.memory.recall(request, identity, mode)
+
+    def _streamed(self, request: Request, options: Options) -> Iterator[Chunk | Answer]:
+        if (known := self._recalled(request, options)) is not None:
+            yield Chunk(text=known.text, reasoning=known.reasoning)
+            yield known
+            return
+        asking = self._checked(request, options)
+
+        async def pieces() -> AsyncIterator[Chunk | Answer]:
+            engine = await self._house.engine()
+            async for piece in engine.stream(request, asking):
+                yield piece
+
+        yield from self._house.bridge.iterate(pieces())
+        self._tell()
+
+    async def _asked(self, request: Request, asking: Asking) -> Answer:
+        return await (await self._house.engine()).answer(request, asking)
+
+    async def _asked_many(self, items: list[Answer | Request], options: Options) -> list[Answer]:
+        """Ask what is still a request, as many at a time as the limiter lets through."""
+        asking = self._asking(options, direct=True)
+        made: list[Answer] = list(items)  # type: ignore[arg-type]
+        waiting = iter([(i, item) for i, item in enumerate(items) if isinstance(item, Request)])
+        fatal: list[QwenError] = []
+
+        async def worker() -> None:
+            for index, request in waiting:
+                if fatal:
+                    made[index] = _failed(request, fatal[0])
+                    continue
+                try:
+                    self._check(request, asking)
+                    made[index] = await self._asked(request, asking)
+                except QwenError as error:
+                    made[index] = _failed(request, error)
+                    if isinstance(error, EndpointError) and error.fatal:
+                        fatal.append(error)
+
+        count = sum(isinstance(item, Request) for item in items)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(count, asking.concurrency)):
+                group.create_task(worker())
+        return made
+
+    def _all_of(self, requests: list[Request], options: Options) -> list[Answer]:
+        """The answers to *requests*; the first error, if one failed."""
+        items = [
+            _or_error(request, lambda request=request: self._recalled(request, options))
+            for request in requests
+        ]  # type: ignore[misc]
+        answers = self._house.bridge.run(self._asked_many(items, options))
+        for answer in answers:
+            if answer.error is not None:
+                raise answer.error
+        return answers
+
+    async def _kept(self, answer: Answer, options: Options) -> None:
+        if self._mode(options) in ("on", "refresh") and answer.endpoint:
+            await self.memory.keep(answer, self._warnings.append)
+
+    def _ran(self, step: Run) -> Any:
+        assert step.tool.function is not None
+        made = step.tool.function(**step.arguments)
+        if inspect.iscoroutine(made):
+            return self._house.bridge.run(made)
+        return made
+
+    # ------------------------------------------------------------------ what surrounds a call
+
+    @property
+    def memory(self) -> Any:
+        """The answers of this client's folder."""
+        return self._house.memory(self.config.cache_dir)
+
+    @property
+    def _house(self) -> Household:
+        return household()
+
+    def _mode(self, options: Options) -> CacheMode:
+        return options.cache or self.config.cache
+
+    def _identity(self, requests: Sequence[Any]) -> str | None:
+        first = next((r for r in requests if isinstance(r, Request)), None)
+        return None if first is None else self.place.identity(first.model)
+
+    async def _found(self) -> Place:
+        finder = Finder(
+            self.config, os.environ, catalog=self._catalog, embedded=embedded_place, simulated=simulated_url
+        )
+        try:
+            return await finder.find()
+        finally:
+            await finder.close()
+
+    def _asking(self, options: Options, *, direct: bool = False) -> Asking:
+        budgets = [self._budget] if self._budget else []
+        if options.budget is not None:
+            budgets.append(Budget(options.budget, warn=self._warnings.append))
+        return Asking(
+            place=self.place,
+            memory=self.memory,
+            mode=self._mode(options),
+            timeout=options.timeout or self.config.timeout,
+            budgets=tuple(budgets),
+            ledger=Ledger(self.memory, self._notebook),
+            direct=direct,
+            concurrency=self.config.concurrency,
+            pace=self.config.pace,
+            warn=self._warnings.append,
+        )
+
+    def _checked(self, request: Request, options: Options) -> Asking:
+        asking = self._asking(options)
+        self._check(request, asking)
+        return asking
+
+    def _check(self, request: Request, asking: Asking) -> None:
+        """Refuse, before anything is sent, what this model at this place does not take."""
+        given: dict[str, Any] = {
+            name: value for name, value in request.settings.given().items() if name != "extra"
+        }
+        given |= {"schema": request.schema, "choices": request.choices, "tools": request.tools or None}
+        for item in request.media:
+            given[{"Image": "images", "Video": "videos", "Pdf": "files"}[type(item).__name__]] = True
+        abilities = asking.place.abilities(request.model)
+        abilities.check(given)
+        check_tools(request.tools, asking.place.dialect.kind)
+        if asking.budgets:
+            asking.place.bound(request)
+        check_window(request, abilities, str(asking.place))
+
+    def _tell(self) -> None:
+        while self._warnings:
+            warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
+
+
+def _bounded(part: Any, max_pixels: int) -> Any:
+    if isinstance(part, Text) or getattr(part, "max_pixels", None) is not None:
+        return part
+    return type(part)(part, max_pixels=max_pixels)
+
+
+def _failed(request: Request, error: QwenError) -> Answer:
+    return Answer(request, error=error, finish_reason="error")
+
+
+def _or_error(request: Request, recall: Any) -> Answer | Request:
+    try:
+        return recall() or request
+    except QwenError as error:
+        return _failed(request, error)
+
+
+def _notebook_name(environ: Mapping[str, str]) -> str:
+    """The notebook's or script's file name, where it is known; never its folders."""
+    named = environ.get("JPY_SESSION_NAME") or environ.get("QWENNB_NOTEBOOK")
+    if named:
+        return Path(named).name
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(main).name if main and not main.endswith("ipykernel_launcher.py") else ""
+
+
+def _user_level() -> int:
+    """How far up the stack the line that called into qwennb stands."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
+        level, frame = level + 1, frame.f_back
+    return level

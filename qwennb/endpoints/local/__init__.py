@@ -1,0 +1,29 @@
+"""The embedded local model: a file whose hash is known, and llama.cpp serving it from a child process.
+
+named(text)  →  WheelSet | HubFile | Path      which model is meant
+pull(…)      →  LocalModel                     fetched, checked by its sha256, put into its place
+find(…)      →  LocalModel                     what lies here already; nothing is fetched
+LocalServer.shared(LocalModel)                 one llama.cpp for each file in each process
+"""
+
+from qwennb.endpoints.local.hub import HubFile
+from qwennb.endpoints.local.model_file import LocalModel, ModelFile
+from qwennb.endpoints.local.pull import BUNDLED, find, named, pull
+from qwennb.endpoints.local.server import LocalServer, installed
+from qwennb.endpoints.local.shelf import Progress
+from qwennb.endpoints.local.wheels import WheelPart, WheelSet
+
+__all__ = [
+    "BUNDLED",
+    "HubFile",
+    "LocalModel",
+    "LocalServer",
+    "ModelFile",
+    "Progress",
+    "WheelPart",
+    "WheelSet",
+    "find",
+    "installed",
+    "named",
+    "pull",
+]
