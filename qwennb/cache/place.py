@@ -16,7 +16,7 @@ import sqlite3
 import stat
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,8 +36,6 @@ else:
 
 __all__ = [
     "CacheWarning",
-    "default_folder",
-    "explain",
     "file_system",
     "journal_mode",
     "locked",
@@ -66,15 +64,6 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, CacheWarning, stacklevel=level)
-
-
-def default_folder(environ: Mapping[str, str]) -> Path | None:
-    """Where the cache lies when nobody says otherwise, or None where there is no home at all."""
-    if folder := environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA"):
-        return Path(folder) / "qwennb"
-    if home := environ.get("HOME") or environ.get("USERPROFILE"):
-        return Path(home) / ".cache" / "qwennb"
-    return None
 
 
 def safe_folder(folder: Path) -> Path:
@@ -203,21 +192,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)  # which lets go of the lock, too
-
-
-def explain(error: sqlite3.Error, folder: Path) -> CacheError:
-    """What SQLite's error means for the user, in one sentence."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    sentences = {
-        sqlite3.SQLITE_BUSY: f"The cache in {folder} is held by another process. Close it there, or try again.",
-        sqlite3.SQLITE_LOCKED: f"The cache in {folder} is held by another process. Close it there, or try again.",
-        sqlite3.SQLITE_FULL: f"The disk is full: nothing new is kept in the cache in {folder} until there is space.",
-        sqlite3.SQLITE_READONLY: f"The cache in {folder} can't be written. Make it writable or set QWENNB_CACHE_DIR.",
-        sqlite3.SQLITE_CANTOPEN: f"The cache in {folder} can't be opened. Set QWENNB_CACHE_DIR to a folder of yours.",
-        sqlite3.SQLITE_PERM: f"The cache in {folder} can't be opened. Set QWENNB_CACHE_DIR to a folder of yours.",
-        sqlite3.SQLITE_IOERR: f"The disk under the cache in {folder} failed or is full ({error}).",
-        sqlite3.SQLITE_CORRUPT: f"The cache in {folder} is damaged. Open it again: what is whole is recovered.",
-        sqlite3.SQLITE_NOTADB: f"The cache in {folder} is damaged. Open it again: what is whole is recovered.",
-        sqlite3.SQLITE_TOOBIG: f"The answer is too big for the cache in {folder} and was not kept.",
-    }
-    return CacheError(sentences.get(code, f"The cache in {folder} failed ({error})."))

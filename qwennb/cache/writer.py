@@ -56,7 +56,7 @@ class Writer:
         self._closed = False
         self._begin_anew()
         _writers.add(self)
-        atexit.register(self.close)  # at the interpreter's end, what is queued is still written
+        atexit.register(self.flush, LAST_WORDS)  # at the interpreter's end, what is queued is still written
 
     def _begin_anew(self) -> None:
         # In a forked child, too: what was queued belongs to the parent, and so does the thread.
@@ -90,7 +90,7 @@ class Writer:
     def close(self, timeout: float = LAST_WORDS) -> None:
         """Write what is queued and end the thread. What comes later is refused; the store stays open."""
         self._closed = True
-        atexit.unregister(self.close)
+        atexit.unregister(self.flush)
         if self._thread is not None and not self._has_ended:
             self._queue.put(None)
             if self._ended.acquire(timeout=timeout):

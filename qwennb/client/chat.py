@@ -57,7 +57,7 @@ class Chat:
         answer = self._client._drive(_noting(steps, said), options)
         self.messages = said[0]
         self._client._tell()
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     @takes_options
     async def ask_async(self, prompt: str, **given: Any) -> Answer:
@@ -67,7 +67,7 @@ class Chat:
         answer = await self._client._drive_async(_noting(steps, said), options)
         self.messages = said[0]
         self._client._tell()
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     def fork(self) -> Chat:
         """A conversation that has said the same so far, and goes its own way from here."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from qwennb.cache import Memory, Spendings, Store, Writer
 from qwennb.client.bridge import Bridge
 from qwennb.endpoints import DirectTransport, SdkTransport
-from qwennb.engine import Engine
+from qwennb.engine import Engine, Ledger
 
 
 class Household:
@@ -26,6 +26,7 @@ class Household:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._memories: dict[Path, Memory] = {}
+        self._ledgers: dict[tuple[Path, str], Ledger] = {}
         self._pid = os.getpid()
 
     def memory(self, folder: Path) -> Memory:
@@ -35,6 +36,12 @@ class Household:
                 store = Store(folder)
                 self._memories[folder] = Memory(store, Writer(store), Spendings(folder))
             return self._memories[folder]
+
+    def ledger(self, folder: Path, notebook: str) -> Ledger:
+        """The ledger of *notebook* in *folder*."""
+        memory = self.memory(folder)
+        with self._lock:
+            return self._ledgers.setdefault((folder, notebook), Ledger(memory, notebook))
 
     async def engine(self) -> Engine:
         """The engine; made on the loop, with the first question."""
@@ -48,9 +55,12 @@ class Household:
             return
         with self._lock:
             memories, self._memories = list(self._memories.values()), {}
+            ledgers, self._ledgers = list(self._ledgers.values()), {}
         if self._engine is not None:
             engine, self._engine = self._engine, None
             self.bridge.run(engine.close())
+        for ledger in ledgers:
+            ledger.flush()
         for memory in memories:
             memory.close()
 

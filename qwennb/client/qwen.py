@@ -14,11 +14,12 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import Answer, Chunk
+from qwennb.cache import Memory
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household, household
 from qwennb.client.long import in_pieces
@@ -28,7 +29,7 @@ from qwennb.client.steps import Keep, Run, Step, check_tools, tool_loop
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config
 from qwennb.endpoints import Finder, Place, embedded_place, simulated_url
-from qwennb.engine import Asking, Budget, Ledger
+from qwennb.engine import Asking, Budget
 from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError, Stopped
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
 
@@ -156,27 +157,9 @@ class Qwen:
         template = given.pop("prompt", None)
         options, _ = self._split("", given)
         requests = [self._one_of_many(item, template, options) for item in prompts]
-        asking = self._asking(options, direct=True)
-        known = (
-            asking.memory.recall_many(
-                [r for r in requests if isinstance(r, Request)], self._identity(requests), asking.mode
-            )
-            if asking.mode != "replay"
-            else None
-        )
-        recalled = iter(known) if known is not None else None
-        answers: list[Answer | Request] = []
-        for item in requests:
-            if isinstance(item, Answer):
-                answers.append(item)
-            elif recalled is not None:
-                answers.append(next(recalled) or item)
-            else:
-                answers.append(_or_error(item, lambda item=item: self._recalled(item, options)))  # type: ignore[misc]
-        if any(isinstance(answer, Request) for answer in answers):
-            answers = self._house.bridge.run(self._asked_many(answers, options))  # type: ignore[assignment]
+        answers = self._answers(requests, options)
         self._tell()
-        return answers  # type: ignore[return-value]
+        return answers
 
     def chat(self, system: str | None = None, tools: Sequence[Any] = (), **options: Any) -> Chat:
         """A conversation: each question carries what was said before."""
@@ -321,14 +304,15 @@ class Qwen:
 
     # ------------------------------------------------------------------ driving
 
-    def _drive(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Any:
+    def _drive(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Answer:
         value: Any = None
         error: Exception | None = None
         while True:
             try:
                 step = steps.throw(error) if error is not None else steps.send(value)
             except StopIteration as end:
-                return end.value[0]
+                answer: Answer = end.value[0]
+                return answer
             value, error = None, None
             if isinstance(step, Request):
                 value = self.answer(step, options)
@@ -342,14 +326,15 @@ class Qwen:
                 except Exception as problem:
                     error = problem
 
-    async def _drive_async(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Any:
+    async def _drive_async(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Answer:
         value: Any = None
         error: Exception | None = None
         while True:
             try:
                 step = steps.throw(error) if error is not None else steps.send(value)
             except StopIteration as end:
-                return end.value[0]
+                answer: Answer = end.value[0]
+                return answer
             value, error = None, None
             if isinstance(step, Request):
                 value = await self.answer_async(step, options)
@@ -401,7 +386,7 @@ class Qwen:
     async def _asked(self, request: Request, asking: Asking) -> Answer:
         return await (await self._house.engine()).answer(request, asking)
 
-    async def _asked_many(self, items: list[Answer | Request], options: Options) -> list[Answer]:
+    async def _asked_many(self, items: Sequence[Answer | Request], options: Options) -> list[Answer]:
         """Ask what is still a request, as many at a time as the limiter lets through."""
         asking = self._asking(options, direct=True)
         made: list[Answer] = list(items)  # type: ignore[arg-type]
@@ -427,13 +412,30 @@ class Qwen:
                 group.create_task(worker())
         return made
 
+    def _answers(self, items: Sequence[Request | Answer], options: Options) -> list[Answer]:
+        """The answers to *items* in their order; what is an answer already (it failed to be a request) stays."""
+        mode = self._mode(options)
+        requests = [item for item in items if isinstance(item, Request)]
+        if mode == "replay":
+            recalled: list[Answer | None] = [self._replayed(request) for request in requests]
+        else:
+            identity = self.place.identity(requests[0].model) if requests else None
+            recalled = self.memory.recall_many(requests, identity, mode)
+        known = iter(recalled)
+        found = [(next(known) or item) if isinstance(item, Request) else item for item in items]
+        if any(isinstance(item, Request) for item in found):
+            return self._house.bridge.run(self._asked_many(found, options))
+        return [item for item in found if isinstance(item, Answer)]
+
+    def _replayed(self, request: Request) -> Answer:
+        try:
+            return self.memory.recall(request, None, "replay") or _failed(request, NotRecorded())
+        except QwenError as error:
+            return _failed(request, error)
+
     def _all_of(self, requests: list[Request], options: Options) -> list[Answer]:
         """The answers to *requests*; the first error, if one failed."""
-        items = [
-            _or_error(request, lambda request=request: self._recalled(request, options))
-            for request in requests
-        ]  # type: ignore[misc]
-        answers = self._house.bridge.run(self._asked_many(items, options))
+        answers = self._answers(requests, options)
         for answer in answers:
             if answer.error is not None:
                 raise answer.error
@@ -453,7 +455,7 @@ class Qwen:
     # ------------------------------------------------------------------ what surrounds a call
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> Memory:
         """The answers of this client's folder."""
         return self._house.memory(self.config.cache_dir)
 
@@ -463,10 +465,6 @@ class Qwen:
 
     def _mode(self, options: Options) -> CacheMode:
         return options.cache or self.config.cache
-
-    def _identity(self, requests: Sequence[Any]) -> str | None:
-        first = next((r for r in requests if isinstance(r, Request)), None)
-        return None if first is None else self.place.identity(first.model)
 
     async def _found(self) -> Place:
         finder = Finder(
@@ -487,7 +485,7 @@ class Qwen:
             mode=self._mode(options),
             timeout=options.timeout or self.config.timeout,
             budgets=tuple(budgets),
-            ledger=Ledger(self.memory, self._notebook),
+            ledger=self._house.ledger(self.config.cache_dir, self._notebook),
             direct=direct,
             concurrency=self.config.concurrency,
             pace=self.config.pace,
@@ -527,13 +525,6 @@ def _bounded(part: Any, max_pixels: int) -> Any:
 
 def _failed(request: Request, error: QwenError) -> Answer:
     return Answer(request, error=error, finish_reason="error")
-
-
-def _or_error(request: Request, recall: Any) -> Answer | Request:
-    try:
-        return recall() or request
-    except QwenError as error:
-        return _failed(request, error)
 
 
 def _notebook_name(environ: Mapping[str, str]) -> str:

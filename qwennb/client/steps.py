@@ -57,10 +57,9 @@ def tool_loop(
             return answer, said
         results = answer.tool_results
         if results is None or len(results) != len(answer.tool_calls):
-            made: list[str] = []
+            results = ()
             for call in answer.tool_calls:
-                made.append((yield from _result(tools, call)))
-            results = tuple(made)
+                results = (*results, (yield from _result(tools, call)))
             yield Keep(replace(answer, tool_results=results))
         said += tuple(
             Message("tool", (Text(result),), tool_call_id=call.id)

@@ -144,8 +144,11 @@ class Engine:
         if flight is None:
             flight = self._flights[name] = Flight()
             flight.drains = asking.place.bills_cancelled(request.model)
-            flight.start(self._ask(request, asking, flight), lambda: self._flights.pop(name, None) and None)
+            flight.start(self._ask(request, asking, flight), lambda: self._land(name))
         return flight
+
+    def _land(self, name: tuple[object, ...]) -> None:
+        del self._flights[name]
 
     # ------------------------------------------------------------------ asking
 
@@ -250,11 +253,11 @@ class Engine:
         cost: Cost | None = None
         used = 0
         maybe_billed = False
-        entered = False
+        entered, ticket, began = False, 0, 0.0
         try:
             async with asyncio.timeout_at(deadline) as total:
-                await limiter.enter(size)
-                entered = True
+                ticket = await limiter.enter(size)
+                entered, began = True, loop.time()
                 spent.attempts += 1
                 fold = await self._received(wire, place, asking, flight, loop)
             draft = fold.draft()
@@ -265,7 +268,7 @@ class Engine:
             if asking.ledger is not None:
                 asking.ledger.record(request.model, place, usage, cost)
             draft = _judged(draft, fold, request, place)
-            limiter.succeeded()
+            limiter.succeeded(loop.time() - began)
             return draft
         except TimeoutError:
             maybe_billed = entered
@@ -280,7 +283,7 @@ class Engine:
         except EndpointError as error:
             maybe_billed = error.maybe_billed and cost is None
             if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
-                limiter.refused(error.retry_after)
+                limiter.refused(error.retry_after, ticket)
             elif error.transient:
                 limiter.failed()
             if maybe_billed and asking.ledger is not None:
@@ -303,7 +306,7 @@ class Engine:
         async with (
             asyncio.timeout(min(IDLE_SECONDS, asking.timeout)) as idle,
             aclosing(transport.send(place.call(wire))) as payloads,
-        ):  # type: ignore[type-var]
+        ):
             async for payload in payloads:
                 idle.reschedule(loop.time() + IDLE_SECONDS)
                 flight.show(fold.add(place.dialect.read(payload, str(place))))

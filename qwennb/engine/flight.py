@@ -8,7 +8,7 @@ to finish and be remembered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from qwennb.answer import Answer, Chunk
@@ -62,7 +62,7 @@ class Flight:
         finally:
             self._leave()
 
-    async def pieces(self) -> AsyncIterator[Chunk]:
+    async def pieces(self) -> AsyncGenerator[Chunk, None]:
         """The pieces so far, then each new one, until it is over."""
         assert self._task is not None
         queue: asyncio.Queue[Chunk | None] = asyncio.Queue()

@@ -1,19 +1,22 @@
 """What was spent, for good: by model, endpoint, day and notebook.
 
-Paid attempts are added up in memory and written by the writer thread, between one batch of answers and the next: at
-leisure each at once, in a rush many together. What is read back is the sum over all processes that share the folder.
+Paid attempts are added up in memory and written by the writer thread: at leisure each at once, in a rush four times a
+second. What is read back is the sum over all processes that share the folder.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from qwennb.answer import Cost, Usage
 from qwennb.cache import Memory, Spending
 from qwennb.endpoints import Place
+
+EVERY = 0.25
 
 
 class Ledger:
@@ -26,33 +29,43 @@ class Ledger:
         self._notebook = notebook
         self._now = now
         self._lock = threading.Lock()
-        self._pending: dict[Spending, Spending] = {}
+        self._sums: dict[tuple[str, str, str], list[int]] = {}
+        self._next = 0.0
 
     def record(self, model: str, place: Place, usage: Usage, cost: Cost | None) -> None:
         """One attempt that was answered, whole or not, and so was paid for."""
-        nothing = self._nothing(model, place)
-        self._add(
-            nothing, replace(nothing, requests=1, input=usage.input, output=usage.output).with_cost(cost)
-        )
+        nanos = 0 if cost is None else round(cost * 1e9)
+        self._add(model, place, 1, usage.input, usage.output, nanos, int(cost is None), 0)
 
     def maybe_billed(self, model: str, place: Place) -> None:
         """One attempt that may have been paid for without an answer."""
-        nothing = self._nothing(model, place)
-        self._add(nothing, replace(nothing, maybe_billed=1))
+        self._add(model, place, 0, 0, 0, 0, 0, 1)
 
-    def _nothing(self, model: str, place: Place) -> Spending:
-        return Spending(
-            day=self._now().date().isoformat(), notebook=self._notebook, model=model, endpoint=place.name
-        )
+    def flush(self) -> None:
+        """Have the writer write what is not yet written."""
+        self._memory.writer.run(lambda _: self._write(), lambda _: None)
 
-    def _add(self, account: Spending, more: Spending) -> None:
+    def _add(self, model: str, place: Place, *more: int) -> None:
+        """On the engine's loop."""
+        account = (self._now().date().isoformat(), model, place.name)
         with self._lock:
-            first = not self._pending
-            self._pending[account] = self._pending.get(account, account) + more
+            first = not self._sums
+            sums = self._sums.setdefault(account, [0] * len(more))
+            for position, number in enumerate(more):
+                sums[position] += number
         if first:
-            self._memory.writer.run(lambda _: self._write(), lambda _: None)
+            wait = self._next - time.monotonic()
+            if wait > 0:
+                asyncio.get_running_loop().call_later(wait, self.flush)
+            else:
+                self.flush()
 
     def _write(self) -> None:
         with self._lock:
-            rows, self._pending = list(self._pending.values()), {}
-        self._memory.spendings.add(rows)
+            sums, self._sums = self._sums, {}
+            self._next = time.monotonic() + EVERY
+        if sums:
+            self._memory.spendings.add(
+                Spending(day, self._notebook, model, endpoint, *figures)
+                for (day, model, endpoint), figures in sums.items()
+            )

@@ -5,7 +5,8 @@ allow it:
 
     the gate      shut for the whole fleet while the server has said "wait" (Retry-After), or keeps failing
     the window    requests in flight; it starts at 8, grows by half a round trip until something is refused, then by a
-                  few a round trip; a refusal takes it down by a third, once for each incident
+                  few a round trip; a refusal takes it down by a third, once for each incident. What a window lets
+                  through is spread over the round trip, so that when a limit is met few are under way to meet it too
     the pace      requests a second, once it is known: from a quota, or measured. Between two refusals exactly as much
                   was let through as the server's bucket refilled, so that is its rate. The pace then creeps up, ever
                   faster while nothing is refused, to find a limit that was raised
@@ -26,8 +27,9 @@ START = 8.0
 GROWTH = 0.5  # of a request for each answer while ramping: half the window in a round trip
 STEP = 4.0  # requests a round trip once a limit was met
 SHRINK = 0.7
-PACE_GROWTH = 0.02  # a second, doubling every PACE_PATIENCE seconds without a refusal
-PACE_PATIENCE = 5.0
+PACE_GROWTH = 0.01  # a second, doubling every PACE_PATIENCE seconds without a refusal
+PACE_PATIENCE = 8.0
+SPREAD = 0.7  # of the round trip, over which a window's requests are spread
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 STREAK = 12  # failures in a row, nothing between them, that shut the gate
@@ -81,9 +83,11 @@ class Limiter:
         self._gate = 0.0
         self._pauses = 0
         self._streak = 0
-        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[int], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._latency: float | None = None
         self._incident: float | None = None
+        self._incidents = 0
         self._sent_since = 0
         self.in_flight = 0
         self.refusals = 0
@@ -103,16 +107,16 @@ class Limiter:
         """Seconds until the gate opens; 0 when it is open."""
         return max(self._gate - self._clock(), 0.0)
 
-    async def enter(self, tokens: float = 0.0) -> None:
-        """Wait for a slot. Give it back with `leave`."""
+    async def enter(self, tokens: float = 0.0) -> int:
+        """Wait for a slot. Give it back with `leave`; the ticket tells `refused` when the request went."""
         if not self._waiting and self._wait(tokens) == 0.0:
             self._take(tokens)
-            return
-        place = asyncio.get_running_loop().create_future()
+            return self._incidents
+        place: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, tokens))
         self._grant()
         try:
-            await place
+            return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self.leave()
@@ -125,9 +129,10 @@ class Limiter:
             self._tokens.left += reserved - used
         self._grant()
 
-    def succeeded(self) -> None:
-        """An answer came: the window grows, and so does a measured pace."""
+    def succeeded(self, latency: float) -> None:
+        """An answer came after *latency* seconds: the window grows, and so does a measured pace."""
         now = self._clock()
+        self._latency = latency if self._latency is None else 0.9 * self._latency + 0.1 * latency
         self._streak = self._pauses = 0
         if self._ramping:
             self._window += GROWTH
@@ -141,12 +146,12 @@ class Limiter:
             if self._quota_pace is not None:
                 self._pace = min(self._pace, self._quota_pace)
 
-    def refused(self, wait: float | None) -> None:
+    def refused(self, wait: float | None, ticket: int) -> None:
         """The server said that this was too fast, and perhaps how long to wait."""
         now = self._clock()
         self.refusals += 1
-        self._sent_since = max(self._sent_since - 1, 0)
-        if now >= self._gate:
+        if ticket == self._incidents:  # not one of those that were under way when the limit was met
+            self._sent_since = max(self._sent_since - 1, 0)
             self._new_incident(now)
             self._pauses += 1
         if wait is None:
@@ -175,17 +180,25 @@ class Limiter:
         self._window = max(self._window * SHRINK, 1.0)
         self._ramping = False
         self._incident = now
+        self._incidents += 1
         self._sent_since = 0
 
     def _take(self, tokens: float) -> None:
         self.in_flight += 1
         self._sent_since += 1
-        if self._pace is not None:
-            now = self._clock()
-            # What the loop was late for may be caught up, a tenth of a second's worth.
-            self._next = max(self._next, now - 0.1) + 1 / self._pace
+        if (gap := self._gap) is not None:
+            # What the loop was late for may be caught up, four thousandths of a second's worth.
+            self._next = max(self._next, self._clock() - 0.004) + gap
         if self._tokens is not None:
             self._tokens.left -= tokens
+
+    @property
+    def _gap(self) -> float | None:
+        """Seconds between one request and the next; None while nothing is known."""
+        spread = SPREAD * self._latency / self._window if self._latency is not None else None
+        if self._pace is None:
+            return spread
+        return max(1 / self._pace, spread or 0.0)
 
     def _wait(self, tokens: float) -> float | None:
         """Seconds until a request may go; None: when another leaves."""
@@ -193,7 +206,7 @@ class Limiter:
             return None
         now = self._clock()
         wait = self._gate - now
-        if self._pace is not None:
+        if self._gap is not None:
             wait = max(wait, self._next - now)
         if self._tokens is not None:
             self._tokens.refill(now)
@@ -210,12 +223,14 @@ class Limiter:
                 break
             self._waiting.popleft()
             self._take(tokens)
-            place.set_result(None)
+            place.set_result(self._incidents)
         self._arm()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._waiting and (wait := self._wait(self._waiting[0][1])) is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(wait, 0.0005), self._grant)
+        """See to it that the next in line is looked at when it may go. A timer that is early looks again."""
+        if self._timer is None and self._waiting and (wait := self._wait(self._waiting[0][1])) is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(wait, 0.001), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._grant()

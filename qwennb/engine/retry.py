@@ -49,8 +49,7 @@ class Retry:
             return None
         self._quota -= RETRY_COST
         bound = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
-        drawn = self._jitter() * bound
-        return max(drawn, error.retry_after or 0.0)
+        return max(self._jitter() * bound, error.retry_after or 0.0)
 
     def answered(self) -> None:
         """An answer came: the quota refills."""

@@ -463,7 +463,7 @@ def _recorded(wanted: str, digest: str, content: bytes | None) -> Source:
     if content is None:
         return Source(digest, "record", f"{noun} of this record")
     source = _source(content, wanted, f"the file kept for sha256 {digest[:12]}…")
-    if source.digest != digest and wanted == "image":  # pixels that never were a file are kept as a PNG
+    if source.digest != digest and source.kind == "png":  # pixels that never were a file are kept as a PNG
         source = _from_png(content, source.name)
     if source.digest != digest:
         raise MediaError(f"the file kept for {noun} is not the one that was asked about (sha256 {digest})")
@@ -504,8 +504,11 @@ def _from_png(data: bytes, name: str) -> Source:
     from PIL import Image as Pillow
 
     _check_pixels(_size(_kind(data), data) or (0, 0), name)
-    with Pillow.open(io.BytesIO(data), formats=("PNG",)) as picture:
-        return _from_picture(picture, name)
+    try:
+        with Pillow.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            return _from_picture(picture, name)
+    except OSError:
+        raise MediaError(f"{name} can't be decoded; it is damaged") from None
 
 
 def _from_figure(figure: Any) -> Source:

@@ -122,17 +122,14 @@ class Ledger:
             self._counts["asked"] += 1
             self._in_flight += 1
             self._peak = max(self._peak, self._in_flight)
-            self._note(index, asking=True)
+            self.note(index, asking=True)
         return number
 
     def note(self, index: int, **facts: Any) -> None:
         """Add what has become known of a request."""
-        with self._changed:
-            self._note(index, **facts)
-
-    def _note(self, index: int, **facts: Any) -> None:
-        if index in self._open:  # a reset may have come between
-            self._open[index].update(facts)
+        known = self._open.get(index)
+        if known is not None:  # a reset may have come between
+            known.update(facts)
 
     def close(self, index: int, outcome: Outcome) -> None:
         """A request has ended."""

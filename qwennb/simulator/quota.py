@@ -159,4 +159,4 @@ def retry_after_headers(wait: float | str | None, form: RetryForm, now: float) -
         return [("retry-after-ms", str(max(1, round(wait * 1000))))]
     if form == "date":
         return [("retry-after", formatdate(now + wait, usegmt=True))]
-    return [("retry-after", f"{wait:g}" if wait == int(wait) else f"{wait:.3f}")]
+    return [("retry-after", f"{wait:.0f}" if wait == int(wait) else f"{wait:.3f}")]

@@ -100,7 +100,7 @@ def _called(identity: str, answered: bool = True) -> list[dict[str, Any]]:
 
 def _png(width: int, height: int) -> str:
     head = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return "data:image/png;base64," + base64.b64encode(head + b"\x08\x02\x00\x00\x00").decode()
+    return "data:image/png;base64," + base64.b64encode(head + b"\x08\x02\x00\x00\x00\x00").decode()
 
 
 def _fields(names: str) -> frozenset[str]:

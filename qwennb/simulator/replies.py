@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from .asked import Asked, text_of
@@ -137,12 +138,15 @@ def _thought(asked: Asked) -> str:
 
 
 def _text(asked: Asked, draw: int) -> str:
-    rng, constraint = asked.random("text", draw), asked.constraint
+    constraint = asked.constraint
     if constraint is None:
-        results = [text_of(message) for message in asked.messages if message.get("role") == "tool"]
-        last = asked.messages[-1] if asked.messages else {}
-        about = f"the tools say {'; '.join(results)}" if last.get("role") == "tool" else asked.text
-        return f"{rng.randrange(16**8):08x} {about}".strip()
+        mark = blake2b(f"{asked.seed}/{asked.key}/{draw}".encode(), digest_size=4).hexdigest()
+        about = asked.text
+        if asked.messages[-1].get("role") == "tool":
+            results = [text_of(message) for message in asked.messages if message.get("role") == "tool"]
+            about = f"the tools say {'; '.join(results)}"
+        return f"{mark} {about}".strip()
+    rng = asked.random("text", draw)
     match constraint.kind:
         case "schema":
             return _json(fit_schema(constraint.value, rng))

@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import http.client
 import importlib.util
+import io
 import json
 import os
 import secrets
@@ -37,6 +38,7 @@ PARALLEL = 4  # requests at once; more only queue on a few cores
 START_SECONDS = 600.0  # a large model on a slow disk
 END_SECONDS = 5.0
 LOG_BYTES = 2**20
+LINE_BYTES = 2**14
 
 
 def installed() -> bool:
@@ -284,13 +286,13 @@ class _Child:
             f"it was killed by signal {-code}" if code is not None and code < 0 else f"it ended with {code}"
         )
 
-    def _keep_log(self, said: IO[bytes]) -> None:
+    def _keep_log(self, said: io.RawIOBase) -> None:
         """Write what llama.cpp says to the log, from its start again when that is full, and note the first error.
 
         The first error names the cause; the last ones only say that it gives up.
         """
-        with _log_file(self._model.log) as log:
-            for line in iter(said.readline, b""):
+        with _log_file(self._model.log) as log, io.BufferedReader(said) as lines:
+            for line in iter(lambda: lines.readline(LINE_BYTES), b""):
                 if not self._complaint and b" E " in line:
                     self._complaint = line.partition(b" E ")[2].decode("utf-8", "replace").strip()
                 with contextlib.suppress(OSError):

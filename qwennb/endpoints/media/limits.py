@@ -33,6 +33,7 @@ SPELLINGS = {
     "dashscope": Spelling(image_detail=True, pixel_budget=True, fps="beside"),
     "sglang": Spelling(fps="inside"),
     "llama.cpp": Spelling(input_video=True),
+    "local": Spelling(input_video=True),  # the embedded server is llama.cpp
 }
 
 

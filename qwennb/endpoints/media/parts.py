@@ -137,8 +137,10 @@ def _frames_cut(video: Video, limits: MediaLimits) -> list[Part]:
     taken = _seen(video.name, limits)
     # Where a server takes no video at all, its frames are pictures like any other, cut as the models like it.
     takes = limits.videos or Videos(forms=(), formats=())
-    film = sample(video, takes, taken, limits.place, min(limits.most_frames, takes.max_frames))
-    if "frames" in takes.forms:
+    listed = "frames" in takes.forms
+    least, most = takes.min_frames if listed else 1, min(limits.most_frames, takes.max_frames)
+    film = sample(video, takes, taken, limits.place, least, most)
+    if listed:
         return [_frame_list([frame.uri for frame in film.frames], film.fps)]
     return [_told(len(film.frames), film.fps), *_pictures(film.frames)]
 
@@ -174,7 +176,8 @@ def _frame_list(urls: list[str], fps: float | None) -> Part:
 def _told(count: int, fps: float | None) -> Part:
     """Pictures in a row don't say that they are a video; words do."""
     pace = f", {fps:g} a second" if fps is not None else ""
-    return {"type": "text", "text": f"{count} frames of a video in their order{pace}:"}
+    words = f"{count} frames of a video in their order{pace}:" if count > 1 else "1 frame of a video:"
+    return {"type": "text", "text": words}
 
 
 def _check_fps(fps: float, takes: Videos, place: str) -> None:

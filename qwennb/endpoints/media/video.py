@@ -38,11 +38,11 @@ class Film:
         return sum(map(len, self.frames))
 
 
-def sample(video: Video, takes: Videos, images: Images, place: str, most: int) -> Film:
-    """At most *most* frames of *video*, each within the pixels that *takes* grants it."""
+def sample(video: Video, takes: Videos, images: Images, place: str, least: int, most: int) -> Film:
+    """From *least* to *most* frames of *video*, each within the pixels that *takes* grants it."""
     content = video.content()
-    key = (video.digest, video.fps, video.max_pixels, takes, images, most)
-    return _remembered.get(key, lambda: _Reel(video, content, takes, place).sampled(images, most))
+    key = (video.digest, video.fps, video.max_pixels, takes, images, least, most)
+    return _remembered.get(key, lambda: _Reel(video, content, takes, place).sampled(images, least, most))
 
 
 def check_length(video: Video, takes: Videos, place: str) -> None:
@@ -72,10 +72,10 @@ class _Reel:
         with self._opened() as (container, stream):
             self._seconds(container, stream)
 
-    def sampled(self, images: Images, most: int) -> Film:
+    def sampled(self, images: Images, least: int, most: int) -> Film:
         with self._opened() as (container, stream):
             seconds = self._seconds(container, stream)
-            count = self._count(seconds, most)
+            count = self._count(seconds, least, most)
             start = float((stream.start_time or 0) * stream.time_base)
             times = [start + (i + 0.5) * seconds / count for i in range(count)]
             budget = min(self._video.max_pixels or self._takes.max_pixels, self._takes.hard_pixels)
@@ -135,8 +135,8 @@ class _Reel:
             )
         return float(seconds)
 
-    def _count(self, seconds: float, most: int) -> int:
-        wanted = max(self._takes.min_frames, math.floor(seconds * (self._video.fps or self._takes.fps)))
+    def _count(self, seconds: float, least: int, most: int) -> int:
+        wanted = max(least, math.floor(seconds * (self._video.fps or self._takes.fps)))
         if wanted > most and self._video.fps is not None:
             raise MediaError(
                 f"{self._video.name} at fps={self._video.fps:g} gives {wanted:,} frames; {self._place} takes {most:,} "

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import lru_cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -38,6 +41,7 @@ class DirectTransport:
                 headers=headers,
                 allow_redirects=False,
                 timeout=_TIMEOUT,
+                proxy=_proxy(call.base_url),
             ) as reply:
                 del headers  # it holds the key, and a traceback may print this frame
                 heads = {name.lower(): value for name, value in reply.headers.items()}
@@ -55,7 +59,11 @@ class DirectTransport:
             headers["Authorization"] = f"Bearer {call.key.reveal()}"
         try:
             async with self._open().get(
-                call.url, headers=headers, allow_redirects=False, timeout=_TIMEOUT
+                call.url,
+                headers=headers,
+                allow_redirects=False,
+                timeout=_TIMEOUT,
+                proxy=_proxy(call.base_url),
             ) as reply:
                 del headers
                 return reply.status, await reply.content.read(1 << 20)
@@ -72,12 +80,21 @@ class DirectTransport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
-                trust_env=True,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
                 headers={"Accept": "application/json, text/event-stream"},
             )
         return self._session
+
+
+@lru_cache(maxsize=64)
+def _proxy(base_url: str) -> str | None:
+    """The environment's proxy for this address. aiohttp's own `trust_env` would look for it with every request, and
+    read passwords for the host out of the user's netrc besides."""
+    parts = urlsplit(base_url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _connection(call: Call, error: BaseException) -> EndpointError:

@@ -1,0 +1,213 @@
+"""A database file of ours: how one is made, known again, opened, and taken away.
+
+A file is known by the application id and the format number in its header, which are read without SQLite, so that a
+file that is not ours is not touched at all. Then its schema must be ours to the letter: a trigger or a view that
+somebody planted could act behind a plain look-up. A new file is whole on the disk before it gets its name.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwennb.errors import CacheError
+
+__all__ = [
+    "PAGE",
+    "Connection",
+    "Form",
+    "clear",
+    "connect",
+    "create",
+    "explain",
+    "identity",
+    "inspect",
+    "is_damage",
+    "is_waiting",
+    "known",
+    "make",
+    "swap",
+]
+
+PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What makes a file ours."""
+
+    name: str
+    application: int
+    version: int
+    schema: tuple[str, ...]
+    contents: tuple[str, ...] = ()
+    """What a new file is filled with."""
+
+
+class Connection(sqlite3.Connection):
+    """A connection that can be weakly held, and closes itself when its thread has ended."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def connect(path: Path, *, wait: float) -> Connection:
+    """A connection that trusts nothing in the file, never makes one, and leaves transactions to us."""
+    connection = _connect(path, "rw", wait)
+    try:
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: Path, access: str, wait: float) -> Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={access}",
+        uri=True,
+        timeout=wait,
+        isolation_level=None,
+        check_same_thread=False,  # only so that it can be closed before a fork; each is used by one thread
+        factory=Connection,
+    )
+
+
+def create(path: Path, form: Form) -> None:
+    """Make an empty database of this form, on the disk when this returns."""
+    clear(path)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(connect(path, wait=0)) as new:
+        new.execute(f"PRAGMA page_size = {PAGE}")
+        new.execute(f"PRAGMA application_id = {form.application}")
+        new.execute(f"PRAGMA user_version = {form.version}")
+        new.execute("BEGIN IMMEDIATE")
+        for statement in form.schema + form.contents:
+            new.execute(statement)
+        new.execute("COMMIT")
+
+
+def make(path: Path, form: Form) -> None:
+    """Make *path*. The caller holds the folder's lock."""
+    new = path.with_name(path.name + ".new")
+    create(new, form)
+    swap(new, path, aside=False)
+
+
+def known(path: Path, folder: Path, form: Form) -> bool:
+    """Whether *path* is of this form. An empty file is not; anything else is refused, untouched.
+
+    SQLite reads the header, because to open and close the file ourselves would let go of the locks that other
+    connections of this process hold on it.
+    """
+    if path.stat().st_size == 0:
+        return False
+    advice = "It was not touched: move it away, or set QWENNB_CACHE_DIR."
+    try:
+        try:
+            application, version = _header(path, "ro")
+        except sqlite3.OperationalError as error:
+            if is_waiting(error):
+                raise
+            application, version = _header(path, "rw")  # after a crash, SQLite has first to undo a write
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        raise CacheError(f"The file {form.name} in {folder} is not a database. {advice}") from None
+    if application != form.application:
+        raise CacheError(f"The file {form.name} in {folder} is another program's database. {advice}")
+    if version != form.version:
+        raise CacheError(
+            f"The file {form.name} in {folder} has format {version}, and this qwennb reads format {form.version}. "
+            "It was not touched: get a newer qwennb, or name another folder by QWENNB_CACHE_DIR."
+        )
+    return True
+
+
+def _header(path: Path, access: str) -> tuple[int, int]:
+    with closing(_connect(path, access, wait=5)) as connection:
+        # Else SQLite would refuse, before anything can be known, a file that was cut short.
+        connection.execute("PRAGMA writable_schema = ON")
+        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        return application, version
+
+
+def inspect(connection: sqlite3.Connection, folder: Path, form: Form) -> None:
+    """Refuse a file with a table, view or trigger that we did not make."""
+    found = connection.execute("SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    if sorted(sql for (sql,) in found) != sorted(sql.encode() for sql in form.schema):
+        raise CacheError(
+            f"The file {form.name} in {folder} has tables or triggers that qwennb did not make. "
+            "It was not used: move it away, or set QWENNB_CACHE_DIR."
+        )
+
+
+def swap(new: Path, path: Path, *, aside: bool) -> None:
+    """Give *new* the name *path*, and first take away whatever an earlier file of that name left behind."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    for suffix in ("-journal", "-wal", "-shm", ""):
+        left = path.with_name(path.name + suffix)
+        if aside and left.exists():
+            left.rename(kept.with_name(kept.name + suffix))
+        elif suffix:
+            left.unlink(missing_ok=True)
+    new.replace(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def clear(path: Path) -> None:
+    """Remove *path* and what SQLite laid beside it."""
+    for suffix in ("-journal", "-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is that has this name now."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite found the file itself broken. Text that can't be decoded has no code at all."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return type(error) is sqlite3.OperationalError
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_waiting(error: sqlite3.Error) -> bool:
+    """Whether another connection holds the file just now."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def explain(error: sqlite3.Error, folder: Path) -> CacheError:
+    """What SQLite's error means for the user, in one sentence."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    sentences = {
+        sqlite3.SQLITE_BUSY: f"The cache in {folder} is held by another process. Close it there, or try again.",
+        sqlite3.SQLITE_LOCKED: f"The cache in {folder} is held by another process. Close it there, or try again.",
+        sqlite3.SQLITE_FULL: f"The disk is full: nothing new is kept in the cache in {folder} until there is space.",
+        sqlite3.SQLITE_READONLY: f"The cache in {folder} can't be written. Make it writable or set QWENNB_CACHE_DIR.",
+        sqlite3.SQLITE_CANTOPEN: f"The cache in {folder} can't be opened. Set QWENNB_CACHE_DIR to a folder of yours.",
+        sqlite3.SQLITE_PERM: f"The cache in {folder} can't be opened. Set QWENNB_CACHE_DIR to a folder of yours.",
+        sqlite3.SQLITE_IOERR: f"The disk under the cache in {folder} failed or is full ({error}).",
+        sqlite3.SQLITE_CORRUPT: f"The cache in {folder} is damaged. Open it again: what is whole is recovered.",
+        sqlite3.SQLITE_NOTADB: f"The cache in {folder} is damaged. Open it again: what is whole is recovered.",
+        sqlite3.SQLITE_TOOBIG: f"The answer is too big for the cache in {folder} and was not kept.",
+    }
+    return CacheError(sentences.get(code, f"The cache in {folder} failed ({error})."))

@@ -1,0 +1,252 @@
+"""The table of answers: diskcache, with its dangerous half taken out. Nothing else imports it.
+
+As it comes, diskcache pickles, spills values into files, forgets the oldest at one gigabyte, and obeys settings found
+in the file. Here it keeps bytes under text and nothing else:
+
+- `BytesDisk` refuses everything but text keys and plain bytes, on the way in and on the way out, whatever a row says.
+- `Table` takes its settings from here and never from the file, opens its own connections, and writes only inside
+  `transaction`: diskcache's own leaves the file locked for good when a commit fails.
+
+The form of the file is diskcache's own, with a table for damaged rows more, so that plain diskcache could open it and
+would forget nothing.
+
+A connection belongs to one thread, and can't write until that thread begins a transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import diskcache
+
+from qwennb.cache import file
+from qwennb.cache.record import unseal
+from qwennb.errors import CacheError
+
+__all__ = ["FORM", "SEALED", "ForeignRow", "Table", "fill"]
+
+# The count and size are kept by the triggers below.
+_COUNTERS = {"count": 0, "size": 0, "hits": 0, "misses": 0}
+SETTINGS: dict[str, str | int] = {
+    "statistics": 0,
+    "tag_index": 0,
+    "eviction_policy": "none",
+    "size_limit": 2**62,
+    "cull_limit": 0,
+    "sqlite_auto_vacuum": 0,
+    "sqlite_cache_size": 2**13,
+    "sqlite_journal_mode": "truncate",
+    "sqlite_mmap_size": 0,
+    "sqlite_synchronous": 2,
+    "disk_min_file_size": 2**62,
+    "disk_pickle_protocol": 5,
+}
+_TABLE = (
+    "CREATE TABLE Cache ( rowid INTEGER PRIMARY KEY, key BLOB, raw INTEGER, store_time REAL, expire_time REAL,"
+    " access_time REAL, access_count INTEGER DEFAULT 0, tag BLOB, size INTEGER DEFAULT 0, mode INTEGER DEFAULT 0,"
+    " filename TEXT, value BLOB)"
+)
+_TRIGGER = (
+    "CREATE TRIGGER Settings_{0} AFTER {1} ON Cache FOR EACH ROW BEGIN"
+    ' UPDATE Settings SET value = value {2} WHERE key = "{3}"; END'
+)
+FORM = file.Form(
+    name="cache.db",
+    application=0x51574E42,  # "QWNB"
+    version=1,
+    schema=(
+        "CREATE TABLE Settings ( key TEXT NOT NULL UNIQUE, value)",
+        _TABLE,
+        "CREATE UNIQUE INDEX Cache_key_raw ON Cache(key, raw)",
+        "CREATE INDEX Cache_expire_time ON Cache (expire_time)",
+        _TRIGGER.format("count_insert", "INSERT", "+ 1", "count"),
+        _TRIGGER.format("count_delete", "DELETE", "- 1", "count"),
+        _TRIGGER.format("size_insert", "INSERT", "+ NEW.size", "size"),
+        _TRIGGER.format("size_update", "UPDATE", "+ NEW.size - OLD.size", "size"),
+        _TRIGGER.format("size_delete", "DELETE", "- OLD.size", "size"),
+        "CREATE TABLE Quarantine ( key BLOB, raw INTEGER, mode INTEGER, filename TEXT, value BLOB)",
+    ),
+    contents=tuple(
+        f"INSERT INTO Settings VALUES ('{name}', {value!r})"  # noqa: S608 - our own
+        for name, value in (SETTINGS | _COUNTERS).items()
+    ),
+)
+
+# A value as it may be read: none where the row claims to be a pickle or a file (mode 1 is plain bytes). A bit
+# may have turned the bytes into text, which Python could refuse to decode; as bytes, they fail their seal.
+SEALED = "CASE WHEN mode = 1 AND filename IS NULL THEN CAST(Cache.value AS BLOB) END"
+
+_INSERT = (
+    "INSERT INTO Cache(key, raw, store_time, access_time, access_count, size, mode, value)"
+    " VALUES (?, 1, strftime('%s', 'now'), strftime('%s', 'now'), 0, 0, 1, ?) ON CONFLICT(key, raw) DO "
+)
+_KEEP = _INSERT + "NOTHING"
+_REPLACE = _INSERT + "UPDATE SET mode = 1, filename = NULL, expire_time = NULL, value = excluded.value"
+
+
+def insert(connection: sqlite3.Connection, rows: Iterable[tuple[str, bytes]], *, replace: bool) -> int:
+    """Put sealed rows in by the thousand; how many were new or replaced."""
+    return connection.executemany(_REPLACE if replace else _KEEP, rows).rowcount
+
+
+def fill(path: Path, rows: Iterable[tuple[str, bytes]]) -> int:
+    """Make *path* anew with these sealed rows; how many there are."""
+    file.create(path, FORM)
+    with closing(file.connect(path, wait=0)) as new:
+        new.execute("BEGIN IMMEDIATE")
+        insert(new, rows, replace=False)
+        ((number,),) = new.execute("SELECT count(*) FROM Cache").fetchall()
+        new.execute("COMMIT")
+    return int(number)
+
+
+class ForeignRow(ValueError):
+    """A row claims to be something that this store never writes."""
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]
+    """Bytes under text: no pickle, no file, no other mode, in either direction."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        if type(key) is not str:
+            raise TypeError(f"a key is text, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        if not raw or type(key) is not str:
+            raise ForeignRow("a key that is not text")
+        return key
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, memoryview]:
+        if read or type(value) is not bytes:
+            raise TypeError(f"a value is bytes, not {type(value).__name__}")
+        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:
+        if read or mode != diskcache.core.MODE_RAW or filename is not None or type(value) is not bytes:
+            raise ForeignRow("a value that is not plain bytes")
+        return value
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
+        raise ForeignRow("values are never written to files")
+
+    def remove(self, file_path: str) -> None:
+        raise ForeignRow("files are never removed")
+
+
+class Table(diskcache.Cache):  # type: ignore[misc]
+    """diskcache's own get, set and delete, over connections and transactions that are ours."""
+
+    def __init__(self, path: Path, journal: str, patience: float) -> None:
+        # Not diskcache's own: that one obeys the settings in the file, sets attributes and pragmas by their names,
+        # and rewrites them all at each opening, for which it waits a minute for the write lock.
+        self._directory = str(path.parent)
+        self._path = path
+        self._journal = journal
+        self._timeout = patience
+        self._txn_id: int | None = None
+        self._local = threading.local()
+        self._connections: weakref.WeakSet[file.Connection] = weakref.WeakSet()
+        self._closed = False
+        self._disk = BytesDisk(self._directory)
+        for name, value in SETTINGS.items():
+            setattr(self, name, value)
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "con", None)
+        return self._connect() if connection is None else connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._closed:
+            raise CacheError("The cache was closed. Open it again.")
+        connection = file.connect(self._path, wait=self._timeout)
+        try:
+            with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
+                connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
+            # Up to 256 MiB of pages, none written before the commit: a write in progress never stops a reader.
+            for pragma in ("cache_size = -262144", "cache_spill = OFF", "query_only = ON"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        self._connections.add(connection)
+        self._local.con = connection
+        return connection
+
+    def disconnect(self, *, for_good: bool = False) -> None:
+        """Close the connections of every thread. The next use opens new ones."""
+        self._closed = self._closed or for_good
+        for connection in list(self._connections):
+            connection.close()
+        self._connections.clear()
+        self._local = threading.local()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Self]:
+        """Everything inside is committed at the end, or undone; whatever happens, the file is not left locked."""
+        connection = self._con
+        try:
+            connection.execute("PRAGMA query_only = OFF")
+            connection.execute("PRAGMA busy_timeout = 50")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
+            self._txn_id = threading.get_ident()
+            yield self
+            connection.execute("COMMIT")
+        except BaseException:
+            # Closing undoes what is open and lets go of every lock, even where the disk fails and a rollback would.
+            self._local.con = None
+            connection.close()
+            raise
+        finally:
+            self._txn_id = None
+
+    @contextmanager
+    def _transact(self, retry: bool = False, filename: str | None = None) -> Iterator[tuple[Any, Any]]:
+        if self._txn_id != threading.get_ident():
+            raise RuntimeError("a write outside of a transaction")
+        yield self._con.execute, lambda filename: None  # a file that a row names is not ours to remove
+
+    def inspect(self, folder: Path) -> None:
+        """Refuse a file with anything in it that we did not make."""
+        file.inspect(self._con, folder, FORM)
+
+    def select(self, query: str, *arguments: object) -> list[Any]:
+        """The rows of *query*, all at once: a cursor left open would keep its lock."""
+        return self._con.execute(query, arguments).fetchall()
+
+    def load(self, rows: list[tuple[str, bytes]], *, replace: bool) -> int:
+        """Put many sealed rows in at once."""
+        return insert(self._con, rows, replace=replace)
+
+    def drop(self, texts: list[str]) -> int:
+        """Remove these rows; how many there were."""
+        remove = "DELETE FROM Cache WHERE key = ? AND raw = 1"
+        return self._con.executemany(remove, ((text,) for text in texts)).rowcount
+
+    def copy_to(self, path: Path) -> None:
+        """Write the rows into a new file."""
+        rows = self._con.execute("SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1")
+        fill(path, rows)
+
+    def is_mostly_empty(self) -> bool:
+        """Whether removed rows left more than half of the file unused."""
+        ((pages,),), ((empty,),) = self.select("PRAGMA page_count"), self.select("PRAGMA freelist_count")
+        return bool(empty > pages // 2)
+
+    def quarantine(self, spelled: bytes) -> None:
+        """Move the row under *spelled* out of the way if its seal still does not fit."""
+        here = "FROM Cache WHERE key = CAST(? AS TEXT) AND raw = 1"
+        rows = self._con.execute(f"SELECT {SEALED} {here}", (spelled,)).fetchall()
+        if rows and unseal(spelled.decode("utf-8", "replace"), rows[0][0]) is None:
+            self._con.execute(
+                f"INSERT INTO Quarantine SELECT key, raw, mode, filename, value {here}", (spelled,)
+            )
+            self._con.execute(f"DELETE {here}", (spelled,))

@@ -1,0 +1,224 @@
+"""The limiter against servers of every temper, in simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from qwennb.engine import Limiter
+
+from tests.engine.clockwork import run
+
+
+@dataclass
+class Server:
+    """Grants `rate` requests a second (a burst of `burst`), at most `slots` at once; beyond them it refuses."""
+
+    rate: float = float("inf")
+    burst: float = 1.0
+    slots: int = 10**9
+    service: Callable[[], float] = lambda: 0.2
+    retry_after: float | None = 1.0
+    in_flight: int = 0
+    peak: int = 0
+    served: int = 0
+    refused: int = 0
+    _left: float = field(default=-1.0)
+    _seen: float = 0.0
+
+    async def ask(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.001)
+        if self.rate != float("inf"):
+            self._left = self.burst if self._left < 0 else min(self.burst, self._left + (now - self._seen) * self.rate)
+            self._seen = now
+            if self._left < 1:
+                self.refused += 1
+                return False
+            self._left -= 1
+        if self.in_flight >= self.slots:
+            self.refused += 1
+            return False
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        await asyncio.sleep(self.service())
+        self.in_flight -= 1
+        self.served += 1
+        return True
+
+
+async def work(server: Server, rows: int, limiter: Limiter, during: Callable[[int], None] = lambda _: None) -> float:
+    """Ask *rows* times, each until it is served, through *limiter*; the seconds that it took."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    async def row() -> None:
+        while True:
+            ticket = await limiter.enter()
+            began = loop.time()
+            served = await server.ask()
+            if served:
+                limiter.succeeded(loop.time() - began)
+            else:
+                limiter.refused(server.retry_after, ticket)
+            limiter.leave()
+            during(server.served)
+            if served:
+                return
+
+    await asyncio.gather(*(row() for _ in range(rows)))
+    return loop.time() - started
+
+
+def asked(server: Server, rows: int, **settings: object) -> float:
+    async def go() -> float:
+        return await work(server, rows, Limiter(jitter=random.Random(1).random, **settings))
+
+    return run(go())
+
+
+def test_a_quota_of_100_a_second_is_met_with_few_refusals_and_little_waiting():
+    server = Server(rate=100, burst=100)
+    seconds = asked(server, 1500)
+    assert server.served == 1500
+    assert server.refused <= 20
+    assert seconds <= 1.25 * 14.2
+
+
+@pytest.mark.parametrize("retry_after", [1.0, 0.3, None])
+def test_a_quota_of_20_a_second_with_slow_answers_loses_nothing(retry_after):
+    draw = random.Random(2)
+    server = Server(rate=20, burst=20, service=lambda: draw.uniform(1, 3), retry_after=retry_after)
+    seconds = asked(server, 1000)
+    assert server.served == 1000
+    assert server.refused <= 20
+    assert seconds <= 1.35 * 50
+
+
+def test_a_server_that_refuses_beyond_32_at_once_is_kept_busy():
+    draw = random.Random(3)
+    server = Server(slots=32, service=lambda: draw.uniform(1, 3))
+    seconds = asked(server, 1000)
+    assert server.served == 1000
+    assert server.refused <= 30
+    assert seconds <= 1.5 * 62.5
+
+
+def test_a_limit_raised_in_mid_run_is_found():
+    server = Server(rate=20, burst=20)
+
+    async def go() -> float:
+        def raised(served: int) -> None:
+            if served == 500:
+                server.rate = 40
+
+        return await work(server, 2000, Limiter(jitter=random.Random(1).random), raised)
+
+    seconds = run(go())
+    assert server.served == 2000
+    assert seconds <= 1.35 * (25 + 1500 / 40)
+
+
+def test_without_refusals_the_window_grows_geometrically_to_its_bound():
+    server = Server(service=lambda: 0.05)
+    seconds = asked(server, 20_000, most=256)
+    assert server.peak == 256
+    assert seconds <= 20_000 / 256 * 0.05 * 1.25 + 0.6
+
+
+def test_a_known_quota_is_kept_from_the_start():
+    server = Server(rate=10, burst=1.2)
+    seconds = asked(server, 100, pace=8.0)
+    assert server.refused == 0
+    assert seconds == pytest.approx(100 / 8, rel=0.05)
+
+
+def test_a_quota_of_tokens_is_kept_and_settled():
+    async def go() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(tokens_a_minute=6000)
+        started = loop.time()
+
+        async def row() -> None:
+            await limiter.enter(100)
+            await asyncio.sleep(0.1)
+            limiter.leave(reserved=100, used=200)
+
+        await asyncio.gather(*(row() for _ in range(100)))
+        return loop.time() - started, 100 * 200 / 6000 * 60
+
+    seconds, by_quota = run(go())
+    assert by_quota - 25 <= seconds <= by_quota + 5
+
+
+def test_a_pause_that_the_server_asks_for_holds_everybody():
+    async def go() -> list[float]:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(jitter=lambda: 0.0)
+        ticket = await limiter.enter()
+        limiter.refused(7.0, ticket)
+        limiter.leave()
+        started, went = loop.time(), []
+
+        async def row() -> None:
+            await limiter.enter()
+            went.append(loop.time() - started)
+            limiter.leave()
+
+        await asyncio.gather(*(row() for _ in range(5)))
+        return went
+
+    assert min(run(go())) >= 7.0
+
+
+def test_an_outage_costs_few_requests():
+    """Everything fails for a minute: the gate shuts after a dozen failures and lets ever fewer through."""
+
+    async def go() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        limiter, tried, done = Limiter(jitter=random.Random(4).random), [0], [0]
+        over = loop.time() + 60
+
+        async def row() -> None:
+            while True:
+                await limiter.enter()
+                began = loop.time()
+                await asyncio.sleep(0.05)
+                broken = loop.time() < over
+                tried[0] += broken
+                if broken:
+                    limiter.failed()
+                else:
+                    limiter.succeeded(loop.time() - began)
+                limiter.leave()
+                if not broken:
+                    done[0] += 1
+                    return
+                await asyncio.sleep(0.5)
+
+        await asyncio.gather(*(row() for _ in range(300)))
+        return tried[0], done[0]
+
+    tried, done = run(go())
+    assert done == 300
+    assert tried <= 250
+
+
+def test_who_is_cancelled_while_waiting_leaves_no_slot_behind():
+    async def go() -> int:
+        limiter = Limiter(most=1)
+        await limiter.enter()
+        waiting = [asyncio.ensure_future(limiter.enter()) for _ in range(5)]
+        await asyncio.sleep(0)
+        for task in waiting[:4]:
+            task.cancel()
+        await asyncio.sleep(0)
+        limiter.leave()
+        await waiting[4]
+        limiter.leave()
+        return limiter.in_flight
+
+    assert run(go()) == 0
