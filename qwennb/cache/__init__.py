@@ -9,4 +9,14 @@ from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.writer import Writer
 
-__all__ = ["CacheWarning", "Memory", "Name", "Spending", "Spendings", "Store", "Writer", "read_record", "record_of"]
+__all__ = [
+    "CacheWarning",
+    "Memory",
+    "Name",
+    "Spending",
+    "Spendings",
+    "Store",
+    "Writer",
+    "read_record",
+    "record_of",
+]

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from qwennb.errors import CacheError
 
 __all__ = [
     "PAGE",
-    "Connection",
     "Form",
     "clear",
     "connect",
@@ -29,10 +31,13 @@ __all__ = [
     "is_waiting",
     "known",
     "make",
+    "patiently",
     "swap",
 ]
 
 PAGE = 4096
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +52,30 @@ class Form:
     """What a new file is filled with."""
 
 
-class Connection(sqlite3.Connection):
-    """A connection that can be weakly held, and closes itself when its thread has ended."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def connect(path: Path, *, wait: float) -> Connection:
+def connect(path: Path, *, wait: float) -> sqlite3.Connection:
     """A connection that trusts nothing in the file, never makes one, and leaves transactions to us."""
     connection = _connect(path, "rw", wait)
     try:
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "synchronous = FULL"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
+    except UnicodeDecodeError:  # SQLite names the damaged part of the schema, and the name itself is damaged
+        connection.close()
+        damage = sqlite3.DatabaseError("malformed database schema")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from None
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _connect(path: Path, access: str, wait: float) -> Connection:
+def _connect(path: Path, access: str, wait: float) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={access}",
         uri=True,
         timeout=wait,
         isolation_level=None,
-        check_same_thread=False,  # only so that it can be closed before a fork; each is used by one thread
-        factory=Connection,
+        check_same_thread=False,  # its owner sees to it that one thread uses it at a time
     )
 
 
@@ -129,7 +131,7 @@ def known(path: Path, folder: Path, form: Form) -> bool:
 
 
 def _header(path: Path, access: str) -> tuple[int, int]:
-    with closing(_connect(path, access, wait=5)) as connection:
+    with closing(_connect(path, access, wait=0)) as connection:
         # Else SQLite would refuse, before anything can be known, a file that was cut short.
         connection.execute("PRAGMA writable_schema = ON")
         ((application,),) = connection.execute("PRAGMA application_id").fetchall()
@@ -193,6 +195,22 @@ def is_damage(error: sqlite3.Error) -> bool:
 def is_waiting(error: sqlite3.Error) -> bool:
     """Whether another connection holds the file just now."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def patiently(work: Callable[[], T], seconds: float) -> T:
+    """Try *work* again and again while another connection holds the file.
+
+    SQLite's own waiting slows down to ten tries a second. Behind a process that commits without a pause, that finds the
+    short gap between two commits only by luck, after seconds; a try every half millisecond finds it soon.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not is_waiting(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.0005)
 
 
 def explain(error: sqlite3.Error, folder: Path) -> CacheError:

@@ -111,9 +111,8 @@ class Memory:
 
 def record_of(answer: Answer) -> bytes:
     """What is stored: the whole request and the answer."""
-    return orjson.dumps(
-        {"request": answer.request.canonical(), "answer": answer.to_json()}, option=orjson.OPT_SORT_KEYS
-    )
+    # Names stay in the order in which they came: some endpoints want their reasoning blocks back unmodified.
+    return orjson.dumps({"request": answer.request.canonical(), "answer": answer.to_json()})
 
 
 def read_record(value: bytes) -> tuple[Request, Mapping[str, Any]]:

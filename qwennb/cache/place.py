@@ -123,12 +123,9 @@ def _owned(path: Path) -> bool:
 def _refuse_borrowed_journal(journal: Path) -> None:
     try:
         with journal.open("rb") as file:
-            if file.seek(0, os.SEEK_END) >= len(NAMES_ANOTHER):
-                file.seek(-len(NAMES_ANOTHER), os.SEEK_END)
-                if file.read() == NAMES_ANOTHER:
-                    raise CacheError(
-                        f"The file {journal} is not qwennb's: it names another file. Move it away."
-                    )
+            file.seek(max(0, file.seek(0, os.SEEK_END) - len(NAMES_ANOTHER)))
+            if file.read() == NAMES_ANOTHER:
+                raise CacheError(f"The file {journal} is not qwennb's: it names another file. Move it away.")
     except FileNotFoundError:
         return
     except OSError as error:

@@ -45,18 +45,22 @@ def recover(path: Path) -> tuple[int, int]:
 def _graft(damaged: BinaryIO, path: Path, copy: Path) -> None:
     """Copy the damaged file (with its write-ahead log) and give the copy a sound first page."""
     file.create(copy, FORM)
-    first = copy.read_bytes()[: file.PAGE]
+    fresh = copy.read_bytes()
     with copy.open("wb") as target:
         shutil.copyfileobj(damaged, target, 2**20)
     if (log := path.with_name(path.name + "-wal")).exists():
         shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
-    pages = max(1, copy.stat().st_size // file.PAGE)
+    size = max(copy.stat().st_size, len(fresh))
     with copy.open("r+b") as target:
+        target.truncate(
+            size
+        )  # the first page speaks of the roots of tables, which must be there, if only empty
         journal = target.read(20)[18:20]  # whether a write-ahead log belongs to it
         if journal != b"\2\2":
-            journal = first[18:20]
+            journal = fresh[18:20]
+        pages = (size // file.PAGE).to_bytes(4, "big")
         target.seek(0)
-        target.write(first[:18] + journal + first[20:28] + pages.to_bytes(4, "big") + first[32:])
+        target.write(fresh[:18] + journal + fresh[20:28] + pages + fresh[32 : file.PAGE])
 
 
 def _whole(source: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from qwennb.cache import file
-from qwennb.cache.file import explain, identity, is_damage, is_waiting
+from qwennb.cache.file import explain, identity, is_damage, is_waiting, patiently
 from qwennb.cache.place import MOUNTS, journal_mode, locked, safe_file, safe_folder, warn
 from qwennb.cache.record import Name, seal, unseal
 from qwennb.cache.recovery import recover
@@ -75,9 +75,10 @@ class Store:
         self.problems: Counter[str] = Counter()
         """What was found wrong since the store was opened, by kind."""
         self._path = safe_folder(folder) / FORM.name
-        self._table = Table(self._path, journal_mode(folder, mounts, sqlite), patience)
-        self._write_patience = write_patience
-        # Whoever needs both locks takes the writing one first.
+        journal = journal_mode(folder, mounts, sqlite)
+        self._table, self._reader = Table(self._path, journal), Table(self._path, journal, read_only=True)
+        self._patience, self._write_patience = patience, write_patience
+        # The one guards the table, the other the reader. Whoever needs both takes the writing one first.
         self._writing, self._reading = threading.RLock(), threading.RLock()
         self._suspects: set[bytes] = set()
         self._damaged = False
@@ -198,7 +199,7 @@ class Store:
         """Close every connection. Nothing is lost by not calling it."""
         _open_stores.discard(self)
         with self._writing, self._reading:
-            self._table.disconnect(for_good=True)
+            self._disconnect(for_good=True)
 
     def __enter__(self) -> Self:
         return self
@@ -210,18 +211,21 @@ class Store:
 
     def _open(self) -> None:
         """Make, check or recover the file, and remember which one it is."""
-        self._table.disconnect()
+        self._disconnect()
         try:
             with locked(safe_folder(self.folder)):
-                if not (safe_file(self._path) and file.known(self._path, self.folder, FORM)):
-                    file.make(self._path, FORM)
-                elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
-                    self._recover()
-                self._file, self._damaged = identity(self._path), False
+                patiently(self._check, self._patience)
         except sqlite3.DatabaseError as error:
             raise explain(error, self.folder) from error
         except OSError as error:
             raise CacheError(f"The cache in {self.folder} can't be opened ({error.strerror}).") from error
+
+    def _check(self) -> None:
+        if not (safe_file(self._path) and file.known(self._path, self.folder, FORM)):
+            file.make(self._path, FORM)
+        elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
+            self._recover()
+        self._file, self._damaged = identity(self._path), False
 
     def _is_sound(self) -> bool:
         try:
@@ -232,8 +236,12 @@ class Store:
             return False
         return True
 
+    def _disconnect(self, *, for_good: bool = False) -> None:
+        self._table.disconnect(for_good=for_good)
+        self._reader.disconnect(for_good=for_good)
+
     def _recover(self) -> None:
-        self._table.disconnect()
+        self._disconnect()
         kept, counted = recover(self._path)
         self.problems["file recovered"] += 1
         warn(
@@ -244,14 +252,17 @@ class Store:
     def _select(self, query: str, *arguments: object) -> list[Any] | None:
         """The rows, or None where the file is damaged there, which the next write mends."""
         try:
-            with self._reading:
-                return self._table.select(query, *arguments)
+            return patiently(lambda: self._at_once(query, arguments), self._patience)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise explain(error, self.folder) from error
             self._damaged = True
             self.problems["damaged page"] += 1
             return None
+
+    def _at_once(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
+        with self._reading:
+            return self._reader.select(query, *arguments)
 
     def _suspect(self, spelled: bytes) -> None:
         """Remember a row whose seal does not fit: reading never writes."""
@@ -276,7 +287,7 @@ class Store:
                     if self._damaged or self._file != identity(self._path):
                         with self._reading:
                             self._open()
-                    with self._table.transaction() as table:
+                    with self._table.transaction(self._reading, self._write_patience) as table:
                         # Another process may have recovered the file just before we came to lock it.
                         if self._file == identity(self._path):
                             self._set_aside(table)
@@ -299,7 +310,7 @@ class Store:
         new = self._path.with_name(self._path.name + ".new")
         with self._writing, self._reading:
             try:
-                with locked(self.folder), self._table.transaction() as table:
+                with locked(self.folder), self._table.transaction(self._reading, self._patience) as table:
                     if self._file == identity(self._path) and table.is_mostly_empty():
                         table.copy_to(new)
                         file.swap(new, self._path, aside=False)
@@ -324,7 +335,7 @@ def _before_fork() -> None:
     for store in sorted(_open_stores, key=id):
         store._writing.acquire()
         store._reading.acquire()
-        store._table.disconnect()
+        store._disconnect()
         _forking.append(store)
 
 

@@ -4,22 +4,21 @@ As it comes, diskcache pickles, spills values into files, forgets the oldest at 
 in the file. Here it keeps bytes under text and nothing else:
 
 - `BytesDisk` refuses everything but text keys and plain bytes, on the way in and on the way out, whatever a row says.
-- `Table` takes its settings from here and never from the file, opens its own connections, and writes only inside
+- `Table` takes its settings from here and never from the file, opens its own connection, and writes only inside
   `transaction`: diskcache's own leaves the file locked for good when a commit fails.
 
 The form of the file is diskcache's own, with a table for damaged rows more, so that plain diskcache could open it and
 would forget nothing.
 
-A connection belongs to one thread, and can't write until that thread begins a transaction.
+One table is one connection. Only one thread at a time may use it, and only a table that is not `read_only` writes.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,69 +140,68 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class Table(diskcache.Cache):  # type: ignore[misc]
-    """diskcache's own get, set and delete, over connections and transactions that are ours."""
+    """diskcache's `set`, over a connection and transactions that are ours."""
 
-    def __init__(self, path: Path, journal: str, patience: float) -> None:
+    def __init__(self, path: Path, journal: str, *, read_only: bool = False) -> None:
         # Not diskcache's own: that one obeys the settings in the file, sets attributes and pragmas by their names,
         # and rewrites them all at each opening, for which it waits a minute for the write lock.
         self._directory = str(path.parent)
         self._path = path
         self._journal = journal
-        self._timeout = patience
-        self._txn_id: int | None = None
-        self._local = threading.local()
-        self._connections: weakref.WeakSet[file.Connection] = weakref.WeakSet()
+        self._read_only = read_only
+        self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._txn_id: int | None = None
         self._disk = BytesDisk(self._directory)
         for name, value in SETTINGS.items():
             setattr(self, name, value)
 
     @property
     def _con(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "con", None)
-        return self._connect() if connection is None else connection
+        return self._connect() if self._connection is None else self._connection
 
     def _connect(self) -> sqlite3.Connection:
         if self._closed:
             raise CacheError("The cache was closed. Open it again.")
-        connection = file.connect(self._path, wait=self._timeout)
+        connection = file.connect(self._path, wait=0)
         try:
             with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
                 connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
             # Up to 256 MiB of pages, none written before the commit: a write in progress never stops a reader.
-            for pragma in ("cache_size = -262144", "cache_spill = OFF", "query_only = ON"):
-                connection.execute(f"PRAGMA {pragma}").fetchall()
+            connection.execute("PRAGMA cache_size = -262144")
+            connection.execute("PRAGMA cache_spill = OFF")
+            connection.execute(f"PRAGMA query_only = {'ON' if self._read_only else 'OFF'}")
         except BaseException:
             connection.close()
             raise
-        self._connections.add(connection)
-        self._local.con = connection
+        self._connection = connection
         return connection
 
     def disconnect(self, *, for_good: bool = False) -> None:
-        """Close the connections of every thread. The next use opens new ones."""
+        """Close the connection. The next use opens a new one."""
         self._closed = self._closed or for_good
-        for connection in list(self._connections):
-            connection.close()
-        self._connections.clear()
-        self._local = threading.local()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Self]:
-        """Everything inside is committed at the end, or undone; whatever happens, the file is not left locked."""
+    def transaction(self, gate: AbstractContextManager[object], patience: float) -> Iterator[Self]:
+        """Everything inside is committed at the end, or undone; whatever happens, the file is not left locked.
+
+        The commit goes through *gate*, which the readers of this process go through, too: in the old journal they shut
+        each other out, and the gate lets them take turns.
+        """
         connection = self._con
         try:
-            connection.execute("PRAGMA query_only = OFF")
-            connection.execute("PRAGMA busy_timeout = 50")
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
             self._txn_id = threading.get_ident()
             yield self
-            connection.execute("COMMIT")
+            with gate:
+                file.patiently(lambda: connection.execute("COMMIT"), patience)
         except BaseException:
-            # Closing undoes what is open and lets go of every lock, even where the disk fails and a rollback would.
-            self._local.con = None
-            connection.close()
+            if connection.in_transaction:
+                # Closing undoes it and lets go of every lock, even where the disk fails and a rollback would, too.
+                self.disconnect()
             raise
         finally:
             self._txn_id = None

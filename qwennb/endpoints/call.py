@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from qwennb.config import Secret
 from qwennb.errors import EndpointError
@@ -33,7 +34,6 @@ class Call:
     path: str = "/chat/completions"
     headers: Mapping[str, str] = field(default_factory=dict)
     key: Secret | None = None
-    stream: bool = False
 
     @property
     def url(self) -> str:
@@ -60,3 +60,9 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Close its connections."""
         ...
+
+
+def is_loopback(url: str) -> bool:
+    """True for an address on this machine."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")

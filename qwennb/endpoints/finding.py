@@ -21,7 +21,7 @@ import orjson
 
 from qwennb.catalog import Catalog
 from qwennb.config import Config, Secret
-from qwennb.endpoints.call import Call
+from qwennb.endpoints.call import Call, is_loopback
 from qwennb.endpoints.dialects import (
     DashScope,
     Dialect,
@@ -61,7 +61,13 @@ class SelfHosted:
     has: tuple[str, ...]
 
 
-_ALIBABA = (".aliyuncs.com",)
+# The hosts that serve models, and no others of Alibaba's: anyone can have a bucket or a function at *.aliyuncs.com.
+_ALIBABA = (
+    "dashscope.aliyuncs.com",
+    "dashscope-intl.aliyuncs.com",
+    "dashscope-us.aliyuncs.com",
+    ".maas.aliyuncs.com",
+)
 HOSTED: Mapping[str, Hosted] = {
     place.name: place
     for place in (
@@ -239,12 +245,12 @@ class Finder:
             raise MissingKey(
                 f"{place.name} at {urlsplit(place.base_url).netloc} wants a key of its own: give api_key= or set QWENNB_API_KEY."
             )
-        if place.base_url.startswith("http://") and not _loopback(place.base_url):
+        if place.base_url.startswith("http://") and not is_loopback(place.base_url):
             raise MissingKey(f"{place.base_url} is not https: a key is not sent over it.")
         return replace(place, key=key)
 
     def _own_key(self, url: str) -> Secret | None:
-        if self._config.api_key is not None and url.startswith("http://") and not _loopback(url):
+        if self._config.api_key is not None and url.startswith("http://") and not is_loopback(url):
             raise MissingKey(
                 f"{url} is not https: a key is not sent over it. Use https, or leave api_key= out."
             )
@@ -254,35 +260,29 @@ class Finder:
 
     async def _probe(self, root: str, seconds: float = PROBE_SECONDS) -> Place | None:
         """The server at *root*, told by the first of the marks that it answers to."""
-        try:
-            async with asyncio.timeout(seconds):
-                answers = await asyncio.gather(
-                    *(self._get(root, server.mark) for server in SELF_HOSTED.values())
-                )
-        except TimeoutError:
-            return None
+        answers = await asyncio.gather(
+            *(self._get(root, server.mark, within=seconds) for server in SELF_HOSTED.values())
+        )
         for server, answer in zip(SELF_HOSTED.values(), answers, strict=True):
-            if isinstance(answer, Mapping) and all(name in answer for name in server.has):
+            # An error with a 200 is how LM Studio answers what it does not know.
+            if isinstance(answer, Mapping) and "error" not in answer and all(n in answer for n in server.has):
                 return self._self_hosted(server, f"{root}/v1")
         return None
 
     async def _asked(self, place: Place) -> Place:
         """*place* with the models that it says it serves; unchanged when it is silent."""
-        try:
-            async with asyncio.timeout(10 * PROBE_SECONDS):
-                listed = await self._get(place.base_url, "/models", place.key)
-        except TimeoutError:
-            return place
+        listed = await self._get(place.base_url, "/models", place.key, within=10 * PROBE_SECONDS)
         data = listed.get("data") if isinstance(listed, Mapping) else None
         ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
         return replace(place, served=tuple(ids))
 
-    async def _get(self, base: str, path: str, key: Secret | None = None) -> Any:
-        call = Call(base, {}, _unread, base, path=path, key=key)
+    async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> Any:
+        """The JSON that stands there; None where there is none, or not in time."""
         try:
-            status, body = await self._transport.get(call)
+            async with asyncio.timeout(within):
+                status, body = await self._transport.get(Call(base, {}, _unread, base, path=path, key=key))
             return orjson.loads(body) if status == 200 else None
-        except (EndpointError, orjson.JSONDecodeError):
+        except (TimeoutError, EndpointError, orjson.JSONDecodeError):
             return None
 
 
@@ -311,11 +311,6 @@ def _provider_of(host: str) -> Hosted | None:
 
 def _is_host_of(host: str, provider: Hosted) -> bool:
     return any(host == own or (own.startswith(".") and host.endswith(own)) for own in provider.hosts)
-
-
-def _loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _unread(status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:

@@ -123,6 +123,8 @@ class Place:
         """The call that carries *wire*."""
 
         def read_error(status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+            if self.key is not None:  # some servers repeat it in their complaint
+                body = body.replace(self.key.reveal().encode(), "…".encode())
             return self.dialect.refusal(self.name, status, headers, body)
 
         return Call(
@@ -130,7 +132,6 @@ class Place:
             body=wire.body,
             headers=wire.headers,
             key=self.key,
-            stream=wire.stream,
             place=str(self),
             read_error=read_error,
         )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
+from qwennb.endpoints.shape import mapping, number
 from qwennb.errors import (
     ContentFiltered,
     CreditExhausted,
@@ -28,7 +29,7 @@ from qwennb.errors import (
     TimedOut,
 )
 
-_KEYLIKE = re.compile(r"\b(sk|Bearer|key)([-_ :=]+)[\w*.\-…]{4,}", re.IGNORECASE)
+_KEYLIKE = re.compile(r"\b(sk-|Bearer +|key *[:=] *[\"']?)[\w*.\-…]{6,}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Said:
     message: str = ""
     codes: tuple[str, ...] = ()
     retry_after: float | None = None
+    instead: tuple[str, ...] = ()
 
     def names(self, *codes: str) -> bool:
         """True when one of its codes is among *codes* (both without capitals and punctuation)."""
@@ -97,7 +99,7 @@ MEANINGS: tuple[Meaning, ...] = (
         "Rephrase it; asking again the same way meets the same filter.",
     ),
     Meaning(
-        lambda s: s.status == 403 and s.mentions("flagged", "moderation"),
+        lambda s: s.status == 403 and (s.names("moderation") or s.mentions("flagged", "moderation")),
         ContentFiltered,
         "Rephrase it; asking again the same way meets the same filter.",
     ),
@@ -168,8 +170,9 @@ def meaning_of(said: Said, place: str, *, mid_answer: bool = False) -> EndpointE
     )
     message = f": {_scrubbed(said.message)}" if said.message else ""
     sentence = f"{place} {where}{f' ({code})' if code else ''}{message}".rstrip(".") + "."
+    offered = f"It offers instead: {', '.join(said.instead)}." if said.instead else ""
     return row.kind(
-        f"{sentence} {row.next}".strip(),
+        " ".join(filter(None, (sentence, row.next, offered))),
         status=said.status,
         code=next(iter(said.codes), None),
         retry_after=said.retry_after,
@@ -191,39 +194,39 @@ def heard(
     except orjson.JSONDecodeError:
         data = None
     said = heard_in(data, status)
-    return Said(said.status, said.message, said.codes, retry_after(headers, now()) or said.retry_after)
+    return replace(said, retry_after=retry_after(headers, now()) or said.retry_after)
 
 
 def heard_in(data: Any, status: int = 200) -> Said:
     """What the parsed body *data* says, in any server's shape."""
-    error = data.get("error", data) if isinstance(data, Mapping) else data
+    whole = mapping(data)
+    error = whole.get("error") or data
     if isinstance(error, str):
-        return Said(status, error, _codes(data.get("code") if isinstance(data, Mapping) else None))
-    if not isinstance(error, Mapping):
-        return Said(status)
-    metadata = error.get("metadata") if isinstance(error.get("metadata"), Mapping) else {}
-    availability = error.get("availability") if isinstance(error.get("availability"), Mapping) else {}
-    message = error.get("message") or error.get("detail") or data.get("message") or ""
+        return Said(status, error, _codes(whole.get("code")))
+    told = mapping(error)
+    metadata, availability = mapping(told.get("metadata")), mapping(told.get("availability"))
+    message = told.get("message") or told.get("detail") or whole.get("message") or ""
     if isinstance(message, list):  # FastAPI's list of what is wrong
-        message = "; ".join(
-            str(item.get("msg", item)) if isinstance(item, Mapping) else str(item) for item in message
-        )
+        message = "; ".join(str(mapping(item).get("msg", item)) for item in message)
     codes = _codes(
-        error.get("code"),
+        told.get("code"),
         availability.get("code"),
         metadata.get("error_type"),
-        error.get("error_type"),
-        error.get("type"),
-        data.get("code"),
+        told.get("error_type"),
+        told.get("type"),
+        whole.get("code"),
     )
-    inner = error.get("code") if status == 200 else None
-    if status == 200 and isinstance(inner, int) and 400 <= inner < 600:
-        status = inner
-    if status == 200 and isinstance(error.get("http_status"), int):
-        status = error["http_status"]
-    wait = availability.get("retry_after")
+    for inner in (told.get("code"), told.get("http_status")) if status == 200 else ():
+        if isinstance(inner, int) and 400 <= inner < 600:
+            status = inner
     return Said(
-        status, str(message), codes, float(wait) if isinstance(wait, int | float) and wait > 0 else None
+        status,
+        str(message),
+        codes,
+        number(availability.get("retry_after")) or None,
+        tuple(name for name in availability.get("fallback_models") or () if isinstance(name, str))
+        if isinstance(availability.get("fallback_models"), list)
+        else (),
     )
 
 
@@ -263,5 +266,5 @@ def _codes(*given: Any) -> tuple[str, ...]:
 
 def _scrubbed(message: str) -> str:
     """*message* on one line, cut, and without anything that looks like a key: some servers repeat it, masked or not."""
-    line = _KEYLIKE.sub(r"\1\2…", " ".join(message.split()))
+    line = _KEYLIKE.sub(r"\1…", " ".join(message.split()))
     return line if len(line) <= 400 else line[:399] + "…"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from qwennb.endpoints.call import Call, Payload
-from qwennb.endpoints.sse import MOST_BODY, EventReader
+from qwennb.endpoints.sse import EventReader
 from qwennb.errors import ServerFailed
 
+MOST_BODY = 32 << 20
 MOST_ERROR = 1 << 20
+CLOSING_SECONDS = 0.1
 
 
 async def payloads(
@@ -20,7 +24,7 @@ async def payloads(
     """The payloads in the reply's *pieces*; a refusal or something that is no reply at all is raised."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if status != 200:
-        body = await _whole(pieces, MOST_ERROR, cut=True)
+        body = await _whole(call, pieces, MOST_ERROR, cut=True)
         if 300 <= status < 400:
             raise ServerFailed(
                 f"{call.place} answered {status}, a redirect. Keys are not sent along redirects: give the final address as endpoint=.",
@@ -28,7 +32,7 @@ async def payloads(
                 transient=False,
             )
         raise call.read_error(status, headers, body)
-    if kind == "text/event-stream" and call.stream:
+    if kind == "text/event-stream":
         reader = EventReader()
         async for piece in pieces:
             for event in reader.feed(piece):
@@ -39,18 +43,27 @@ async def payloads(
             yield Payload(_parsed(call, event), headers)
         if reader.done:
             yield Payload(None, headers, last=True)
+            await _closed(pieces)
         return
-    if kind not in ("application/json", "text/event-stream", ""):
+    if kind not in ("application/json", ""):
         raise ServerFailed(
-            f"{call.place} answered with {kind or 'no content type'} instead of JSON. Something between here and there "
-            "(a proxy, a login page) may be answering in its place.",
+            f"{call.place} answered with {kind} instead of JSON. Something between here and there (a proxy, a login page) "
+            "may be answering in its place.",
             status=status,
+            maybe_billed=True,
         )
-    body = await _whole(pieces, MOST_BODY, cut=False)
+    body = await _whole(call, pieces, MOST_BODY, cut=False)
     yield Payload(_parsed(call, body), headers, last=True)
 
 
-async def _whole(pieces: AsyncIterator[bytes], most: int, *, cut: bool) -> bytes:
+async def _closed(pieces: AsyncIterator[bytes]) -> None:
+    """Read the few bytes that end a reply after its last event: only then is its connection good for the next."""
+    with suppress(Exception):  # the answer is whole, whatever becomes of its connection
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await anext(pieces)
+
+
+async def _whole(call: Call, pieces: AsyncIterator[bytes], most: int, *, cut: bool) -> bytes:
     body = bytearray()
     async for piece in pieces:
         body += piece
@@ -58,7 +71,8 @@ async def _whole(pieces: AsyncIterator[bytes], most: int, *, cut: bool) -> bytes
             if cut:
                 return bytes(body[:most])
             raise ServerFailed(
-                f"The answer is over {most >> 20} MiB and still going; it was cut off.",
+                f"The answer of {call.place} is over {most >> 20} MiB and still going; it was cut off. Ask for less of it: "
+                "fewer logprobs=, a smaller max_tokens=.",
                 maybe_billed=True,
                 transient=False,
             )

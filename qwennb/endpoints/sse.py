@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from qwennb.errors import ServerFailed
 
-MOST_LINE = 32 << 20
+MOST_LINE = 16 << 20
 MOST_BODY = 256 << 20
 DONE = b"[DONE]"
 

@@ -38,6 +38,7 @@ class Budget:
         """Set *bound* aside, waiting for other requests to settle if need be."""
         while self.reserved + bound > self.left + 1e-12:
             if self.reserved <= 1e-12:
+                self._wake()  # the next in line may want less, or is told the same
                 raise BudgetExceeded(
                     f"The next request may cost up to {money(bound)} and {money(max(self.left, 0.0))} of the budget of "
                     f"{money(self.limit)} is left. Give max_tokens= or thinking= to bound it closer, or a higher budget=."

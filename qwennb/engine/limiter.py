@@ -31,6 +31,8 @@ PACE_GROWTH = 0.01  # a second, doubling every PACE_PATIENCE seconds without a r
 PACE_PATIENCE = 8.0
 SPREAD = 0.7  # of the round trip, over which a window's requests are spread
 FIRST_PAUSE = 1.0
+SHORTEST_PAUSE = 0.1  # some servers name the few milliseconds until the next single request would fit
+MEASURE = 0.3  # seconds between two refusals from which a rate can be told
 LONGEST_PAUSE = 60.0
 STREAK = 12  # failures in a row, nothing between them, that shut the gate
 
@@ -156,7 +158,7 @@ class Limiter:
             self._pauses += 1
         if wait is None:
             wait = min(FIRST_PAUSE * 2 ** max(self._pauses - 1, 0), LONGEST_PAUSE)
-        self._gate = max(self._gate, now + wait * (1 + 0.1 * self._jitter()))
+        self._gate = max(self._gate, now + max(wait, SHORTEST_PAUSE) * (1 + 0.1 * self._jitter()))
         self._arm()
 
     def failed(self) -> None:
@@ -172,15 +174,15 @@ class Limiter:
             self._arm()
 
     def _new_incident(self, now: float) -> None:
-        if self._incident is not None and now - self._incident > 0.2 and self._sent_since >= 5:
+        self._incidents += 1
+        if self._incident is not None and now - self._incident < MEASURE:
+            return  # still the same trouble: shrinking again for it would overshoot
+        if self._incident is not None and self._sent_since >= 3:
             measured = self._sent_since / (now - self._incident)
             self._pace = min(measured, self._quota_pace or measured)
-        elif self._pace is not None:
-            self._pace *= SHRINK
         self._window = max(self._window * SHRINK, 1.0)
         self._ramping = False
         self._incident = now
-        self._incidents += 1
         self._sent_since = 0
 
     def _take(self, tokens: float) -> None:

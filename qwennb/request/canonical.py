@@ -16,18 +16,22 @@ import orjson
 
 from qwennb.errors import BadInput
 
+# Part of every key. A change to what a request's canonical form looks like needs a new one.
 KEY_VERSION = 1
 
 
 def canonical_json(value: Any) -> bytes:
     """*value* as canonical JSON bytes."""
     try:
-        return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
-    except (TypeError, RecursionError) as error:
-        msg = (
+        return orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
+    except RecursionError:
+        raise BadInput(
+            "The request holds something nested too deeply for JSON. Make it flatter, or pass it as text."
+        ) from None
+    except TypeError as error:
+        raise BadInput(
             f"The request holds something that JSON can't carry: {error}. Pass text, numbers, lists or dicts."
-        )
-        raise BadInput(msg) from None
+        ) from None
 
 
 def key_of(canonical_request: Mapping[str, Any]) -> str:
@@ -35,19 +39,21 @@ def key_of(canonical_request: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json({"v": KEY_VERSION, **canonical_request})).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """*value* in plain dicts, lists, text and numbers; TypeError for what JSON can't say."""
     if isinstance(value, str | bool) or value is None:
         return value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise BadInput(f"The request holds {value}, which JSON can't carry.")
-        return int(value) if value.is_integer() and abs(value) < 2**53 else float(value)
+            raise BadInput(f"The request holds {value}, which JSON can't carry. Leave it out, or pass text.")
+        # Above 2**63 integers can't be written; such a float keeps its own spelling.
+        return int(value) if value.is_integer() and abs(value) < 2**63 else float(value)
     if isinstance(value, Mapping):
-        return {_name(name): _plain(item) for name, item in value.items()}
+        return {_name(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

@@ -1,12 +1,14 @@
 """From what a user typed to a message: the template filled in, each value as the part that suits it.
 
-Text and numbers become text, a frame its table, a picture, figure or array an image, dicts and lists JSON; anything
-else is its `str`, which for an `Answer` is its text. A string is always text here: never a path, never a URL.
+Text and numbers become text, a frame its table, a picture, figure or array an image, dicts, lists and sets JSON;
+anything else is its `str`, which for an `Answer` is its text. A string is always text here: never a path, never a URL.
+What has no text but its address in memory is refused: such a question would never be answered from memory again.
 """
 
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,9 +16,10 @@ from typing import Any
 import orjson
 
 from qwennb.errors import BadInput
-from qwennb.request.frame import cell_text, frame_text, is_frame
+from qwennb.request.cell import cell_text
+from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.media import Image, Pdf, Video, recognise
-from qwennb.request.request import Message, Part, Text
+from qwennb.request.request import Message, Part, Text, merged
 from qwennb.request.template import Template
 
 
@@ -53,30 +56,45 @@ def part_of(value: Any) -> Part:
     if isinstance(value, Text | Image | Video | Pdf):
         return value
     if isinstance(value, str):
-        return Text(str(value))
+        return Text(str.__str__(value))  # a text that is also an enum's member stays the text
     if _is_picture(value):
         return Image.of(value)
     if is_frame(value):
         return Text(frame_text(value))
-    if isinstance(value, Mapping | list | tuple):
-        try:
-            return Text(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())
-        except TypeError:
-            return Text(str(value))
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return Text(_json(value))
     if isinstance(value, float | datetime.date | datetime.time):
         return Text(cell_text(value))
-    return Text(str(value))
+    return Text(_str(value))
 
 
-def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """*parts* with neighbouring texts joined and empty ones left out."""
-    made: list[Part] = []
-    for part in parts:
-        if isinstance(part, Text) and made and isinstance(made[-1], Text):
-            made[-1] = Text(made[-1].text + part.text)
-        elif not isinstance(part, Text) or part.text:
-            made.append(part)
-    return tuple(made)
+_SPELLING = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_ADDRESS = re.compile(r"<.* at 0x[0-9a-fA-F]+>", re.DOTALL)
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=_in_json, option=_SPELLING).decode()
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, BadInput):
+            raise error.__cause__ from None
+        return _str(value)
+
+
+def _in_json(value: Any) -> Any:
+    """What stands in a list or dict for a value that JSON does not know."""
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)  # a set's own order changes from run to run
+    return dict(value) if isinstance(value, Mapping) else _str(value)
+
+
+def _str(value: Any) -> str:
+    text = str(value)
+    if _ADDRESS.fullmatch(text):
+        raise BadInput(
+            f"A {type(value).__name__} has no text of its own to put into a prompt. Pass text, numbers, a frame, a picture, a dict or a list."
+        )
+    return text
 
 
 def _several(name: str, given: Any) -> Iterable[Any]:
@@ -92,7 +110,12 @@ def _several(name: str, given: Any) -> Iterable[Any]:
 def _is_picture(value: Any) -> bool:
     if isinstance(value, bytes | bytearray):
         return True
-    known = (("PIL.Image", "Image"), ("matplotlib.figure", "Figure"), ("numpy", "ndarray"))
+    known = (
+        ("PIL.Image", "Image"),
+        ("matplotlib.figure", "Figure"),
+        ("matplotlib.axes", "Axes"),
+        ("numpy", "ndarray"),
+    )
     return any(
         isinstance(value, kind)
         for module, name in known

@@ -1,24 +1,29 @@
 """A dataframe as a model reads it: its size, its schema and a table of rows that stand for the whole.
 
-One fixed rule, in characters, decides what is shown, and our own formatter prints it: nothing depends on a locale, a
-terminal's width, display settings or which extras are installed, so the key of a question about a frame is the same
-everywhere. The rows are the first and the last and evenly spaced ones between, as many as fit into `BUDGET`
-characters; cells longer than `CELL` are cut in the middle with their length said.
+One fixed rule, in characters, decides what is shown, and our own formatter (`cell`) prints it: nothing depends on a
+locale, a terminal's width, display settings or which extras are installed, so the key of a question about a frame is
+the same everywhere. A third of `BUDGET` is for the schema. Of the rest the table takes the columns and rows that fit:
+cells give way first, down to `NARROW` characters, then rows, of which the first, the last and evenly spread ones
+between stay, then columns. What is left out is said. The text is never longer than the budget.
 
 polars and pandas frames are told apart by duck typing; neither is imported here.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from qwennb.request.cell import WIDE, cell_text, in_table
+
 BUDGET = 6_000
-CELL = 120
+NARROW = 16
+NAME = 60
 COLUMNS = 60
+ROWS = 200
 
 
 def is_frame(value: Any) -> bool:
@@ -36,110 +41,132 @@ def is_frame(value: Any) -> bool:
 
 
 def frame_text(frame: Any, *, budget: int = BUDGET) -> str:
-    """*frame* as text for a prompt."""
+    """*frame* as text for a prompt, of at most *budget* characters."""
     polars = sys.modules.get("polars")
     if polars is not None and isinstance(frame, polars.LazyFrame):
-        schema = frame.collect_schema()
-        return f"LazyFrame, not collected, {len(schema)} columns\n{_schema([(n, str(t)) for n, t in schema.items()])}"
+        named = [(name, str(kind)) for name, kind in frame.collect_schema().items()]
+        return _bounded(
+            f"LazyFrame, not collected, {len(named)} columns\n{_schema(named, budget - 60)}", budget
+        )
     if hasattr(frame, "to_frame"):
         frame = frame.to_frame()
-    frame_is_polars = polars is not None and isinstance(frame, polars.DataFrame)
-    types = (
-        list(frame.schema.items()) if frame_is_polars else list(zip(frame.columns, frame.dtypes, strict=True))
+    read = _read_polars if polars is not None and isinstance(frame, polars.DataFrame) else _read_pandas
+    sample = read(frame)
+    size = f"{sample.rows} rows × {len(sample.columns)} columns"
+    schema = _schema(sample.columns, budget // 3)
+    room = budget - len(size) - len(schema) - 3
+    return _bounded(f"{size}\n{schema}\n\n{_table(sample, room)}", budget)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The rows of a frame that may be shown, and how all of it looks."""
+
+    columns: list[tuple[str, str]]
+    rows: int
+    picked: list[int]
+    cells: Sequence[Sequence[Any]]
+
+
+def _read_polars(frame: Any) -> _Sample:
+    columns = [(name, str(kind)) for name, kind in frame.schema.items()]
+    picked = _spread(frame.height, ROWS)
+    cells = frame[:, :COLUMNS][picked].rows() if picked and columns else [()] * len(picked)
+    return _Sample(columns, frame.height, picked, cells)
+
+
+def _read_pandas(frame: Any) -> _Sample:
+    """As for polars; an index that says more than a row's number comes first, as columns."""
+    picked = _spread(len(frame), ROWS)
+    shown = frame.iloc[picked, :COLUMNS]
+    named = [
+        (str(name), shown.iloc[:, i] if i < COLUMNS else None, kind)
+        for i, (name, kind) in enumerate(zip(frame.columns, frame.dtypes, strict=True))
+    ]
+    index = frame.index
+    if type(index).__name__ != "RangeIndex" or index.name is not None or (index.start, index.step) != (0, 1):
+        levels = [shown.index.get_level_values(level) for level in range(index.nlevels)]
+        named = [
+            (str(name) if name is not None else "index", level, level.dtype)
+            for name, level in zip(index.names, levels, strict=True)
+        ] + named
+    listed = [list(values) for _, values, _ in named[:COLUMNS] if values is not None]
+    columns = [(name, _pandas_type(kind, values)) for name, values, kind in named]
+    return _Sample(columns, len(frame), picked, list(zip(*listed, strict=True)) or [()] * len(picked))
+
+
+def _pandas_type(kind: Any, values: Any) -> str:
+    """The name of a type as every version of pandas would call it."""
+    name = str(kind)
+    if name == "object" and values is not None:
+        given = [value for value in values if isinstance(value, str) or cell_text(value)]
+        name = "str" if given and all(isinstance(value, str) for value in given) else name
+    return (
+        "str"
+        if name.startswith("string")
+        else re.sub(r"64\[(?:s|ms|us|ns)\b,? ?", "[", name).replace("[]", "")
     )
-    named = [(str(name), _dtype(kind)) for name, kind in types]
-    head = f"{frame.shape[0]} rows × {frame.shape[1]} columns\n{_schema(named)}"
-    shown = named[:COLUMNS]
-    picked = _spread(frame.shape[0], 200)
-    if frame_is_polars:
-        cells = frame[:, : len(shown)][picked].rows() if picked else []
-    else:
-        cells = list(frame.iloc[picked, : len(shown)].itertuples(index=False, name=None))
-    return f"{head}\n\n{_table([name for name, _ in shown], picked, cells, frame.shape[0], max(budget - len(head), 500))}"
-
-
-def cell_text(value: Any) -> str:
-    """One value as a reader would write it."""
-    if (
-        value is None
-        or (isinstance(value, float) and value != value)
-        or type(value).__name__ in ("NaTType", "NAType")
-    ):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ")
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return str(value)
-    if isinstance(value, decimal.Decimal):
-        return format(value, "f")
-    if isinstance(value, bytes):
-        return f"({len(value)} bytes)"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {cell_text(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list | tuple) or hasattr(value, "to_list"):
-        return (
-            "["
-            + ", ".join(cell_text(item) for item in (value.to_list() if hasattr(value, "to_list") else value))
-            + "]"
-        )
-    if hasattr(value, "item"):
-        return cell_text(value.item())
-    return str(value)
-
-
-def _dtype(kind: Any) -> str:
-    return str(kind)
-
-
-def _schema(named: Sequence[tuple[str, str]]) -> str:
-    listed = ", ".join(
-        f"{_label(name)}: {kind if len(kind) <= CELL else kind[:CELL] + '…'}"
-        for name, kind in named[:COLUMNS]
-    )
-    rest = f", and {len(named) - COLUMNS} more" if len(named) > COLUMNS else ""
-    return f"columns: {listed}{rest}"
-
-
-def _label(name: str) -> str:
-    return " ".join(name.split()) or "(no name)"
 
 
 def _spread(rows: int, most: int) -> list[int]:
     """Up to *most* row numbers: evenly spread, with the first and the last among them."""
     if rows <= most:
         return list(range(rows))
-    return sorted({round(i * (rows - 1) / (most - 1)) for i in range(most)})
+    return [round(i * (rows - 1) / (most - 1)) for i in range(most)] if most > 1 else [0]
 
 
-def _table(
-    names: list[str], picked: list[int], cells: Sequence[tuple[Any, ...]], rows: int, budget: int
-) -> str:
-    lines = {row: _row([str(row), *map(_cell, values)]) for row, values in zip(picked, cells, strict=True)}
-    top = [_row(["row", *map(_label, names)]), _row(["---"] * (len(names) + 1))]
-    room = budget - sum(map(len, top)) - len(top)
-    most = len(picked)
-    while most > 1 and sum(len(lines[picked[i]]) + 1 for i in _spread(len(picked), most)) > room:
-        most = most * 3 // 4
-    kept = [picked[i] for i in _spread(len(picked), most)] if most > 1 else picked[:1]
-    shown = [lines[row] for row in kept]
-    note = f"\n({len(kept)} of {rows} rows, evenly spread)" if len(kept) < rows else ""
-    return "\n".join([*top, *shown]) + note
+def _schema(columns: Sequence[tuple[str, str]], room: int) -> str:
+    told = [f"{_label(name)}: {kind if len(kind) <= WIDE else kind[:WIDE] + '…'}" for name, kind in columns]
+    fit = min(len(told), COLUMNS)
+    while fit > 1 and sum(map(len, told[:fit])) + 2 * fit + 30 > room:
+        fit -= 1
+    rest = f", and {len(told) - fit} more" if fit < len(told) else ""
+    return f"columns: {', '.join(told[:fit])}{rest}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def _label(name: str) -> str:
+    return in_table(" ".join(name.split()) or "(no name)", NAME)
+
+
+def _table(sample: _Sample, room: int) -> str:
+    """The widest and longest table of *sample* that fits into *room* characters."""
+    names = [_label(name) for name, _ in sample.columns[:COLUMNS]]
+    room -= 80  # the note below the table
+    while len(names) > 1 and sum(max(len(name), NARROW) + 3 for name in names) + _head(names) > room:
+        names.pop()
+    width = _width(len(names), room - _head(names))
+    lines = [
+        _line([str(row), *(in_table(cell_text(value), width) for value in values[: len(names)])])
+        for row, values in zip(sample.picked, sample.cells, strict=True)
+    ]
+    kept = list(range(len(lines)))
+    while len(kept) > 1 and sum(len(lines[i]) + 1 for i in kept) > room - _head(names):
+        kept = _spread(len(lines), len(kept) * 9 // 10)
+    told = []
+    if len(kept) < sample.rows:
+        told.append(f"{len(kept)} of {sample.rows} rows, evenly spread")
+    if len(names) < len(sample.columns):
+        told.append(f"the first {len(names)} of {len(sample.columns)} columns")
+    note = [f"({'; '.join(told)})"] if told else []
+    return "\n".join([_line(["row", *names]), _rule(names), *(lines[i] for i in kept), *note])
+
+
+def _head(names: Sequence[str]) -> int:
+    return len(_line(["row", *names])) + len(_rule(names)) + 2
+
+
+def _width(columns: int, room: int) -> int:
+    """How wide a cell may be so that some ten rows fit, within what can be read."""
+    return max(NARROW, min(WIDE, room // (10 * max(columns, 1)) - 3))
+
+
+def _rule(names: Sequence[str]) -> str:
+    return _line(["---"] * (len(names) + 1))
+
+
+def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _cell(value: Any) -> str:
-    text = " ".join(cell_text(value).split()).replace("|", "\\|")
-    if len(text) > CELL:
-        text = f"{text[: CELL // 2]} …({len(text)} characters)… {text[-CELL // 4 :]}"
-    return text
+def _bounded(text: str, budget: int) -> str:
+    return text if len(text) <= budget else text[: max(budget - 1, 0)] + "…"

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import orjson
 
-from qwennb.errors import BadInput
+from qwennb.errors import BadInput, nearest
 from qwennb.request.canonical import canonical_json, key_of
-from qwennb.request.media import Image, Pdf, Video
+from qwennb.request.media import Image, Pdf, Video, media_from_json
 from qwennb.request.schema import Schema
 from qwennb.request.tool import Tool, ToolCall
 
@@ -35,7 +36,17 @@ class Text:
 
 
 Part = Text | Image | Video | Pdf
-_PARTS: dict[str, Any] = {"image": Image, "video": Video, "pdf": Pdf}
+
+
+def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """*parts* with neighbouring texts joined and empty ones left out."""
+    made: list[Part] = []
+    for part in parts:
+        if isinstance(part, Text) and made and isinstance(made[-1], Text):
+            made[-1] = Text(made[-1].text + part.text)
+        elif not isinstance(part, Text) or part.text:
+            made.append(part)
+    return tuple(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +77,18 @@ class Message:
     def to_json(self) -> dict[str, Any]:
         """The message as the key spells it."""
         made: dict[str, Any] = {"role": self.role}
-        if self.parts and not self.media:
-            made["content"] = self.text
-        elif self.parts:
-            made["content"] = [part.to_json() for part in self.parts]
+        if self.media:
+            made["content"] = [part.to_json() for part in merged(self.parts)]
+        elif text := self.text:
+            made["content"] = text
         if self.tool_calls:
             made["tool_calls"] = [call.to_json() for call in self.tool_calls]
         if self.tool_call_id is not None:
             made["tool_call_id"] = self.tool_call_id
         if self.reasoning:
             made["reasoning"] = self.reasoning
-        if self.reasoning_blocks:
-            made["reasoning_blocks"] = orjson.loads(self.reasoning_blocks)
+        if self.reasoning_blocks and (blocks := orjson.loads(self.reasoning_blocks)):
+            made["reasoning_blocks"] = blocks
         return made
 
     @classmethod
@@ -97,10 +108,7 @@ class Message:
 
 
 def _part(data: Mapping[str, Any]) -> Part:
-    if data["type"] == "text":
-        return Text(data["text"])
-    made: Part = _PARTS[data["type"]].from_json(data)
-    return made
+    return Text(data["text"]) if data["type"] == "text" else media_from_json(dict(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +136,9 @@ class Settings:
     @classmethod
     def of(cls, **given: Any) -> Settings:
         """Settings from what a user typed, checked for type and range that hold everywhere."""
-        made = {name: _CHECKS[name](name, value) for name, value in given.items() if value is not None}
-        return cls(**made)
+        for name in given.keys() - _CHECKS.keys():
+            raise BadInput(f"There is no option `{name}`{nearest(name, _CHECKS) or '.'}")
+        return cls(**{name: _CHECKS[name](name, v) for name, v in given.items() if v is not None})
 
     def given(self) -> dict[str, Any]:
         """The options that were set, as plain JSON values."""
@@ -173,7 +182,7 @@ class Request:
 
     def canonical(self) -> dict[str, Any]:
         """Everything that takes part in the key."""
-        last_question = max((i for i, m in enumerate(self.messages) if m.role == "user"), default=0)
+        last_question = max((i for i, m in enumerate(self.messages) if m.role == "user"), default=-1)
         made: dict[str, Any] = {
             "model": self.model,
             # Reasoning before the last question is dropped: the model's own template drops it too.
@@ -237,13 +246,13 @@ def _check_choices(choices: tuple[str, ...]) -> None:
 
 def _number(low: float | None, high: float | None, *, whole: bool = False) -> Any:
     def check(name: str, value: Any) -> Any:
-        kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real | Integral):
             raise BadInput(f"{name}={value!r} is not a {'whole ' if whole else ''}number.")
-        if value != value or (low is not None and value < low) or (high is not None and value > high):
+        number = int(value) if isinstance(value, Integral) else float(value)
+        if number != number or (low is not None and number < low) or (high is not None and number > high):
             limits = f"from {low} to {high}" if high is not None else f"at least {low}"
             raise BadInput(f"{name}={value!r} is out of range: it must be {limits}.")
-        return value
+        return number
 
     return check
 
@@ -260,20 +269,23 @@ def _thinking(name: str, value: Any) -> Any:
 
 
 def _stop(name: str, value: Any) -> tuple[str, ...]:
-    stops = (value,) if isinstance(value, str) else tuple(value)
-    if not stops or not all(isinstance(stop, str) and stop for stop in stops):
+    stops = (value,) if isinstance(value, str) else value
+    if (
+        not isinstance(stops, list | tuple)
+        or not stops
+        or not all(isinstance(stop, str) and stop for stop in stops)
+    ):
         raise BadInput(f"{name}={value!r} must be text or a list of texts, none of them empty.")
-    return stops
+    return tuple(sorted(set(stops)))  # whichever comes first in the answer ends it: their order says nothing
 
 
-def _logit_bias(name: str, value: Any) -> tuple[tuple[int, float], ...]:
+def _logit_bias(name: str, value: Any) -> tuple[tuple[int, float], ...] | None:
     try:
-        return tuple(
-            sorted((int(token), _number(-100, 100)(name, bias)) for token, bias in dict(value).items())
-        )
-    except (TypeError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
+        biases = {int(str(token)): _number(-100, 100)(name, bias) for token, bias in dict(value).items()}
+        return tuple(sorted(biases.items())) or None
+    except BadInput:
+        raise
+    except (TypeError, ValueError):
         raise BadInput(f"{name}= must map token ids to numbers from -100 to 100.") from None
 
 
@@ -290,7 +302,8 @@ def _sample(name: str, value: Any) -> int | None:
 
 def _tool_choice(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
-        value = value.get("function", value).get("name")
+        inner = value.get("function", value)
+        value = inner.get("name") if isinstance(inner, Mapping) else None
     if not isinstance(value, str) or not value:
         raise BadInput(f'{name}= must be "auto", "none", "required" or a tool\'s name.')
     return value
@@ -304,7 +317,10 @@ def _flag(name: str, value: Any) -> bool:
 
 def _extra(name: str, value: Any) -> str | None:
     if isinstance(value, str):
-        value = orjson.loads(value)
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            value = None
     if not isinstance(value, Mapping):
         raise BadInput(f"{name}= must be a dict of fields to pass through.")
     if "n" in value:

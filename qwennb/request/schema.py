@@ -1,23 +1,31 @@
 """The form that an answer must have: a JSON Schema, made from what the user wrote.
 
 A pydantic class, any type pydantic understands (`list[Order]`, a dataclass, a TypedDict), a JSON Schema as a dict, or
-a line such as `"name, age int, tags list[str]: what it is about"`. The schema is normalised once: references are
-inlined where they are not recursive, and the titles that pydantic makes up are dropped, so that the key depends on
-what was asked for and not on pydantic's version.
+a line such as `"name, age int, tags list[str]: what it is about"`. The schema is normalised once (`normal_schema`),
+so that the key depends on what was asked for and not on how classes are called or ordered.
+
+An answer is held against the schema first, and then made into the Python type: pydantic alone would take "5" for 5
+and a missing table for an empty one.
 """
 
 from __future__ import annotations
 
+import datetime
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
+from types import FunctionType
 from typing import Any
 
 import orjson
 
 from qwennb.errors import BadInput, SchemaError, nearest
-from qwennb.request.canonical import canonical_json
+from qwennb.request.canonical import canonical_json, plain
+from qwennb.request.normal_schema import canonical_schema, normalised
+from qwennb.request.strict_json import parse_json
 
 _LINE = re.compile(
     r"^(?P<name>[^\W\d]\w*)(?:\s+(?P<type>[\w\[\]]+))?(?P<optional>\?)?(?:\s*:\s*(?P<about>.+))?$"
@@ -35,6 +43,12 @@ _TYPES: dict[str, dict[str, Any]] = {
     "date": {"type": "string", "format": "date"},
     "datetime": {"type": "string", "format": "date-time"},
 }
+_FORMATS: dict[str, Callable[[str], Any]] = {
+    "date": datetime.date.fromisoformat,
+    "date-time": datetime.datetime.fromisoformat,
+    "time": datetime.time.fromisoformat,
+}
+_WAYS = 'Give a pydantic class, a dict with a JSON Schema, or a line like "name, age int".'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +65,10 @@ class Schema:
         if isinstance(wanted, Schema):
             return wanted
         if isinstance(wanted, str):
-            return cls._made(_from_line(wanted), "answer", None)
+            return _made(_from_line(wanted), "answer", None)
         if isinstance(wanted, Mapping):
-            return cls._made(_checked(dict(wanted)), str(wanted.get("title") or "answer"), None)
-        return cls._made(_from_type(wanted), getattr(wanted, "__name__", "answer"), wanted)
-
-    @classmethod
-    def _made(cls, schema: dict[str, Any], name: str, target: Any) -> Schema:
-        normal = normalised(schema)
-        canonical_json(normal)  # refuses what JSON can't carry
-        return cls(orjson.dumps(normal).decode(), re.sub(r"\W+", "_", name)[:64] or "answer", target)
+            return _made(_checked(wanted), str(wanted.get("title") or "answer"), None)
+        return _of_class(wanted) if isinstance(wanted, type) else _of_type(wanted)
 
     @property
     def json(self) -> dict[str, Any]:
@@ -69,9 +77,8 @@ class Schema:
         return schema
 
     def canonical(self) -> dict[str, Any]:
-        """The schema for the key: like `json`, with `required` sorted."""
-        made: dict[str, Any] = _required_sorted(self.json)
-        return made
+        """The schema for the key: like `json`, but for what changes nothing."""
+        return canonical_schema(self.json)
 
     def read(self, text: str) -> Any:
         """The value in an answer's *text*. ValueError says, in words for the model, what does not fit."""
@@ -79,9 +86,13 @@ class Schema:
 
     def check(self, value: Any) -> Any:
         """*value* as the target type (or as it is). ValueError says what does not fit."""
-        problems = sorted(
-            _validator(self.text).iter_errors(value), key=lambda e: [str(s) for s in e.absolute_path]
-        )
+        try:
+            problems = sorted(
+                islice(_validator(self.text).iter_errors(value), 100),
+                key=lambda problem: [str(step) for step in problem.absolute_path],
+            )
+        except RecursionError:
+            raise ValueError("the answer is nested too deeply") from None
         if problems:
             raise ValueError("; ".join(_told(problem) for problem in problems[:5]))
         if self.target is None:
@@ -89,48 +100,90 @@ class Schema:
         import pydantic
 
         try:
-            return pydantic.TypeAdapter(self.target).validate_json(orjson.dumps(value))
+            return _adapter(self.target).validate_json(json.dumps(value))
         except pydantic.ValidationError as error:
             told = [f"{'.'.join(map(str, e['loc'])) or 'the answer'}: {e['msg']}" for e in error.errors()[:5]]
             raise ValueError("; ".join(told)) from None
 
 
-@lru_cache(maxsize=256)
+def _made(schema: Mapping[str, Any], name: str, target: Any) -> Schema:
+    normal = normalised(schema)
+    canonical_json(normal)  # refuses what JSON can't carry
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII)[:64].strip("_")
+    return Schema(orjson.dumps(normal).decode(), plain or "answer", target)
+
+
+@lru_cache(maxsize=128)
+def _of_class(wanted: type) -> Schema:
+    # Classes only: `int | str` equals `str | int`, and a key must not depend on which of them came first.
+    return _of_type(wanted)
+
+
+def _of_type(wanted: Any) -> Schema:
+    name = getattr(wanted, "__name__", None) or "answer"
+    if isinstance(wanted, FunctionType):
+        raise SchemaError(f"`{name}` is a function, and a schema is a type. {_WAYS}")
+    try:
+        import pydantic
+
+        schema = pydantic.TypeAdapter(wanted).json_schema(mode="validation")
+    except Exception as error:
+        raise SchemaError(
+            f"`{_shown(wanted)}` can't be expressed as JSON Schema: {reason(error)}. {_WAYS}"
+        ) from None
+    return _made(schema, name, wanted)
+
+
+def _shown(wanted: Any) -> str:
+    if isinstance(wanted, type):
+        return wanted.__name__
+    shown = repr(wanted)
+    return type(wanted).__name__ if " at 0x" in shown else shown if len(shown) <= 80 else shown[:79] + "…"
+
+
+def reason(error: Exception) -> str:
+    """Why pydantic can't express a type, in a sentence without its advice for the authors of types."""
+    text = str(error).split("\n", 1)[0] or type(error).__name__
+    if "CallableSchema" in text:
+        return "it holds a function"
+    if found := re.search(r"core schema for <class '(?:\w+\.)*(?:<locals>\.)?([^']+)'>", text):
+        return f"pydantic can't describe the class `{found[1].rsplit('.', 1)[-1]}`"
+    if "core schema for" in text:
+        return "it is not a type"
+    return text.rstrip(".")
+
+
+def _adapter(target: Any) -> Any:
+    return _class_adapter(target) if isinstance(target, type) else _type_adapter(target)
+
+
+def _type_adapter(target: Any) -> Any:
+    import pydantic
+
+    return pydantic.TypeAdapter(target)
+
+
+_class_adapter = lru_cache(maxsize=128)(_type_adapter)
+
+
+@lru_cache(maxsize=128)
 def _validator(text: str) -> Any:
     import jsonschema
 
-    return jsonschema.Draft202012Validator(orjson.loads(text))
+    # Our own few formats: which of jsonschema's are checked depends on what else is installed.
+    formats = jsonschema.FormatChecker(formats=())
+    for name, read in _FORMATS.items():
+        formats.checks(name, raises=ValueError)(_reads(read))
+    return jsonschema.Draft202012Validator(orjson.loads(text), format_checker=formats)
 
 
-def parse_json(text: str) -> Any:
-    """The one JSON value in *text*; a fence around it is allowed. ValueError for anything else."""
-    import json
+def _reads(read: Callable[[str], Any]) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if isinstance(value, str):
+            read(value)
+        return True
 
-    body = text.strip()
-    if fenced := re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?\s*```", body, re.DOTALL):
-        body = fenced[1]
-    if not body:
-        raise ValueError("the answer is empty where JSON was asked for")
-    try:
-        # The strict reader: names twice in an object and NaN would each hide what the model really said.
-        return json.loads(body, object_pairs_hook=_no_twins, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"this is not JSON: {error}") from None
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in made:
-            raise ValueError(f"the name {name!r} stands twice in one object")
-        made[name] = value
-    return made
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+    return check
 
 
 def _told(problem: Any) -> str:
@@ -171,125 +224,21 @@ def _type(word: str, line: str) -> dict[str, Any]:
     return dict(_TYPES[word])
 
 
-def _from_type(wanted: Any) -> dict[str, Any]:
-    try:
-        import pydantic
-
-        return pydantic.TypeAdapter(wanted).json_schema(mode="validation")
-    except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SchemaError(
-            f"{getattr(wanted, '__name__', wanted)!r} can't be expressed as JSON Schema: {first}. "
-            'Give a pydantic class, a dict with a JSON Schema, or a line like "name, age int".'
-        ) from None
-
-
-def _checked(schema: dict[str, Any]) -> dict[str, Any]:
+def _checked(schema: Mapping[str, Any]) -> dict[str, Any]:
     import jsonschema
 
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-        canonical_json(schema)
-    except jsonschema.SchemaError as error:
-        raise SchemaError(f"The dict given as schema is not a JSON Schema: {error.message}.") from None
-    except BadInput as error:
-        raise SchemaError(str(error)) from None
     if not schema:
         raise SchemaError(
             "The dict given as schema is empty; it would accept anything. Name at least a type."
         )
-    return schema
-
-
-def normalised(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """*schema* with plain references inlined and the titles that pydantic makes up dropped."""
-    definitions = {
-        f"#/{group}/{name}": body
-        for group in ("$defs", "definitions")
-        for name, body in schema.get(group, {}).items()
-    }
-    recursive = {ref for ref in definitions if _reaches(ref, ref, definitions, set())}
-    made = _walk(
-        {k: v for k, v in schema.items() if k not in ("$defs", "definitions")}, definitions, recursive, None
-    )
-    if recursive:
-        made["$defs"] = {
-            ref.rsplit("/", 1)[1]: _walk(definitions[ref], definitions, recursive, ref.rsplit("/", 1)[1])
-            for ref in sorted(recursive)
-        }
-    return made  # type: ignore[no-any-return]
-
-
-def _reaches(start: str, goal: str, definitions: Mapping[str, Any], seen: set[str]) -> bool:
-    for ref in _refs(definitions[start]):
-        if ref == goal:
-            return True
-        if ref in definitions and ref not in seen:
-            seen.add(ref)
-            if _reaches(ref, goal, definitions, seen):
-                return True
-    return False
-
-
-def _refs(node: Any) -> list[str]:
-    if isinstance(node, Mapping):
-        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
-        return own + [ref for value in node.values() for ref in _refs(value)]
-    if isinstance(node, list):
-        return [ref for item in node for ref in _refs(item)]
-    return []
-
-
-def _walk(node: Any, definitions: Mapping[str, Any], recursive: set[str], name: str | None) -> Any:
-    """One schema node; *name* is the field or class it stands for, whose made-up title is dropped."""
-    if not isinstance(node, Mapping):
-        return node
-    ref = node.get("$ref")
-    if isinstance(ref, str) and ref not in definitions and ref.startswith("#/"):
-        raise SchemaError(f"The schema points to {ref!r}, which is not in it.")
-    if isinstance(ref, str) and ref in definitions and ref not in recursive:
-        rest = {k: v for k, v in node.items() if k != "$ref"}
-        return _walk({**definitions[ref], **rest}, definitions, recursive, name or ref.rsplit("/", 1)[1])
-    made: dict[str, Any] = {}
-    for word, value in node.items():
-        if (
-            word == "title"
-            and isinstance(value, str)
-            and (name is None or _made_up(value, name) or "properties" in node)
-        ):
-            continue
-        if word == "$ref" and isinstance(ref, str):
-            made[word] = "#/$defs/" + ref.rsplit("/", 1)[1] if ref in definitions else ref
-        elif word in ("properties", "patternProperties", "dependentSchemas") and isinstance(value, Mapping):
-            made[word] = {field: _walk(body, definitions, recursive, field) for field, body in value.items()}
-        elif word in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
-            made[word] = [_walk(body, definitions, recursive, name) for body in value]
-        elif word in (
-            "items",
-            "additionalProperties",
-            "not",
-            "contains",
-            "if",
-            "then",
-            "else",
-            "propertyNames",
-        ):
-            made[word] = _walk(value, definitions, recursive, None)
-        else:
-            made[word] = value
+    try:
+        canonical_json(schema)
+        made: dict[str, Any] = plain(schema)
+        jsonschema.Draft202012Validator.check_schema(made)
+    except jsonschema.SchemaError as error:
+        raise SchemaError(f"The dict given as schema is not a JSON Schema: {error.message}.") from None
+    except BadInput as error:
+        raise SchemaError(f"The dict given as schema can't be sent. {error}") from None
+    except RecursionError:
+        raise SchemaError("The schema is nested too deeply to be sent. Make it flatter.") from None
     return made
-
-
-def _made_up(title: str, name: str) -> bool:
-    return re.sub(r"[\W_]+", "", title).lower() == re.sub(r"[\W_]+", "", name).lower()
-
-
-def _required_sorted(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {
-            word: sorted(value) if word == "required" and isinstance(value, list) else _required_sorted(value)
-            for word, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_required_sorted(item) for item in node]
-    return node

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,7 @@ class Template:
     def of(cls, text: str, known: Iterable[str] = ()) -> Template:
         """Cut *text* at its `{{ name }}` holes; *known* names guard against expressions sent as text."""
         pieces: list[str | Hole] = []
+        known = frozenset(known)
         end = 0
         for match in _HOLE.finditer(text):
             pieces.append(_guarded(text[end : match.start()], known))
@@ -106,18 +108,27 @@ def look_up(hole: Hole, values: Mapping[str, Any]) -> Any:
     value = values[hole.name]
     for step, name in enumerate(hole.path[1:], start=1):
         try:
-            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+            value = _field(value, name)
         except (KeyError, AttributeError):
-            fields = (
-                list(value)
-                if isinstance(value, Mapping)
-                else [f for f in dir(value) if not f.startswith("_")]
-            )
-            inside = ".".join(hole.path[:step])
+            inside, fields = ".".join(hole.path[:step]), _fields(value)
             raise TemplateError(
                 f"The template names `{hole.source}`, and `{inside}` has no `{name}`{nearest(name, fields) or '.'}"
             ) from None
     return value
+
+
+def _field(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return value[name]
+    if name.startswith("_"):  # from a text's `__class__` the way leads to every global there is
+        raise AttributeError(name)
+    return getattr(value, name)
+
+
+def _fields(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [name for name in value if isinstance(name, str)]
+    return [name for name in dir(value) if not name.startswith("_")]
 
 
 def _hole(match: re.Match[str]) -> str | Hole:
@@ -128,7 +139,7 @@ def _hole(match: re.Match[str]) -> str | Hole:
     return Hole(tuple(match["name"].split(".")), match["name"])
 
 
-def _guarded(text: str, known: Iterable[str]) -> str:
+def _guarded(text: str, known: frozenset[str]) -> str:
     for match in _DOUBLED.finditer(text):
         for word in re.findall(_IDENTIFIER, match[1]):
             if word in known:
@@ -155,7 +166,8 @@ def _expression(text: str, start: int) -> tuple[str, int] | None:
 
 def _compiles(source: str) -> bool:
     try:
-        ast.parse(source, mode="eval")
+        with warnings.catch_warnings(action="ignore"):  # `"\frac"` in what is only text is nobody's mistake
+            ast.parse(source, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

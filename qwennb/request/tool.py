@@ -1,23 +1,27 @@
 """Tools: plain Python functions that a model may ask to have called.
 
 The definition is read from the function: its name, its type hints (by pydantic) and its docstring, whose first
-paragraph tells the model what it does and whose `Args:` (Google), `Parameters` (NumPy) or `:param x:` (Sphinx) lines
-tell about each argument. The function itself takes no part in the key. Arguments are checked before the call.
+paragraph tells the model what it does. What `functools.partial` fixed by keyword is not the model's to give. The
+function itself takes no part in the key. Arguments are checked and converted before the call.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
 
-from qwennb.errors import ToolError
-from qwennb.request.schema import normalised, parse_json
+from qwennb.errors import BadInput, ToolError
+from qwennb.request.canonical import canonical_json, plain
+from qwennb.request.docstring import read_docstring
+from qwennb.request.normal_schema import canonical_schema, normalised
+from qwennb.request.schema import reason
+from qwennb.request.strict_json import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +72,27 @@ class Tool:
                 "A tool given as a dict needs a name: {'name': …, 'description': …, 'parameters': {…}}."
             )
         parameters = body.get("parameters") or {"type": "object", "properties": {}}
-        return cls(body["name"], body.get("description") or "", orjson.dumps(parameters).decode())
+        if not isinstance(parameters, Mapping):
+            raise ToolError(f"The parameters of tool `{body['name']}` must be a JSON Schema, as a dict.")
+        try:
+            canonical_json(parameters)
+            text = orjson.dumps(plain(parameters)).decode()
+        except BadInput as error:
+            raise ToolError(f"The parameters of tool `{body['name']}` can't be sent. {error}") from None
+        return cls(body["name"], str(body.get("description") or ""), text)
 
     @classmethod
     def _of_function(cls, function: Callable[..., Any]) -> Tool:
-        name = getattr(function, "__name__", type(function).__name__)
+        name = tool_name(function)
         if name == "<lambda>":
             raise ToolError(
                 "A lambda can't be a tool: the model knows a tool by its name. Write it as a def."
             )
-        summary, about = _docstring(inspect.getdoc(function) or "")
-        schema = normalised(_arguments(function).model_json_schema())
+        summary, about = read_docstring(inspect.getdoc(_unbound(function)) or "")
+        schema = normalised(_model(function).model_json_schema(schema_generator=_quiet_schema()))
         for argument, body in schema.get("properties", {}).items():
             if argument in about and "description" not in body:
                 body["description"] = about[argument]
-        schema.pop("description", None)
         return cls(name, summary, orjson.dumps(schema).decode(), function)
 
     @property
@@ -98,7 +108,11 @@ class Tool:
 
     def canonical(self) -> dict[str, Any]:
         """The tool as the key spells it."""
-        return {"name": self.name, "description": self.description, "parameters": self.schema}
+        return {
+            "name": self.name,
+            "description": self.description,
+            "parameters": canonical_schema(self.schema),
+        }
 
     def arguments(self, text: str) -> dict[str, Any]:
         """The arguments in *text*, checked and converted. ValueError says, for the model, what does not fit."""
@@ -109,74 +123,91 @@ class Tool:
             return given
         import pydantic
 
-        model = _arguments(self.function)
-        if unknown := set(given) - set(model.model_fields):
+        model = _model(self.function)
+        names = {name: f.alias for name, f in model.model_fields.items()}
+        if unknown := set(given) - set(names.values()):
             raise ValueError(
-                f"no such argument: {', '.join(sorted(unknown))}; there are {', '.join(model.model_fields) or 'none'}"
+                f"no such argument: {', '.join(sorted(unknown))}; there are {', '.join(names.values()) or 'none'}"
             )
         try:
-            made = model.model_validate_json(orjson.dumps(given))
+            made = model.model_validate_json(json.dumps(given))
         except pydantic.ValidationError as error:
             told = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]]
             raise ValueError("; ".join(told)) from None
-        return {name: getattr(made, name) for name in model.model_fields if name in made.model_fields_set}
+        # Only what the model gave: the function's own defaults stay its own.
+        return {alias: getattr(made, name) for name, alias in names.items() if name in made.model_fields_set}
 
 
-@lru_cache(maxsize=256)
-def _arguments(function: Callable[..., Any]) -> Any:
+def tool_name(function: Callable[..., Any]) -> str:
+    """The name that the model knows *function* by."""
+    bare = _unbound(function)
+    return str(getattr(bare, "__name__", type(bare).__name__))
+
+
+def _unbound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function inside `functools.partial`s."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _model(function: Callable[..., Any]) -> Any:
+    """The pydantic model of *function*'s arguments."""
+    try:
+        return _remembered_model(function)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return _made_model(function)  # an object with __call__ and __eq__ has no hash to remember it by
+
+
+def _made_model(function: Callable[..., Any]) -> Any:
     import pydantic
 
-    fields: dict[str, Any] = {}
-    try:
-        signature = inspect.signature(function, eval_str=True)
-    except (NameError, ValueError, TypeError) as error:
-        raise ToolError(f"The type hints of tool `{function!r}` can't be read: {error}.") from None
-    for parameter in signature.parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ToolError(
-                f"Tool `{signature_name(function)}` takes `{parameter}`; a model can only give named arguments. Name each one."
-            )
+    name, fields = tool_name(function), dict[str, Any]()
+    for number, parameter in enumerate(_parameters(function)):
         hint = Any if parameter.annotation is parameter.empty else parameter.annotation
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hint, default)
+        # By alias, for an argument may be called `schema` or `model_config`, which pydantic keeps for itself.
+        fields[f"argument_{number}"] = (hint, pydantic.Field(default, alias=parameter.name))
     try:
-        made = pydantic.create_model(
-            signature_name(function), __config__={"arbitrary_types_allowed": False}, **fields
-        )
-        made.model_json_schema()
+        made = pydantic.create_model(name, **fields)
+        made.model_json_schema(schema_generator=_quiet_schema())
     except Exception as error:
-        first = str(error).splitlines()[0]
         raise ToolError(
-            f"An argument of tool `{signature_name(function)}` can't be expressed as JSON: {first}."
+            f"An argument of tool `{name}` can't be expressed as JSON: {reason(error)}."
         ) from None
     return made
 
 
-def signature_name(function: Callable[..., Any]) -> str:
-    """The name that the model knows *function* by."""
-    return getattr(function, "__name__", type(function).__name__)
+_remembered_model = lru_cache(maxsize=256)(_made_model)
 
 
-def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """The first paragraph, and what is said of each argument."""
-    about: dict[str, str] = {}
-    for match in re.finditer(r"^:param (?:[\w\[\], .|]+ )?(\w+):\s*(.+(?:\n[ \t]+.+)*)", text, re.MULTILINE):
-        about[match[1]] = _one_line(match[2])
-    if section := re.search(
-        r"^(?:Args|Arguments|Parameters):\s*\n((?:[ \t]+.*\n?|\s*\n)+)", text, re.MULTILINE
-    ):
-        for match in re.finditer(
-            r"^[ \t]+(\w+)(?:\s*\([^)]*\))?:\s*(.+(?:\n[ \t]{6,}.+)*)", section[1], re.MULTILINE
-        ):
-            about[match[1]] = _one_line(match[2])
-    if section := re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL):
-        for match in re.finditer(r"^(\w+)(?:\s*:[^\n]*)?\n((?:[ \t]+.+\n?)+)", section[1], re.MULTILINE):
-            about[match[1]] = _one_line(match[2])
-    summary = re.split(
-        r"\n\s*\n|^:param |^(?:Args|Arguments|Parameters|Returns):?\s*$", text, maxsplit=1, flags=re.MULTILINE
-    )[0]
-    return _one_line(summary), about
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    name = tool_name(function)
+    try:
+        signature = inspect.signature(function, eval_str=True)
+    except Exception as error:  # a hint as text may hold anything
+        raise ToolError(f"The type hints of tool `{name}` can't be read: {error}.") from None
+    fixed = function.keywords if isinstance(function, partial) else {}
+    parameters = [p for p in signature.parameters.values() if p.name not in fixed]
+    if parameters and parameters[0].name == "self" and "." in getattr(function, "__qualname__", ""):
+        raise ToolError(f"Tool `{name}` is a method without its object. Give `the_object.{name}`.")
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise ToolError(
+                f"Tool `{name}` takes `{parameter}`; a model can only give named arguments. Name each one."
+            )
+    return parameters
 
 
-def _one_line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+@lru_cache(maxsize=1)
+def _quiet_schema() -> Any:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Quiet(GenerateJsonSchema):
+        """A default that JSON can't carry is left out of the schema, which needs no warning."""
+
+        ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+
+    return Quiet

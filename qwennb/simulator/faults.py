@@ -220,9 +220,11 @@ class FaultPlan:
         """One more, behind the others."""
         self.faults = [*self.faults, fault]
 
-    def draw(self, asked: Asked) -> Fault | None:
-        """The fault that strikes this question, counted."""
+    def draw(self, asked: Asked, but: Collection[str] = ()) -> Fault | None:
+        """The fault that strikes this question, counted; none of those named in *but*."""
         for place, fault in enumerate(self.faults):
+            if fault.name in but:
+                continue
             if (fault.times is None or self.struck.get(place, 0) < fault.times) and fault.strikes(asked):
                 self.struck[place] = self.struck.get(place, 0) + 1
                 return fault

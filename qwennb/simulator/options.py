@@ -36,6 +36,8 @@ class Options:
     """Seconds before each of these comments."""
     credits: float | None = None
     """OpenRouter: dollars left; at or below zero every question is answered 402."""
+    vision: bool = True
+    """llama.cpp: False is a server that was started without its mmproj and can't see."""
     loading: int = 0
     """llama.cpp: how many requests are told that the model is still being loaded."""
     null_finish: bool = False

@@ -142,7 +142,7 @@ def _text(asked: Asked, draw: int) -> str:
     if constraint is None:
         mark = blake2b(f"{asked.seed}/{asked.key}/{draw}".encode(), digest_size=4).hexdigest()
         about = asked.text
-        if asked.messages[-1].get("role") == "tool":
+        if asked.messages and asked.messages[-1].get("role") == "tool":
             results = [text_of(message) for message in asked.messages if message.get("role") == "tool"]
             about = f"the tools say {'; '.join(results)}"
         return f"{mark} {about}".strip()

@@ -174,7 +174,7 @@ class Service:
         if isinstance(verdict, Asked) and verdict.counts.prompt > BATCH_WINDOW:
             text = f"Range of input length should be [1, {BATCH_WINDOW}]"
             verdict = self._refusal(index, "batch window", Problem(400, text, "invalid_parameter_error"))
-        fault = None if isinstance(verdict, Problem) else self.plan.draw(verdict)
+        fault = None if isinstance(verdict, Problem) else self.plan.draw(verdict, but=ON_WIRE)
         if fault is not None and fault.problem is not None:
             self._ledger.note(index, fault=fault.name)
             verdict = self._refusal(index, "", fault.problem)

@@ -213,9 +213,9 @@ class Simulator:
 
 def serve_forever(dialect: str, *, announce: Callable[[str], None], **settings: Any) -> None:
     """Serve until interrupted. *announce* is told the base URL once it listens; *settings* are the Simulator's."""
-    with Simulator(dialect, **settings) as simulator:
-        announce(simulator.base_url)
-        try:
+    try:
+        with Simulator(dialect, **settings) as simulator:
+            announce(simulator.base_url)
             threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        return

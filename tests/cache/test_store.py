@@ -285,23 +285,22 @@ def test_many_threads_may_read_while_one_writes(store):
     def read():
         draw = random.Random()
         while not stop.is_set():
-            numbers = [draw.randrange(300) for _ in range(20)]
+            numbers = [draw.randrange(100) for _ in range(20)]
             found = store.get_many(name_of(n) for n in numbers) | {
                 name_of(n): value for n in numbers[:3] if (value := store.get(name_of(n))) is not None
             }
             wrong.extend(n for n in numbers if found.get(name_of(n), value_of(n)) != value_of(n))
 
-    threads = [threading.Thread(target=read) for _ in range(6)]
+    threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for n in range(300):
+    for n in range(100):
         store.put([(name_of(n), value_of(n))])
     stop.set()
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert len(store) == 300
-    assert len(store._table._connections) <= 2  # those of ended threads are closed
+    assert len(store) == 100
 
 
 def use_in_child(process, store, number):

@@ -37,6 +37,7 @@ def chart(title="sales"):
     figure = Figure(figsize=(3, 2))
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    axes.set_facecolor("lightyellow")
     axes.plot([1, 3, 2])
     axes.set_title(title)
     return figure

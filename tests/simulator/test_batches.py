@@ -80,6 +80,15 @@ def test_lines_that_are_refused_go_to_the_error_file(start):
     assert errors[0]["error"]["code"] == "invalid_parameter_error"
 
 
+def test_a_line_that_was_cut_is_not_paid_and_faults_of_the_wire_leave_batches_alone(start):
+    sim = start("dashscope", faults=[Fault("reset"), Fault("length", when={0})])
+    batch = run(sim, [line(0), line(1)])
+    rows = content(sim, batch["output_file_id"])
+    assert [row["response"]["body"]["choices"][0]["finish_reason"] for row in rows] == ["length", "stop"]
+    assert [entry.fault for entry in sim.ledger.asks()] == ["length", None]
+    assert sim.ledger.count("paid") == 1
+
+
 def test_a_long_line_is_too_long_for_a_batch_though_not_for_a_live_question(start):
     sim = start("dashscope")
     long = {"messages": [{"role": "user", "content": "x" * 1_200_000}]}

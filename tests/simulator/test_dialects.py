@@ -232,6 +232,16 @@ def test_llama_cpp_leaves_the_tags_when_told_to(start):
     assert "</think>" in content
 
 
+def test_llama_cpps_timings_come_with_the_last_chunk_that_has_figures(start):
+    sim = start("llama.cpp")
+    assert ask(sim).json["timings"]["predicted_n"] > 0
+    alone = ask(sim, stream=True).events
+    assert [place for place, event in enumerate(alone) if "timings" in event] == [len(alone) - 1]
+    told = ask(sim, stream=True, stream_options={"include_usage": True}).events
+    assert [place for place, event in enumerate(told) if "timings" in event] == [len(told) - 1]
+    assert "logprobs" not in alone[0]["choices"][0]
+
+
 def test_a_vllm_may_put_the_answer_into_the_thought(start):
     sim = start("vllm", options=Options(reasoning_stray=True))
     heard = ask(sim, stream=True, chat_template_kwargs={"enable_thinking": False})
@@ -360,7 +370,7 @@ def test_logprobs_where_the_field_is_read(start):
     assert all(token["logprob"] <= 0 and len(token["top_logprobs"]) == 2 for token in content)
     assert ask(start("dashscope"), logprobs=True).json["choices"][0]["logprobs"] is None
     streamed = ask(start("llama.cpp"), logprobs=True, stream=True).events
-    assert any(event["choices"][0]["logprobs"] for event in streamed)
+    assert any(event["choices"][0].get("logprobs") for event in streamed)
 
 
 def test_a_picture_costs_tokens_by_its_size(start):

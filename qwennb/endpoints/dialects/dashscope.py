@@ -12,7 +12,8 @@ from typing import Any
 from qwennb.answer import Source
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
-from qwennb.endpoints.dialects.dialect import Dialect, Wire, budget_of
+from qwennb.endpoints.dialects.dialect import Dialect, Wire, budget_of, sources_in
+from qwennb.endpoints.shape import mapping, mappings
 from qwennb.errors import EndpointError, KeyRefused
 from qwennb.request import Request
 
@@ -29,7 +30,6 @@ class DashScope(Dialect):
         if not stream and brief:
             wire.body.pop("stream", None)
             wire.body.pop("stream_options", None)
-            return Wire(wire.body, False, wire.headers, wire.defaults)
         return wire
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
@@ -53,13 +53,7 @@ class DashScope(Dialect):
 
     def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[Source]:
         """Search results stand beside the choices."""
-        info = data.get("search_info")
-        results = info.get("search_results") if isinstance(info, Mapping) else None
-        return [
-            Source(str(r.get("title") or r["url"]), str(r["url"]))
-            for r in results or ()
-            if isinstance(r, Mapping) and r.get("url")
-        ]
+        return sources_in(mappings(mapping(data.get("search_info")).get("search_results")))
 
     def refusal(self, place: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """A key of another region looks like a wrong key; the hint names the regions."""

@@ -13,11 +13,13 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer import CallPiece, Chunk, Logprob, Source, Usage
+from qwennb.answer import Chunk, Draft, Source
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
+from qwennb.endpoints.dialects.reading import call_pieces, content_of, logprobs_of, usage_of
 from qwennb.endpoints.media import MediaLimits, prepare
 from qwennb.endpoints.refusal import heard, heard_in, meaning_of
+from qwennb.endpoints.shape import mapping, mappings, number, text
 from qwennb.errors import EndpointError, Incomplete, UnsupportedOption
 from qwennb.request import Message, Request, Text, ToolCall
 
@@ -38,7 +40,6 @@ class Wire:
     """A request as one server takes it. `defaults` are values sent though the user left them alone."""
 
     body: dict[str, Any]
-    stream: bool
     headers: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
 
@@ -49,14 +50,12 @@ class Dialect:
     kind = "openai"
     reasoning_field = "reasoning_content"
     streams_usage_unasked = False
-    always_streams = False
     null_finish_is_stop = False
 
     # ------------------------------------------------------------------ writing
 
     def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
         """*request* as this server takes it."""
-        stream = stream or self.always_streams
         defaults = self.defaults(request, abilities)
         settings = request.settings
         asked = replace(
@@ -80,8 +79,7 @@ class Dialect:
             body["stream"] = True
             if not self.streams_usage_unasked:
                 body["stream_options"] = {"include_usage": True}
-        body |= settings.extra_fields
-        return Wire(body, stream, self.headers(request), defaults)
+        return Wire(merged(body, settings.extra_fields), self.headers(request), defaults)
 
     def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
@@ -193,58 +191,52 @@ class Dialect:
     def read(self, payload: Payload, place: str) -> Chunk:
         """The chunk in *payload*, or the error that it stands for."""
         data = payload.data
-        if data is None:
+        if data is None and payload.last:
             return Chunk(ended=True)
+        whole = mapping(data)
         if (
-            not isinstance(data, Mapping)
-            or data.get("error")
-            or ("choices" not in data and ("message" in data or "detail" in data))
+            not whole
+            or whole.get("error")
+            or ("choices" not in whole and ("message" in whole or "detail" in whole))
         ):
             raise meaning_of(heard_in(data), place, mid_answer=True)
-        choices = data.get("choices") or []
-        choice = (
-            choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
-        )
+        choice = next(iter(mappings(whole.get("choices"))), mapping(None))
         if isinstance(choice.get("error"), Mapping):
             raise meaning_of(heard_in(choice), place, mid_answer=True)
-        said = choice.get("delta") or choice.get("message") or {}
-        usage = data.get("usage")
+        said = mapping(choice.get("delta")) or mapping(choice.get("message"))
+        usage = mapping(whole.get("usage"))
         return Chunk(
-            text=_text(said.get("content")),
+            text=content_of(said.get("content")),
             reasoning=self.reasoning(said),
-            reasoning_blocks=tuple(b for b in said.get("reasoning_details") or () if isinstance(b, Mapping)),  # type: ignore[misc]
-            tool_calls=tuple(_pieces(said.get("tool_calls"))),
-            logprobs=tuple(_logprobs(choice.get("logprobs"))),
-            sources=tuple(self.sources(data, said)),
+            reasoning_blocks=tuple(map(dict, mappings(said.get("reasoning_details")))),
+            tool_calls=tuple(call_pieces(said.get("tool_calls"))),
+            logprobs=tuple(logprobs_of(choice.get("logprobs"))),
+            sources=tuple(self.sources(whole, said)),
             finish_reason=self.finish(choice.get("finish_reason"), payload),
-            usage=_usage(usage) if isinstance(usage, Mapping) else None,
-            cost=_money(usage.get("cost")) if isinstance(usage, Mapping) else None,
-            served_by=data["model"] if isinstance(data.get("model"), str) else None,
-            id=data["id"] if isinstance(data.get("id"), str) else None,
+            usage=usage_of(usage) if usage else None,
+            cost=number(usage.get("cost")),
+            served_by=text(whole.get("model")) or None,
+            id=text(whole.get("id")) or None,
             ended=payload.last,
         )
 
+    def settled(self, draft: Draft, request: Request) -> Draft:
+        """*draft*, whole, as this server means it."""
+        return draft
+
     def reasoning(self, said: Mapping[str, Any]) -> str:
         """The thought in a message or delta, from whichever field carries it; never from two at once."""
-        for name in ("reasoning", "reasoning_content"):
-            if isinstance(said.get(name), str) and said[name]:
-                return str(said[name])
-        return ""
+        return text(said.get("reasoning")) or text(said.get("reasoning_content"))
 
     def finish(self, reason: Any, payload: Payload) -> str | None:
         """Why the answer ended, in our words; None while it has not."""
-        if not isinstance(reason, str) or not reason:
+        if not isinstance(reason, str) or reason in ("", "null"):
             return None
         return _FINISH.get(reason, "aborted")
 
     def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[Source]:
         """Pages that a searching model names."""
-        cited = [a.get("url_citation") for a in said.get("annotations") or () if isinstance(a, Mapping)]
-        return [
-            Source(str(c.get("title") or c["url"]), str(c["url"]))
-            for c in cited
-            if isinstance(c, Mapping) and c.get("url")
-        ]
+        return sources_in([mapping(note.get("url_citation")) for note in mappings(said.get("annotations"))])
 
     def refusal(self, place: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """The error that a reply with a status other than 200 stands for."""
@@ -269,10 +261,28 @@ def budget_of(thinking: str | int, abilities: Abilities) -> int:
     return abilities.thinking_budget(thinking) if isinstance(thinking, str) else thinking
 
 
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """*body* with the user's own fields; an object in both is merged, so that neither loses what it holds."""
+    made = {**body, **extra}
+    for name in body.keys() & extra.keys():
+        if isinstance(body[name], Mapping) and isinstance(extra[name], Mapping):
+            made[name] = merged(body[name], extra[name])
+    return made
+
+
+def sources_in(pages: list[Mapping[str, Any]]) -> list[Source]:
+    """The pages that have an address."""
+    return [
+        Source(text(page.get("title")) or page["url"], page["url"]) for page in pages if text(page.get("url"))
+    ]
+
+
 def say(messages: list[dict[str, Any]], words: str) -> None:
-    """Add *words* at the end of the last question."""
-    last = next(m for m in reversed(messages) if m["role"] == "user")
-    if isinstance(last["content"], str):
+    """Add *words* at the end of the last question; where there is none, as one."""
+    last = next((m for m in reversed(messages) if m["role"] == "user"), None)
+    if last is None:
+        messages.append({"role": "user", "content": words})
+    elif isinstance(last["content"], str):
         last["content"] = f"{last['content']}\n\n{words}"
     else:
         last["content"] = [*last["content"], {"type": "text", "text": words}]
@@ -299,67 +309,3 @@ def _schema(request: Request) -> dict[str, Any] | None:
 
 def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    return ""
-
-
-def _pieces(calls: Any) -> list[CallPiece]:
-    made: list[CallPiece] = []
-    for position, call in enumerate(calls if isinstance(calls, list) else ()):
-        if not isinstance(call, Mapping):
-            continue
-        function = call.get("function") or {}
-        arguments = function.get("arguments") or ""
-        index = call.get("index")
-        made.append(
-            CallPiece(
-                index if isinstance(index, int) else position,
-                str(call.get("id") or ""),
-                str(function.get("name") or ""),
-                arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
-            )
-        )
-    return made
-
-
-def _logprobs(given: Any) -> list[Logprob]:
-    content = given.get("content") if isinstance(given, Mapping) else None
-    made: list[Logprob] = []
-    for item in content if isinstance(content, list) else ():
-        top = tuple((str(t["token"]), float(t["logprob"])) for t in item.get("top_logprobs") or ())
-        made.append(Logprob(str(item["token"]), float(item["logprob"]), top))
-    return made
-
-
-def _usage(data: Mapping[str, Any]) -> Usage:
-    def count(where: Mapping[str, Any], *names: str) -> int:
-        return next(
-            (v for n in names if isinstance(v := where.get(n), int) and not isinstance(v, bool) and v >= 0), 0
-        )
-
-    given, made = data.get("prompt_tokens_details") or {}, data.get("completion_tokens_details") or {}
-    multimodal = given.get("multimodal_tokens")
-    seen = multimodal if isinstance(multimodal, Mapping) else {}
-    return Usage(
-        input=count(data, "prompt_tokens"),
-        output=count(data, "completion_tokens"),
-        reasoning=count(made, "reasoning_tokens"),
-        cached=count(given, "cached_tokens"),
-        cache_write=count(given, "cache_write_tokens", "cache_creation_input_tokens"),
-        image=count(given, "image_tokens") or count(seen, "image"),
-        video=count(given, "video_tokens") or count(seen, "video"),
-    )
-
-
-def _money(value: Any) -> float | None:
-    return (
-        float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        else None
-    )

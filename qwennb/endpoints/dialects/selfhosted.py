@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from qwennb.answer import Draft
 from qwennb.catalog import Abilities
+from qwennb.endpoints.dialects.bare_call import bare_calls
 from qwennb.endpoints.dialects.dialect import Dialect, budget_of, say
 from qwennb.request import Request
 
@@ -21,6 +24,13 @@ class _Templated(Dialect):
         if thinking is None:
             return {}
         return {"chat_template_kwargs": {"enable_thinking": thinking is not False}}
+
+    def settled(self, draft: Draft, request: Request) -> Draft:
+        """A server started without the right parser leaves tool calls in the text."""
+        if not request.tools or draft.tool_calls or request.settings.tool_choice == "none":
+            return draft
+        calls = bare_calls(draft.text, {tool.name for tool in request.tools})
+        return replace(draft, text="", tool_calls=calls, finish_reason="tool_calls") if calls else draft
 
 
 class Vllm(_Templated):

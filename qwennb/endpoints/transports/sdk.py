@@ -16,72 +16,122 @@ import openai
 
 from qwennb.config import Secret
 from qwennb.endpoints.call import Call, Payload
-from qwennb.endpoints.reply import payloads
-from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, Unreachable
-
-CONNECT_SECONDS = 20.0
+from qwennb.endpoints.reply import MOST_ERROR, payloads
+from qwennb.endpoints.transports import way
+from qwennb.errors import EndpointError
 
 
 class SdkTransport:
     """Carries calls through `openai.AsyncOpenAI`, one client for each address and key."""
 
     def __init__(self, *, connections: int = 256) -> None:
-        self._http = openai.DefaultAsyncHttpxClient(
-            follow_redirects=False,  # a redirect would carry the key to another host
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        )
-        self._clients: dict[tuple[str, Secret | None], openai.AsyncOpenAI] = {}
+        self._connections = connections
+        self._http: dict[str | None, httpx2.AsyncClient] = {}
+        self._clients: dict[tuple[str, Secret | None], _Client] = {}
 
     async def send(self, call: Call) -> AsyncIterator[Payload]:
         """The payloads of the reply to *call*, as they arrive."""
-        try:
-            response = await self._client(call).post(
-                call.path,
-                cast_to=httpx2.Response,
-                body=call.body,
-                options={"headers": dict(call.headers)},
-                stream=True,
-                stream_cls=openai.AsyncStream[Any],
-            )
-        except openai.APIStatusError as error:
-            response = error.response  # type: ignore[assignment]
-        except openai.APIConnectionError as error:
-            raise _connection(call, error.__cause__ or error) from None
-        reply: httpx2.Response = response  # type: ignore[assignment]
+        reply = await self._asked(call)
         try:
             headers = {name.lower(): value for name, value in reply.headers.items()}
             async for payload in payloads(call, reply.status_code, headers, _pieces(reply)):
                 yield payload
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise _connection(call, error) from None
+            raise _said(call, error) from None
         finally:
             await reply.aclose()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._http.aclose()
+        for client in self._http.values():
+            await client.aclose()
 
-    def _client(self, call: Call) -> openai.AsyncOpenAI:
+    async def _asked(self, call: Call) -> httpx2.Response:
+        headers: dict[str, Any] = dict(call.headers)
+        if call.key is None:
+            headers["Authorization"] = openai.omit
+        try:
+            reply: Any = await self._client(call).post(
+                call.path,
+                cast_to=httpx2.Response,
+                body=call.body,
+                options={"headers": headers},
+                stream=True,
+                stream_cls=openai.AsyncStream[Any],
+            )
+        except openai.APIStatusError as error:
+            return error.response
+        except openai.APIConnectionError as error:
+            raise _said(call, error.__cause__ or error) from None
+        response: httpx2.Response = reply
+        return response
+
+    def _client(self, call: Call) -> _Client:
         # The client is kept by address and key, so that a key can't travel to an address it was not given for.
         name = (call.base_url, call.key)
         if name not in self._clients:
-            without_key: dict[str, Any] = {} if call.key else {"Authorization": openai.omit}
-            self._clients[name] = openai.AsyncOpenAI(
+            self._clients[name] = _Client(
                 base_url=call.base_url,
                 api_key=call.key.reveal() if call.key else "none",
+                admin_api_key="none",
                 max_retries=0,
                 timeout=None,
-                http_client=self._http,
-                # These two would be taken from OPENAI_ORG_ID and OPENAI_PROJECT_ID, which are none of this server's business.
-                default_headers={
-                    "OpenAI-Organization": openai.omit,
-                    "OpenAI-Project": openai.omit,
-                    "Accept": "application/json, text/event-stream",
-                    **without_key,
-                },
+                http_client=self._through(way.proxy_of(call.base_url)),
             )
         return self._clients[name]
+
+    def _through(self, proxy: str | None) -> httpx2.AsyncClient:
+        if proxy not in self._http:
+            self._http[proxy] = openai.DefaultAsyncHttpxClient(
+                proxy=proxy,
+                verify=way.certificates(),
+                trust_env=False,
+                follow_redirects=False,  # a redirect would carry the key to another host
+                timeout=httpx2.Timeout(None, connect=way.CONNECT_SECONDS, pool=None),
+                limits=httpx2.Limits(
+                    max_connections=self._connections, max_keepalive_connections=self._connections
+                ),
+                event_hooks={"response": [_bounded]},
+            )
+        return self._http[proxy]
+
+
+class _Client(openai.AsyncOpenAI):
+    """The package's client without what it takes from OPENAI_… variables: those were set for another server."""
+
+    @property
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        """The plain ones; the package would add OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID."""
+        return {
+            "Accept": "application/json, text/event-stream",
+            "Content-Type": "application/json",
+            "User-Agent": self.user_agent,
+        }
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """The first so many bytes of a stream."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, most: int) -> None:
+        self._stream = stream
+        self._most = most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._most
+        async for piece in self._stream:
+            yield piece[:left]
+            left -= len(piece)
+            if left <= 0:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bounded(reply: httpx2.Response) -> None:
+    # The package reads a refusal's body to its end, however long it is.
+    if reply.status_code != 200 and isinstance(reply.stream, httpx2.AsyncByteStream):
+        reply.stream = _Bounded(reply.stream, MOST_ERROR)
 
 
 async def _pieces(reply: httpx2.Response) -> AsyncIterator[bytes]:
@@ -92,25 +142,29 @@ async def _pieces(reply: httpx2.Response) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _connection(call: Call, error: BaseException) -> EndpointError:
-    certificate = next((e for e in _causes(error) if isinstance(e, ssl.SSLError)), None)
-    if certificate is not None:
-        return Unreachable(
-            f"{call.place} has no certificate that this machine trusts ({certificate.reason or 'TLS'}). Check SSL_CERT_FILE."
-        )
-    if isinstance(error, httpx2.ConnectTimeout):
-        return Unreachable(
-            f"{call.place} did not take a connection within {CONNECT_SECONDS:.0f} s.", transient=True
-        )
-    if isinstance(error, httpx2.ProxyError):
-        return Unreachable(f"The proxy of this environment refused the way to {call.place}: {error}.")
-    if isinstance(error, httpx2.ConnectError):
-        return Unreachable(f"{call.place} can't be reached: {_first(error)}.")
-    if isinstance(error, httpx2.TimeoutException):
-        return TimedOut(f"{call.place} fell silent.", maybe_billed=True)
-    if isinstance(error, httpx2.DecodingError):
-        return ServerFailed(f"{call.place} sent bytes that don't decompress.", maybe_billed=True)
-    return Incomplete(f"The connection to {call.place} broke before the answer was whole.", maybe_billed=True)
+def _said(call: Call, error: BaseException) -> EndpointError:
+    causes = _causes(error)
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    match error:
+        case httpx2.ConnectError() if tls is not None:
+            return way.untrusted(call, tls.reason or "TLS")
+        case httpx2.ConnectTimeout():
+            return way.slow_to_connect(call)
+        case httpx2.ProxyError():
+            return way.unreachable(call, str(error))
+        case httpx2.ConnectError():
+            told = next((e.strerror for e in reversed(causes) if isinstance(e, OSError) and e.strerror), None)
+            return way.unreachable(call, told or str(error) or "no connection")
+        case httpx2.TimeoutException():
+            return way.silent(call)
+        case httpx2.DecodingError():
+            return way.garbled(call, "sent bytes that don't decompress")
+        case httpx2.RemoteProtocolError() if not any(
+            word in str(error) for word in ("disconnected", "peer closed")
+        ):
+            return way.garbled(call, "answered something that is not HTTP")
+        case _:
+            return way.broken(call)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -120,12 +174,3 @@ def _causes(error: BaseException) -> list[BaseException]:
         found.append(step)
         step = step.__cause__ or step.__context__
     return found
-
-
-def _first(error: BaseException) -> str:
-    innermost = next((e for e in reversed(_causes(error)) if isinstance(e, OSError) and e.strerror), None)
-    return (
-        (innermost.strerror or str(innermost))
-        if isinstance(innermost, OSError)
-        else str(error).rstrip(".") or "no connection"
-    )

@@ -179,6 +179,10 @@ class Dialect:
         """What else stands in every chunk."""
         return {}
 
+    def closing(self, counts: Counts) -> JSON:
+        """What else stands in the chunk with the finish reason, where no usage follows."""
+        return {}
+
     def headers(self, asked: Asked, identity: str) -> list[Header]:
         """Headers of an answer."""
         return []
@@ -221,18 +225,19 @@ class Dialect:
 
     def choice(self, place: int, reply: Reply, asked: Asked) -> JSON:
         """One choice of a whole answer."""
-        return {
-            "index": place,
-            "message": self.message(reply),
-            "logprobs": logprobs(reply.text or "", asked),
-            **self.finish(reply.ending),
-        }
+        odds = self.odds(reply.text or "", asked)
+        return {"index": place, "message": self.message(reply), **odds, **self.finish(reply.ending)}
+
+    def odds(self, text: str, asked: Asked) -> JSON:
+        """The log probabilities of a text, null where none were asked for."""
+        return {"logprobs": logprobs(text, asked)}
 
     def _events(
         self, asked: Asked, replies: list[Reply], counts: Counts, show_usage: bool, template: JSON
     ) -> Iterator[Event]:
         yield from self.openers(asked)
         quiet = self.chunk_extras(asked)
+        tells = show_usage and self.wants_usage(asked)
         for place, reply in enumerate(replies):
             for delta, ending, tokens in self._deltas(reply):
                 if isinstance(delta, bytes):
@@ -240,10 +245,15 @@ class Dialect:
                     continue
                 if self.role_in_every_delta:
                     delta = {"role": "assistant"} | delta
-                odds = logprobs(delta["content"], asked) if delta.get("content") else None
-                choice = {"index": place, "delta": delta, "logprobs": odds, **self.finish(ending)}
-                yield Event(template | quiet | {"choices": [choice]}, reply.chunk_delay, tokens)
-        if show_usage and self.wants_usage(asked):
+                choice = {
+                    "index": place,
+                    "delta": delta,
+                    **self.odds(delta.get("content") or "", asked),
+                    **self.finish(ending),
+                }
+                closing = self.closing(counts) if ending and not tells else {}
+                yield Event(template | quiet | {"choices": [choice]} | closing, reply.chunk_delay, tokens)
+        if tells:
             yield Event(
                 template | quiet | {"choices": [], "usage": self.usage(counts)} | self.extras(asked, counts)
             )
@@ -342,7 +352,7 @@ def cut(text: str, size: int) -> list[str]:
 
 def logprobs(text: str, asked: Asked) -> JSON | None:
     """Made-up log probabilities, where the server reads the field and was asked for them."""
-    if asked.body.get("logprobs") is not True:
+    if not text or asked.body.get("logprobs") is not True:
         return None
     tokens, rng = pieces(text), asked.random(f"logprobs {text}")
     others = asked.body.get("top_logprobs") or 0

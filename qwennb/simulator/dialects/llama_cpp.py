@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..asked import Asked, Constraint
+from ..connection import Header
 from ..models import SimModel
 from ..problem import Problem
 from ..replies import Reply
@@ -34,6 +35,7 @@ class LlamaCpp(Dialect):
     name = "llama.cpp"
     fields = f"""
         {MESSAGES} messages.name messages.reasoning_content messages.content.input_video messages.content.input_audio
+        messages.content.video_url.url
         model temperature top_p top_k min_p typical_p repeat_penalty repeat_last_n presence_penalty frequency_penalty
         dry_multiplier mirostat max_tokens max_completion_tokens n_predict n seed stop logit_bias logprobs top_logprobs
         stream stream_options.include_usage tools tool_choice parallel_tool_calls response_format grammar json_schema
@@ -105,8 +107,18 @@ class LlamaCpp(Dialect):
     def usage(self, counts: Counts) -> JSON:
         return super().usage(counts) | {"prompt_tokens_details": {"cached_tokens": counts.cached}}
 
+    def odds(self, text: str, asked: Asked) -> JSON:
+        odds = super().odds(text, asked)
+        return odds if odds["logprobs"] else {}
+
+    def headers(self, asked: Asked, identity: str) -> list[Header]:
+        return [("server", "llama.cpp")]
+
     def extras(self, asked: Asked, counts: Counts) -> JSON:
         return {"system_fingerprint": BUILD, "timings": timings(counts)}
+
+    def closing(self, counts: Counts) -> JSON:
+        return {"timings": timings(counts)}
 
     def chunk_extras(self, asked: Asked) -> JSON:
         return {"system_fingerprint": BUILD}
@@ -162,7 +174,11 @@ class LlamaCpp(Dialect):
             }
             for model in self.models
         ]
-        return {"object": "list", "data": data}
+        return {
+            "models": [{"name": m.id, "model": m.id, "type": "model"} for m in self.models],
+            "object": "list",
+            "data": data,
+        }
 
 
 def timings(counts: Counts) -> JSON:

@@ -1,0 +1,50 @@
+"""What every test may use: a folder of its own, clients in it, and no key or proxy from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from qwennb import Qwen
+from qwennb.simulator import Simulator
+
+# A developer's keys and settings must decide nothing here. Set before anything reads them.
+for _name in list(os.environ):
+    if _name.startswith("QWENNB_") and not _name.startswith("QWENNB_TEST_"):
+        del os.environ[_name]
+for _name in ("DASHSCOPE_API_KEY", "OPENROUTER_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    os.environ.pop(_name, None)
+
+# The name under which the client speaks each of the simulator's dialects.
+NAMES = {
+    "openrouter": "openrouter", "dashscope": "dashscope-intl", "vllm": "vllm", "sglang": "sglang",
+    "mlx-vlm": "mlx-vlm", "llama.cpp": "llama.cpp", "ollama": "ollama", "lmstudio": "lmstudio",
+}  # fmt: skip
+
+
+@pytest.fixture
+def simulate() -> Iterator[Callable[..., Simulator]]:
+    """Start simulators that are stopped when the test is over."""
+    started: list[Simulator] = []
+
+    def start(dialect: str = "openrouter", **settings: object) -> Simulator:
+        settings.setdefault("api_key", "sk-sim" if dialect in ("openrouter", "dashscope") else None)
+        started.append(Simulator(dialect, **settings).start())
+        return started[-1]
+
+    yield start
+    for simulator in started:
+        simulator.stop()
+
+
+@pytest.fixture
+def client(tmp_path) -> Callable[..., Qwen]:
+    """Make clients of a simulator, with a cache folder that belongs to the test."""
+
+    def make(simulator: Simulator, **settings: object) -> Qwen:
+        settings.setdefault("cache_dir", tmp_path / "cache")
+        settings.setdefault("api_key", "sk-sim")
+        return Qwen(endpoint=f"{NAMES[simulator.dialect]}+{simulator.base_url}", **settings)
+
+    return make
