@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qwennb.answer.answer import Answer
-from qwennb.answer.chunk import CallPiece, Chunk, Draft, Fold, Logprob, Source
+from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, Source
+from qwennb.answer.fold import Fold
 from qwennb.answer.form import read_form
 from qwennb.answer.usage import Cost, CostSource, Usage, money
 

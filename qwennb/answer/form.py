@@ -17,16 +17,27 @@ def read_form(request: Request, text: str) -> Any:
 
 
 def _choice(choices: tuple[str, ...], text: str) -> str:
-    said = text.strip()
-    if said.startswith(("{", "```")):
+    said = _in_json(text.strip())
+    # From exact to generous: "C" and "C." may both be choices, and then a full stop is not decoration.
+    for read in (str, str.casefold, _bare):
+        meant = [choice for choice in choices if read(choice) == read(said)]
+        if len(meant) == 1:
+            return meant[0]
+    raise ValueError(f"the answer must be exactly one of: {'; '.join(choices)}")
+
+
+def _in_json(said: str) -> str:
+    """The choice in a JSON object or string, where that is what was said."""
+    if said.startswith(("{", "```", '"')):
         try:
             value = parse_json(said)
         except ValueError:
-            value = None
-        if isinstance(value, dict) and isinstance(value.get("answer"), str):
-            said = value["answer"].strip()
-    bare = said.strip("\"'`*. \n").casefold()
-    for choice in choices:
-        if bare == choice.casefold() or said == choice:
-            return choice
-    raise ValueError(f"the answer must be exactly one of: {'; '.join(choices)}")
+            return said
+        value = value.get("answer") if isinstance(value, dict) else value
+        if isinstance(value, str):
+            return value.strip()
+    return said
+
+
+def _bare(words: str) -> str:
+    return words.strip("\"'`*. \n").casefold()

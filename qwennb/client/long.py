@@ -52,6 +52,10 @@ def in_pieces(
     requests: list[Request] = [client.request(prompt, {**values, document: part}, plain) for part in parts]
     answers = yield requests
     told = "\n\n".join(f"Part {i} of {len(parts)}: {answer.text}" for i, answer in enumerate(answers, 1))
+    if len(told.encode()) > len(values[document].encode()) // 2:
+        raise BadInput(
+            f"The answers to the {len(parts)} pieces of `{document}` are too long to be combined. Ask for shorter ones, or bound them with max_tokens=."
+        )
     combined = f"[The document was read in {len(parts)} parts. The answers that each part gave follow; combine them into one.]\n\n{told}"
     return (yield from in_pieces(client, prompt, {**values, document: combined}, options))
 

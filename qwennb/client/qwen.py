@@ -399,7 +399,6 @@ class Qwen:
                     made[index] = _failed(request, fatal[0])
                     continue
                 try:
-                    self._check(request, asking)
                     made[index] = await self._asked(request, asking)
                 except QwenError as error:
                     made[index] = _failed(request, error)
@@ -423,9 +422,22 @@ class Qwen:
             recalled = self.memory.recall_many(requests, identity, mode)
         known = iter(recalled)
         found = [(next(known) or item) if isinstance(item, Request) else item for item in items]
+        asking = (
+            self._asking(options, direct=True) if any(isinstance(item, Request) for item in found) else None
+        )
+        found = [self._unless_refused(item, asking) if asking is not None else item for item in found]
         if any(isinstance(item, Request) for item in found):
             return self._house.bridge.run(self._asked_many(found, options))
         return [item for item in found if isinstance(item, Answer)]
+
+    def _unless_refused(self, item: Request | Answer, asking: Asking) -> Request | Answer:
+        if isinstance(item, Answer):
+            return item
+        try:
+            self._check(item, asking)
+        except QwenError as error:
+            return _failed(item, error)
+        return item
 
     def _replayed(self, request: Request) -> Answer:
         try:

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
@@ -155,7 +155,9 @@ class Finder:
             return self.hosted(name)
         if name in SELF_HOSTED:
             server = SELF_HOSTED[name]
-            return await self._asked(self._self_hosted(server, f"http://127.0.0.1:{server.port}/v1"))
+            usual = self._self_hosted(server, f"http://127.0.0.1:{server.port}/v1")
+            there = next((place for place in await self._answering() if place.name == name), usual)
+            return await self._asked(replace(there, key=usual.key))
         if name == "simulator":
             return await self._asked(
                 replace(self._self_hosted(SELF_HOSTED["vllm"], self._simulated()), name="simulator")
@@ -178,12 +180,9 @@ class Finder:
         )
 
     async def running(self) -> list[Place]:
-        """The servers answering on this machine."""
-        found = await asyncio.gather(*(self._probe(f"http://127.0.0.1:{port}") for port in self._ports))
-        places = [place for place in found if place is not None]
-        return [
-            replace(place, chosen_by_user=False) for place in await asyncio.gather(*map(self._asked, places))
-        ]
+        """The servers answering on this machine. Nobody named them, so no key is shown to them."""
+        places = await asyncio.gather(*map(self._asked, await self._answering()))
+        return [replace(place, chosen_by_user=False) for place in places]
 
     async def close(self) -> None:
         """Close the connections that probing opened."""
@@ -194,7 +193,7 @@ class Finder:
     async def _at(self, name: str, url: str) -> Place:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if parts.scheme not in ("http", "https") or not host:
+        if parts.scheme not in ("http", "https") or not host or not _port_is_sound(parts):
             raise UnknownEndpoint(f"{url!r} is not a base URL: it must be like https://host/v1.")
         if parts.username or parts.password:
             raise UnknownEndpoint(
@@ -205,13 +204,16 @@ class Finder:
             place = Place(provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog)
             return self._with_key(place, provider if _is_host_of(host, provider) else None)
         if name and name not in SELF_HOSTED:
-            raise UnknownEndpoint(f"There is no kind of server `{name}`{nearest(name, NAMES) or '.'}")
+            kinds = (*HOSTED, *SELF_HOSTED)
+            raise UnknownEndpoint(
+                f"There is no kind of server `{name}`{nearest(name, kinds) or '.'} Kinds: {', '.join(kinds)}."
+            )
         if name:
             return await self._asked(self._self_hosted(SELF_HOSTED[name], url))
         probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * PROBE_SECONDS)
         if probed is not None:
             return await self._asked(replace(probed, base_url=url, key=self._own_key(url)))
-        loopback = host in ("localhost", "::1") or host.startswith("127.")
+        loopback = is_loopback(url)
         unknown = Place(
             "openai" if loopback else host,
             url,
@@ -235,7 +237,9 @@ class Finder:
 
     def _with_key(self, place: Place, provider: Hosted | None) -> Place:
         found = self._environ.get(provider.variable) if provider else None
-        key = self._config.api_key or (Secret(found) if found else None)
+        key = self._config.api_key
+        if found and (key is None or key == Secret(self._environ.get("QWENNB_API_KEY", ""))):
+            key = Secret(found)  # QWENNB_API_KEY is for a base URL; a provider's own variable knows better
         if key is None and provider is not None:
             raise MissingKey(
                 f"{place} wants a key and none was given: set {provider.variable} in the environment (never in a cell that "
@@ -258,6 +262,10 @@ class Finder:
 
     # ------------------------------------------------------------------ asking what is there
 
+    async def _answering(self) -> list[Place]:
+        found = await asyncio.gather(*(self._probe(f"http://127.0.0.1:{port}") for port in self._ports))
+        return [place for place in found if place is not None]
+
     async def _probe(self, root: str, seconds: float = PROBE_SECONDS) -> Place | None:
         """The server at *root*, told by the first of the marks that it answers to."""
         answers = await asyncio.gather(
@@ -266,7 +274,7 @@ class Finder:
         for server, answer in zip(SELF_HOSTED.values(), answers, strict=True):
             # An error with a 200 is how LM Studio answers what it does not know.
             if isinstance(answer, Mapping) and "error" not in answer and all(n in answer for n in server.has):
-                return self._self_hosted(server, f"{root}/v1")
+                return Place(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
         return None
 
     async def _asked(self, place: Place) -> Place:
@@ -293,6 +301,13 @@ def _split(endpoint: str) -> tuple[str, str | None]:
     scheme, rest = endpoint.strip().split("://", 1)
     name, _, scheme = scheme.rpartition("+")
     return name, f"{scheme}://{rest}".rstrip("/")
+
+
+def _port_is_sound(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _provider_of(host: str) -> Hosted | None:

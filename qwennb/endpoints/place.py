@@ -144,7 +144,8 @@ class Place:
             return default
         if not self.served:
             raise UnknownModel(
-                f"{self} does not say which model it serves. Give model=, or set QWENNB_MODEL."
+                f"{self} does not answer, or does not say which model it serves. Start it; where it wants a key, name it "
+                f'with endpoint="{self.name}" and api_key=; or give model=.'
             )
         known = [found.name for served in self.served if (found := self.catalog.find(served)) is not None]
         if known:

@@ -212,6 +212,7 @@ def heard_in(data: Any, status: int = 200) -> Said:
         told.get("code"),
         availability.get("code"),
         metadata.get("error_type"),
+        "moderation" if metadata.get("flagged_input") else None,
         told.get("error_type"),
         told.get("type"),
         whole.get("code"),

@@ -136,7 +136,13 @@ class Engine:
         # Asked and kept between the caller's look into the cache and now: it must not be paid for twice.
         if asking.mode != "on" or not self._recent:
             return None
-        return self._recent.get(self._name(request, asking))
+        known = self._recent.get(self._name(request, asking))
+        if known is None or known.tool_calls:
+            return known
+        try:
+            return replace(known, request=request, data=read_form(request, known.text))
+        except ValueError:
+            return None
 
     def _flight(self, request: Request, asking: Asking) -> Flight:
         name = self._name(request, asking)
@@ -253,7 +259,7 @@ class Engine:
         cost: Cost | None = None
         used = 0
         maybe_billed = False
-        entered, ticket, began = False, 0, 0.0
+        entered, ticket, began = False, (0, 0), 0.0
         try:
             async with asyncio.timeout_at(deadline) as total:
                 ticket = await limiter.enter(size)

@@ -30,11 +30,16 @@ SHRINK = 0.7
 PACE_GROWTH = 0.01  # a second, doubling every PACE_PATIENCE seconds without a refusal
 PACE_PATIENCE = 8.0
 SPREAD = 0.7  # of the round trip, over which a window's requests are spread
+CAREFUL = 0.1  # seconds: once something was refused, a window is spread over no less
 FIRST_PAUSE = 1.0
 SHORTEST_PAUSE = 0.1  # some servers name the few milliseconds until the next single request would fit
 MEASURE = 0.3  # seconds between two refusals from which a rate can be told
 LONGEST_PAUSE = 60.0
 STREAK = 12  # failures in a row, nothing between them, that shut the gate
+
+
+# When a request went: after how many incidents, and in which measurement of the rate.
+Ticket = tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -85,11 +90,12 @@ class Limiter:
         self._gate = 0.0
         self._pauses = 0
         self._streak = 0
-        self._waiting: deque[tuple[asyncio.Future[int], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Ticket], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._latency: float | None = None
         self._incident: float | None = None
         self._incidents = 0
+        self._measured = 0
         self._sent_since = 0
         self.in_flight = 0
         self.refusals = 0
@@ -109,12 +115,11 @@ class Limiter:
         """Seconds until the gate opens; 0 when it is open."""
         return max(self._gate - self._clock(), 0.0)
 
-    async def enter(self, tokens: float = 0.0) -> int:
+    async def enter(self, tokens: float = 0.0) -> Ticket:
         """Wait for a slot. Give it back with `leave`; the ticket tells `refused` when the request went."""
         if not self._waiting and self._wait(tokens) == 0.0:
-            self._take(tokens)
-            return self._incidents
-        place: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            return self._take(tokens)
+        place: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, tokens))
         self._grant()
         try:
@@ -148,12 +153,14 @@ class Limiter:
             if self._quota_pace is not None:
                 self._pace = min(self._pace, self._quota_pace)
 
-    def refused(self, wait: float | None, ticket: int) -> None:
+    def refused(self, wait: float | None, ticket: Ticket) -> None:
         """The server said that this was too fast, and perhaps how long to wait."""
         now = self._clock()
         self.refusals += 1
-        if ticket == self._incidents:  # not one of those that were under way when the limit was met
-            self._sent_since = max(self._sent_since - 1, 0)
+        incidents, measured = ticket
+        if measured == self._measured:
+            self._sent_since -= 1
+        if incidents == self._incidents:  # not one of those that were under way when the limit was met
             self._new_incident(now)
             self._pauses += 1
         if wait is None:
@@ -183,9 +190,10 @@ class Limiter:
         self._window = max(self._window * SHRINK, 1.0)
         self._ramping = False
         self._incident = now
+        self._measured += 1
         self._sent_since = 0
 
-    def _take(self, tokens: float) -> None:
+    def _take(self, tokens: float) -> Ticket:
         self.in_flight += 1
         self._sent_since += 1
         if (gap := self._gap) is not None:
@@ -193,11 +201,15 @@ class Limiter:
             self._next = max(self._next, self._clock() - 0.004) + gap
         if self._tokens is not None:
             self._tokens.left -= tokens
+        return self._incidents, self._measured
 
     @property
     def _gap(self) -> float | None:
         """Seconds between one request and the next; None while nothing is known."""
-        spread = SPREAD * self._latency / self._window if self._latency is not None else None
+        latency = self._latency
+        if latency is not None and self._incident is not None:
+            latency = max(latency, CAREFUL)
+        spread = SPREAD * latency / self._window if latency is not None else None
         if self._pace is None:
             return spread
         return max(1 / self._pace, spread or 0.0)
@@ -224,8 +236,7 @@ class Limiter:
             if self._wait(tokens) != 0.0:
                 break
             self._waiting.popleft()
-            self._take(tokens)
-            place.set_result(self._incidents)
+            place.set_result(self._take(tokens))
         self._arm()
 
     def _arm(self) -> None:

@@ -7,8 +7,8 @@ what a user typed. Nothing in this room opens a socket or knows an endpoint.
 from __future__ import annotations
 
 from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
-from qwennb.request.compose import part_of, user_message
 from qwennb.request.cell import cell_text
+from qwennb.request.compose import part_of, user_message
 from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.media import MOST_PIXELS, Image, Pdf, Video, media_from_json, recognise
 from qwennb.request.request import Message, Part, Request, Settings, Text, merged

@@ -20,7 +20,7 @@ _ADDRESS = re.compile(r"<.* at 0x[0-9a-fA-F]+>", re.DOTALL)
 
 def cell_text(value: Any) -> str:
     """*value* as text. What is missing (null, NaN, NaT) is empty."""
-    if value is None or type(value).__name__ in ("NaTType", "NAType") or value is not value:
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -121,7 +121,7 @@ def _schema(columns: Sequence[tuple[str, str]], room: int) -> str:
     while fit > 1 and sum(map(len, told[:fit])) + 2 * fit + 30 > room:
         fit -= 1
     rest = f", and {len(told) - fit} more" if fit < len(told) else ""
-    return f"columns: {', '.join(told[:fit])}{rest}"
+    return f"columns: {', '.join(told[:fit]) or 'none'}{rest}"
 
 
 def _label(name: str) -> str:
@@ -134,10 +134,17 @@ def _table(sample: _Sample, room: int) -> str:
     room -= 80  # the note below the table
     while len(names) > 1 and sum(max(len(name), NARROW) + 3 for name in names) + _head(names) > room:
         names.pop()
-    width = _width(len(names), room - _head(names))
+    width = _width(len(names), len(sample.picked), room - _head(names))
+    thinnest = 4 * (len(names) + 1)
+    likely = _spread(len(sample.picked), min(len(sample.picked), max(room // thinnest, 1)))
     lines = [
-        _line([str(row), *(in_table(cell_text(value), width) for value in values[: len(names)])])
-        for row, values in zip(sample.picked, sample.cells, strict=True)
+        _line(
+            [
+                str(sample.picked[i]),
+                *(in_table(cell_text(value), width) for value in sample.cells[i][: len(names)]),
+            ]
+        )
+        for i in likely
     ]
     kept = list(range(len(lines)))
     while len(kept) > 1 and sum(len(lines[i]) + 1 for i in kept) > room - _head(names):
@@ -155,9 +162,9 @@ def _head(names: Sequence[str]) -> int:
     return len(_line(["row", *names])) + len(_rule(names)) + 2
 
 
-def _width(columns: int, room: int) -> int:
+def _width(columns: int, rows: int, room: int) -> int:
     """How wide a cell may be so that some ten rows fit, within what can be read."""
-    return max(NARROW, min(WIDE, room // (10 * max(columns, 1)) - 3))
+    return max(NARROW, min(WIDE, room // (max(min(rows, 10), 1) * max(columns, 1)) - 3))
 
 
 def _rule(names: Sequence[str]) -> str:

@@ -117,12 +117,13 @@ CALLS = ("pwrite64", "fdatasync", "ftruncate", "fsync", "unlink")
 
 def fault_everywhere(folder, most):
     """Every call of each kind in turn fails or kills, until none is left or enough were tried."""
-    points, acknowledged, number = 0, set(), 0
+    points, faults, acknowledged, number = 0, 0, set(), 0
     for kind in ("signal=KILL", "error=EIO", "error=ENOSPC"):
         for call in CALLS:
             for when in range(1, most + 1):
                 told, code = inject(folder, number, f"{call}:{kind}:when={when}")
                 points += 1
+                faults += code != 0 or len(told) < 5
                 acknowledged.update(told)
                 assert code in (0, -signal.SIGKILL)
                 with Store(folder, sqlite=ROLLBACK) as store:
@@ -137,7 +138,7 @@ def fault_everywhere(folder, most):
     raw = sqlite3.connect(folder / "cache.db")
     assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     raw.close()
-    return points, len(acknowledged)
+    return points, faults, len(acknowledged)
 
 
 def strace_or_skip():
@@ -147,16 +148,16 @@ def strace_or_skip():
 
 def test_a_fault_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path, record_property):
     strace_or_skip()
-    points, acknowledged = fault_everywhere(tmp_path / "c", 8)
-    record_property("points", points)
-    assert points > 50
+    points, faults, acknowledged = fault_everywhere(tmp_path / "c", 5)
+    record_property("points, faults and acknowledged", f"{points}, {faults}, {acknowledged}")
+    assert faults > 30
     assert acknowledged > points
 
 
 @pytest.mark.slow
 def test_a_fault_at_every_single_system_call_loses_nothing(tmp_path, record_property):
     strace_or_skip()
-    record_property("points and acknowledged", str(fault_everywhere(tmp_path / "c", 200)))
+    record_property("points, faults and acknowledged", str(fault_everywhere(tmp_path / "c", 200)))
 
 
 # ---- interrupts -------------------------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ def fill_the_disk(process, folder):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with Store(folder) as store, Writer(store) as writer:
         errors = []
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
 
         def done(error, number):
             if error is None:
@@ -241,7 +242,7 @@ def fill_the_disk(process, folder):
             else:
                 errors.append(error)
 
-        for number in range(400):
+        for number in range(120):
             writer.put(name_of(number), value_of(number, 5_000), lambda error, n=number: done(error, n))
             writer.flush(30)
         assert errors
@@ -257,7 +258,7 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(tmp_pa
     with child(fill_the_disk, tmp_path / "c") as process:
         told = process.hear_all()
         assert process.end() == 0
-    assert 50 < len(told) < 400
+    assert 20 < len(told) < 120
     assert 1_000 in told
     with Store(tmp_path / "c") as store:
         expected = {name_of(n): value_of(n, 5_000) for n in told}
@@ -278,7 +279,7 @@ def test_two_processes_that_write_the_same_names_neither_fail_nor_wait_long(tmp_
 
         process.wait_for_go()
         with Store(folder) as store:
-            for n in range(150):
+            for n in range(60):
                 start = perf_counter()
                 store.put([(name_of(n), value_of(n, 868))])
                 process.tell(int((perf_counter() - start) * 1e6))
@@ -289,20 +290,20 @@ def test_two_processes_that_write_the_same_names_neither_fail_nor_wait_long(tmp_
         waits = sorted(one.hear_all() + two.hear_all())
         assert (one.end(), two.end()) == (0, 0)
     record_property("p99_wait_ms", waits[int(len(waits) * 0.99)] / 1e3)
-    assert len(waits) == 300
+    assert len(waits) == 120
     assert waits[-4] < 2_000_000
     with Store(folder) as store:
-        assert len(store) == 150
+        assert len(store) == 60
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
-def test_a_thousand_openings_leave_no_descriptor_behind(tmp_path):
+def test_opening_and_closing_leaves_no_descriptor_behind(tmp_path):
     def used():
         return len(os.listdir("/proc/self/fd"))
 
     Store(tmp_path / "c").close()
     before = used()
-    for n in range(100):
+    for n in range(20):
         with Store(tmp_path / "c") as store:
             store.put([(name_of(n), b"v")])
             store.get(name_of(n))

@@ -67,7 +67,11 @@ def test_refresh_asks_again_and_keeps_the_newer(simulate, client):
 def test_off_neither_recalls_nor_keeps(simulate, client):
     sim = simulate(script=["one", "two", "three"])
     qwen = client(sim)
-    assert [str(qwen.ask("Why?", cache="off")), str(qwen.ask("Why?", cache="off")), str(qwen.ask("Why?"))] == ["one", "two", "three"]
+    assert [
+        str(qwen.ask("Why?", cache="off")),
+        str(qwen.ask("Why?", cache="off")),
+        str(qwen.ask("Why?")),
+    ] == ["one", "two", "three"]
 
 
 def test_replay_serves_any_endpoints_answer_and_opens_no_socket(simulate, client, tmp_path):
@@ -82,7 +86,10 @@ def test_replay_serves_any_endpoints_answer_and_opens_no_socket(simulate, client
 
 def test_a_miss_in_replay_names_the_request_and_the_command_that_records_it(tmp_path):
     qwen = Qwen(cache="replay", cache_dir=tmp_path / "cache", model="flash")
-    with pytest.raises(NotRecorded, match=r"no answer is recorded for request [0-9a-f]{12} to qwen3\.5-flash \('Why\?'\).*cache=\"on\""):
+    with pytest.raises(
+        NotRecorded,
+        match=r"no answer is recorded for request [0-9a-f]{12} to qwen3\.5-flash \('Why\?'\).*cache=\"on\"",
+    ):
         qwen.ask("Why?")
 
 
@@ -204,7 +211,9 @@ def test_a_schema_gives_data(simulate, client):
 
 def test_what_does_not_fit_is_asked_again_with_the_complaint_and_paid_once_in_the_answer(simulate, client):
     sim = simulate("dashscope", script=['{"age": "old"}', '{"age": -}', '{"age": 7}'])
-    answer = client(sim).ask("How old?", schema={"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]})
+    answer = client(sim).ask(
+        "How old?", schema={"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    )
     assert answer.data == {"age": 7} and answer.attempts == 3
     asked = sim.ledger.asks()
     assert "is not of type 'integer'" in asked[1].body["messages"][-1]["content"]
@@ -253,7 +262,8 @@ def test_a_choice_is_the_text_and_the_data(simulate, client):
 def test_a_budget_is_never_overshot(simulate, client):
     sim = simulate()
     qwen = client(sim, budget=0.0005, concurrency=32)
-    answers = qwen.ask_many([f"number {i}" for i in range(300)], max_tokens=100, thinking=False)
+    with pytest.warns(QwenWarning, match="of the budget"):
+        answers = qwen.ask_many([f"number {i}" for i in range(300)], max_tokens=100, thinking=False)
     stopped = [a for a in answers if isinstance(a.error, BudgetExceeded)]
     paid = sum(entry.usage["cost"] for entry in sim.ledger.paid())
     assert stopped and len(stopped) < 300
@@ -307,13 +317,15 @@ def test_a_name_that_does_not_exist_names_the_nearest(simulate, client):
 
 def test_too_long_an_input_is_refused_with_the_numbers(simulate, client):
     sim = simulate("dashscope")
-    with pytest.raises(WindowExceeded, match=r"The input is .* tokens, and qwen3.5-flash at dashscope-intl takes 983,616"):
+    with pytest.raises(
+        WindowExceeded, match=r"The input is .* tokens, and qwen3.5-flash at dashscope-intl takes 983,616"
+    ):
         client(sim).ask("Read {{ doc }}", doc="word " * 1_200_000)
     assert sim.ledger.count("asked") == 0
 
 
 def test_overflow_map_asks_in_pieces_and_combines(simulate, client):
-    sim = simulate("vllm")
+    sim = simulate("vllm", script=lambda asked: f"{len(asked.text)} characters were good")
     paragraph = "The year was good. " * 20 + "\n\n"
     document = paragraph * 3000
     qwen = client(sim)
@@ -339,11 +351,13 @@ def test_a_wait_longer_than_the_timeout_is_told_at_once(simulate, client):
 
 
 def test_two_clients_share_the_limiter_of_an_endpoint(simulate, client):
-    sim = simulate(quota=Quota(rate=50, burst=50))
+    sim = simulate(quota=Quota(rate=50, burst=50), latency=0.1)
     first, second = client(sim), client(sim)
     results: list[list[Answer]] = []
     threads = [
-        threading.Thread(target=lambda q=qwen, n=n: results.append(q.ask_many([f"{n} {i}" for i in range(100)])))
+        threading.Thread(
+            target=lambda q=qwen, n=n: results.append(q.ask_many([f"{n} {i}" for i in range(100)]))
+        )
         for n, qwen in enumerate((first, second))
     ]
     for thread in threads:
@@ -367,7 +381,9 @@ def test_a_plan_counts_and_sends_nothing(simulate, client):
 
 def test_a_request_made_by_hand_is_asked_as_it_is(simulate, client):
     sim = simulate()
-    request = Request("qwen3.5-flash", (Message("system", (Text("Be brief."),)), Message("user", (Text("{{ x }}"),))))
+    request = Request(
+        "qwen3.5-flash", (Message("system", (Text("Be brief."),)), Message("user", (Text("{{ x }}"),)))
+    )
     answer = client(sim).ask(request)
     assert answer.request == request
     assert [m["content"] for m in sim.ledger.last().body["messages"]] == ["Be brief.", "{{ x }}"]

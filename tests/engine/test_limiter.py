@@ -88,6 +88,13 @@ def test_a_quota_of_100_a_second_is_met_with_few_refusals_and_little_waiting():
     assert seconds <= 1.25 * 14.2
 
 
+def test_a_quota_is_met_with_few_refusals_even_where_answers_take_no_time():
+    server = Server(rate=50, burst=50, service=lambda: 0.003, retry_after=0.02)
+    seconds = asked(server, 200)
+    assert server.refused <= 25
+    assert seconds <= 1.35 * 3.0
+
+
 @pytest.mark.parametrize("retry_after", [1.0, 0.3, None])
 def test_a_quota_of_20_a_second_with_slow_answers_loses_nothing(retry_after):
     draw = random.Random(2)

@@ -1,0 +1,147 @@
+"""Chunks added up, as they come, into one draft.
+
+However a stream is cut into chunks, the draft is the same, and the work is in proportion to what came: pieces are kept
+in lists and joined once. Text goes through `Thought`, which moves a leading `<think>` block over to the reasoning. A
+tool call is pieced together by its index; where a server counts none, a new id or name begins the next call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, Source
+from qwennb.answer.thought import Thought, without_lost_thought
+from qwennb.answer.usage import Usage
+from qwennb.request import ToolCall
+
+
+@dataclass(slots=True)
+class _Call:
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+    def begins_anew(self, piece: CallPiece) -> bool:
+        """Whether *piece*, at the same index, is another call: of a server that does not count them."""
+        if not piece.name or not self.name:
+            return False
+        if piece.id and self.id:
+            return piece.id != self.id
+        return piece.name != self.name or (bool(piece.arguments) and self._whole())
+
+    def _whole(self) -> bool:
+        try:
+            orjson.loads("".join(self.arguments))
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+
+@dataclass(slots=True)
+class Fold:
+    """Adds chunks up. `add` gives back what is new to show; `draft` is what there is so far."""
+
+    ended: bool = False
+    _text: list[str] = field(default_factory=list, init=False)
+    _reasoning: list[str] = field(default_factory=list, init=False)
+    _thought: Thought = field(default_factory=Thought, init=False)
+    _blocks: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _calls: list[_Call] = field(default_factory=list, init=False)
+    _open: dict[int, _Call] = field(default_factory=dict, init=False)
+    _logprobs: list[Logprob] = field(default_factory=list, init=False)
+    _sources: dict[str, Source] = field(default_factory=dict, init=False)
+    _finish_reason: str | None = field(default=None, init=False)
+    _usage: Usage | None = field(default=None, init=False)
+    _cost: float | None = field(default=None, init=False)
+    _served_by: str | None = field(default=None, init=False)
+    _id: str | None = field(default=None, init=False)
+
+    def add(self, chunk: Chunk) -> Chunk:
+        """Take *chunk* in; the chunk that comes back has a leading think block moved from text to reasoning."""
+        if chunk.text and not self._thought.over:
+            text, thought = self._thought.split(chunk.text)
+            chunk = replace(chunk, text=text, reasoning=chunk.reasoning + thought)
+        if chunk.text:
+            self._text.append(chunk.text)
+        if chunk.reasoning:
+            self._reasoning.append(chunk.reasoning)
+        self._blocks.extend(chunk.reasoning_blocks)
+        for piece in chunk.tool_calls:
+            self._piece(piece)
+        self._logprobs.extend(chunk.logprobs)
+        for source in chunk.sources:
+            self._sources.setdefault(source.url, source)
+        self.ended = self.ended or chunk.ended
+        # What is told more than once counts as it was told last.
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._usage = chunk.usage or self._usage
+        self._cost = self._cost if chunk.cost is None else chunk.cost
+        self._served_by = chunk.served_by or self._served_by
+        self._id = chunk.id or self._id
+        return chunk
+
+    def draft(self) -> Draft:
+        """What has arrived, folded."""
+        undecided, held = self._thought.rest()
+        text, reasoning = "".join([*self._text, undecided]), "".join([*self._reasoning, held])
+        if self._thought.found:
+            reasoning = reasoning.strip("\n")
+        elif not reasoning:
+            text, reasoning = without_lost_thought(text)
+        return Draft(
+            text=text,
+            reasoning=reasoning,
+            reasoning_blocks=orjson.dumps(_joined(self._blocks)).decode() if self._blocks else "",
+            tool_calls=tuple(
+                ToolCall(call.id or f"call_{position}", call.name, "".join(call.arguments))
+                for position, call in enumerate(sorted(self._calls, key=lambda call: call.index))
+            ),
+            logprobs=tuple(self._logprobs) or None,
+            sources=tuple(self._sources.values()),
+            finish_reason=self._finish_reason,
+            usage=self._usage,
+            cost=self._cost,
+            served_by=self._served_by,
+            id=self._id,
+        )
+
+    def _piece(self, piece: CallPiece) -> None:
+        call = self._open.get(piece.index)
+        if call is None or call.begins_anew(piece):
+            call = self._open[piece.index] = _Call(piece.index)
+            self._calls.append(call)
+        call.id = call.id or piece.id
+        call.name = call.name or piece.name
+        call.arguments.append(piece.arguments)
+
+
+def _joined(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Streamed reasoning blocks with the pieces of one index put together; whole ones stay as they are."""
+    joined: list[dict[str, Any]] = []
+    pieces: dict[tuple[Any, Any, str], list[str]] = {}
+    known: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for block in blocks:
+        place = (block.get("type"), block.get("index"))
+        whole = known.get(place)
+        if whole is None or place[1] is None or place[0] == "reasoning.encrypted":
+            whole = known[place] = {}
+            joined.append(whole)
+            pieces.update({(*place, name): [] for name in ("text", "summary")})
+        for name, value in block.items():
+            if name in ("text", "summary") and isinstance(value, str):
+                pieces[(*place, name)].append(value)
+                whole[name] = pieces[(*place, name)]
+            elif value is not None or name not in whole:
+                whole[name] = value
+    return [
+        {
+            name: "".join(v) if name in ("text", "summary") and isinstance(v, list) else v
+            for name, v in b.items()
+        }
+        for b in joined
+    ]
