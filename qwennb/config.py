@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,13 +22,23 @@ CACHE_MODES: tuple[str, ...] = get_args(CacheMode)
 
 
 class Secret:
-    """A key that does not show itself: not in `repr`, `str`, `vars`, a pickle or a traceback's variables."""
+    """A key that does not show itself: not in `repr`, `str`, `vars`, a pickle or a traceback's variables.
+
+    White space around it, as copying leaves it, is dropped. What no header can carry is refused here, for an HTTP
+    library would refuse it in words that hold the key.
+    """
 
     __slots__ = ("__reveal",)
 
     def __init__(self, value: str) -> None:
+        key, value = value.strip(), ""  # a traceback may show what an argument is bound to
+        if not key:
+            raise ConfigError("The API key is empty. Leave it out, or copy it again.")
+        if not all("!" <= character <= "~" for character in key):
+            key = ""
+            raise ConfigError("The API key holds a character that no key has. Copy it again.")
         # Kept in a closure: whatever walks attributes and prints them finds a function.
-        self.__reveal: Callable[[], str] = lambda: value
+        self.__reveal: Callable[[], str] = lambda: key
 
     def reveal(self) -> str:
         """The characters, for the one place that puts them into a header."""
@@ -45,6 +54,12 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self.reveal())
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
 
     def __reduce__(self) -> Any:
         raise TypeError("a Secret is not pickled")
@@ -88,14 +103,19 @@ class Config:
     ) -> Config:
         """The settings as they hold now: *arguments* over *environ* over the pyproject.toml at or above *folder*."""
         environ = os.environ if environ is None else environ
-        settings: dict[str, Any] = {"cache_dir": default_cache_dir(environ)}
-        project, environment = _from_project(folder or Path.cwd()), _from_environment(environ)
-        if "://" in str(project.get("endpoint", "")) and "endpoint" not in environment:
+        given = {name: _hidden(name, value) for name, value in (arguments or {}).items() if value is not None}
+        arguments = None
+        file, variables = _from_project(folder), _from_environment(environ)
+        if "://" in str(file.get("endpoint")) and "endpoint" not in variables | given:
             # A file that came with somebody's repository must not be able to have our key sent to its server.
-            environment.pop("api_key", None)
-        settings |= project | environment
-        settings |= {name: value for name, value in (arguments or {}).items() if value is not None}
-        return cls(**{name: _checked(name, value) for name, value in settings.items()})
+            variables.pop("api_key", None)
+        settings = {"cache_dir": default_cache_dir(environ)} | file | variables | given
+        return cls(
+            **{
+                name: _checked(name, value, _origin(name, given, variables))
+                for name, value in settings.items()
+            }
+        )
 
 
 def default_cache_dir(environ: Mapping[str, str]) -> Path:
@@ -109,64 +129,95 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    variables = {f"QWENNB_{f.name.upper()}": f.name for f in fields(Config)}
-    made: dict[str, Any] = {
-        variables[name]: value for name, value in environ.items() if name in variables and value
-    }
-    if isinstance(key := made.get("api_key"), str):
-        made["api_key"] = Secret(key)
+    given = {f.name: environ.get(_variable(f.name)) for f in fields(Config)}
+    return {name: _hidden(name, value) for name, value in given.items() if value}
+
+
+def _from_project(folder: Path | None) -> dict[str, Any]:
+    """The table [tool.qwennb] of the nearest pyproject.toml."""
+    file, table = _nearest_table(folder)
+    if file is None:
+        return {}
+    if not isinstance(table, Mapping):
+        raise ConfigError("[tool.qwennb] in pyproject.toml must be a table of settings.")
+    if "api_key" in table:
+        table = {}  # a traceback may show it
+        raise ConfigError(
+            "[tool.qwennb] in pyproject.toml holds an api_key. Files are shared: take it out, and set "
+            "QWENNB_API_KEY (or the endpoint's own variable) in the environment."
+        )
+    made = dict(table)
+    if isinstance(made.get("cache_dir"), str):
+        # A folder that a file names is meant from where the file is, whatever folder a notebook runs in.
+        made["cache_dir"] = file.parent / Path(made["cache_dir"]).expanduser()
     return made
 
 
-def _from_project(folder: Path) -> dict[str, Any]:
-    for place in (folder, *folder.parents):
-        file = place / "pyproject.toml"
-        if not file.is_file():
-            continue
-        try:
-            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("qwennb")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"pyproject.toml can't be read as TOML: {error}.") from None
-        except OSError:
-            continue
-        if table is None:
-            return {}
-        if "api_key" in table:
-            raise ConfigError(
-                "[tool.qwennb] in pyproject.toml holds an api_key. Files are shared: take it out, and set "
-                "QWENNB_API_KEY (or the endpoint's own variable) in the environment."
-            )
-        return dict(table)
-    return {}
+def _nearest_table(folder: Path | None) -> tuple[Path | None, Any]:
+    import tomllib  # only where there is a file to read
+
+    try:
+        folder = folder or Path.cwd()
+        file = next((f for at in (folder, *folder.parents) if (f := at / "pyproject.toml").is_file()), None)
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}) if file else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"pyproject.toml can't be read as TOML: {error}.") from None
+    except OSError:
+        return None, None  # a folder that is gone, or a file that is not ours to read
+    return (file, tool["qwennb"]) if isinstance(tool, Mapping) and "qwennb" in tool else (None, None)
 
 
-def _checked(name: str, value: Any) -> Any:
-    if name not in {f.name for f in fields(Config)}:
-        known = [f.name for f in fields(Config)]
+def _variable(name: str) -> str:
+    return f"QWENNB_{name.upper()}"
+
+
+def _hidden(name: str, value: Any) -> Any:
+    """*value*; a key so that no traceback shows it."""
+    return Secret(str(value)) if name == "api_key" and not isinstance(value, Secret) else value
+
+
+def _origin(name: str, given: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+    """How the user wrote the setting *name*, for an error about it."""
+    if name in given:
+        return name
+    return _variable(name) if name in variables else f"[tool.qwennb] {name}"
+
+
+def _checked(name: str, value: Any, origin: str) -> Any:
+    known = [f.name for f in fields(Config)]
+    if name not in known:
         raise ConfigError(
-            f"There is no setting `{name}`{nearest(name, known) or '; there are ' + ', '.join(known)}."
+            f"There is no setting `{origin}`{nearest(name, known) or '; there are ' + ', '.join(known)}."
         )
     if name == "cache":
         if value not in CACHE_MODES:
-            raise ConfigError(
-                f"cache={value!r} is not a mode{nearest(str(value), CACHE_MODES)} Use {', '.join(CACHE_MODES)}."
-            )
+            close = nearest(str(value), CACHE_MODES)
+            raise ConfigError(f"{origin}={value!r} is not a mode{close}. Use {', '.join(CACHE_MODES)}.")
         return value
     if name == "cache_dir":
-        return Path(value).expanduser()
-    if name == "api_key":
-        return value if isinstance(value, Secret) else Secret(str(value))
+        return _path(value, origin)
     if name in ("budget", "timeout", "pace", "concurrency"):
-        kind = int if name == "concurrency" else float
-        try:
-            number = kind(value)
-        except (TypeError, ValueError):
-            raise ConfigError(f"{name}={value!r} is not a number.") from None
-        if not number > 0 or (name == "pace" and number > 1):
-            raise ConfigError(
-                f"{name}={value!r} must be above 0{' and at most 1' if name == 'pace' else ''}."
-            )
-        return number
-    if not isinstance(value, str):
-        raise ConfigError(f"{name}={value!r} must be text.")
+        return _number(name, value, origin)
+    if name != "api_key" and not isinstance(value, str):
+        raise ConfigError(f"{origin}={value!r} must be text.")
     return value
+
+
+def _path(value: Any, origin: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except (TypeError, RuntimeError):
+        raise ConfigError(f"{origin}={value!r} is not a folder's path.") from None
+
+
+def _number(name: str, value: Any, origin: str) -> float:
+    whole = name == "concurrency"
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if number != number or (whole and not number.is_integer()):
+        raise ConfigError(f"{origin}={value!r} is not a {'whole ' if whole else ''}number.")
+    if number <= 0 or (name == "pace" and number > 1):
+        raise ConfigError(f"{origin}={value!r} must be above 0{' and at most 1' if name == 'pace' else ''}.")
+    return int(number) if whole else number

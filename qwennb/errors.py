@@ -35,7 +35,6 @@ from its message alone (`type(error)(str(error))`), because polars rebuilds exce
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -73,6 +72,8 @@ __all__ = [
 
 def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     """'; did you mean `x`?' when something known is close to *name*, else an empty string."""
+    import difflib  # only a mistake needs it
+
     close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 

@@ -39,7 +39,7 @@ class Answer:
     finish_reason: str = "stop"
     attempts: int = 1
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     reasoning_blocks: str = ""
     tool_results: tuple[str, ...] | None = None
     cached: bool = field(default=False, compare=False)

@@ -21,7 +21,7 @@ def _choice(choices: tuple[str, ...], text: str) -> str:
     # From exact to generous: "C" and "C." may both be choices, and then a full stop is not decoration.
     for read in (str, str.casefold, _bare):
         meant = [choice for choice in choices if read(choice) == read(said)]
-        if len(meant) == 1:
+        if len(meant) == 1 and read(said):
             return meant[0]
     raise ValueError(f"the answer must be exactly one of: {'; '.join(choices)}")
 

@@ -8,10 +8,14 @@ the tag; what might still become a tag is held back until it is decided, never m
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 OPEN, CLOSE = "<think>", "</think>"
 MARGIN = 64
+
+_CLOSING_LINE = re.compile(r"^</think>$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -65,14 +69,9 @@ def without_lost_thought(text: str) -> tuple[str, str]:
     The closing tag must stand alone at the start of a line, before any opening one and outside a block of code: an
     answer may speak of such tags.
     """
-    end = text.find(CLOSE)
-    while end > 0 and text[end - 1] != "\n":
-        end = text.find(CLOSE, end + 1)
-    after = end + len(CLOSE)
-    if end < 0 or (text[after:] and text[after] != "\n"):
+    if (tag := _CLOSING_LINE.search(text)) is None:
         return text, ""
-    before = text[:end]
-    fences = sum(line.lstrip().startswith("```") for line in before.split("\n"))
-    if OPEN in before or fences % 2:
+    before = text[: tag.start()]
+    if OPEN in before or len(_FENCE.findall(before)) % 2:
         return text, ""
-    return text[after:].lstrip("\n"), before.strip("\n")
+    return text[tag.end() :].lstrip("\n"), before.strip("\n")

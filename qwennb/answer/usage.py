@@ -19,6 +19,7 @@ class Cost(float):
     source: CostSource
 
     def __new__(cls, dollars: float, source: CostSource) -> Self:
+        """A number can only be given its value here."""
         cost = super().__new__(cls, dollars)
         cost.source = source
         return cost

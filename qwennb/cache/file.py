@@ -106,10 +106,13 @@ def known(path: Path, folder: Path, form: Form) -> bool:
     SQLite reads the header, because to open and close the file ourselves would let go of the locks that other
     connections of this process hold on it.
     """
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         return False
     advice = "It was not touched: move it away, or set QWENNB_CACHE_DIR."
     try:
+        if size < 512:  # less than the smallest page: SQLite would take it for empty, and write over it
+            raise sqlite3.DatabaseError
         try:
             application, version = _header(path, "ro")
         except sqlite3.OperationalError as error:
@@ -117,9 +120,9 @@ def known(path: Path, folder: Path, form: Form) -> bool:
                 raise
             application, version = _header(path, "rw")  # after a crash, SQLite has first to undo a write
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if is_waiting(error):
             raise
-        raise CacheError(f"The file {form.name} in {folder} is not a database. {advice}") from None
+        raise CacheError(f"The file {form.name} in {folder} is not a database. {advice}") from error
     if application != form.application:
         raise CacheError(f"The file {form.name} in {folder} is another program's database. {advice}")
     if version != form.version:

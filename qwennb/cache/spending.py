@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from qwennb.cache import file
-from qwennb.cache.file import explain, is_damage
+from qwennb.cache.file import explain, is_damage, patiently
 from qwennb.cache.place import locked, safe_file, safe_folder, warn
 from qwennb.errors import CacheError
 
@@ -128,8 +128,7 @@ class Spendings:
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         for attempt in (1, 2):
             try:
-                with closing(self._connect()) as connection:
-                    return work(connection)
+                return patiently(lambda: self._once(work), WAIT)
             except sqlite3.DatabaseError as error:
                 if attempt == 2 or not is_damage(error):
                     raise explain(error, self.folder) from error
@@ -138,14 +137,14 @@ class Spendings:
             self._begin_anew()
         raise AssertionError
 
-    def _connect(self) -> sqlite3.Connection:
+    def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if not self._is_there():
             with locked(safe_folder(self.folder)):
                 if not self._is_there():
                     file.make(self._path, _FORM)
-        connection = file.connect(self._path, wait=WAIT)
-        file.inspect(connection, self.folder, _FORM)
-        return connection
+        with closing(file.connect(self._path, wait=0)) as connection:
+            file.inspect(connection, self.folder, _FORM)
+            return work(connection)
 
     def _is_there(self) -> bool:
         return safe_file(self._path) and file.known(self._path, self.folder, _FORM)
@@ -153,7 +152,7 @@ class Spendings:
     def _begin_anew(self) -> None:
         """Put a damaged file aside, unless another process has just done so."""
         with locked(self.folder):
-            with suppress(sqlite3.DatabaseError), closing(self._connect()) as connection:
+            with suppress(sqlite3.DatabaseError), closing(file.connect(self._path, wait=WAIT)) as connection:
                 if connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]:
                     return
             new = self._path.with_name(self._path.name + ".new")

@@ -57,6 +57,9 @@ HOST = "qwennb.invalid"  # a name that no resolver knows: what slips past the tr
 PLACEHOLDER = "held-by-qwennb"
 CONNECT_SECONDS = 20.0
 QUESTION = "/chat/completions"
+# Of the clients that carry the other routes. No connection is kept: none is left open by a client that was dropped, nor
+# met again by another event loop. These routes are asked rarely.
+_BEYOND: dict[str, Any] = {"follow_redirects": False, "limits": httpx2.Limits(max_keepalive_connections=0)}
 
 Json = dict[str, Any]
 
@@ -109,6 +112,8 @@ def _settings(environ: Mapping[str, str]) -> dict[str, Any]:
     # endpoint's business: each is overruled by name.
     custom = environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     names = [line.partition(":")[0].strip() for line in custom if ":" in line]
+    overruled: dict[str, Any] = dict.fromkeys([*names, "OpenAI-Organization", "OpenAI-Project"], openai.omit)
+    overruled = {name: value for name, value in overruled.items() if name.lower() != "authorization"}
     return {
         "base_url": f"https://{HOST}/v1",
         "api_key": PLACEHOLDER,
@@ -118,9 +123,7 @@ def _settings(environ: Mapping[str, str]) -> dict[str, Any]:
         "webhook_secret": "",
         "max_retries": 0,  # the engine's own are behind the door
         "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS),
-        "default_headers": dict.fromkeys(
-            [*names, "OpenAI-Organization", "OpenAI-Project", "Authorization"], openai.omit
-        ),
+        "default_headers": {**overruled, "Authorization": f"Bearer {PLACEHOLDER}"},
     }
 
 
@@ -154,7 +157,7 @@ class _Transport(httpx2.BaseTransport):
 
     def _carried(self, request: httpx2.Request, path: str) -> httpx2.Response:
         outgoing = _outgoing(request, path, self._door.beyond(request.method, path))
-        self._http = self._http or httpx2.Client(follow_redirects=False)
+        self._http = self._http or httpx2.Client(**_BEYOND)
         try:
             return _carried(self._http.send(outgoing, stream=True))
         except httpx2.RequestError as error:
@@ -187,7 +190,7 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
 
     async def _carried(self, request: httpx2.Request, path: str) -> httpx2.Response:
         outgoing = _outgoing(request, path, await self._door.beyond(request.method, path))
-        self._http = self._http or httpx2.AsyncClient(follow_redirects=False)
+        self._http = self._http or httpx2.AsyncClient(**_BEYOND)
         try:
             return _carried(await self._http.send(outgoing, stream=True))
         except httpx2.RequestError as error:
@@ -284,16 +287,13 @@ _KEPT_BACK = {"authorization", "cookie", "host", "openai-organization", "openai-
 
 
 def _outgoing(request: httpx2.Request, path: str, beyond: Beyond) -> httpx2.Request:
-    headers = [item for item in request.headers.multi_items() if item[0].lower() not in _KEPT_BACK]
+    url = httpx2.URL(beyond.base_url.rstrip("/") + path)
+    headers = [("Host", url.netloc.decode("ascii"))]
+    headers += [item for item in request.headers.multi_items() if item[0].lower() not in _KEPT_BACK]
     if beyond.key is not None:
         headers.append(("Authorization", f"Bearer {beyond.key.reveal()}"))
-    return httpx2.Request(
-        request.method,
-        beyond.base_url.rstrip("/") + path,
-        headers=headers,
-        stream=request.stream,
-        extensions={"timeout": request.extensions.get("timeout", {})},
-    )
+    deadlines = {"timeout": request.extensions.get("timeout", {})}
+    return httpx2.Request(request.method, url, headers=headers, stream=request.stream, extensions=deadlines)
 
 
 def _carried(reply: httpx2.Response) -> httpx2.Response:

@@ -16,6 +16,7 @@ from qwennb.catalog import Abilities, Catalog, plain_name
 from qwennb.config import Secret
 from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
+from qwennb.endpoints.local import LocalServer
 from qwennb.errors import BadInput, EndpointError, UnknownModel, nearest
 from qwennb.request import Image, Pdf, Request, Video
 
@@ -31,8 +32,18 @@ class Place:
     key: Secret | None = None
     served: tuple[str, ...] = ()
     chosen_by_user: bool = True
-    file_digest: str | None = None
+    server: LocalServer | None = None
     catalog: Catalog = field(default_factory=Catalog.bundled, repr=False, compare=False)
+
+    @property
+    def most(self) -> int | None:
+        """The most requests that it makes sense to have under way here; None where only the limiter can tell."""
+        return self.server.parallel + 2 if self.server is not None else None
+
+    def ready(self) -> None:
+        """See to it that there is somebody to ask. May take seconds: not for the loop."""
+        if self.server is not None:
+            self.server.start()
 
     @property
     def listed(self) -> str:
@@ -44,7 +55,14 @@ class Place:
     def model_name(self, wanted: str | None) -> str:
         """The canonical name of the model that *wanted* (or nothing) means here."""
         if wanted is None:
-            return self._default_model()
+            return self._default_model() if self.server is None else self.server.model.file.name
+        if self.server is not None and not self._means(self.server.model.file.name, wanted):
+            raise UnknownModel(
+                f"The embedded model is {self.server.model.file.name}; it can't answer as `{_without_path(wanted)}`. Leave out "
+                "model=, give a .gguf file by path, or choose another endpoint=."
+            )
+        if self.server is not None:
+            return self.server.model.file.name
         if self.hosted and self.dialect.kind != "openai":
             return self.catalog.model(wanted).name
         known = self.catalog.find(wanted)
@@ -73,8 +91,8 @@ class Place:
 
     def identity(self, name: str) -> str:
         """What answers of the model called *name* are filed under."""
-        if self.file_digest is not None:
-            return f"local:{self.file_digest}"
+        if self.server is not None:
+            return self.server.model.file.identity
         if self.hosted:
             return self.name
         return f"{self.name}:{_without_path(self.model_id(name))}"
@@ -128,7 +146,7 @@ class Place:
             return self.dialect.refusal(self.name, status, headers, body)
 
         return Call(
-            base_url=self.base_url,
+            base_url=self.server.start() if self.server is not None else self.base_url,
             body=wire.body,
             headers=wire.headers,
             key=self.key,
@@ -164,6 +182,8 @@ class Place:
         return _without_path(served).lower() == name.lower() or plain_name(served) == plain_name(name)
 
     def __str__(self) -> str:
+        if self.server is not None:
+            return f"the embedded {self.server.model.file.name}"
         host = urlsplit(self.base_url).netloc.rpartition("@")[2]
         return self.name if self.hosted else f"{self.name} at {host}"
 

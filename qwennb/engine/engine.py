@@ -112,11 +112,12 @@ class Engine:
         """The limiter that questions to this place share."""
         place = asking.place
         quota = place.catalog.quota(model, place.listed) if place.hosted else None
+        most = min(asking.concurrency, place.most or asking.concurrency)
         # A provider's quota is for each model; a server of one's own has one set of slots for all of them.
-        name = (place.base_url, place.key, model if quota is not None else None, asking.concurrency)
+        name = (place.base_url, place.key, model if quota is not None else None, most)
         if name not in self._limiters:
             self._limiters[name] = Limiter(
-                most=asking.concurrency,
+                most=most,
                 pace=quota.rpm / 60 * asking.pace if quota is not None else None,
                 tokens_a_minute=quota.tpm * asking.pace if quota is not None else None,
             )
@@ -321,6 +322,8 @@ class Engine:
 
 async def _written(request: Request, asking: Asking) -> Wire:
     # Pictures are scaled and encoded: not on the loop, where every other answer would wait for it.
+    if asking.place.server is not None:
+        await asyncio.to_thread(asking.place.ready)
     if request.media:
         return await asyncio.to_thread(asking.place.write, request, stream=not asking.direct)
     return asking.place.write(request, stream=not asking.direct)

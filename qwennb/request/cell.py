@@ -6,7 +6,6 @@ Long text keeps its beginning and its end, with its length said between; a long 
 from __future__ import annotations
 
 import datetime
-import decimal
 import re
 from collections.abc import Iterable
 from itertools import islice
@@ -36,7 +35,7 @@ def cell_text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
         return str(datetime.timedelta(value.days, value.seconds, value.microseconds))
-    if isinstance(value, decimal.Decimal):
+    if type(value).__name__ == "Decimal":
         return format(value, "f") if value.is_finite() and abs(value.adjusted()) < 100 else str(value)
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from numbers import Integral, Real
 from typing import Any, Literal
 
 import orjson
@@ -245,10 +244,15 @@ def _check_choices(choices: tuple[str, ...]) -> None:
 
 
 def _number(low: float | None, high: float | None, *, whole: bool = False) -> Any:
+    kind = "__index__" if whole else "__float__"  # as numpy's numbers have them too
+
     def check(name: str, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real | Integral):
-            raise BadInput(f"{name}={value!r} is not a {'whole ' if whole else ''}number.")
-        number = int(value) if isinstance(value, Integral) else float(value)
+        try:
+            if isinstance(value, bool | str) or not hasattr(value, kind):
+                raise TypeError
+            number = int(value) if hasattr(value, "__index__") else float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise BadInput(f"{name}={value!r} is not a {'whole ' if whole else ''}number.") from None
         if number != number or (low is not None and number < low) or (high is not None and number > high):
             limits = f"from {low} to {high}" if high is not None else f"at least {low}"
             raise BadInput(f"{name}={value!r} is out of range: it must be {limits}.")

@@ -18,7 +18,6 @@ import orjson
 
 from qwennb.errors import BadInput, ToolError
 from qwennb.request.canonical import canonical_json, plain
-from qwennb.request.docstring import read_docstring
 from qwennb.request.normal_schema import canonical_schema, normalised
 from qwennb.request.schema import reason
 from qwennb.request.strict_json import parse_json
@@ -88,6 +87,8 @@ class Tool:
             raise ToolError(
                 "A lambda can't be a tool: the model knows a tool by its name. Write it as a def."
             )
+        from qwennb.request.docstring import read_docstring
+
         summary, about = read_docstring(inspect.getdoc(_unbound(function)) or "")
         schema = normalised(_model(function).model_json_schema(schema_generator=_quiet_schema()))
         for argument, body in schema.get("properties", {}).items():

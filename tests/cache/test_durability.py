@@ -1,6 +1,5 @@
 """What is acknowledged is never lost, and what is read is never wrong, whatever happens to the process."""
 
-import os
 import random
 import re
 import resource
@@ -9,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -42,9 +42,7 @@ def kill_again_and_again(folder, rounds, writers, journal, seed):
     """How many records were acknowledged before a kill; each is there and right after it."""
     draw, acknowledged = random.Random(seed), set()
     for _ in range(rounds):
-        processes = [
-            child(write_for_ever, folder, draw.randrange(2**40), journal) for _ in range(writers)
-        ]
+        processes = [child(write_for_ever, folder, draw.randrange(2**40), journal) for _ in range(writers)]
         opened = [process.__enter__() for process in processes]
         told = []
         for process in opened:
@@ -96,13 +94,11 @@ def put_five(process, folder, number):
 def inject(folder, number, fault):
     """Run `put_five` under strace with one fault; the numbers acknowledged, and whether the fault came to pass."""
     with child(put_five, folder, number) as process:
-        trace = subprocess.Popen(
-            ["strace", "-f", "-qq", "-e", f"trace={fault.split(':')[0]}", "-e", f"inject={fault}", "-o", "/dev/null"]
-            + ["-p", str(process.pid)],
-            stderr=subprocess.PIPE,
-        )
-        status = f"/proc/{process.pid}/status"
-        while "TracerPid:\t0\n" in open(status).read():
+        call = fault.split(":")[0]
+        options = ["-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}"]
+        trace = subprocess.Popen(["strace", *options, "-p", str(process.pid)], stderr=subprocess.PIPE)
+        status = Path(f"/proc/{process.pid}/status")
+        while "TracerPid:\t0\n" in status.read_text():
             assert trace.poll() is None, trace.stderr.read()
         process.go()
         told = process.hear_all()
@@ -296,10 +292,10 @@ def test_two_processes_that_write_the_same_names_neither_fail_nor_wait_long(tmp_
         assert len(store) == 60
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
 def test_opening_and_closing_leaves_no_descriptor_behind(tmp_path):
     def used():
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     Store(tmp_path / "c").close()
     before = used()

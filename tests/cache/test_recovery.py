@@ -43,7 +43,11 @@ def examine(folder):
                 {name: value for name in RECORDS if (value := store.get(name)) is not None},
                 store.get_many(RECORDS),
                 dict(store.items()),
-                {n: v for found in store.find_many([name.key for name in RECORDS]).values() for n, v in found},
+                {
+                    n: v
+                    for found in store.find_many([name.key for name in RECORDS]).values()
+                    for n, v in found
+                },
             ):
                 assert seen.items() <= RECORDS.items()
             store.put([(name_of(1_000), b"after the damage")])
@@ -97,7 +101,9 @@ def test_a_file_cut_short_gives_what_is_left_of_it(sound, tmp_path, every):
             file.truncate(length)
         kept = examine(tmp_path / "c")
         assert kept is not None
-        assert kept >= before - 3  # the longer the file, the more there is, but for a page of the tree here and there
+        assert (
+            kept >= before - 3
+        )  # the longer the file, the more there is, but for a page of the tree here and there
         before = max(before, kept)
     assert before > 100
 

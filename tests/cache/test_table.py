@@ -65,7 +65,9 @@ def test_a_planted_pickle_is_never_opened(folder, tmp_path):
 @pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
 def test_a_planted_pickled_key_is_never_opened(folder, tmp_path):
     mark = tmp_path / "mark"
-    plant(folder, "INSERT INTO Cache(key, raw, mode, value) VALUES (?, 0, 1, x'00')", pickle.dumps(Bomb(mark)))
+    plant(
+        folder, "INSERT INTO Cache(key, raw, mode, value) VALUES (?, 0, 1, x'00')", pickle.dumps(Bomb(mark))
+    )
     with Store(folder) as store:
         assert list(store.names()) == sorted((name_of(n) for n in range(3)), key=lambda name: name.text)
         use_everything(store)
@@ -104,7 +106,9 @@ def test_keys_of_other_kinds_do_no_harm(folder):
         plant(folder, "INSERT INTO Cache(key, raw, mode, value) VALUES (?, 1, 1, x'00')", key)
     plant(folder, "INSERT INTO Cache(key, raw, mode, value) VALUES (CAST(x'fffe' AS TEXT), 1, 1, x'00')")
     spelled = name_of(1).key.encode().hex() + "40ff"
-    plant(folder, f"INSERT INTO Cache(key, raw, mode, value) VALUES (CAST(x'{spelled}' AS TEXT), 1, 1, x'00')")
+    plant(
+        folder, f"INSERT INTO Cache(key, raw, mode, value) VALUES (CAST(x'{spelled}' AS TEXT), 1, 1, x'00')"
+    )
     with Store(folder) as store:
         assert dict(store.items()) == {name_of(n): value_of(n) for n in range(3)}
         assert store.find(name_of(1).key) == [(name_of(1), value_of(1))]
@@ -197,7 +201,12 @@ def test_the_disk_takes_bytes_under_text_and_gives_nothing_else(tmp_path):
     for row in ((4, None, b"x", False), (1, "f", b"x", False), (2, None, b"x", False), (1, None, "x", False)):
         with pytest.raises(ForeignRow):
             disk.fetch(*row)
-    for call in (lambda: disk.get(b"x", 0), lambda: disk.get("x", 0), disk.filename, lambda: disk.remove("f")):
+    for call in (
+        lambda: disk.get(b"x", 0),
+        lambda: disk.get("x", 0),
+        disk.filename,
+        lambda: disk.remove("f"),
+    ):
         with pytest.raises(ForeignRow):
             call()
 

@@ -1,10 +1,10 @@
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -109,7 +109,11 @@ def test_one_record_that_can_not_be_written_does_not_fail_the_others(store, writ
     writer.put(name_of(3), b"good", lambda error: told.append((3, error)))
     gate.release()
     writer.flush(30)
-    assert [(n, type(error)) for n, error in told] == [(1, type(None)), (2, UnicodeEncodeError), (3, type(None))]
+    assert [(n, type(error)) for n, error in told] == [
+        (1, type(None)),
+        (2, UnicodeEncodeError),
+        (3, type(None)),
+    ]
     assert store.get_many([name_of(1), name_of(3)]) == {name_of(1): b"good", name_of(3): b"good"}
 
 
@@ -157,11 +161,17 @@ def test_the_writer_can_not_wait_for_itself(store, writer):
 
 
 def test_a_writer_that_was_never_used_has_no_thread(store):
-    before = threading.active_count(), len(os.listdir("/proc/self/task")) if os.path.exists("/proc") else 0
+    def threads():
+        tasks = Path("/proc/self/task")  # the writer's thread is none of threading's
+        return len(list(tasks.iterdir())) if tasks.is_dir() else threading.active_count()
+
+    before = threads()
     writer = Writer(store)
     assert writer.flush(1)
+    assert threads() == before
+    writer.put(name_of(1), b"v", lambda error: None)
+    assert threads() == before + 1
     writer.close()
-    assert (threading.active_count(), len(os.listdir("/proc/self/task")) if before[1] else 0) == before
 
 
 def test_what_is_queued_when_the_interpreter_ends_is_still_written(tmp_path):

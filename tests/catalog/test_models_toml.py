@@ -125,7 +125,7 @@ def test_no_two_prices_of_a_model_begin_on_the_same_day() -> None:
 
 def test_the_levels_rise_and_stay_within_what_every_model_may_think() -> None:
     low, medium, high = (TABLE["levels"][level] for level in ("low", "medium", "high"))
-    assert 0 < low < medium < high <= min(row["max_thinking"] for row in TABLE["model"])
+    assert 0 < low < medium < high <= min(row["max_thinking"] for row in TABLE["model"] if row["thinks"])
 
 
 def test_dated_snapshots_are_named_by_a_date() -> None:
@@ -158,8 +158,10 @@ def test_plus_and_flash_take_less_input_when_they_may_think() -> None:
         assert (model.max_output, model.max_thinking) == (65_536, 81_920)
 
 
-def test_the_two_smallest_do_not_think_unless_asked() -> None:
-    assert {m.name for m in Catalog(TABLE).models() if not m.thinks} == {"qwen3.5-0.8b", "qwen3.5-2b"}
+def test_the_two_smallest_do_not_think_unless_asked_and_the_embedded_model_never() -> None:
+    quiet = {m.name: m.max_thinking for m in Catalog(TABLE).models() if not m.thinks}
+    assert set(quiet) == {"qwen3.5-0.8b", "qwen3.5-2b", "qwen2.5-coder-0.5b-instruct"}
+    assert quiet["qwen2.5-coder-0.5b-instruct"] == 0 < quiet["qwen3.5-2b"]
 
 
 def test_what_the_guides_invented_is_in_no_list() -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from PIL import Image
 
 from qwennb import Qwen
-from qwennb.simulator import DIALECTS, Simulator
+from qwennb.simulator import Simulator
+
+from ..conftest import NAMES
 
 KEY = "sk-sim-0123456789"
-ENDPOINTS = {dialect: "dashscope-intl" if dialect == "dashscope" else dialect for dialect in DIALECTS}
 HOSTED = ("openrouter", "dashscope")
 
 
@@ -21,7 +22,7 @@ def simulator(dialect, **settings):
 def client(sim, folder, **settings):
     """A client of *sim* with its answers in *folder*."""
     given = {"api_key": KEY, "timeout": 20.0} | settings
-    return Qwen(endpoint=f"{ENDPOINTS[sim.dialect]}+{sim.base_url}", cache_dir=folder, **given)
+    return Qwen(endpoint=f"{NAMES[sim.dialect]}+{sim.base_url}", cache_dir=folder, **given)
 
 
 def stored(qwen):

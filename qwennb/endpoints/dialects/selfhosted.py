@@ -67,17 +67,21 @@ class Sglang(_Templated):
         return super().form(request, abilities, messages)
 
 
-class LlamaCpp(_Templated):
-    """llama.cpp's server: choices as a grammar, its own name for the repetition penalty."""
-
-    kind = "llama.cpp"
+class _Ggml(Dialect):
+    """Servers that carry llama.cpp inside, with its own name for the repetition penalty."""
 
     def sampling(self, request: Request) -> dict[str, Any]:
-        """It calls the repetition penalty `repeat_penalty`."""
+        """They call the repetition penalty `repeat_penalty`, and ignore the other name."""
         made = super().sampling(request)
         if "repetition_penalty" in made:
             made["repeat_penalty"] = made.pop("repetition_penalty")
         return made
+
+
+class LlamaCpp(_Ggml, _Templated):
+    """llama.cpp's server: choices as a grammar."""
+
+    kind = "llama.cpp"
 
     def settled_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
         """A grammar holds from the first token, so a choice goes without thinking unless the user asks for it."""
@@ -121,7 +125,7 @@ class Ollama(Dialect):
     null_finish_is_stop = True
 
 
-class LmStudio(Dialect):
+class LmStudio(_Ggml):
     """LM Studio."""
 
     kind = "lmstudio"
