@@ -12,7 +12,7 @@ is asked anew, or in replay is an error.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,6 +36,7 @@ class Memory:
         self.store = store
         self.writer = writer
         self.spendings = spendings
+        self._done: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
         """The remembered answer to *request*, or None when it is to be asked. In replay, a miss is an error."""
@@ -75,17 +76,33 @@ class Memory:
         """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[None] = loop.create_future()
-
-        def done(error: BaseException | None) -> None:
-            loop.call_soon_threadsafe(_settle, kept, error)
-
-        self.writer.put(Name(answer.key, answer.endpoint), record_of(answer), done)
+        self.writer.put(
+            Name(answer.key, answer.endpoint), record_of(answer), lambda error: self._kept(loop, kept, error)
+        )
         try:
             await kept
         except Exception as error:
             warn(
                 f"An answer could not be kept in the cache ({error}); it is given to you, and will be asked for again."
             )
+
+    def _kept(
+        self, loop: asyncio.AbstractEventLoop, kept: asyncio.Future[None], error: BaseException | None
+    ) -> None:
+        """On the writer's thread: one wake-up of the loop for all that a commit made durable."""
+        self._done.append((kept, error))
+        if len(self._done) == 1:
+            loop.call_soon_threadsafe(self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        while self._done:
+            kept, error = self._done.popleft()
+            if kept.done():
+                continue
+            if error is None:
+                kept.set_result(None)
+            else:
+                kept.set_exception(error)
 
     def _replayed(self, request: Request, identity: str | None) -> Answer:
         found = sorted(
@@ -130,12 +147,3 @@ def _read(value: bytes, request: Request) -> Answer | ValueError:
     except (ValueError, KeyError, TypeError) as error:
         return error if isinstance(error, ValueError) else ValueError(f"the record can't be read ({error!r})")
     return answer if data is None else replace(answer, data=data)
-
-
-def _settle(kept: asyncio.Future[None], error: BaseException | None) -> None:
-    if kept.done():
-        return
-    if error is None:
-        kept.set_result(None)
-    else:
-        kept.set_exception(error)

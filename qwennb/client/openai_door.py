@@ -21,6 +21,7 @@ from qwennb.answer import Answer, Chunk
 from qwennb.client.openai_body import Question, read_body
 from qwennb.client.openai_reply import StreamedReply, whole_reply
 from qwennb.client.options import Options
+from qwennb.endpoints import Wire
 from qwennb.endpoints.openai_clients import (
     AsyncDoor,
     AsyncOpenAI,
@@ -172,7 +173,8 @@ def _beyond(qwen: Qwen, method: str, path: str) -> Beyond:
         raise BadInput(
             f"budget= can't be kept for {route}: what it costs is not known here. Ask it through a Qwen without budget=."
         )
-    return Beyond(qwen.place.base_url, qwen.place.key)
+    there = qwen.place.call(Wire({}))  # the embedded model is started by it
+    return Beyond(there.base_url, there.key)
 
 
 async def _beyond_async(qwen: Qwen, method: str, path: str) -> Beyond:

@@ -34,13 +34,14 @@ _KEYLIKE = re.compile(r"\b(sk-|Bearer +|key *[:=] *[\"']?)[\w*.\-…]{6,}", re.I
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a refusal says of itself."""
+    """What a refusal says of itself. `codes` are without capitals and punctuation, `code` is as it was written."""
 
     status: int
     message: str = ""
     codes: tuple[str, ...] = ()
     retry_after: float | None = None
     instead: tuple[str, ...] = ()
+    code: str = ""
 
     def names(self, *codes: str) -> bool:
         """True when one of its codes is among *codes* (both without capitals and punctuation)."""
@@ -165,16 +166,14 @@ def meaning_of(said: Said, place: str, *, mid_answer: bool = False) -> EndpointE
     """The error that *said* stands for. *mid_answer*: it came after the answer had begun."""
     row = next(row for row in MEANINGS if row.when(said))
     where = "broke off its answer" if mid_answer else "refused" if said.status < 500 else "failed"
-    code = " ".join(
-        filter(None, [str(said.status) if said.status != 200 else "", next(iter(said.codes), "")])
-    )
+    code = " ".join(filter(None, [str(said.status) if said.status != 200 else "", said.code]))
     message = f": {_scrubbed(said.message)}" if said.message else ""
     sentence = f"{place} {where}{f' ({code})' if code else ''}{message}".rstrip(".") + "."
     offered = f"It offers instead: {', '.join(said.instead)}." if said.instead else ""
     return row.kind(
         " ".join(filter(None, (sentence, row.next, offered))),
         status=said.status,
-        code=next(iter(said.codes), None),
+        code=said.code or None,
         retry_after=said.retry_after,
         maybe_billed=mid_answer or said.status in (408, 504),
         transient=row.transient,
@@ -208,7 +207,7 @@ def heard_in(data: Any, status: int = 200) -> Said:
     message = told.get("message") or told.get("detail") or whole.get("message") or ""
     if isinstance(message, list):  # FastAPI's list of what is wrong
         message = "; ".join(str(mapping(item).get("msg", item)) for item in message)
-    codes = _codes(
+    named = [
         told.get("code"),
         availability.get("code"),
         metadata.get("error_type"),
@@ -216,18 +215,18 @@ def heard_in(data: Any, status: int = 200) -> Said:
         told.get("error_type"),
         told.get("type"),
         whole.get("code"),
-    )
+    ]
     for inner in (told.get("code"), told.get("http_status")) if status == 200 else ():
         if isinstance(inner, int) and 400 <= inner < 600:
             status = inner
+    offered = availability.get("fallback_models")
     return Said(
         status,
         str(message),
-        codes,
+        _codes(*named),
         number(availability.get("retry_after")) or None,
-        tuple(name for name in availability.get("fallback_models") or () if isinstance(name, str))
-        if isinstance(availability.get("fallback_models"), list)
-        else (),
+        tuple(name for name in offered if isinstance(name, str)) if isinstance(offered, list) else (),
+        next((name for name in named if isinstance(name, str) and not name.isdigit()), ""),
     )
 
 

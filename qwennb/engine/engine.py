@@ -61,7 +61,7 @@ class Spent:
 
     def add(self, usage: Usage, cost: Cost | None) -> None:
         """One attempt more."""
-        self.usage = self.usage + usage
+        self.usage = self.usage + usage if self.attempts > 1 else usage
         if cost is None:
             self.unknown = True
         else:

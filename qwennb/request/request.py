@@ -222,7 +222,7 @@ class Request:
         """The text of the last user message, for people."""
         return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
 
-    @property
+    @cached_property
     def media(self) -> tuple[Image | Video | Pdf, ...]:
         """Every picture, video and document in it."""
         return tuple(item for message in self.messages for item in message.media)

@@ -28,6 +28,7 @@ _HOLE = re.compile(
     rf"\{{\{{\s*(?:(?P<name>{_IDENTIFIER}(?:\.{_IDENTIFIER})*)|`(?P<odd>[^`\n]+)`(?P<rest>(?:\.{_IDENTIFIER})*)"
     r"|(?P<quoted>\"[^\"\n]*\"|'[^'\n]*'))\s*\}\}"
 )
+_TRIES = 12  # of closing pairs for one hole: more are found in text that never was one
 _DOUBLED = re.compile(r"\{\{([^{}\n]*)\}\}")
 
 
@@ -153,7 +154,9 @@ def _guarded(text: str, known: frozenset[str]) -> str:
 def _expression(text: str, start: int) -> tuple[str, int] | None:
     """The shortest Python expression between `{{` at *start* and a `}}`, with the position after it."""
     end = start + 2
-    while (close := text.find("}}", end)) >= 0:
+    for _ in range(_TRIES):
+        if (close := text.find("}}", end)) < 0:
+            return None
         # `{{ {"a": {1: 2}}["a"] }}`: a closing pair may be part of the expression, so try each in turn.
         source = text[start + 2 : close].strip()
         if "\n\n" in source or len(source) > 10_000:

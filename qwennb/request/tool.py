@@ -90,7 +90,7 @@ class Tool:
         from qwennb.request.docstring import read_docstring
 
         summary, about = read_docstring(inspect.getdoc(_unbound(function)) or "")
-        schema = normalised(_model(function).model_json_schema(schema_generator=_quiet_schema()))
+        schema: dict[str, Any] = orjson.loads(_expected(function).schema)
         for argument, body in schema.get("properties", {}).items():
             if argument in about and "description" not in body:
                 body["description"] = about[argument]
@@ -124,7 +124,7 @@ class Tool:
             return given
         import pydantic
 
-        model = _model(self.function)
+        model = _expected(self.function).model
         names = {name: f.alias for name, f in model.model_fields.items()}
         if unknown := set(given) - set(names.values()):
             raise ValueError(
@@ -152,17 +152,24 @@ def _unbound(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _model(function: Callable[..., Any]) -> Any:
-    """The pydantic model of *function*'s arguments."""
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """The arguments of a function, as a pydantic model and as JSON Schema."""
+
+    model: Any
+    schema: bytes
+
+
+def _expected(function: Callable[..., Any]) -> _Expected:
     try:
-        return _remembered_model(function)
+        return _remembered(function)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        return _made_model(function)  # an object with __call__ and __eq__ has no hash to remember it by
+        return _read(function)  # an object with __call__ and __eq__ has no hash to remember it by
 
 
-def _made_model(function: Callable[..., Any]) -> Any:
+def _read(function: Callable[..., Any]) -> _Expected:
     import pydantic
 
     name, fields = tool_name(function), dict[str, Any]()
@@ -172,16 +179,16 @@ def _made_model(function: Callable[..., Any]) -> Any:
         # By alias, for an argument may be called `schema` or `model_config`, which pydantic keeps for itself.
         fields[f"argument_{number}"] = (hint, pydantic.Field(default, alias=parameter.name))
     try:
-        made = pydantic.create_model(name, **fields)
-        made.model_json_schema(schema_generator=_quiet_schema())
+        model = pydantic.create_model(name, **fields)
+        schema = model.model_json_schema(schema_generator=_quiet_schema())
     except Exception as error:
         raise ToolError(
             f"An argument of tool `{name}` can't be expressed as JSON: {reason(error)}."
         ) from None
-    return made
+    return _Expected(model, orjson.dumps(normalised(schema)))
 
 
-_remembered_model = lru_cache(maxsize=256)(_made_model)
+_remembered = lru_cache(maxsize=256)(_read)
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

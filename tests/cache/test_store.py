@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from qwennb.cache import file
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.record import Name
 from qwennb.cache.store import Store
+from qwennb.cache.table import FORM
 from qwennb.errors import CacheError
 
 from .records import child, name_of, value_of
@@ -114,6 +116,19 @@ def test_a_transaction_is_whole_or_not_at_all(store):
     with pytest.raises(TypeError):
         store.put([(name_of(1), b"good"), (name_of(2), "bad")])
     assert len(store) == 0
+
+
+def test_an_error_in_the_middle_of_a_transaction_undoes_it_and_lets_go_of_the_lock(store):
+    def work(table):
+        table.set(name_of(1).text, b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store._write(work)
+    with Store(store.folder, write_patience=0.0) as other:
+        other.put([(name_of(2), b"w")])
+    store.put([(name_of(3), b"x")])
+    assert sorted(dict(store.items()).values()) == [b"w", b"x"]
 
 
 def test_folder_and_files_are_for_their_owner_only(tmp_path, journal):
@@ -262,6 +277,55 @@ def test_a_read_gives_up_where_another_process_lets_nobody_in(tmp_path):
         assert store.get(name_of(1)) == b"v"
         store.put([(name_of(2), b"w")])
         assert store.get(name_of(2)) == b"w"
+
+
+def read_for_a_while(process, folder):
+    raw = sqlite3.connect(folder / "cache.db", isolation_level=None)
+    raw.execute("BEGIN")
+    raw.execute("SELECT count(*) FROM Cache").fetchall()
+    process.tell()
+    process.wait_for_go()
+    raw.close()
+
+
+def test_a_commit_waits_for_a_reader_without_beginning_again(tmp_path):
+    with Store(tmp_path / "c", sqlite=ROLLBACK) as store:
+        statements = []
+        store._table._con.set_trace_callback(statements.append)
+        with child(read_for_a_while, store.folder) as reader:
+            reader.hear()
+            writing = threading.Thread(target=store.put, args=([(name_of(1), b"v")],))
+            writing.start()
+            while "COMMIT" not in statements:
+                assert writing.is_alive()
+            with (
+                pytest.raises(CacheError, match="held by another"),
+                Store(store.folder, patience=0.0) as third,
+            ):
+                while True:  # the writer that waits lets no more readers in, so that it comes to its turn
+                    third.get(name_of(1))
+            reader.go()
+            writing.join()
+        assert statements.count("BEGIN IMMEDIATE") == 1
+        assert store.get(name_of(1)) == b"v"
+
+
+def test_a_file_that_is_replaced_just_before_the_lock_is_taken_gets_nothing(store):
+    """Another process recovered it: what is written into the old file would be lost."""
+    new, replaced = store.folder / "new", []
+
+    def replace(statement):
+        if statement == "BEGIN IMMEDIATE" and not replaced:
+            replaced.append(statement)
+            file.create(new, FORM)
+            file.swap(new, store.folder / "cache.db", aside=True)
+
+    store._table._con.set_trace_callback(replace)
+    store.put([(name_of(1), b"v")])
+    assert replaced
+    assert store.get(name_of(1)) == b"v"
+    with Store(store.folder) as other:
+        assert other.get(name_of(1)) == b"v"
 
 
 def open_and_put(process, folder, number, journal):

@@ -116,6 +116,16 @@ def test_keys_of_other_kinds_do_no_harm(folder):
         assert store.quarantined == 1  # the one that a search for its key came upon
 
 
+@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.parametrize("claim", ["mode = 4", "mode = 0", "filename = 'x'"])
+def test_a_row_that_claims_to_be_something_else_is_a_miss_even_with_a_right_seal(folder, claim):
+    plant(folder, f"UPDATE Cache SET {claim}")
+    with Store(folder) as store:
+        assert store.get(name_of(1)) is None
+        assert store.get_many([name_of(n) for n in range(3)]) == {}
+        assert store.find(name_of(1).key) == []
+
+
 def test_settings_in_the_file_are_not_obeyed(folder):
     hostile = {
         "cull_limit": 10,
@@ -148,6 +158,7 @@ def test_settings_in_the_file_are_not_obeyed(folder):
         assert (table.cull_limit, table.eviction_policy, table.directory) == (0, "none", str(folder))
         assert table.select("PRAGMA trusted_schema") == [(0,)]
         assert table.select("PRAGMA cell_size_check") == [(1,)]
+        assert table.select("PRAGMA cache_spill") == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,12 @@ def test_a_question_carries_what_was_said_before(simulate, client):
     chat.ask("Who are you?")
     chat.ask("Again, {{ how }}?", how="shorter")
     said = [(m["role"], m["content"]) for m in sim.ledger.last().body["messages"]]
-    assert said == [("system", "Be brief."), ("user", "Who are you?"), ("assistant", "I am Ada."), ("user", "Again, shorter?")]
+    assert said == [
+        ("system", "Be brief."),
+        ("user", "Who are you?"),
+        ("assistant", "I am Ada."),
+        ("user", "Again, shorter?"),
+    ]
     assert [m.role for m in chat.messages] == ["system", "user", "assistant", "user", "assistant"]
 
 
@@ -86,7 +91,10 @@ def test_tools_are_called_and_their_results_go_back(simulate, client, dialect):
         """
         return {"city": city, "days": days, "sky": "clear"}
 
-    sim = simulate(dialect, script=[calls(("weather", {"city": "Paris", "days": "2"}), ("weather", {"city": "Rome"})), "Clear."])
+    sim = simulate(
+        dialect,
+        script=[calls(("weather", {"city": "Paris", "days": "2"}), ("weather", {"city": "Rome"})), "Clear."],
+    )
     answer = client(sim).ask("Weather?", tools=[weather])
     assert str(answer) == "Clear."
     messages = sim.ledger.last().body["messages"]
@@ -131,7 +139,13 @@ def test_arguments_are_checked_before_the_call(simulate, client):
         ran.append((a, b))
         return a + b
 
-    script = [calls(("add", {"a": "x", "b": 1})), calls(("add", {"a": 1, "c": 2})), calls(("gone", {})), calls(("add", {"a": 1, "b": 2})), "3"]
+    script = [
+        calls(("add", {"a": "x", "b": 1})),
+        calls(("add", {"a": 1, "c": 2})),
+        calls(("gone", {})),
+        calls(("add", {"a": 1, "b": 2})),
+        "3",
+    ]
     sim = simulate("vllm", script=script)
     assert str(client(sim).ask("Add", tools=[add])) == "3"
     results = [m["content"] for m in sim.ledger.last().body["messages"] if m["role"] == "tool"]
@@ -158,7 +172,9 @@ def test_async_tools_run_in_both_doors(simulate, client):
         await asyncio.sleep(0)
         return n + 1
 
-    sim = simulate(script=lambda asked: "two" if asked.messages[-1]["role"] == "tool" else calls(("fetch", {"n": 1})))
+    sim = simulate(
+        script=lambda asked: "two" if asked.messages[-1]["role"] == "tool" else calls(("fetch", {"n": 1}))
+    )
     assert str(client(sim).ask("Go", tools=[fetch], cache="off")) == "two"
     assert str(asyncio.run(client(sim).ask_async("Go", tools=[fetch], cache="off"))) == "two"
 
@@ -196,7 +212,9 @@ def test_reasoning_goes_back_within_a_tool_loop_as_each_server_wants_it(simulate
         assert (told[0]["text"] if isinstance(told, list) else told) == "I must look.", dialect
         chat.ask("Bye")
         if dialect != "openrouter":
-            assert not any("reasoning" in name for m in sim.ledger.last().body["messages"] for name in m), dialect
+            assert not any("reasoning" in name for m in sim.ledger.last().body["messages"] for name in m), (
+                dialect
+            )
 
 
 def test_tool_definitions_that_break_a_rule_are_refused_before_sending(simulate, client):

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from qwennb import Qwen
 from qwennb.config import default_cache_dir
 from qwennb.endpoints.local import LocalServer, find, installed

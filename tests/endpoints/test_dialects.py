@@ -11,6 +11,7 @@ import json
 
 import pytest
 from PIL import Image
+
 from qwennb import errors
 from qwennb.simulator import DIALECTS, Fault, Options, Reply, ToolCall
 
@@ -273,7 +274,7 @@ def a_tool_is_called_and_its_result_and_the_thought_go_back(bench):
         {"type": "string", "description": "the word"},
         entry=first,
     )
-    asked, called, result = second.body["messages"]
+    _asked, called, result = second.body["messages"]
     assert called["tool_calls"][0]["id"] == result["tool_call_id"] == "call_abc"
     assert json.loads(called["tool_calls"][0]["function"]["arguments"]) == {"word": "river"}
     assert result == {"role": "tool", "tool_call_id": "call_abc", "content": "river is a stream of water"}
@@ -678,11 +679,11 @@ def test_ollama_may_end_a_whole_answer_without_a_reason(tmp_path):
 
 @pytest.mark.parametrize("dialect", ["ollama", "vllm"])
 def test_half_an_answer_before_done_is_not_taken_for_a_whole_one(dialect, tmp_path):
-    with simulator(
-        dialect, script=lambda asked: "One, two, three, four.", faults=[Fault("done_only")]
-    ) as sim:
-        with pytest.raises(errors.Incomplete, match="broke off"):
-            client(sim, tmp_path, timeout=1.0).ask("Hello")
+    with (
+        simulator(dialect, script=lambda asked: "One, two, three, four.", faults=[Fault("done_only")]) as sim,
+        pytest.raises(errors.Incomplete, match="broke off"),
+    ):
+        client(sim, tmp_path, timeout=1.0).ask("Hello")
 
 
 class TestOpenRouter:
@@ -709,9 +710,8 @@ class TestOpenRouter:
             assert answer.request.settings.extra_fields == extra
 
     def test_a_routing_preference_that_does_not_exist_is_refused_by_the_server(self, tmp_path):
-        with simulator("openrouter") as sim:
-            with pytest.raises(errors.RequestRefused, match="Unrecognized key"):
-                client(sim, tmp_path).ask("Hello", extra={"provider": {"cheapest": True}})
+        with simulator("openrouter") as sim, pytest.raises(errors.RequestRefused, match="Unrecognized key"):
+            client(sim, tmp_path).ask("Hello", extra={"provider": {"cheapest": True}})
 
     def test_reasoning_blocks_go_back_as_they_came(self, tmp_path):
         blocks = [
@@ -734,9 +734,11 @@ class TestOpenRouter:
             assert sim.ledger.last().body["messages"][1]["reasoning_details"] == blocks
 
     def test_no_credit_is_told_as_money(self, tmp_path):
-        with simulator("openrouter", options=Options(credits=0.0)) as sim:
-            with pytest.raises(errors.CreditExhausted, match="Insufficient credits"):
-                client(sim, tmp_path).ask("Hello")
+        with (
+            simulator("openrouter", options=Options(credits=0.0)) as sim,
+            pytest.raises(errors.CreditExhausted, match="Insufficient credits"),
+        ):
+            client(sim, tmp_path).ask("Hello")
 
     @pytest.mark.parametrize("fault", ["moderated", "refused", "policy"])
     def test_what_a_filter_stops_is_a_filter(self, fault, tmp_path):
@@ -776,9 +778,11 @@ class TestDashScope:
                 assert sim.ledger.count("asked") == 1
 
     def test_a_key_of_another_region_is_told_with_the_regions(self, tmp_path):
-        with simulator("dashscope") as sim:
-            with pytest.raises(errors.KeyRefused, match='endpoint="dashscope" or endpoint="dashscope-us"'):
-                client(sim, tmp_path, api_key="sk-of-another-region").ask("Hello")
+        with (
+            simulator("dashscope") as sim,
+            pytest.raises(errors.KeyRefused, match='endpoint="dashscope" or endpoint="dashscope-us"'),
+        ):
+            client(sim, tmp_path, api_key="sk-of-another-region").ask("Hello")
 
     def test_a_short_plain_reply_is_not_streamed(self, tmp_path):
         with simulator("dashscope") as sim:
@@ -818,6 +822,8 @@ class TestDashScope:
             assert sim.ledger.count("asked") == 3
 
     def test_schema_with_thinking_is_refused_with_what_to_do(self, tmp_path):
-        with simulator("dashscope") as sim:
-            with pytest.raises(errors.UnsupportedOption, match="leave thinking alone or give thinking=False"):
-                client(sim, tmp_path).ask("Who?", schema="name", thinking=True)
+        with (
+            simulator("dashscope") as sim,
+            pytest.raises(errors.UnsupportedOption, match="leave thinking alone or give thinking=False"),
+        ):
+            client(sim, tmp_path).ask("Who?", schema="name", thinking=True)

@@ -3,9 +3,9 @@
 import asyncio
 import gzip
 import json
+import socket
 import ssl
 import struct
-import socket
 from contextlib import asynccontextmanager
 
 from qwennb.config import Secret
@@ -20,9 +20,10 @@ EVENTS = [
     {"choices": [{"delta": {"content": word}, "finish_reason": None}]} for word in ("Grüße", ", ", "世界 🐟")
 ]
 BODY = json.dumps(WHOLE, ensure_ascii=False).encode()
-STREAM = b"".join(
-    b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" for event in EVENTS
-) + b": a comment\n\ndata: [DONE]\n\n"
+STREAM = (
+    b"".join(b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" for event in EVENTS)
+    + b": a comment\n\ndata: [DONE]\n\n"
+)
 
 
 def reply(body=BODY, *, status="200 OK", kind="application/json", headers=(), length=None):
@@ -37,7 +38,9 @@ def reply(body=BODY, *, status="200 OK", kind="application/json", headers=(), le
 def chunked(body=STREAM, *, kind="text/event-stream", ended=True, headers=()):
     """A chunked reply, one chunk."""
     head = "\r\n".join(["HTTP/1.1 200 OK", f"content-type: {kind}", "transfer-encoding: chunked", *headers])
-    return head.encode() + b"\r\n\r\n" + b"%x\r\n%s\r\n" % (len(body), body) + (b"0\r\n\r\n" if ended else b"")
+    return (
+        head.encode() + b"\r\n\r\n" + b"%x\r\n%s\r\n" % (len(body), body) + (b"0\r\n\r\n" if ended else b"")
+    )
 
 
 def zipped(body):

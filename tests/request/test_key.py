@@ -139,7 +139,7 @@ some_requests = st.builds(
 
 
 @given(some_requests)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_request_read_from_its_canonical_form_has_the_same_key(request):
     canonical = request.canonical()
     assert Request.from_json(canonical).key == request.key
@@ -284,14 +284,8 @@ def test_every_field_of_a_request_and_of_its_parts_takes_part_in_the_key():
     assert len(set(keys)) == len(keys), [i for i, key in enumerate(keys) if keys.index(key) != i]
 
 
-@given(some_requests, some_requests)
-@settings(max_examples=200, deadline=None)
-def test_two_requests_share_a_key_exactly_when_their_canonical_forms_are_one(one, other):
-    assert (one.key == other.key) == (canonical_json(one.canonical()) == canonical_json(other.canonical()))
-
-
 @given(st.dictionaries(words, values, max_size=3), st.dictionaries(words, values, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_two_unknown_fields_that_differ_give_two_keys(one, other):
     def key(extra):
         return Request("m", (), Settings.of(extra={"x": extra})).key
@@ -424,12 +418,6 @@ def test_thoughts_before_the_last_question_do_not_matter_and_those_after_it_do()
 def test_thoughts_where_there_is_no_question_take_part():
     first = Request("m", (Message("assistant", (Text("b"),), reasoning="x"),))
     assert first.key != Request("m", (Message("assistant", (Text("b"),), reasoning="y"),)).key
-
-
-def test_twenty_thousand_questions_have_as_many_keys():
-    # Of canonical forms already spelled: what is proved is that nothing is lost between the form and the key.
-    seen = {key_of({"model": "m", "messages": [], "seed": i, "temperature": i / 7}) for i in range(20_000)}
-    assert len(seen) == 20_000
 
 
 @pytest.mark.parametrize(

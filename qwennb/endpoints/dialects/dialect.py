@@ -65,7 +65,7 @@ class Dialect:
             ),
         )
         last = max((i for i, m in enumerate(asked.messages) if m.role == "user"), default=0)
-        limits = MediaLimits.of(abilities, self.kind)
+        limits = MediaLimits.of(abilities, self.kind) if request.media else None
         body: dict[str, Any] = {
             "model": model_id,
             "messages": [self.message(m, limits, in_turn=i > last) for i, m in enumerate(asked.messages)],
@@ -112,10 +112,10 @@ class Dialect:
         """Headers of this server's own, for *request*."""
         return {}
 
-    def message(self, message: Message, limits: MediaLimits, *, in_turn: bool) -> dict[str, Any]:
+    def message(self, message: Message, limits: MediaLimits | None, *, in_turn: bool) -> dict[str, Any]:
         """One message; *in_turn*: it stands after the last question, where reasoning goes back."""
         made: dict[str, Any] = {"role": message.role}
-        if message.media:
+        if limits is not None and message.media:
             parts: list[dict[str, Any]] = []
             for part in message.parts:
                 if isinstance(part, Text):

@@ -49,7 +49,7 @@ class OpenRouter(Dialect):
             return {"reasoning": {"enabled": thinking}}
         return {"reasoning": {"effort": thinking} if isinstance(thinking, str) else {"max_tokens": thinking}}
 
-    def message(self, message: Message, limits: MediaLimits, *, in_turn: bool) -> dict[str, Any]:
+    def message(self, message: Message, limits: MediaLimits | None, *, in_turn: bool) -> dict[str, Any]:
         """Reasoning blocks go back as they came; without blocks, the text of the thought."""
         made = super().message(message, limits, in_turn=in_turn)
         if message.role == "assistant" and in_turn and message.reasoning_blocks:

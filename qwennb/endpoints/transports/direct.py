@@ -32,8 +32,7 @@ class DirectTransport:
         body = orjson.dumps(call.body)
         try:
             async with self._asked(call, "POST", body) as reply:
-                heads = {name.lower(): value for name, value in reply.headers.items()}
-                async for payload in payloads(call, reply.status, heads, reply.content.iter_any()):
+                async for payload in payloads(call, reply.status, reply.headers, reply.content.iter_any()):
                     yield payload
         except (aiohttp.ClientError, OSError) as error:
             raise _said(call, error) from None

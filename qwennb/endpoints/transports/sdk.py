@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
@@ -86,6 +87,7 @@ class SdkTransport:
                 proxy=proxy,
                 verify=way.certificates(),
                 trust_env=False,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none are kept
                 follow_redirects=False,  # a redirect would carry the key to another host
                 timeout=httpx2.Timeout(None, connect=way.CONNECT_SECONDS, pool=None),
                 limits=httpx2.Limits(

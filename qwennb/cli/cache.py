@@ -1,0 +1,249 @@
+"""`qwennb cache`: what is kept, what was spent, and forgetting on purpose."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from qwennb.answer import money
+from qwennb.cache import Memory, Spending, Spendings, Store, Writer
+from qwennb.cache.prune import PrunePlan, kept, plan_prune
+from qwennb.cache.prune import prune as forget
+from qwennb.catalog import Catalog
+from qwennb.cli.command import Parser
+from qwennb.cli.text import amount, plural, table, wrapped
+from qwennb.cli.world import World
+from qwennb.errors import BadInput, nearest
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_BY = ("day", "model", "endpoint", "notebook")
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Memory | None]:
+    """The memory in *folder*; None where nothing was ever kept, for looking must not make a folder."""
+    if not holds_answers(folder):
+        yield None
+        return
+    store = Store(folder)
+    memory = Memory(store, Writer(store), Spendings(folder))
+    try:
+        yield memory
+    finally:
+        memory.close()
+
+
+def holds_answers(folder: Path) -> bool:
+    """True where a store or a ledger lies in *folder*."""
+    return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+
+
+# ---------------------------------------------------------------------- info
+
+
+def info_options(parser: Parser) -> None:
+    """The options of `qwennb cache info`."""
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def info(given: Any, world: World) -> int:
+    """Print how many answers there are, from which models and endpoints, and what was spent."""
+    config = world.config()
+    with opened(config.cache_dir) as memory:
+        if memory is None:
+            told = {"folder": str(config.cache_dir), "answers": 0}
+            world.say(json.dumps(told) if given.json else f"No answers are kept yet in {config.cache_dir}.")
+            return 0
+        counts: Counter[tuple[str, str]] = Counter()
+        sizes: Counter[tuple[str, str]] = Counter()
+        for answer in kept(memory):
+            counts[answer.model, answer.name.endpoint] += 1
+            sizes[answer.model, answer.name.endpoint] += answer.size
+        spent = _sum(memory.spendings.rows())
+        size, damaged = memory.store.size(), memory.store.quarantined
+    if given.json:
+        by = [
+            {"model": model, "endpoint": endpoint, "answers": n, "bytes": sizes[model, endpoint]}
+            for (model, endpoint), n in counts.most_common()
+        ]
+        told = {
+            "folder": str(config.cache_dir),
+            "answers": counts.total(),
+            "bytes": size,
+            "damaged": damaged,
+            "by": by,
+        }
+        world.say(json.dumps(told | {"spent": spent.cost, "requests": spent.requests}, indent=1))
+        return 0
+    world.say(
+        f"{plural(counts.total(), 'answer')} in {config.cache_dir}, {amount(size)} on the disk, mode {config.cache!r}"
+    )
+    if counts:
+        rows = [("model", "endpoint", "answers", "size")]
+        rows += [
+            (model, _short(endpoint), f"{n:,}", amount(sizes[model, endpoint]))
+            for (model, endpoint), n in counts.most_common()
+        ]
+        world.say(*table(rows, right=(2, 3)))
+    if damaged:
+        world.say(f"{plural(damaged, 'damaged answer')} set aside; asked again when next wanted.")
+    world.say(f"Spent so far: {_told(spent)} for {plural(spent.requests, 'request')} (qwennb cache usage).")
+    return 0
+
+
+def _short(endpoint: str) -> str:
+    """An identity that fits a column: a local model's is 64 hexadecimal characters long."""
+    return endpoint if len(endpoint) <= 44 else endpoint[:43] + "…"
+
+
+# ---------------------------------------------------------------------- prune
+
+
+def prune_options(parser: Parser) -> None:
+    """The options of `qwennb cache prune`."""
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        help="asked longer ago: 12h, 30d, 8w, or before a day such as 2026-01-31",
+    )
+    parser.add_argument("--model", help="of this model")
+    parser.add_argument(
+        "--endpoint", help="from this endpoint, or this server and model (vllm:Qwen/Qwen3.5-9B)"
+    )
+    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--yes", action="store_true", help="don't ask back")
+
+
+def prune(given: Any, world: World) -> int:
+    """Say what would be forgotten and what it would cost to ask again; forget it on a yes."""
+    before = None if given.older_than is None else _before(given.older_than, world.now())
+    known = Catalog.bundled().find(given.model) if given.model else None
+    rules = {"before": before, "model": known.name if known else given.model, "endpoint": given.endpoint}
+    if given.all == any(rule is not None for rule in rules.values()):
+        raise BadInput(
+            "qwennb cache prune wants to know which answers: --older-than 30d, --model, --endpoint (together: those that all "
+            "of these mean), or --all alone."
+        )
+    with opened(world.config().cache_dir) as memory:
+        plan = None if memory is None else plan_prune(memory, everything=given.all, **rules)
+        if memory is None or not plan:
+            world.say("No answer fits that; nothing is forgotten.")
+            return 0
+        world.say(*wrapped(_meaning(plan), indent=""))
+        if not (given.yes or world.agrees(f"Forget {plural(len(plan), 'answer')}?")):
+            world.say("Nothing was forgotten.")
+            return 1
+        world.say(f"{plural(forget(memory, plan), 'answer')} forgotten.")
+    return 0
+
+
+def _meaning(plan: PrunePlan) -> str:
+    models = ", ".join(f"{model} ({n:,})" for model, n in plan.models[:6])
+    rest = f" and {plural(len(plan.models) - 6, 'more model')}" if len(plan.models) > 6 else ""
+    again = f"Asking them again would cost {money(plan.cost, estimated=bool(plan.cost))}"
+    unpriced = f", and {plan.unpriced:,} of them have no known price" if plan.unpriced else ""
+    return f"{plural(len(plan), 'answer')}, {amount(plan.size)}: {models}{rest}. {again}{unpriced}."
+
+
+def _before(age: str, now: datetime) -> datetime:
+    if match := re.fullmatch(r"(\d{1,5})([hdw])", age):
+        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return datetime.fromisoformat(age).replace(tzinfo=UTC)
+    except ValueError:
+        raise BadInput(
+            f"--older-than {age} is no age: write 12h, 30d, 8w, or a day such as 2026-01-31."
+        ) from None
+
+
+# ---------------------------------------------------------------------- usage
+
+
+def usage_options(parser: Parser) -> None:
+    """The options of `qwennb cache usage`."""
+    parser.add_argument(
+        "--by", default=",".join(_BY), help=f"summed by which of {', '.join(_BY)} (default: all)"
+    )
+    parser.add_argument("--since", metavar="DAY", help="from this day on, such as 2026-11-01")
+    for name in ("model", "endpoint", "notebook"):
+        parser.add_argument(f"--{name}", help=f"of this {name} only")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def usage(given: Any, world: World) -> int:
+    """Print what was spent."""
+    by = [word.strip() for word in given.by.split(",")]
+    for word in by:
+        if word not in _BY:
+            raise BadInput(
+                f"--by {word} is not known{nearest(word, _BY) or '; there are ' + ', '.join(_BY) + '.'}"
+            )
+    if given.since is not None:
+        try:
+            datetime.fromisoformat(given.since)
+        except ValueError:
+            raise BadInput(f"--since {given.since} is no day; write it as 2026-11-01.") from None
+    known = Catalog.bundled().find(given.model) if given.model else None
+    rules = {
+        "model": known.name if known else given.model,
+        "since": given.since,
+        "endpoint": given.endpoint,
+        "notebook": given.notebook,
+    }
+    with opened(world.config().cache_dir) as memory:
+        rows = [] if memory is None else memory.spendings.rows(**rules)
+    sums: dict[tuple[str, ...], Spending] = {}
+    for row in rows:
+        others: dict[str, Any] = {word: "" for word in _BY if word not in by}
+        account = replace(row, **others)
+        name = tuple(getattr(account, word) for word in by)
+        sums[name] = sums[name] + account if name in sums else account
+    if given.json:
+        world.say(json.dumps([_as_json(row, by) for _, row in sorted(sums.items())], indent=1))
+        return 0
+    if not sums:
+        world.say("Nothing was spent yet." if not any(rules.values()) else "Nothing was spent on that.")
+        return 0
+    shown = [(*by, "requests", "tokens in", "out", "cost")]
+    shown += [(*(part or "-" for part in name), *_figures(row)) for name, row in sorted(sums.items())]
+    total = _sum(list(sums.values()))
+    shown.append(("all", *[""] * (len(by) - 1), *_figures(total)))
+    first = len(by)
+    world.say(*table(shown, right=range(first, first + 4)))
+    if total.unknown_cost:
+        world.say(f"  {plural(total.unknown_cost, 'request')} of unknown price not in the sums")
+    if total.maybe_billed:
+        world.say(
+            f"  {plural(total.maybe_billed, 'attempt')} that brought no answer may have been charged all the same"
+        )
+    return 0
+
+
+def _figures(row: Spending) -> tuple[str, str, str, str]:
+    return f"{row.requests:,}", f"{row.input:,}", f"{row.output:,}", _told(row)
+
+
+def _told(row: Spending) -> str:
+    priced = row.requests > row.unknown_cost or not row.requests
+    return money(row.cost if priced else None) + ("+" if priced and row.unknown_cost else "")
+
+
+def _as_json(row: Spending, by: list[str]) -> dict[str, Any]:
+    figures = {
+        name: getattr(row, name) for name in ("requests", "input", "output", "unknown_cost", "maybe_billed")
+    }
+    return {name: getattr(row, name) for name in by} | figures | {"cost": row.cost}
+
+
+def _sum(rows: list[Spending]) -> Spending:
+    total = Spending("", "", "", "")
+    for row in rows:
+        total += replace(row, day="", notebook="", model="", endpoint="")
+    return total

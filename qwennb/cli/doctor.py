@@ -1,0 +1,303 @@
+"""`qwennb doctor`: what is here, what answers, and the one next thing to type.
+
+Nothing is asked of a model and nothing can be billed: a provider is sent a question without messages, which it refuses
+after it has looked at the key. This is the only place where a key is tried at several hosts of its provider, for a
+DashScope key belongs to one region and elsewhere looks like a wrong one. Of a key only whether it is set is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import orjson
+
+from qwennb.catalog import Catalog
+from qwennb.cli.cache import holds_answers, opened
+from qwennb.cli.local import models_here
+from qwennb.cli.text import amount, plural, table, wrapped
+from qwennb.cli.world import World
+from qwennb.config import Config, Secret
+from qwennb.endpoints import HOSTED, PORTS, Call, DirectTransport, Finder, Place, Wire, embedded_place
+from qwennb.endpoints.local import installed
+from qwennb.errors import (
+    CreditExhausted,
+    EndpointError,
+    KeyRefused,
+    QwenError,
+    RateLimited,
+    RequestRefused,
+    ServerFailed,
+    Unreachable,
+)
+
+PATIENCE = 10.0
+_REGIONS = {"dashscope-intl": "Singapore", "dashscope": "Beijing", "dashscope-us": "Virginia"}
+_LIBRARIES = ("openai", "aiohttp", "polars", "ipython", "diskcache", "xllamacpp")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out of one place: whether it can answer, and in words. `endpoint` is what to type for it."""
+
+    name: str
+    answers: bool
+    words: str
+    endpoint: str = ""
+
+
+def doctor(given: Any, world: World) -> int:
+    """Tell what is here; 0 when something can answer."""
+    world.say(*_versions(), "")
+    config = world.config()
+    hosted, running, chosen = asyncio.run(_asked_around(config, world))
+    embedded = _embedded(config)
+    world.say("Keys", *_keys(config, hosted, world), "")
+    if chosen is not None:
+        world.say("Chosen endpoint", *wrapped(f"{chosen.name}: {chosen.words}"), "")
+    world.say("Servers on this machine")
+    world.say(*(wrapped_line for place in running for wrapped_line in wrapped(f"{place.name} {place.words}")))
+    if not running:
+        ports = ", ".join(map(str, PORTS if world.ports is None else world.ports))
+        world.say(f"  none answers at port {ports}")
+    world.say("", "Embedded model", *wrapped(embedded.words), "")
+    world.say("Answers", *_cache(config), "")
+    candidates = [*hosted, *running, embedded]
+    ready, step = _next(config, world, chosen, candidates)
+    world.say("Next", *wrapped(step))
+    return 0 if ready else 1
+
+
+def _versions() -> list[str]:
+    from qwennb import __version__
+
+    found = [f"qwennb {__version__}", f"Python {platform.python_version()}", sys.platform]
+    for name in _LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"no {name}")
+    return wrapped(", ".join(found), indent="")
+
+
+# ---------------------------------------------------------------------- asking around
+
+
+async def _asked_around(config: Config, world: World) -> tuple[list[Finding], list[Finding], Finding | None]:
+    """The hosted endpoints whose key is set, the servers of this machine, and the endpoint that was chosen."""
+    catalog, transport = Catalog.bundled(), DirectTransport()
+    finder = Finder(
+        config,
+        world.environ,
+        catalog=catalog,
+        embedded=embedded_place,
+        simulated=lambda: "",
+        ports=PORTS if world.ports is None else world.ports,
+        transport=transport,
+    )
+    try:
+        with_key = [name for name in HOSTED if world.environ.get(HOSTED[name].variable)]
+        hosted, places, chosen = await asyncio.gather(
+            asyncio.gather(*(_hosted(name, finder, transport, world) for name in with_key)),
+            finder.running(),
+            _chosen(config, finder, transport, world),
+        )
+    finally:
+        await transport.close()
+    running = [
+        Finding(
+            place.name, True, f"at {_port(place)} serves {_served(place)}", f"{place.name}+{place.base_url}"
+        )
+        for place in places
+    ]
+    return list(hosted), running, chosen
+
+
+async def _hosted(name: str, finder: Finder, transport: DirectTransport, world: World) -> Finding:
+    try:
+        # The variable's own key, even where QWENNB_API_KEY overrules it for the endpoint that was chosen.
+        key = Secret(world.environ[HOSTED[name].variable])
+        place = replace(finder.hosted(name), key=key, base_url=world.hosts.get(name, HOSTED[name].base_url))
+        return Finding(name, *await _verdict(place, transport))
+    except QwenError as error:
+        return Finding(name, False, str(error))
+
+
+async def _chosen(config: Config, finder: Finder, transport: DirectTransport, world: World) -> Finding | None:
+    if config.endpoint is None:
+        return None
+    if config.endpoint == "simulator":
+        return Finding("simulator", True, "answers, and its answers are no model's.")
+    try:
+        place = await finder.named(config.endpoint)
+        if place.name in world.hosts and place.base_url == HOSTED[place.name].base_url:
+            place = replace(place, base_url=world.hosts[place.name])
+        if place.server is not None:
+            return Finding(config.endpoint, True, f"{place}")
+        return Finding(config.endpoint, *await _verdict(place, transport))
+    except QwenError as error:
+        return Finding(config.endpoint, False, str(error))
+
+
+async def _verdict(place: Place, transport: DirectTransport) -> tuple[bool, str]:
+    """Whether *place* would answer, and in words."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            if place.dialect.kind == "openrouter":
+                return await _openrouter(place, transport)
+            if place.hosted and place.dialect.kind != "openai":
+                return await _refused_politely(place, transport)
+            return await _listed(place, transport)
+    except TimeoutError:
+        return False, f"gave no answer within {PATIENCE:.0f} s"
+    except KeyRefused as error:
+        return False, f"refuses the key ({error.status})"
+    except Unreachable as error:
+        return False, str(error)
+    except CreditExhausted as error:
+        return False, f"takes the key, and wants money: {error}"
+    except EndpointError as error:
+        return False, str(error)
+
+
+async def _openrouter(place: Place, transport: DirectTransport) -> tuple[bool, str]:
+    call = replace(place.call(Wire({})), path="/key")
+    status, body = await transport.get(call)
+    if status != 200:
+        raise call.read_error(status, {}, body)
+    left = _field(body, "data", "limit_remaining")
+    if isinstance(left, int | float) and not isinstance(left, bool):
+        if left <= 0:
+            return False, "takes the key, and its limit is used up. Raise it at openrouter.ai/settings/keys"
+        return True, f"takes the key (${left:,.2f} left of its limit)"
+    return True, "takes the key"
+
+
+async def _refused_politely(place: Place, transport: DirectTransport) -> tuple[bool, str]:
+    """A question without messages: the key is looked at first, and what it is refused for then proves the key."""
+    model = place.catalog.default_model(place.name)
+    body = {"model": place.model_id(model) if model else "", "messages": []}
+    try:
+        async for _ in transport.send(place.call(Wire(body))):
+            pass
+    except (RequestRefused, RateLimited):
+        pass
+    return True, "takes the key"
+
+
+async def _listed(place: Place, transport: DirectTransport) -> tuple[bool, str]:
+    if place.served:
+        return True, f"answers at {_port(place)} and serves {_served(place)}"
+    call: Call = replace(place.call(Wire({})), path="/models")
+    status, body = await transport.get(call)
+    if status in (401, 403):
+        raise call.read_error(status, {}, body)
+    if status >= 500:
+        raise ServerFailed(f"{place} answers {status}.")
+    return True, f"answers at {_port(place)}"
+
+
+def _field(body: bytes, *names: str) -> Any:
+    try:
+        found: Any = orjson.loads(body)
+        for name in names:
+            found = found[name]
+        return found
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _port(place: Place) -> str:
+    return place.base_url.partition("://")[2].partition("/")[0]
+
+
+def _served(place: Place) -> str:
+    shown = ", ".join(place.served[:4]) or "no model that it names"
+    return shown + (f" and {len(place.served) - 4} more" if len(place.served) > 4 else "")
+
+
+# ---------------------------------------------------------------------- telling
+
+
+def _keys(config: Config, hosted: Sequence[Finding], world: World) -> list[str]:
+    rows = []
+    for variable in dict.fromkeys(provider.variable for provider in HOSTED.values()):
+        told = [finding for finding in hosted if HOSTED[finding.name].variable == variable]
+        rows.append((variable, "set" if world.environ.get(variable) else "not set", ""))
+        rows += [("", "", f"{_where(finding.name)} {finding.words}") for finding in told]
+    rows.append(("QWENNB_API_KEY", "set" if config.api_key is not None else "not set", ""))
+    lines: list[str] = []
+    for line in table(rows):
+        lines += wrapped(line.strip(), first=line[: len(line) - len(line.lstrip())], indent=" " * 6)
+    return lines
+
+
+def _where(name: str) -> str:
+    return f"{name} ({_REGIONS[name]})" if name in _REGIONS else name
+
+
+def _embedded(config: Config) -> Finding:
+    here = models_here(config)
+    files = ", ".join(f"{name} ({amount(size)})" for name, size in here) or "no model is here"
+    if not installed():
+        return Finding("local", False, f"llama.cpp is not installed; {files}")
+    try:
+        usable = embedded_place(config) is not None
+    except QwenError as error:
+        return Finding("local", False, str(error))
+    return Finding("local", usable, f"llama.cpp is installed; {files}")
+
+
+def _cache(config: Config) -> list[str]:
+    folder = config.cache_dir
+    if not holds_answers(folder):
+        return [f"  none yet; they will be kept in {folder} (mode {config.cache!r})"]
+    try:
+        with opened(folder) as memory:
+            assert memory is not None
+            count, size, damaged = len(memory.store), memory.store.size(), memory.store.quarantined
+    except QwenError as error:
+        return wrapped(str(error))
+    lines = [f"  {plural(count, 'answer')} in {folder}, {amount(size)} on the disk (mode {config.cache!r})"]
+    return [*lines, f"  {plural(damaged, 'damaged answer')} set aside"] if damaged else lines
+
+
+def _next(
+    config: Config, world: World, chosen: Finding | None, candidates: Sequence[Finding]
+) -> tuple[bool, str]:
+    """Whether something can answer, and what to type."""
+    able = [finding for finding in candidates if finding.answers]
+    if chosen is not None:
+        default: Finding | None = chosen
+    else:
+        # The order in which a client looks, up to the first that it would take, whether that answers or not.
+        found = {finding.name: finding for finding in candidates}
+        keyed = [n for n in ("dashscope-intl", "openrouter") if world.environ.get(HOSTED[n].variable)]
+        default = found.get(keyed[0]) if keyed else (able[0] if able else None)
+    if config.cache == "replay":
+        return bool(able) or bool(default and default.answers), (
+            "The cache is in replay: nothing is asked. To ask, type: export QWENNB_CACHE=on"
+        )
+    if default is not None and default.answers:
+        return True, f"Ready: {default.name} will be asked. Type: qwennb demo"
+    if able:
+        why = f"{default.name} would be asked and can't answer; " if default is not None else ""
+        return (
+            True,
+            f"{why}{able[0].name} can. Type: export QWENNB_ENDPOINT={able[0].endpoint or able[0].name}",
+        )
+    if default is not None:
+        return (
+            False,
+            f"{default.name} can't answer: {default.words.rstrip('.')}. Mend that, or start a server of your own.",
+        )
+    command = "qwennb local pull" if installed() else 'pip install "qwennb[local]" && qwennb local pull'
+    return (
+        False,
+        f"Nothing can answer. Set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: {command}",
+    )

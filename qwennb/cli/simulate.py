@@ -1,0 +1,67 @@
+"""`qwennb simulate`: the simulator as a server, for trying what a real endpoint would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qwennb.cli.command import Parser
+from qwennb.cli.world import World
+from qwennb.errors import BadInput
+from qwennb.simulator import DIALECTS, Quota, serve_forever
+
+# As which of our endpoints a dialect is asked.
+_ASKED_AS = {"dashscope": "dashscope-intl"}
+
+
+def simulate_options(parser: Parser) -> None:
+    """The options of `qwennb simulate`."""
+    parser.add_argument("--dialect", required=True, help=f"whose wire format: {', '.join(DIALECTS)}")
+    parser.add_argument(
+        "--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="other answers for another seed (default: 0)")
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="S", help="seconds before an answer begins"
+    )
+    parser.add_argument(
+        "--token-latency", type=float, default=0.0, metavar="S", help="seconds for each token of a stream"
+    )
+    parser.add_argument(
+        "--rps", type=float, metavar="N", help="requests a second; what is faster is refused with 429"
+    )
+    parser.add_argument(
+        "--in-flight", type=int, metavar="N", help="requests at a time; more are refused with 429"
+    )
+    parser.add_argument("--slots", type=int, metavar="N", help="requests at a time; more wait for their turn")
+    parser.add_argument("--api-key", metavar="KEY", help="the only key that is taken (default: any)")
+
+
+def simulate(given: Any, world: World) -> int:
+    """Serve until interrupted."""
+    for name in ("latency", "token_latency", "rps", "in_flight", "slots"):
+        if (value := getattr(given, name)) is not None and (
+            value < 0 or (value == 0 and "latency" not in name)
+        ):
+            raise BadInput(f"--{name.replace('_', '-')} {value:g} is out of range.")
+    if not 0 <= given.port < 65536:
+        raise BadInput(f"--port {given.port} is no port.")
+    endpoint = _ASKED_AS.get(given.dialect, given.dialect)
+
+    def announce(url: str) -> None:
+        world.say(
+            f"A simulated {given.dialect} listens at {url}",
+            f"  QWENNB_ENDPOINT={endpoint}+{url} QWENNB_API_KEY={given.api_key or 'sk-any'}",
+            "Its answers are no model's. Ctrl-C stops it.",
+        )
+
+    serve_forever(
+        given.dialect,
+        announce=announce,
+        port=given.port,
+        seed=given.seed,
+        latency=given.latency,
+        token_latency=given.token_latency,
+        api_key=given.api_key,
+        quota=Quota(rate=given.rps, in_flight=given.in_flight, slots=given.slots),
+    )
+    return 0

@@ -1,0 +1,119 @@
+"""The doctor tells what answers and what to type next, and never shows a key."""
+
+from __future__ import annotations
+
+import pytest
+from qwennb.simulator import Quota
+
+KEY = "sk-not-to-be-seen-anywhere"
+REGIONS = ("dashscope", "dashscope-intl", "dashscope-us")
+
+
+@pytest.fixture
+def regions(simulate):
+    """The three regions of DashScope; the key is good in one of them."""
+
+    def made(good: str) -> dict[str, str]:
+        keys = {name: KEY if name == good else "sk-other" for name in REGIONS}
+        return {name: simulate("dashscope", api_key=key).base_url for name, key in keys.items()}
+
+    return made
+
+
+def test_with_nothing_there_it_says_what_to_type_and_fails(run, tmp_path):
+    ran = run("doctor")
+    assert ran.code == 1 and not ran.err
+    assert ran.out.count("not set") == 3
+    assert "DASHSCOPE_API_KEY or OPENROUTER_API_KEY" in " ".join(ran.out.split("Next")[1].split())
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("good", REGIONS)
+def test_it_finds_the_region_that_a_key_belongs_to(run, regions, good):
+    ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=regions(good))
+    told = {
+        line.split()[0]: line
+        for line in ran.out.splitlines()
+        if line.split()[:1] and line.split()[0] in REGIONS
+    }
+    assert {name: "takes the key" in line for name, line in told.items()} == {
+        name: name == good for name in REGIONS
+    }
+    assert sum("refuses the key (401)" in line for line in told.values()) == 2
+    step = " ".join(ran.out.split("Next")[1].split())
+    assert ran.code == 0
+    assert ("Ready" in step) if good == "dashscope-intl" else f"export QWENNB_ENDPOINT={good}" in step
+
+
+def test_a_key_that_is_good_nowhere_is_said_to_be(run, regions):
+    ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=regions("none"))
+    assert ran.code == 1 and ran.out.count("refuses the key (401)") == 3
+    assert "dashscope-intl can't answer" in " ".join(ran.out.split())
+
+
+def test_no_character_of_a_key_is_ever_shown(run, regions, simulate):
+    hosts = regions("dashscope-us") | {"openrouter": simulate("openrouter", api_key="sk-or").base_url}
+    environ = {"DASHSCOPE_API_KEY": KEY, "OPENROUTER_API_KEY": KEY, "QWENNB_API_KEY": KEY}
+    ran = run("doctor", "--debug", environ=environ, hosts=hosts)
+    assert ran.out.count(" set\n") >= 1 and "not set" not in ran.out
+    assert KEY not in ran.out + ran.err and KEY[3:9] not in ran.out + ran.err
+
+
+def test_nothing_is_asked_of_a_model_and_nothing_is_paid(run, simulate):
+    sim, other = simulate("dashscope", api_key=KEY), simulate("openrouter", api_key=KEY)
+    hosts = dict.fromkeys(REGIONS, sim.base_url) | {"openrouter": other.base_url}
+    ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY, "OPENROUTER_API_KEY": KEY}, hosts=hosts)
+    assert ran.code == 0 and "of its limit" in ran.out
+    assert sim.ledger.count("arrived") == 3 and other.ledger.count("arrived") == 1
+    assert sim.ledger.count("paid") == other.ledger.count("paid") == 0
+
+
+def test_a_server_too_busy_to_answer_has_still_taken_the_key(run, simulate):
+    sim = simulate("dashscope", api_key=KEY, quota=Quota(rate=0.001, burst=0.001))
+    ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=dict.fromkeys(REGIONS, sim.base_url))
+    assert ran.code == 0 and ran.out.count("takes the key") == 3
+
+
+def test_servers_of_this_machine_are_found_with_their_models(run, simulate):
+    first, second = simulate("vllm"), simulate("llama.cpp")
+    ran = run("doctor", ports=(first.port, second.port))
+    assert ran.code == 0
+    assert f"vllm at 127.0.0.1:{first.port} serves Qwen/Qwen3.5-9B" in ran.out
+    assert f"llama.cpp at 127.0.0.1:{second.port} serves" in ran.out
+    assert "Ready: vllm will be asked" in ran.out
+
+
+def test_where_a_key_is_bad_and_a_server_is_good_it_names_the_server_with_its_address(run, simulate, regions):
+    sim = simulate("sglang")
+    ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=regions("none"), ports=(sim.port,))
+    assert ran.code == 0
+    assert f"export QWENNB_ENDPOINT=sglang+{sim.base_url}" in " ".join(ran.out.split())
+
+
+def test_the_chosen_endpoint_is_looked_at_first(run, simulate):
+    sim = simulate("vllm")
+    ran = run("doctor", environ={"QWENNB_ENDPOINT": f"vllm+{sim.base_url}"})
+    assert ran.code == 0 and "serves Qwen/Qwen3.5-9B" in " ".join(ran.out.split())
+    sim.stop()
+    ran = run("doctor", environ={"QWENNB_ENDPOINT": f"vllm+{sim.base_url}"})
+    assert ran.code == 1 and "can't be reached" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("endpoint", ["openrouter", "vlm", "https://user:pw@example.org/v1"])
+def test_a_chosen_endpoint_that_cannot_be_used_is_explained(run, endpoint):
+    ran = run("doctor", environ={"QWENNB_ENDPOINT": endpoint})
+    assert ran.code == 1 and "Chosen endpoint" in ran.out and "can't answer" in " ".join(ran.out.split())
+    assert (
+        "pw" not in ran.out.replace("https://user:pw@example.org/v1", "") if "pw@" not in endpoint else True
+    )
+
+
+def test_it_tells_of_the_answers_and_of_versions(run, simulate, client):
+    client(simulate()).ask("Why?", model="flash")
+    from qwennb.client.household import household
+
+    household().close()
+    ran = run("doctor")
+    assert "1 answer in " in ran.out
+    assert ran.out.startswith("qwennb ") and "openai " in ran.out.splitlines()[0]
+    assert max(map(len, ran.out.splitlines())) <= 140  # only a long path goes beyond

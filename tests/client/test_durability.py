@@ -1,0 +1,152 @@
+"""Killed, interrupted, locked out, out of disk: nothing that was acknowledged is paid for again."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from qwennb.client import QwenWarning
+from qwennb.simulator import Reply
+
+from tests.client.killing import kill_again_and_again
+
+
+@pytest.mark.parametrize("lane", ["async", "many"])
+def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path, lane):
+    toll = kill_again_and_again(tmp_path, kills=3, rows=200, seed=1, lane=lane)
+    assert toll.kills == 3 and toll.acknowledged == 200
+    assert toll.kept, toll
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path):
+    toll = kill_again_and_again(tmp_path, kills=20, rows=1000, seed=2)
+    assert toll.kept, toll
+
+
+def test_an_answer_is_durable_before_anyone_sees_it(simulate, client, tmp_path):
+    """Another connection finds it in the file at the moment that ask returns."""
+    client(simulate()).ask("Why?")
+    with sqlite3.connect(f"file:{tmp_path / 'cache' / 'cache.db'}?mode=ro", uri=True) as other:
+        assert other.execute("SELECT count(*) FROM Cache").fetchone() == (1,)
+
+
+HOLDER = """
+import sqlite3, sys
+lock = sqlite3.connect(sys.argv[1], isolation_level=None)
+lock.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.readline()
+lock.execute("COMMIT")
+"""
+
+
+def test_a_stream_goes_on_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
+    pieces = [f"{i} " for i in range(40)]
+    sim = simulate(script=["first", Reply("".join(pieces), chunks=pieces, chunk_delay=0.025)])
+    qwen = client(sim)
+    qwen.ask("first")
+    database = str(tmp_path / "cache" / "cache.db")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    threading.Timer(5.0, lambda: holder.communicate("\n")).start()
+    began = time.monotonic()
+    stream = qwen.stream("second")
+    times = [time.monotonic() - began for _ in stream]
+    ended = time.monotonic() - began
+    assert len(times) >= 30 and times[-1] < 3.0, "the pieces come while the lock is held"
+    assert ended > 4.5, "the end waits until the answer is durable"
+    assert str(stream.answer) == "".join(pieces)
+    assert qwen.ask("second").cached
+
+
+def test_what_is_remembered_is_read_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
+    qwen = client(simulate())
+    qwen.ask("first")
+    database = str(tmp_path / "cache" / "cache.db")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    began = time.monotonic()
+    assert qwen.ask("first").cached and time.monotonic() - began < 0.5
+    holder.communicate("\n")
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from qwennb import Qwen
+
+qwen = Qwen(endpoint="openrouter+" + sys.argv[1], api_key="sk-sim", cache_dir=sys.argv[2], concurrency=16)
+threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+began = time.monotonic()
+try:
+    qwen.ask_many([f"question {n}" for n in range(400)], max_tokens=20, thinking=False)
+    print("not interrupted")
+except KeyboardInterrupt:
+    print(f"{time.monotonic() - began:.3f}")
+"""
+
+
+def test_an_interrupt_returns_at_once_and_keeps_what_had_come(simulate, client, tmp_path):
+    sim = simulate(latency=0.1)
+    child = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, sim.base_url, str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert child.stdout.strip() != "not interrupted", child.stderr
+    assert float(child.stdout) < 1.5
+    sim.ledger.wait_idle()
+    paid = sim.ledger.count("paid")
+    assert paid >= 16
+    plan = client(sim).plan([f"question {n}" for n in range(400)], max_tokens=20, thinking=False)
+    # Flash behind OpenRouter bills what is cancelled, so what was under way was drained and kept while the process lived.
+    assert plan.known >= paid - 32
+
+
+def test_ctrl_c_during_one_question_returns_at_once(simulate, tmp_path):
+    sim = simulate(latency=30.0)
+    code = INTERRUPTED.replace(
+        'qwen.ask_many([f"question {n}" for n in range(400)], max_tokens=20, thinking=False)',
+        "qwen.ask('slow')",
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, sim.base_url, str(tmp_path / "cache")], stdout=subprocess.PIPE, text=True
+    )
+    out, _ = child.communicate(timeout=40)
+    assert float(out) < 1.5
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same_with_one_warning(simulate, client, tmp_path):
+    sim = simulate()
+    qwen = client(sim)
+    qwen.ask("first")
+    (tmp_path / "cache" / "cache.db").unlink()
+    (tmp_path / "cache" / "cache.db").mkdir()
+    with pytest.warns(QwenWarning, match="could not be kept"):
+        assert str(qwen.ask("second"))
+
+
+def test_a_forked_child_asks_for_itself(simulate, client):
+    sim = simulate()
+    qwen = client(sim)
+    qwen.ask("before")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ok = qwen.ask("before").cached and str(qwen.ask("in the child"))
+            os._exit(0 if ok else 1)
+        except BaseException:
+            os._exit(2)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert qwen.ask("in the child").cached

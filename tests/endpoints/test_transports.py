@@ -1,0 +1,517 @@
+"""One contract over both transports: whatever a server does, a cell and a column hear the same of it."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from qwennb.endpoints.reply import MOST_BODY
+from qwennb.errors import (
+    CreditExhausted,
+    Incomplete,
+    KeyRefused,
+    ModelRefused,
+    RateLimited,
+    RequestRefused,
+    ServerFailed,
+    TimedOut,
+    Unreachable,
+)
+
+from .wire import (
+    BODY,
+    EVENTS,
+    KEY,
+    STREAM,
+    TRANSPORTS,
+    WHOLE,
+    Raw,
+    call,
+    chunked,
+    reply,
+    sent,
+    serving,
+    zipped,
+)
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+LAST = [False] * len(EVENTS) + [True]
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request):
+    return TRANSPORTS[request.param]
+
+
+def ask(make, raw, **given):
+    """What came, or the error: the payloads' data, and whether each was the last."""
+
+    async def run():
+        async with serving(raw) as port:
+            return await sent(make(), call(f"http://127.0.0.1:{port}/v1", **given))
+
+    return asyncio.run(run())
+
+
+def fails(make, kind, words, raw, **given):
+    with pytest.raises(kind, match=words) as caught:
+        ask(make, raw, **given)
+    assert type(caught.value) is kind
+    return caught.value
+
+
+# ---------------------------------------------------------------------- what arrives
+
+
+def test_a_whole_reply_is_one_payload_and_the_last(transport):
+    (payload,) = ask(transport, Raw(reply(headers=["x-one: 1"])), stream=False)
+    assert payload.data == WHOLE
+    assert payload.last
+    assert payload.headers["x-one"] == "1"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, None])
+def test_a_stream_is_the_same_however_it_is_cut(transport, size):
+    for raw in (chunked(), reply(STREAM, kind="text/event-stream; charset=utf-8")):
+        payloads = ask(transport, Raw(raw, size=size))
+        assert [payload.data for payload in payloads] == [*EVENTS, None]
+        assert [payload.last for payload in payloads] == LAST
+
+
+def test_a_stream_that_does_not_say_done_has_no_last_payload(transport):
+    cut = STREAM.removesuffix(b"data: [DONE]\n\n")
+    payloads = ask(transport, Raw(chunked(cut)))
+    assert [payload.data for payload in payloads] == EVENTS
+    assert not any(payload.last for payload in payloads)
+
+
+def test_the_last_event_counts_without_a_blank_line_after_it(transport):
+    cut = STREAM.removesuffix(b"\n: a comment\n\ndata: [DONE]\n\n")
+    assert [payload.data for payload in ask(transport, Raw(chunked(cut)))] == EVENTS
+
+
+def test_a_server_that_streams_or_not_as_it_likes_is_understood(transport):
+    assert [p.data for p in ask(transport, Raw(reply()), stream=True)] == [WHOLE]
+    assert [p.data for p in ask(transport, Raw(chunked()), stream=False)] == [*EVENTS, None]
+
+
+def test_a_reply_without_a_content_type_is_read_as_json(transport):
+    assert ask(transport, Raw(reply(kind="")), stream=False)[0].data == WHOLE
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_compressed_reply_is_unpacked(transport, stream):
+    headers = ["content-encoding: gzip"]
+    raw = chunked(zipped(STREAM), headers=headers) if stream else reply(zipped(BODY), headers=headers)
+    assert ask(transport, Raw(raw, size=9), stream=stream)[0].data == (EVENTS[0] if stream else WHOLE)
+
+
+def test_one_connection_serves_one_question_after_another(transport):
+    async def run():
+        raw = Raw(lambda asked: chunked() if b'"stream":true' in asked.body.replace(b" ", b"") else reply())
+        async with serving(raw) as port:
+            made = transport()
+            for stream in (True, False, True, True):
+                async for _ in made.send(call(f"http://127.0.0.1:{port}/v1", stream=stream)):
+                    pass
+            await made.close()
+        return raw
+
+    raw = asyncio.run(run())
+    assert len(raw.asked) == 4
+    assert raw.connections == 1
+
+
+def test_a_server_that_goes_on_after_done_holds_nobody_up(transport):
+    async def run():
+        raw = Raw(chunked(ended=False))
+        async with serving(raw) as port:
+            made = transport()
+            async with asyncio.timeout(2):
+                payloads = [p async for p in made.send(call(f"http://127.0.0.1:{port}/v1"))]
+            await made.close()
+        return payloads
+
+    assert asyncio.run(run())[-1].last
+
+
+def test_a_connection_that_breaks_after_done_breaks_nothing(transport):
+    raw = chunked(ended=False)
+    assert ask(transport, Raw(raw, reset_after=len(raw)))[-1].last
+
+
+# ---------------------------------------------------------------------- what goes out
+
+
+def test_the_key_stands_in_the_authorization_header_and_nowhere_else(transport):
+    raw = Raw(reply())
+    ask(transport, raw, stream=False, headers={"HTTP-Referer": "https://rivers.example"})
+    (asked,) = raw.asked
+    assert asked.header("authorization") == [f"Bearer {KEY}"]
+    rest = [value for name, value in asked.headers if name.lower() != "authorization"]
+    assert not any(KEY in value for value in rest)
+    assert KEY not in asked.target
+    assert KEY.encode() not in asked.body
+    assert asked.header("http-referer") == ["https://rivers.example"]
+    assert (asked.method, asked.target) == ("POST", "/v1/chat/completions")
+    assert asked.header("content-type") == ["application/json"]
+    assert asked.header("cookie") == []
+    assert json.loads(asked.body) == {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_without_a_key_there_is_no_header(transport):
+    raw = Raw(reply())
+    ask(transport, raw, key=None, stream=False)
+    assert raw.asked[0].header("authorization") == []
+
+
+def test_two_keys_for_one_address_do_not_mix(transport):
+    async def run():
+        raw = Raw(reply())
+        async with serving(raw) as port:
+            made = transport()
+            for key in ("sk-one-aaaaaa", None, "sk-two-bbbbbb"):
+                async for _ in made.send(call(f"http://127.0.0.1:{port}/v1", key=key, stream=False)):
+                    pass
+            await made.close()
+        return [asked.header("authorization") for asked in raw.asked]
+
+    assert asyncio.run(run()) == [["Bearer sk-one-aaaaaa"], [], ["Bearer sk-two-bbbbbb"]]
+
+
+def test_a_cookie_that_a_server_sets_is_not_sent_back(transport):
+    async def run():
+        raw = Raw(reply(headers=["set-cookie: id=1; Path=/"]))
+        async with serving(raw) as port:
+            made = transport()
+            for _ in range(2):
+                async for _ in made.send(call(f"http://localhost:{port}/v1", stream=False)):
+                    pass
+            await made.close()
+        return raw
+
+    assert asyncio.run(run()).asked[1].header("cookie") == []
+
+
+@pytest.mark.parametrize(
+    "status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
+)
+def test_no_redirect_is_followed(transport, status):
+    async def run():
+        elsewhere = Raw(reply())
+        async with serving(elsewhere) as other:
+            raw = Raw(reply(b"", status=status, headers=[f"location: http://127.0.0.1:{other}/v1"]))
+            async with serving(raw) as port:
+                with pytest.raises(ServerFailed, match="redirect") as caught:
+                    await sent(transport(), call(f"http://127.0.0.1:{port}/v1", stream=False))
+        return caught.value, elsewhere
+
+    error, elsewhere = asyncio.run(run())
+    assert elsewhere.asked == []
+    assert not error.transient
+    assert "give the final address as endpoint=" in str(error)
+
+
+# ---------------------------------------------------------------------- refusals
+
+SHAPES = [
+    ("nested", {"error": {"message": "No.", "type": "t", "code": "c"}}),
+    ("flat", {"object": "error", "message": "No.", "type": "BadRequestError", "code": 400}),
+    ("pascal", {"code": "InvalidParameter", "message": "No.", "request_id": "r"}),
+    ("detail", {"detail": "No."}),
+    ("list", {"detail": [{"loc": ["body"], "msg": "No.", "type": "missing"}]}),
+    ("string", {"error": "No."}),
+    ("bare", "No."),
+]
+STATUSES = [
+    (400, RequestRefused), (401, KeyRefused), (402, CreditExhausted), (404, ModelRefused), (408, TimedOut),
+    (413, RequestRefused), (422, RequestRefused), (429, RateLimited), (500, ServerFailed), (503, ServerFailed),
+    (504, TimedOut), (529, ServerFailed),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "shape"), SHAPES)
+def test_a_refusal_of_every_shape_is_read(transport, name, shape):
+    raw = Raw(reply(json.dumps(shape).encode(), status="400 Bad Request"))
+    error = fails(transport, RequestRefused, r"the place refused \(400.*\): No\.", raw)
+    assert error.status == 400
+
+
+@pytest.mark.parametrize(("status", "kind"), STATUSES)
+def test_a_status_alone_says_what_it_is(transport, status, kind):
+    body = b"<html>nginx</html>"
+    error = fails(transport, kind, str(status), Raw(reply(body, status=f"{status} X", kind="text/html")))
+    assert error.status == status
+    assert "html" not in str(error)
+
+
+def test_the_wait_that_a_server_asks_for_is_heard(transport):
+    for header, seconds in (
+        ("retry-after: 7", 7.0),
+        ("retry-after-ms: 250", 0.25),
+        ("Retry-After: junk", None),
+    ):
+        error = fails(transport, RateLimited, "429", Raw(reply(b"{}", status="429 Slow", headers=[header])))
+        assert error.retry_after == seconds
+
+
+def test_a_refusal_without_end_is_read_only_so_far(transport):
+    raw = Raw(reply(b" " * (3 << 20), status="500 Oops", kind="text/plain", length=1 << 40))
+
+    async def run():
+        async with serving(raw) as port, asyncio.timeout(5):
+            await sent(transport(), call(f"http://127.0.0.1:{port}/v1"))
+
+    with pytest.raises(ServerFailed, match="500"):
+        asyncio.run(run())
+
+
+# ---------------------------------------------------------------------- what goes wrong on the way
+
+
+def test_a_page_in_place_of_an_answer_is_told_as_one(transport):
+    page = b"<html>Sign in</html>"
+    for stream in (False, True):
+        error = fails(
+            transport,
+            ServerFailed,
+            "login page",
+            Raw(reply(page, kind="text/html; charset=utf-8")),
+            stream=stream,
+        )
+        assert "text/html" in str(error)
+    error = fails(transport, ServerFailed, "20 bytes that are not JSON", Raw(reply(page)), stream=False)
+    assert error.maybe_billed
+
+
+def test_a_page_that_calls_itself_a_stream_has_no_payload(transport):
+    assert ask(transport, Raw(reply(b"<html>\n\nSign in</html>\n", kind="text/event-stream"))) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a": NaN}', b'{"a": "\xff\xfe"}', b"\xef\xbb\xbf"])
+def test_what_is_not_json_is_told_as_that(transport, body):
+    error = fails(transport, ServerFailed, "not JSON", Raw(reply(body)), stream=False)
+    assert error.transient
+    assert error.maybe_billed
+    event = b'data: {"choices": []}\n\ndata: ' + body.replace(b"\n", b"") + b"x\n\n"
+    fails(transport, ServerFailed, "not JSON", Raw(chunked(event)))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_body_shorter_than_promised_is_incomplete(transport, stream):
+    raw = Raw(chunked(ended=False) if stream else reply(BODY[:20], length=len(BODY)), close=True)
+    if stream:
+        raw.answer = raw.answer.replace(b"data: [DONE]\n\n", b"")
+        raw.answer = raw.answer.replace(b"%x\r\n" % len(STREAM), b"%x\r\n" % (len(STREAM) - 14))
+    error = fails(transport, Incomplete, "connection to the place broke", raw, stream=stream)
+    assert error.transient
+    assert error.maybe_billed
+
+
+@pytest.mark.parametrize("after", [0, 10, 120, 200])
+def test_a_reset_is_incomplete(transport, after):
+    error = fails(transport, Incomplete, "connection to the place broke", Raw(chunked(), reset_after=after))
+    assert error.maybe_billed
+
+
+def test_a_server_that_hangs_up_without_a_word_is_incomplete(transport):
+    fails(transport, Incomplete, "connection to the place broke", Raw(b"", close=True))
+
+
+def test_what_is_not_http_is_told_as_that(transport):
+    fails(transport, ServerFailed, "not HTTP", Raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close=True))
+
+
+def test_bytes_that_do_not_unpack_are_told_as_that(transport):
+    raw = Raw(reply(b"not gzip at all", headers=["content-encoding: gzip"]))
+    fails(transport, ServerFailed, "don't decompress", raw, stream=False)
+
+
+def test_a_body_over_the_limit_is_cut_with_what_to_do(transport):
+    raw = Raw(reply(b" " * (MOST_BODY + 1), length=1 << 40))
+    error = fails(transport, ServerFailed, r"over 32 MiB.*max_tokens=", raw, stream=False)
+    assert not error.transient
+
+
+def refuses(make, base_url, words, kind=Unreachable):
+    with pytest.raises(kind, match=words) as caught:
+        asyncio.run(sent(make(), call(base_url)))
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+def closed_port():
+    with socket.socket() as plug:
+        plug.bind(("127.0.0.1", 0))
+        return plug.getsockname()[1]
+
+
+def test_nobody_at_the_port_is_told_at_once(transport):
+    words = refuses(transport, f"http://127.0.0.1:{closed_port()}/v1", "^the place can't be reached: ")
+    assert "refused" in words.lower() or "connect" in words.lower()
+    assert len(words) < 120
+
+
+def test_no_such_host_is_told_at_once(transport):
+    words = refuses(transport, "https://nope.invalid/v1", "^the place can't be reached: ")
+    assert len(words) < 120
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_server_on_ipv6_only_is_found(transport):
+    named = {address[4][0] for address in socket.getaddrinfo("localhost", None)}
+
+    async def run():
+        raw = Raw(reply())
+        async with serving(raw, host="::1") as port:
+            for host in ["[::1]"] + ["localhost"] * ("::1" in named):
+                (payload,) = await sent(transport(), call(f"http://{host}:{port}/v1", stream=False))
+                assert payload.data == WHOLE
+
+    asyncio.run(run())
+
+
+def test_a_certificate_that_nobody_signed_is_told_and_nothing_is_sent(transport):
+    async def run():
+        raw = Raw(reply())
+        async with serving(raw, tls=(CERTIFICATE,)) as port:
+            with pytest.raises(Unreachable, match="no certificate that this machine trusts") as caught:
+                await sent(transport(), call(f"https://localhost:{port}/v1"))
+        return raw, caught.value
+
+    raw, error = asyncio.run(run())
+    assert raw.asked == []
+    assert "SSL_CERT_FILE" in str(error)
+    assert not error.transient
+
+
+def test_both_transports_fail_in_the_same_words():
+    async def words(make, raw, stream):
+        async with serving(raw) as port:
+            try:
+                await sent(make(), call(f"http://127.0.0.1:{port}/v1", stream=stream))
+            except Exception as error:
+                return type(error), str(error), error.transient, error.maybe_billed
+        raise AssertionError("it did not fail")
+
+    wrong = [
+        lambda: Raw(reply(b'{"error": {"message": "No."}}', status="400 Bad")),
+        lambda: Raw(reply(b"", status="307 Moved", headers=["location: /"])),
+        lambda: Raw(reply(b"<html>", kind="text/html")),
+        lambda: Raw(reply(b"nonsense")),
+        lambda: Raw(chunked(), reset_after=0),
+        lambda: Raw(chunked(), reset_after=150),
+        lambda: Raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close=True),
+        lambda: Raw(reply(b"not gzip", headers=["content-encoding: gzip"])),
+    ]
+    for made in wrong:
+        for stream in (False, True):
+            sdk, direct = (asyncio.run(words(make, made(), stream)) for make in TRANSPORTS.values())
+            assert sdk == direct
+    port = closed_port()
+    for url in (f"http://127.0.0.1:{port}/v1", "https://nope.invalid/v1"):
+        assert len({refuses(make, url, "can't be reached") for make in TRANSPORTS.values()}) == 1
+
+
+# ---------------------------------------------------------------------- the environment
+
+
+OPENAI = {
+    "OPENAI_API_KEY": "sk-of-openai-1111",
+    "OPENAI_ADMIN_KEY": "sk-of-admin-2222",
+    "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
+    "OPENAI_ORG_ID": "org-of-mine",
+    "OPENAI_PROJECT_ID": "proj-of-mine",
+    "OPENAI_CUSTOM_HEADERS": "X-Mine: of-mine\nAuthorization: Bearer sk-custom-3333",
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """What both transports told, in a process with each environment in turn, and what the servers were asked."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".netrc").write_text("default login me password sk-netrc-4444\n")
+    (home / ".netrc").chmod(0o600)
+
+    async def run():
+        plain, proxy, safe = Raw(reply()), Raw(reply()), Raw(reply())
+        async with serving(plain) as at, serving(proxy) as through, serving(safe, tls=(CERTIFICATE,)) as tls:
+            here, far = f"http://127.0.0.1:{at}/v1", "http://endpoint.test/v1"
+            proxied = dict.fromkeys(("HTTP_PROXY", "http_proxy"), f"http://127.0.0.1:{through}")
+            dead = f"http://user:hunter2@127.0.0.1:{closed_port()}"
+            steps = {
+                "trusted": (f"https://localhost:{tls}/v1", True, {"SSL_CERT_FILE": str(CERTIFICATE)}),
+                "openai": (here, False, OPENAI),
+                "through": (far, True, proxied),
+                "past": (here, True, proxied),
+                "spared": (far, True, proxied | {"NO_PROXY": "endpoint.test"}),
+                "dead": ("https://endpoint.test/v1", True, {"HTTPS_PROXY": dead}),
+                "socks": ("https://endpoint.test/v1", True, {"ALL_PROXY": "socks5://127.0.0.1:9"}),
+                "netrc": (here, True, {"HOME": str(home)}),
+                "netrc without a key": (here, False, {"HOME": str(home)}),
+            }
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.endpoints.environment",
+                env={n: v for n, v in os.environ.items() if not n.lower().endswith("_proxy")},
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+            )  # fmt: skip
+            made = [{"base_url": url, "key": key, "environ": environ} for url, key, environ in steps.values()]
+            told, _ = await process.communicate(json.dumps(made).encode())
+        return dict(zip(steps, json.loads(told), strict=True)), plain.asked, proxy.asked
+
+    return asyncio.run(run())
+
+
+def test_the_openai_packages_own_variables_have_no_effect(elsewhere):
+    told, asked, _ = elsewhere
+    assert told["openai"] == [[WHOLE], [WHOLE]]
+    for one in asked[:2]:
+        assert one.header("authorization") == []
+        assert not {"openai-organization", "openai-project", "x-mine"} & {
+            name.lower() for name, _ in one.headers
+        }
+        assert "of-mine" not in str(one.headers)
+
+
+def test_the_proxy_of_the_environment_is_asked(elsewhere):
+    told, _, proxied = elsewhere
+    assert told["through"] == [[WHOLE], [WHOLE]]
+    assert [one.target for one in proxied] == ["http://endpoint.test/v1/chat/completions"] * 2
+
+
+def test_no_proxy_is_asked_for_this_machine_or_for_a_host_that_is_spared(elsewhere):
+    told, asked, proxied = elsewhere
+    assert told["past"] == [[WHOLE], [WHOLE]]
+    assert len(asked) == 8
+    assert [one["error"] for one in told["spared"]] == ["Unreachable"] * 2
+    assert len(proxied) == 2
+
+
+def test_a_dead_proxy_is_named_as_the_cause_without_its_password(elsewhere):
+    sdk, direct = elsewhere[0]["dead"]
+    assert sdk == direct
+    assert sdk["error"] == "Unreachable"
+    assert "can't be reached through the proxy of this environment" in sdk["words"]
+    assert "hunter2" not in sdk["words"]
+
+
+def test_a_socks_proxy_is_refused_in_words(elsewhere):
+    sdk, direct = elsewhere[0]["socks"]
+    assert sdk == direct
+    assert sdk["error"] == "Unreachable"
+    assert "HTTPS_PROXY" in sdk["words"]
+
+
+def test_the_certificates_of_the_environment_are_trusted(elsewhere):
+    assert elsewhere[0]["trusted"] == [[WHOLE], [WHOLE]]
+
+
+def test_a_password_file_for_the_host_changes_nothing(elsewhere):
+    told, asked, _ = elsewhere
+    assert told["netrc"] == told["netrc without a key"] == [[WHOLE], [WHOLE]]
+    headers = [one.header("authorization") for one in asked[-4:]]
+    assert headers == [[f"Bearer {KEY}"], [f"Bearer {KEY}"], [], []]
