@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qwennb import _hook
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
     from qwennb.client import Chat, Qwen
+    from qwennb.frames import ask, use
     from qwennb.request import Image, Pdf, Video
 
 _HOMES = {
@@ -25,9 +28,11 @@ _HOMES = {
     "Pdf": "qwennb.request",
     "Qwen": "qwennb.client",
     "Video": "qwennb.request",
+    "ask": "qwennb.frames",
+    "use": "qwennb.frames",
 }
 
-__all__ = ["Answer", "Chat", "Image", "Pdf", "Qwen", "Video"]
+__all__ = ["Answer", "Chat", "Image", "Pdf", "Qwen", "Video", "ask", "use"]
 
 
 def __getattr__(name: str) -> Any:
@@ -42,3 +47,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+_hook.register()

@@ -48,9 +48,11 @@ class Thought:
         if closed:
             self._inside, self._held = False, ""
             return self._after(rest), thought
-        kept = next((n for n in range(len(CLOSE) - 1, 0, -1) if held.endswith(CLOSE[:n])), 0)
-        self._held = held[len(held) - kept :]
-        return "", held[: len(held) - kept]
+        # The tag holds one "<", its first character: what might become it begins at the last one.
+        maybe = held.rfind("<", -len(CLOSE))
+        known = maybe if maybe >= 0 and CLOSE.startswith(held[maybe:]) else len(held)
+        self._held = held[known:]
+        return "", held[:known]
 
     def rest(self) -> tuple[str, str]:
         """What is still held back, as it would count if nothing more came: text, thought."""

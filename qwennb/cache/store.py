@@ -262,6 +262,7 @@ class Store:
 
     def _at_once(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
         with self._reading:
+            self._reader.renew()
             return self._reader.select(query, *arguments)
 
     def _suspect(self, spelled: bytes) -> None:
@@ -310,10 +311,12 @@ class Store:
         new = self._path.with_name(self._path.name + ".new")
         with self._writing, self._reading:
             try:
-                with locked(self.folder), self._table.transaction(self._reading, self._patience) as table:
-                    if self._file == identity(self._path) and table.is_mostly_empty():
-                        table.copy_to(new)
-                        file.swap(new, self._path, aside=False)
+                with locked(self.folder):
+                    with self._table.transaction(self._reading, self._patience) as table:
+                        if self._file == identity(self._path) and table.is_mostly_empty():
+                            table.copy_to(new)
+                            file.swap(new, self._path, aside=False)
+                    self._disconnect()
             except (sqlite3.DatabaseError, OSError):
                 return  # only room on the disk: what was to be removed is gone
             self._open()

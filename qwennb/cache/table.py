@@ -150,6 +150,7 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         self._journal = journal
         self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._closed = False
         self._txn_id: int | None = None
         self._disk = BytesDisk(self._directory)
@@ -163,6 +164,7 @@ class Table(diskcache.Cache):  # type: ignore[misc]
     def _connect(self) -> sqlite3.Connection:
         if self._closed:
             raise CacheError("The cache was closed. Open it again.")
+        self._file = file.identity(self._path)
         connection = file.connect(self._path, wait=0)
         try:
             with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
@@ -183,6 +185,12 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def renew(self) -> None:
+        """Let go of a file that another process has put aside: its journal has the name of the new file's."""
+        now = file.identity(self._path)
+        if now is not None and now != self._file:
+            self.disconnect()
 
     @contextmanager
     def transaction(self, gate: AbstractContextManager[object], patience: float) -> Iterator[Self]:

@@ -107,23 +107,27 @@ def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> in
         warnings.showwarning = lambda message, *_, **__: world.note(str(message))
         try:
             return _run(COMMANDS, "qwennb", words, world)
-        except QwenError as error:
-            problem, code = str(error), 2 if isinstance(error, BadInput) else 1
-        except KeyboardInterrupt:
-            problem, code = "Stopped.", INTERRUPTED
         except BrokenPipeError:
             # Whoever read has gone (`qwennb models | head`); the interpreter must not complain of it at its end.
             if world.out is sys.stdout:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        except Exception as error:
-            problem = f"Something went wrong that should not ({type(error).__name__}: {error})."
-            problem += "" if debug else " Type it again with --debug to see where."
-            code = 1
-        if debug:
-            world.note(traceback.format_exc().rstrip())
-        world.note(f"{problem}")
-    return code
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                world.note(traceback.format_exc().rstrip())
+            sentence, code = _told(error)
+            world.note(sentence)
+            return code
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """*error* in one sentence, and the exit code that it means."""
+    if isinstance(error, QwenError):
+        return str(error), 2 if isinstance(error, BadInput) else 1
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped.", INTERRUPTED
+    what = f"{type(error).__name__}: {error}"
+    return f"Something went wrong that should not ({what}). Type it again with --debug to see where.", 1
 
 
 def _run(command: Command, path: str, words: list[str], world: World) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -131,6 +132,7 @@ async def _hosted(name: str, finder: Finder, transport: DirectTransport, world: 
 async def _chosen(config: Config, finder: Finder, transport: DirectTransport, world: World) -> Finding | None:
     if config.endpoint is None:
         return None
+    shown = re.sub(r"//[^/]*@", "//…@", config.endpoint)  # a password that stands in a URL is shown to nobody
     if config.endpoint == "simulator":
         return Finding("simulator", True, "answers, and its answers are no model's.")
     try:
@@ -138,10 +140,10 @@ async def _chosen(config: Config, finder: Finder, transport: DirectTransport, wo
         if place.name in world.hosts and place.base_url == HOSTED[place.name].base_url:
             place = replace(place, base_url=world.hosts[place.name])
         if place.server is not None:
-            return Finding(config.endpoint, True, f"{place}")
-        return Finding(config.endpoint, *await _verdict(place, transport))
+            return Finding(shown, True, f"{place}")
+        return Finding(shown, *await _verdict(place, transport))
     except QwenError as error:
-        return Finding(config.endpoint, False, str(error))
+        return Finding(shown, False, str(error))
 
 
 async def _verdict(place: Place, transport: DirectTransport) -> tuple[bool, str]:

@@ -238,7 +238,7 @@ class Finder:
     def _with_key(self, place: Place, provider: Hosted | None) -> Place:
         found = self._environ.get(provider.variable) if provider else None
         key = self._config.api_key
-        if found and (key is None or key == Secret(self._environ.get("QWENNB_API_KEY", ""))):
+        if found and (key is None or key.reveal() == self._environ.get("QWENNB_API_KEY", "").strip()):
             key = Secret(found)  # QWENNB_API_KEY is for a base URL; a provider's own variable knows better
         if key is None and provider is not None:
             raise MissingKey(
@@ -273,7 +273,8 @@ class Finder:
         )
         for server, answer in zip(SELF_HOSTED.values(), answers, strict=True):
             # An error with a 200 is how LM Studio answers what it does not know.
-            if isinstance(answer, Mapping) and "error" not in answer and all(n in answer for n in server.has):
+            known = isinstance(answer, Mapping) and answer and "error" not in answer
+            if known and all(name in answer for name in server.has):
                 return Place(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
         return None
 

@@ -144,9 +144,8 @@ class _Transport(httpx2.BaseTransport):
             if not body.get("stream"):
                 return _whole(self._door.whole(body, seconds))
             events = self._door.pieces(body, seconds)
-            first = next(
-                events, None
-            )  # what fails before the first piece fails the call, not the loop over it
+            # What fails before the first piece fails the call, and not the loop over the stream.
+            first = next(events, None)
             return _stream(_Events(first, events, request))
         except QwenError as error:
             raise _as_openai(error, request) from error
@@ -158,11 +157,7 @@ class _Transport(httpx2.BaseTransport):
     def _carried(self, request: httpx2.Request, path: str) -> httpx2.Response:
         outgoing = _outgoing(request, path, self._door.beyond(request.method, path))
         self._http = self._http or httpx2.Client(**_BEYOND)
-        try:
-            return _carried(self._http.send(outgoing, stream=True))
-        except httpx2.RequestError as error:
-            error.request = request  # the outgoing one has the key in a header
-            raise
+        return _carried(self._http.send(outgoing, stream=True))
 
 
 class _AsyncTransport(httpx2.AsyncBaseTransport):
@@ -191,11 +186,7 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
     async def _carried(self, request: httpx2.Request, path: str) -> httpx2.Response:
         outgoing = _outgoing(request, path, await self._door.beyond(request.method, path))
         self._http = self._http or httpx2.AsyncClient(**_BEYOND)
-        try:
-            return _carried(await self._http.send(outgoing, stream=True))
-        except httpx2.RequestError as error:
-            error.request = request
-            raise
+        return _carried(await self._http.send(outgoing, stream=True))
 
 
 class _Events(httpx2.SyncByteStream):

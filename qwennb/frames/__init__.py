@@ -1,1 +1,29 @@
-"""…"""
+"""Columns: a prompt over a dataframe. `df.qwen`, `lf.qwen`, `pl.col(…).qwen`, and `ask` for pandas.
+
+Start with `Evaluator` in run.py: prompts are rendered by polars, unique questions asked once, answers laid out in the
+order of the rows. `evaluation` is why polars may run it as often as it likes.
+"""
+
+from __future__ import annotations
+
+from qwennb.frames.column import QwenFrameWarning
+from qwennb.frames.default import default_client, forget_default, use
+from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame
+from qwennb.frames.plan import ColumnPlan, Tier
+from qwennb.frames.progress import Progress, watch
+from qwennb.frames.tables import ask
+
+__all__ = [
+    "ColumnPlan",
+    "Progress",
+    "QwenExpr",
+    "QwenFrame",
+    "QwenFrameWarning",
+    "QwenLazyFrame",
+    "Tier",
+    "ask",
+    "default_client",
+    "forget_default",
+    "use",
+    "watch",
+]

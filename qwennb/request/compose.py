@@ -11,6 +11,7 @@ import datetime
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import orjson
@@ -68,8 +69,13 @@ def part_of(value: Any) -> Part:
     return Text(_str(value))
 
 
-_SPELLING = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-_ADDRESS = re.compile(r"<.* at 0x[0-9a-fA-F]+>", re.DOTALL)
+_SPELLING = (
+    orjson.OPT_INDENT_2
+    | orjson.OPT_SERIALIZE_NUMPY
+    | orjson.OPT_NON_STR_KEYS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 
 
 def _json(value: Any) -> str:
@@ -85,12 +91,17 @@ def _in_json(value: Any) -> Any:
     """What stands in a list or dict for a value that JSON does not know."""
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)  # a set's own order changes from run to run
-    return dict(value) if isinstance(value, Mapping) else _str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value) and not isinstance(value, type) and type(value).__str__ is object.__str__:
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    return _str(value)  # an Answer in a list is its text, not its cost and its date
 
 
 def _str(value: Any) -> str:
     text = str(value)
-    if _ADDRESS.fullmatch(text):
+    # An error or an Answer may speak of an address; a representation must not hold one.
+    if _ADDRESS.search(text) and text == repr(value):
         raise BadInput(
             f"A {type(value).__name__} has no text of its own to put into a prompt. Pass text, numbers, a frame, a picture, a dict or a list."
         )

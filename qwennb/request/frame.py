@@ -176,4 +176,4 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _bounded(text: str, budget: int) -> str:
-    return text if len(text) <= budget else text[: max(budget - 1, 0)] + "…"
+    return text if len(text) <= budget else (text[: max(budget - 1, 0)] + "…")[:budget]

@@ -144,9 +144,9 @@ def strace_or_skip():
 
 def test_a_fault_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path, record_property):
     strace_or_skip()
-    points, faults, acknowledged = fault_everywhere(tmp_path / "c", 5)
+    points, faults, acknowledged = fault_everywhere(tmp_path / "c", 4)
     record_property("points, faults and acknowledged", f"{points}, {faults}, {acknowledged}")
-    assert faults > 30
+    assert faults > 25
     assert acknowledged > points
 
 

@@ -291,9 +291,10 @@ def read_for_a_while(process, folder):
 def test_a_commit_waits_for_a_reader_without_beginning_again(tmp_path):
     with Store(tmp_path / "c", sqlite=ROLLBACK) as store:
         statements = []
-        store._table._con.set_trace_callback(statements.append)
         with child(read_for_a_while, store.folder) as reader:
             reader.hear()
+            connection = store._table._con
+            connection.set_trace_callback(statements.append)
             writing = threading.Thread(target=store.put, args=([(name_of(1), b"v")],))
             writing.start()
             while "COMMIT" not in statements:
@@ -307,6 +308,7 @@ def test_a_commit_waits_for_a_reader_without_beginning_again(tmp_path):
             reader.go()
             writing.join()
         assert statements.count("BEGIN IMMEDIATE") == 1
+        assert store._table._con is connection
         assert store.get(name_of(1)) == b"v"
 
 
@@ -320,12 +322,28 @@ def test_a_file_that_is_replaced_just_before_the_lock_is_taken_gets_nothing(stor
             file.create(new, FORM)
             file.swap(new, store.folder / "cache.db", aside=True)
 
+    store.put([(name_of(0), b"old")])
+    assert store.get(name_of(0)) == b"old"
     store._table._con.set_trace_callback(replace)
     store.put([(name_of(1), b"v")])
     assert replaced
     assert store.get(name_of(1)) == b"v"
     with Store(store.folder) as other:
         assert other.get(name_of(1)) == b"v"
+
+
+def test_reading_follows_the_file_that_another_process_has_put_in_place(store):
+    with Store(store.folder) as other:
+        store.put([(name_of(n), value_of(n, 868)) for n in range(1_000)])
+        assert other.get(name_of(999)) == value_of(999, 868)
+        before = store.folder.joinpath("cache.db").stat().st_ino
+        store.remove([name_of(n) for n in range(990)])
+        assert store.folder.joinpath("cache.db").stat().st_ino != before
+        store.put([(name_of(2_000), b"v")])
+        assert other.get(name_of(2_000)) == b"v"
+        assert other.get(name_of(1)) is None
+        other.put([(name_of(2_001), b"w")])
+        assert store.get(name_of(2_001)) == b"w"
 
 
 def open_and_put(process, folder, number, journal):

@@ -140,7 +140,7 @@ def test_a_store_is_a_dictionary():
     run_state_machine_as_test(
         AsADictionary,
         settings=settings(
-            max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=QUIET, database=None
+            max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=QUIET, database=None
         ),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+
 from qwennb.cli.command import main
 from qwennb.cli.world import World
 

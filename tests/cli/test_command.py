@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_help_and_mistakes_load_no_network_library():
 
 
 def test_the_command_of_the_shell_says_its_version(tmp_path):
-    script = os.path.join(os.path.dirname(sys.executable), "qwennb")
+    script = str(Path(sys.executable).with_name("qwennb"))
     for command in ([script], QWENNB):
         ran = subprocess.run(
             [*command, "--version"], capture_output=True, text=True, timeout=60, cwd=tmp_path
@@ -106,10 +107,10 @@ def test_without_a_terminal_and_with_a_plain_encoding_there_are_no_codes_and_no_
 
 
 def test_a_reader_that_leaves_early_is_no_failure(tmp_path):
-    first, second = subprocess.PIPE, subprocess.PIPE
-    with subprocess.Popen([*QWENNB, "models", "--json"], stdout=first, stderr=second, env={**os.environ, "HOME": str(tmp_path)}) as models:  # fmt: skip
-        models.stdout.read(10)
-        models.stdout.close()
+    environ = {**os.environ, "HOME": str(tmp_path)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*QWENNB, "models"], stdout=pipe, stderr=pipe, env=environ) as models:
+        models.stdout.close()  # long before the first line is written
         assert models.stderr.read() == b""
     assert models.returncode == 0
 

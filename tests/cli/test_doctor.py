@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
+
 import pytest
-from qwennb.simulator import Quota
 
 KEY = "sk-not-to-be-seen-anywhere"
 REGIONS = ("dashscope", "dashscope-intl", "dashscope-us")
@@ -33,7 +35,7 @@ def test_it_finds_the_region_that_a_key_belongs_to(run, regions, good):
     ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=regions(good))
     told = {
         line.split()[0]: line
-        for line in ran.out.splitlines()
+        for line in ran.out.split("Servers")[0].splitlines()
         if line.split()[:1] and line.split()[0] in REGIONS
     }
     assert {name: "takes the key" in line for name, line in told.items()} == {
@@ -47,7 +49,7 @@ def test_it_finds_the_region_that_a_key_belongs_to(run, regions, good):
 
 def test_a_key_that_is_good_nowhere_is_said_to_be(run, regions):
     ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=regions("none"))
-    assert ran.code == 1 and ran.out.count("refuses the key (401)") == 3
+    assert ran.code == 1 and ran.out.split("Servers")[0].count("refuses the key (401)") == 3
     assert "dashscope-intl can't answer" in " ".join(ran.out.split())
 
 
@@ -68,9 +70,28 @@ def test_nothing_is_asked_of_a_model_and_nothing_is_paid(run, simulate):
     assert sim.ledger.count("paid") == other.ledger.count("paid") == 0
 
 
-def test_a_server_too_busy_to_answer_has_still_taken_the_key(run, simulate):
-    sim = simulate("dashscope", api_key=KEY, quota=Quota(rate=0.001, burst=0.001))
-    ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=dict.fromkeys(REGIONS, sim.base_url))
+class Busy(http.server.BaseHTTPRequestHandler):
+    """A provider that refuses for its rate before it looks at anything else."""
+
+    def do_POST(self):
+        body = b'{"error": {"code": "limit_requests", "message": "too fast"}}'
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(429)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_provider_too_busy_to_answer_has_still_taken_the_key(run):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hosts = dict.fromkeys(REGIONS, f"http://127.0.0.1:{server.server_port}/v1")
+        ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=hosts)
+        server.shutdown()
     assert ran.code == 0 and ran.out.count("takes the key") == 3
 
 
@@ -103,9 +124,6 @@ def test_the_chosen_endpoint_is_looked_at_first(run, simulate):
 def test_a_chosen_endpoint_that_cannot_be_used_is_explained(run, endpoint):
     ran = run("doctor", environ={"QWENNB_ENDPOINT": endpoint})
     assert ran.code == 1 and "Chosen endpoint" in ran.out and "can't answer" in " ".join(ran.out.split())
-    assert (
-        "pw" not in ran.out.replace("https://user:pw@example.org/v1", "") if "pw@" not in endpoint else True
-    )
 
 
 def test_it_tells_of_the_answers_and_of_versions(run, simulate, client):
@@ -117,3 +135,8 @@ def test_it_tells_of_the_answers_and_of_versions(run, simulate, client):
     assert "1 answer in " in ran.out
     assert ran.out.startswith("qwennb ") and "openai " in ran.out.splitlines()[0]
     assert max(map(len, ran.out.splitlines())) <= 140  # only a long path goes beyond
+
+
+def test_a_password_in_a_base_url_is_shown_to_nobody(run):
+    ran = run("doctor", environ={"QWENNB_ENDPOINT": "https://user:pass-word@example.org/v1"})
+    assert "example.org" in ran.out and "pass-word" not in ran.out + ran.err

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gc
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 
 import openai
@@ -16,7 +20,6 @@ import pytest
 from PIL import Image as Pillow
 
 from qwennb import Image
-from qwennb.endpoints.openai_clients import Beyond, Door, openai_client
 from qwennb.errors import KeyRefused, NotRecorded
 from qwennb.request import Message, Request, Text, ToolCall
 from qwennb.simulator import Reply
@@ -513,44 +516,56 @@ def test_the_other_routes_reach_the_endpoint_with_the_real_key(simulate, client)
 
 
 class Listener:
-    """A socket that answers any request with one JSON object, and keeps what came."""
+    """A socket that answers every request with an empty list, and keeps what came."""
 
     def __init__(self) -> None:
-        self.came = b""
+        self.came: list[bytes] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        line, _ = self._socket.accept()
-        while b"\r\n\r\n" not in self.came:
-            self.came += line.recv(65536)
         body = b'{"object": "list", "data": []}'
-        line.sendall(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-            + body
-        )
-        line.close()
+        head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = self._socket.accept()
+                came = b""
+                while b"\r\n\r\n" not in came:
+                    came += line.recv(65536)
+                self.came.append(came)
+                line.sendall(head % len(body) + body)
+                line.close()
 
     def close(self) -> None:
         self._socket.close()
 
 
-def test_nothing_of_another_account_goes_to_the_endpoint():
-    from qwennb.config import Secret
+OTHERS = {
+    "OPENAI_CUSTOM_HEADERS": "Authorization: Bearer sk-other\nX-Other: theirs",
+    "OPENAI_ORG_ID": "org-other",
+    "OPENAI_PROJECT_ID": "proj-other",
+    "OPENAI_ADMIN_KEY": "sk-other",
+    "OPENAI_API_KEY": "sk-other",
+    "OPENAI_BASE_URL": "http://127.0.0.1:1/other",
+}
+LISTS = """
+import sys
+from qwennb import Qwen
+Qwen("m", f"vllm+{sys.argv[1]}", api_key="sk-real", cache_dir=sys.argv[2]).openai.models.list()
+"""
 
+
+def test_nothing_of_another_account_goes_to_the_endpoint(tmp_path):
     listener = Listener()
-    environ = {"OPENAI_CUSTOM_HEADERS": "Authorization: Bearer sk-other\nX-Other: theirs"}
-    beyond = Beyond(listener.url + "/v1", Secret("sk-real"))
-    door = openai_client(Door(lambda b, s: {}, lambda b, s: iter(()), lambda m, p: beyond), environ)
-    door = door.with_options(default_headers={"OpenAI-Organization": "org-other"})
-    assert door.models.list().data == []
+    command = [sys.executable, "-c", LISTS, listener.url + "/v1", str(tmp_path / "cache")]
+    subprocess.run(command, env={**os.environ, **OTHERS}, check=True, timeout=60)
     listener.close()
-    came = listener.came.decode().lower()
-    assert came.startswith("get /v1/models http") and "authorization: bearer sk-real" in came
-    for theirs in ("sk-other", "x-other", "org-other", "held-by-qwennb", "qwennb.invalid"):
-        assert theirs not in came
+    listed = next(came.decode().lower() for came in listener.came if b"stainless" in came.lower())
+    assert listed.startswith("get /v1/models http") and "authorization: bearer sk-real" in listed
+    assert f"host: {listener.url.removeprefix('http://')}" in listed
+    for theirs in ("sk-other", "x-other", "org-other", "proj-other", "held-by-qwennb", "qwennb.invalid"):
+        assert theirs not in listed
 
 
 def test_a_client_turned_to_another_address_is_refused(simulate, client):

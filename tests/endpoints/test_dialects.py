@@ -369,11 +369,13 @@ def sampling(bench):
 @case
 def the_same_seed_gives_the_same_text(bench):
     first, second = (
-        bench.qwen.ask("Write a line about rain.", seed=5, max_tokens=24, temperature=0.9, sample=n).text
-        for n in (0, 0)
+        bench.qwen.ask("Write a line about rain.", seed=5, max_tokens=24, temperature=0.9).text
+        for _ in range(2)
     )
     assert first == second
     bench.read("seed", 5)
+    if bench.column == "llama.cpp":
+        bench.read("cache_prompt", False)
 
 
 @case
@@ -471,9 +473,11 @@ def four_kinds_of_error(bench):
     with pytest.raises(errors.UnknownModel, match=r"serve|There is no model"):
         qwen.ask("Hello", model="no-such-model")
     # longer than the window: by the numbers before it is sent where they are known, else by the server
-    with pytest.raises((errors.WindowExceeded, errors.RequestRefused), match=r"(?i)context|window|tokens"):
+    with pytest.raises(
+        (errors.WindowExceeded, errors.RequestRefused), match=r"(?i)context|window|input length"
+    ):
         wide = bench.column in ("openrouter", "openrouter plus", "dashscope")
-        qwen.ask("word " * (20_000 if bench.real else 850_000 if wide else 250_000), max_tokens=10)
+        qwen.ask("word " * (20_000 if bench.real else 1_000_000 if wide else 270_000), max_tokens=10)
     # a field of the wrong type
     with pytest.raises(errors.RequestRefused, match=r"\(4\d\d"):
         qwen.ask("Hello", extra={"messages": "none"})
@@ -601,27 +605,14 @@ def test_a_real_llama_cpp_takes_the_same_cases(real_llama_cpp, name):  # noqa: F
 @pytest.mark.real
 @pytest.mark.slow
 def test_a_real_model_that_answers_with_a_bare_call_gets_its_tool_called(real_llama_cpp):  # noqa: F811
-    asked = []
-
-    def get_weather(city: str) -> str:
-        """Get the current weather in a city.
-
-        Args:
-            city: the name of the city
-        """
-        asked.append(city)
-        return "sunny, 21 degrees"
-
-    answer = real_llama_cpp.ask(
-        "What is the weather in Paris? Use the tool.",
-        tools=[get_weather],
-        temperature=0.0,
-        max_tokens=80,
-        max_steps=3,
-    )
-    assert asked
-    assert asked[0].startswith("Paris")
-    assert answer.text
+    # Without a function to run, the call itself is the answer: what so small a model makes of a result is no promise.
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = {"name": "get_weather", "description": "Get the current weather in a city", "parameters": city}
+    for prompt in ("What is the weather in Paris? Use the tool.", "Call get_weather for Paris."):
+        answer = real_llama_cpp.ask(prompt, tools=[tool], temperature=0.0, max_tokens=80)
+        (call,) = answer.tool_calls
+        assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Paris"})
+        assert (answer.text, answer.finish_reason) == ("", "tool_calls")
 
 
 # ---------------------------------------------------------------------- what only one of them does

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from qwennb.errors import BadInput
 from qwennb.request import (
     KEY_VERSION,
@@ -174,6 +175,7 @@ def test_golden_keys_stay_as_they_are():
 def test_golden_keys_need_no_extra_and_know_no_locale_and_no_display_setting(locale, seed):
     environ = {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "LC_ALL": locale,
         "LANG": locale,
         "PYTHONHASHSEED": seed,

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
 import pydantic
 import pytest
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
 from qwennb.errors import SchemaError
 from qwennb.request import Request, Schema
-from typing_extensions import TypedDict
 
 
 class Colour(enum.Enum):
@@ -204,10 +205,10 @@ def test_the_key_knows_neither_names_of_classes_nor_their_order():
 
 def test_the_key_knows_no_names_of_recursive_classes():
     def tree(node, leaf, order):
-        leaf_made = pydantic.create_model(leaf, up=(list["Tree"], ...), n=(int, ...))
+        leaf_made = pydantic.create_model(leaf, up=(list["Tree"], ...), n=(int, ...))  # noqa: F821
         made = pydantic.create_model(
             node,
-            **{name: {"left": (list["Tree"], ...), "leaf": (list[leaf_made], ...)}[name] for name in order},
+            **{name: {"left": (list["Tree"], ...), "leaf": (list[leaf_made], ...)}[name] for name in order},  # noqa: F821
         )
         leaf_made.model_rebuild(_types_namespace={"Tree": made})
         made.model_rebuild(_types_namespace={"Tree": made})

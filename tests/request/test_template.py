@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from qwennb.errors import BadInput, TemplateError
 from qwennb.request import Hole, Template, Text, user_message
 

@@ -7,10 +7,11 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
+
 from qwennb.errors import ToolError
 from qwennb.request import Request, Tool, ToolCall
 

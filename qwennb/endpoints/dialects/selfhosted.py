@@ -83,6 +83,11 @@ class LlamaCpp(_Ggml, _Templated):
 
     kind = "llama.cpp"
 
+    def sampling(self, request: Request) -> dict[str, Any]:
+        """A seed repeats itself only without the prompt cache: what is reused was computed in other batches."""
+        made = super().sampling(request)
+        return made | {"cache_prompt": False} if "seed" in made else made
+
     def settled_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
         """A grammar holds from the first token, so a choice goes without thinking unless the user asks for it."""
         if request.choices is not None and request.settings.thinking is None:

@@ -1,0 +1,83 @@
+"""Registers `df.qwen`, `lf.qwen` and `pl.col(…).qwen` without importing polars.
+
+Where polars is loaded already, at once; else by a finder that waits on `sys.meta_path` until somebody imports it, and
+then steps aside. What is registered is a name and a small function: the room behind it is loaded with its first use.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+def register() -> None:
+    """See to it that polars' frames and expressions have `.qwen`, now or once polars is imported."""
+    polars = sys.modules.get("polars")
+    if polars is not None and hasattr(polars, "LazyFrame"):
+        _register(polars)
+    elif not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Waiting())
+
+
+class _Waiting(MetaPathFinder):
+    """Finds nothing itself; it sees to it that polars' own loader is followed by the registration."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders find for polars, with our loader around theirs."""
+        if fullname != "polars":
+            return None
+        sys.meta_path.remove(self)
+        found = find_spec(fullname)
+        if found is not None and found.loader is not None:
+            found.loader = _Followed(found.loader)
+        return found
+
+
+class _Followed(Loader):
+    """Another loader, with the registration after it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the other loader does."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module as ever, then register."""
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader  # nobody need know that we were here
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _register(module)
+
+
+def _register(polars: ModuleType) -> None:
+    polars.api.register_dataframe_namespace("qwen")(_frame)
+    polars.api.register_lazyframe_namespace("qwen")(_lazy)
+    polars.api.register_expr_namespace("qwen")(_expr)
+
+
+def _frame(frame: Any) -> Any:
+    from qwennb.frames import QwenFrame
+
+    return QwenFrame(frame)
+
+
+def _lazy(frame: Any) -> Any:
+    from qwennb.frames import QwenLazyFrame
+
+    return QwenLazyFrame(frame)
+
+
+def _expr(expr: Any) -> Any:
+    from qwennb.frames import QwenExpr
+
+    return QwenExpr(expr)

@@ -1,0 +1,298 @@
+"""Asks the questions of one column: what is known is looked up in bulk, the rest goes through the engine.
+
+This is the one file of the room that reaches behind the client's front door, for the engine, the loop and the checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import orjson
+
+from qwennb.answer import Answer, read_form
+from qwennb.cache import Name
+from qwennb.client import Options, Qwen
+from qwennb.engine import Asking
+from qwennb.errors import (
+    BudgetExceeded,
+    EndpointError,
+    InvalidAnswer,
+    NotRecorded,
+    QwenError,
+    Stopped,
+)
+from qwennb.frames.evaluation import Answers, Scopes, Shelf
+from qwennb.frames.form import Form
+from qwennb.frames.interrupt import INTERRUPTS
+from qwennb.frames.mould import Mould
+from qwennb.frames.outcome import Outcome
+from qwennb.frames.progress import Tally
+from qwennb.request import Image, Schema
+
+SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
+CHUNK = 20_000  # questions looked up at a time, between two looks at the same
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What differs from row to row: the text, and a picture where the column has one."""
+
+    text: str
+    image: Image | None = None
+
+
+class Asker:
+    """One column's call: its client, its mould and its budget. Lasts as long as the plan that it stands in."""
+
+    def __init__(self, client: Qwen, options: Options, form: Form, *, concurrency: int | None = None) -> None:
+        self.client = client
+        self.options = options.over(client._defaults)
+        self.form = form
+        self.answers = Answers()
+        self._concurrency = concurrency
+        self._lock = threading.RLock()
+
+    @property
+    def mode(self) -> str:
+        """The cache mode of this call."""
+        return self.client._mode(self.options)
+
+    @property
+    def mould(self) -> Mould:
+        """What the requests are made with. Finds the endpoint, if no one has yet."""
+        with self._lock:
+            return self._mould
+
+    @cached_property
+    def _mould(self) -> Mould:
+        options = self.options
+        return Mould(
+            self.client._model(options),
+            options.system,
+            settings=options.settings(),
+            schema=None if options.schema is None else Schema.of(options.schema),
+            choices=None if options.choices is None else tuple(options.choices),
+        )
+
+    @property
+    def asking(self) -> Asking:
+        """How it is asked; one for all batches, because the budget is in it."""
+        with self._lock:
+            return self._asking
+
+    @cached_property
+    def _asking(self) -> Asking:
+        asking = self.client._asking(self.options, direct=True)
+        self.client._check(self._mould.sample, asking)
+        return asking
+
+    def key(self, question: Question) -> str:
+        """The key of *question*'s request."""
+        if question.image is None:
+            return self.mould.key(question.text)
+        return self.mould.request(question.text, question.image).key
+
+    def recalled(self, keys: Sequence[str]) -> dict[str, Outcome]:
+        """Those of *keys* that the cache knows in this mode."""
+        mode, model = self.mode, self.mould.model
+        if mode in ("off", "refresh"):
+            return {}
+        store = self.client.memory.store
+        found: dict[str, Outcome] = {}
+        if mode == "replay":
+            for key, candidates in store.find_many(keys).items():
+                read = [self._read(key, model, value) for _, value in candidates]
+                found[key] = next((outcome for outcome in read if outcome.error is None), read[0])
+            return found
+        identity = self.client.place.identity(model)
+        for name, value in store.get_many([Name(key, identity) for key in keys]).items():
+            outcome = self._read(name.key, model, value)
+            if outcome.error is None:
+                found[name.key] = outcome
+        return found
+
+    def outcomes(
+        self, questions: Sequence[Question], scopes: Scopes, tally: Tally, *, batches: bool
+    ) -> list[Outcome | None]:
+        """The outcome of each question, in order; None for those that were not asked because it was stopped.
+
+        With *batches*, more questions of the same evaluation may follow, and what was found is remembered for them.
+        """
+        shelf = self._shelf()
+        keys = [self.key(question) for question in questions]
+        made: list[Outcome | None] = [scopes.known(shelf, key) for key in keys]
+        missing = [place for place, outcome in enumerate(made) if outcome is None]
+        for some in _chunks(missing, CHUNK):
+            if tally.stopped:
+                break
+            found = self.recalled([keys[place] for place in some])
+            for place in some:
+                made[place] = found.get(keys[place])
+            if batches:
+                scopes.note(shelf, found.values())
+        tally.found(outcome for outcome in made if outcome is not None)
+        waiting = [place for place in missing if made[place] is None]
+        if waiting and self.mode == "replay":
+            for place in waiting:
+                missed = Outcome(keys[place], error=self._not_recorded(questions[place], keys[place]))
+                made[place] = missed
+                tally.add(missed)
+        elif waiting and not tally.stopped:
+            self._ask(waiting, questions, keys, made, shelf, scopes, tally)
+        return made
+
+    def _ask(
+        self,
+        waiting: list[int],
+        questions: Sequence[Question],
+        keys: Sequence[str],
+        made: list[Outcome | None],
+        shelf: Shelf,
+        scopes: Scopes,
+        tally: Tally,
+    ) -> None:
+        asking = self.asking
+        ended: list[QwenError] = []
+        places = iter(waiting)
+        most = min(self._concurrency or asking.concurrency, asking.concurrency, len(waiting))
+
+        async def worker() -> None:
+            for place in places:
+                if tally.stopped or (ended and not isinstance(ended[0], BudgetExceeded)):
+                    return
+                if ended:  # the rows beyond the budget are told so, and nothing is asked for them
+                    outcome = Outcome(keys[place], error=ended[0])
+                else:
+                    ask = partial(self._one, questions[place], keys[place], asking)
+                    outcome = await scopes.once(shelf, keys[place], ask, self._is_durable)
+                made[place] = outcome
+                tally.add(outcome)
+                if outcome.error is not None and _ends_all(outcome.error) and not ended:
+                    ended.append(outcome.error)
+
+        async def all_of_them() -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(most):
+                    group.create_task(worker())
+
+        self._wait(self.client._house.bridge.start(all_of_them()), tally)
+        self.client._tell()
+        if ended and not isinstance(ended[0], BudgetExceeded):
+            raise ended[0].with_traceback(None)
+
+    def _wait(self, future: concurrent.futures.Future[None], tally: Tally) -> None:
+        """Wait, and look every now and then whether somebody wants it to stop."""
+        interrupts = INTERRUPTS.count
+        on_main = threading.current_thread() is threading.main_thread()
+        try:
+            while True:
+                try:
+                    future.result(SLICE)
+                    return
+                except concurrent.futures.TimeoutError:
+                    if future.done():
+                        raise
+                tally.show()
+                if tally.stopped:
+                    future.cancel()
+                    concurrent.futures.wait([future], SLICE)
+                    return
+                if not on_main and INTERRUPTS.count != interrupts:
+                    raise Stopped(
+                        "Interrupted. Every finished answer is kept; the same call asks for the rest."
+                    )
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def _one(self, question: Question, key: str, asking: Asking) -> Outcome:
+        try:
+            if len(question.text) > _SURELY_FITS:
+                self.client._check(self.mould.request(question.text, question.image, key), asking)
+            request = self.mould.request(question.text, question.image, key)
+            answer = await (await self.client._house.engine()).answer(request, asking)
+            value = self.form.value(answer.text, answer.data)
+        except QwenError as error:
+            return Outcome(key, error=error, model=self.mould.model, endpoint=str(asking.place))
+        except ValueError as error:
+            return Outcome(
+                key, error=InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {error}.")
+            )
+        return _outcome(key, value, answer)
+
+    def _is_durable(self, outcome: Outcome) -> bool:
+        return self.mode == "on" and outcome.error is None and outcome.finish_reason == "stop"
+
+    def _shelf(self) -> Shelf:
+        place = None if self.mode == "replay" else self.client.place.identity(self.mould.model)
+        # The form is no part of a key: two columns may read the same answer as different types.
+        return (place, self.mode, self.client.config.cache_dir, self.form.dtype, *map(id, self.form.reader))
+
+    def _read(self, key: str, model: str, value: bytes) -> Outcome:
+        try:
+            answer = orjson.loads(value)["answer"]
+            text = answer["text"]
+            made = self.form.value(text, read_form(self._mould.sample, text))
+            usage, cost = answer["usage"], answer.get("cost")
+            return Outcome(
+                key,
+                made,
+                None,
+                model,
+                answer["endpoint"],
+                usage.get("input", 0),
+                usage.get("output", 0),
+                None if cost is None else cost[0],
+                answer["attempts"],
+                answer["finish_reason"],
+                True,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            return Outcome(
+                key,
+                error=InvalidAnswer(
+                    f'The recorded answer to {key[:12]} no longer fits: {error}. Record it again with cache="refresh".'
+                ),
+            )
+
+    def _not_recorded(self, question: Question, key: str) -> NotRecorded:
+        words = " ".join(question.text[:100].split())
+        return NotRecorded(
+            f"Replay: no answer is recorded for request {key[:12]} to {self.mould.model} "
+            f'({words if len(words) <= 50 else words[:49] + "…"!r}). To record it, run the column once with cache="on".'
+        )
+
+
+_SURELY_FITS = 4_000  # characters; every model's window is larger
+
+
+def _outcome(key: str, value: Any, answer: Answer) -> Outcome:
+    return Outcome(
+        key,
+        value,
+        None,
+        answer.model,
+        answer.endpoint,
+        answer.usage.input,
+        answer.usage.output,
+        None if answer.cost is None else float(answer.cost),
+        answer.attempts,
+        answer.finish_reason,
+        answer.cached,
+    )
+
+
+def _ends_all(error: QwenError) -> bool:
+    """True where every other question would meet the same."""
+    return isinstance(error, BudgetExceeded) or (isinstance(error, EndpointError) and error.fatal)
+
+
+def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

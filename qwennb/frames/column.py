@@ -1,0 +1,186 @@
+"""One column's call as a value: what is asked of each row, in which form, and what becomes of a row that fails."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from qwennb.client import Options, Qwen
+from qwennb.errors import BadInput, TemplateError, nearest
+from qwennb.frames.default import default_client
+from qwennb.frames.form import Form
+from qwennb.frames.outcome import META, META_OF_THE_RUN
+from qwennb.frames.progress import Progress
+from qwennb.frames.text import names_in
+from qwennb.request import Request, Schema, Template
+
+OnError = Literal["null", "raise", "column"]
+Nulls = Literal["skip", "send"]
+
+_OPTIONS = frozenset(Options.__dataclass_fields__)
+_NOT_HERE = {
+    "images": 'A column\'s pictures are named by their column: image="photo".',
+    "videos": "Videos don't travel by column. Ask for them one by one, with Qwen().ask(videos=…).",
+    "files": "Files don't travel by column. Ask for them one by one, with Qwen().ask(files=…).",
+    "tools": "A column runs no tools. Ask row by row, with Qwen().ask(tools=…).",
+    "tool_choice": "A column runs no tools. Ask row by row, with Qwen().ask(tools=…).",
+    "max_steps": "A column runs no tools. Ask row by row, with Qwen().ask(tools=…).",
+    "overflow": 'A column does not ask in pieces. Shorten the text, or ask with Qwen().ask(overflow="map").',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What is asked of each row. `into` names the column; `it` is what an expression's own value is called."""
+
+    template: Template
+    options: Options
+    form: Form
+    into: str
+    on_error: OnError = "null"
+    meta: bool | Literal["run"] = False
+    nulls: Nulls = "skip"
+    concurrency: int | None = None
+    progress: bool | Callable[[Progress], None] | None = None
+    image: str | None = None
+    root: Path | None = None
+    client: Callable[[], Qwen] = default_client
+
+    @classmethod
+    def of(
+        cls,
+        prompt: str,
+        given: Mapping[str, Any],
+        *,
+        noun: str,
+        defaults: Options | None = None,
+        take: str | None = None,
+    ) -> Column:
+        """The column that a call with the arguments *given* stands for."""
+        rest = dict(given)
+        if not isinstance(prompt, str):
+            raise BadInput(
+                f'The prompt is {type(prompt).__name__}, not text. Columns are named in it: "… {{{{ review }}}}".'
+            )
+        client = _client(rest)
+        own = {name: rest.pop(name) for name in _OWN if rest.get(name) is not None}
+        for name in _OWN:
+            rest.pop(name, None)
+        for name in rest:
+            if name not in _OPTIONS:
+                raise BadInput(
+                    f"A column has no option `{name}`{nearest(name, [*_OPTIONS - _NOT_HERE.keys(), *_OWN]) or '.'}"
+                )
+            if name in _NOT_HERE and rest[name] is not None:
+                raise BadInput(_NOT_HERE[name])
+        _check(own)
+        options = Options(**rest).over(defaults or Options())
+        schema = None if options.schema is None else Schema.of(options.schema)
+        choices = None if options.choices is None else tuple(options.choices)
+        Request(
+            "", (), settings=options.settings(), schema=schema, choices=choices
+        )  # what can't be asked is said now
+        template = Template.of(prompt)
+        image = own.get("image")
+        if not template.holes and image is None:
+            raise TemplateError(
+                'The prompt names no column, so every row would ask the same. Put one in: "… {{ review }}".'
+            )
+        return cls(
+            template=template,
+            options=options,
+            form=Form.of(schema, choices, take=take),
+            into=own.get("into", noun),
+            on_error=own.get("on_error", "null"),
+            meta=own.get("meta", False),
+            nulls=own.get("nulls", "skip"),
+            concurrency=own.get("concurrency"),
+            progress=own.get("progress"),
+            image=image,
+            root=Path(own["root"]) if "root" in own else None,
+            client=client,
+        )
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the frame that it reads."""
+        return list(dict.fromkeys([*names_in(self.template), *([self.image] if self.image else [])]))
+
+    @property
+    def outputs(self) -> dict[str, pl.DataType]:
+        """The columns that it makes, with their types."""
+        made: dict[str, pl.DataType] = {self.into: self.form.dtype}
+        if self.meta:
+            made[f"{self.into}_meta"] = META_OF_THE_RUN if self.meta == "run" else META
+        if self.on_error == "column":
+            made[f"{self.into}_error"] = pl.String()
+        return made
+
+    def named(self, into: str) -> Column:
+        """The same under another name."""
+        return replace(self, into=into)
+
+
+_OWN = ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root")
+
+
+def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
+    """What gives the client: the one given, one made of what was given, or the default when it is first needed."""
+    client = rest.pop("client", None)
+    endpoint, api_key = rest.pop("endpoint", None), rest.pop("api_key", None)
+    if client is not None:
+        if endpoint is not None or api_key is not None:
+            raise BadInput(
+                "Both client= and endpoint= or api_key= are given. A client has its own; give one of them."
+            )
+        if not isinstance(client, Qwen):
+            raise BadInput(f"client= takes a Qwen, not {type(client).__name__}.")
+        return lambda: client
+    if endpoint is not None or api_key is not None:
+        made = Qwen(model=rest.get("model"), endpoint=endpoint, api_key=api_key)
+        return lambda: made
+    return default_client
+
+
+def _check(own: Mapping[str, Any]) -> None:
+    known: dict[str, tuple[Any, ...]] = {
+        "on_error": get_args(OnError), "nulls": get_args(Nulls), "meta": (False, True, "run"),
+    }  # fmt: skip
+    for name, values in known.items():
+        if name in own and own[name] not in values:
+            raise BadInput(f"{name}={own[name]!r} is not known. Use {', '.join(map(repr, values))}.")
+    for name in ("into", "image"):
+        if name in own and not isinstance(own[name], str):
+            raise BadInput(f"{name}={own[name]!r} must be the name of a column.")
+    concurrency = own.get("concurrency")
+    if concurrency is not None and not (isinstance(concurrency, int) and concurrency > 0):
+        raise BadInput(f"concurrency={concurrency!r} must be a whole number above 0.")
+
+
+class QwenFrameWarning(UserWarning):
+    """Rows of a column failed, and are null."""
+
+
+def warn_of_failures(failed: int, unique: int, first: str, into: str) -> None:
+    """The one warning about rows that failed."""
+    rows = "question" if failed == 1 else "questions"
+    warnings.warn(
+        f"{failed:,} of {unique:,} {rows} of column `{into}` failed and are null. The first: {first}",
+        QwenFrameWarning,
+        stacklevel=_user_level(),
+    )
+
+
+def _user_level() -> int:
+    """How far up the stack the line that called into qwennb stands."""
+    import sys
+
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("qwennb.", "polars.")):
+        level, frame = level + 1, frame.f_back
+    return level

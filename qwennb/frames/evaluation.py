@@ -1,0 +1,192 @@
+"""Exactly once: what one evaluation of a polars plan has asked already, it does not ask again.
+
+polars runs a Python function as often as it likes: once for every struct field that is taken from its result, once
+for each branch of a plan, on several threads, and once more in every `collect`. Successes are in the cache, but an
+error is not, and in the modes "refresh" and "off" nothing is looked for there. So an evaluation remembers its outcomes
+in memory, and joins questions that are under way.
+
+An evaluation is one call into polars: the function has been called from it if, on this thread or another, a stack
+stands in polars' code. The entry of that stack, the outermost frame of polars in an unbroken run, names the evaluation;
+when the frame has gone, so has the evaluation. On the thread of the call there is one such frame and no doubt. On
+polars' own threads every call that is under way may be meant, and all of them remember. Where no stack can be found (a
+collect in the background), what is asked within LINGER seconds of one another is one evaluation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from types import FrameType
+
+import polars as pl
+
+from qwennb.frames.outcome import Outcome
+
+LINGER = 2.0
+SWEEP = 1.0
+HELD = 100_000  # outcomes that are in the cache too, held so that a batch need not look there again
+
+_POLARS = str(Path(pl.__file__).parent)
+
+# Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the request's key.
+Shelf = tuple[object, ...]
+
+
+class Evaluation:
+    """The outcomes of one evaluation, and its questions under way (those on the engine's loop only)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Shelf, dict[str, Outcome]] = {}
+        self._light: dict[tuple[Shelf, str], None] = {}
+        self.under_way: dict[tuple[Shelf, str], asyncio.Future[Outcome]] = {}
+        self.told: set[object] = set()
+
+    def known(self, shelf: Shelf, key: str) -> Outcome | None:
+        """The outcome, where it is remembered."""
+        shelved = self._known.get(shelf)
+        return shelved.get(key) if shelved is not None else None
+
+    def note(self, shelf: Shelf, outcomes: Iterable[Outcome], *, durable: bool) -> None:
+        """Remember these. What is *durable*, in the cache, may be let go when there is too much of it."""
+        with self._lock:
+            shelved = self._known.setdefault(shelf, {})
+            for outcome in outcomes:
+                shelved[outcome.key] = outcome
+                if durable:
+                    self._light[(shelf, outcome.key)] = None
+            while len(self._light) > HELD:
+                old_shelf, key = next(iter(self._light))
+                del self._light[(old_shelf, key)]
+                self._known[old_shelf].pop(key, None)
+
+
+class Answers(Evaluation):
+    """What one column's call was ever answered in a mode that does not look into the cache; its errors are let go."""
+
+    def note(self, shelf: Shelf, outcomes: Iterable[Outcome], *, durable: bool) -> None:
+        """Remember the answers that nothing else remembers."""
+        if not durable:
+            super().note(shelf, (o for o in outcomes if o.error is None), durable=False)
+
+
+class Scopes:
+    """The evaluations under way at once, of which a question belongs to the first and is remembered by all."""
+
+    def __init__(self, evaluations: Iterable[Evaluation]) -> None:
+        self._evaluations = tuple(evaluations)
+
+    def known(self, shelf: Shelf, key: str) -> Outcome | None:
+        """The outcome, if any of them remembers it."""
+        for evaluation in self._evaluations:
+            if (outcome := evaluation.known(shelf, key)) is not None:
+                return outcome
+        return None
+
+    async def once(
+        self,
+        shelf: Shelf,
+        key: str,
+        ask: Callable[[], Awaitable[Outcome]],
+        is_durable: Callable[[Outcome], bool],
+    ) -> Outcome:
+        """The outcome of *ask*, which is awaited unless it is known or under way. On the engine's loop."""
+        name = (shelf, key)
+        while True:
+            if (outcome := self.known(shelf, key)) is not None:
+                return outcome
+            flight = next((e.under_way[name] for e in self._evaluations if name in e.under_way), None)
+            if flight is None:
+                break
+            await asyncio.wait([flight])
+            if not flight.cancelled():
+                return flight.result()
+        mine: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        for evaluation in self._evaluations:
+            evaluation.under_way[name] = mine
+        try:
+            outcome = await ask()
+            for evaluation in self._evaluations:
+                evaluation.note(shelf, [outcome], durable=is_durable(outcome))
+            mine.set_result(outcome)
+            return outcome
+        finally:
+            if not mine.done():
+                mine.cancel()
+            for evaluation in self._evaluations:
+                del evaluation.under_way[name]
+
+    def note(self, shelf: Shelf, outcomes: Iterable[Outcome]) -> None:
+        """Remember what was found in the cache."""
+        self._evaluations[0].note(shelf, outcomes, durable=True)
+
+    def first_to_say(self, what: object) -> bool:
+        """True once in an evaluation."""
+        told = self._evaluations[0].told
+        if what in told:
+            return False
+        told.add(what)
+        return True
+
+
+class Evaluations:
+    """Which evaluations are under way in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._by_entry: dict[FrameType, Evaluation] = {}
+        self._loose: Evaluation | None = None
+        self._loose_until = 0.0
+        self._sweeper: threading.Timer | None = None
+
+    def under_way(self) -> list[Evaluation]:
+        """Those that the caller, a function that polars has called, may belong to."""
+        with self._lock:
+            entries = [entry] if (entry := _entry(sys._getframe())) is not None else _entries()
+            if not entries:
+                if self._loose is None or self._clock() > self._loose_until:
+                    self._loose = Evaluation()
+                self._loose_until = self._clock() + LINGER
+                return [self._loose]
+            found = [self._by_entry.setdefault(entry, Evaluation()) for entry in entries]
+            self._sweep_later()
+            return found
+
+    def _sweep_later(self) -> None:
+        """A frame that is held keeps its variables, a whole table among them: not for longer than need be."""
+        if self._sweeper is None:
+            self._sweeper = threading.Timer(SWEEP, self._sweep)
+            self._sweeper.daemon = True
+            self._sweeper.start()
+
+    def _sweep(self) -> None:
+        with self._lock:
+            alive = set(_entries())
+            self._by_entry = {entry: e for entry, e in self._by_entry.items() if entry in alive}
+            self._sweeper = None
+            if self._by_entry:
+                self._sweep_later()
+
+
+def _entries() -> list[FrameType]:
+    """The entry into polars of every thread that is in it."""
+    return [entry for frame in sys._current_frames().values() if (entry := _entry(frame)) is not None]
+
+
+def _entry(frame: FrameType | None) -> FrameType | None:
+    """The outermost of the innermost unbroken run of polars' frames in a stack."""
+    while frame is not None and not _is_polars(frame):
+        frame = frame.f_back
+    while frame is not None and frame.f_back is not None and _is_polars(frame.f_back):
+        frame = frame.f_back
+    # On a thread of polars' own, the frames that called us are polars' too, and nothing stands below them.
+    return frame if frame is not None and frame.f_back is not None else None
+
+
+def _is_polars(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_POLARS)

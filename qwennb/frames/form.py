@@ -1,0 +1,173 @@
+"""The form of a column: its polars type, known before anything runs, and how an answer becomes a value of that type.
+
+Text gives String, choices an Enum in the order given, a score Float64, a schema whatever it describes: objects with
+named fields are Structs, lists Lists, dates Dates, a list of texts to choose from an Enum. What has no one type (any
+object, either a number or a text) is kept as JSON text. A date with a time is without a zone: where the answer names
+one, the value is UTC.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import polars as pl
+
+from qwennb.request import Schema, parse_json
+
+Read = Callable[[Any], Any]
+_INT64 = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A column's type, and `value`, which makes a value of it out of an answer's text and data.
+
+    `reader` tells forms of one type apart that read an answer differently.
+    """
+
+    dtype: pl.DataType
+    value: Callable[[str, Any], Any]
+    reader: tuple[object, ...] = ()
+
+    def series(self, values: list[Any]) -> pl.Series:
+        """*values* as a column."""
+        return pl.Series(values, dtype=self.dtype, strict=True)
+
+    @classmethod
+    def of(cls, schema: Schema | None, choices: Sequence[str] | None, *, take: str | None = None) -> Form:
+        """The form that a schema or choices ask for. *take* names the one field that is the value."""
+        if choices is not None:
+            return cls(pl.Enum(choices), lambda text, data: data)
+        if schema is None:
+            return cls(pl.String(), lambda text, data: text)
+        dtype, read = _typed(schema.json)
+        if take is not None:
+            assert isinstance(dtype, pl.Struct)
+            return cls(_fields(dtype)[take], lambda text, data: read(data)[take], (take,))
+        return cls(dtype, lambda text, data: read(_plain(schema, text, data)), (schema.target,))
+
+
+def _plain(schema: Schema, text: str, data: Any) -> Any:
+    """The answer as plain JSON values: as the class of the schema has made it, where it has a class."""
+    if schema.target is None:
+        return data
+    import pydantic
+
+    said = parse_json(text)
+    made = pydantic.TypeAdapter(schema.target).dump_python(data, mode="json", by_alias=True)
+    if isinstance(said, dict) and isinstance(made, dict):
+        return {**said, **made}  # a field may be read by one name and written by another
+    return made
+
+
+def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
+    """The type that *schema* describes, and what makes a JSON value into one of it."""
+    for any_of in (schema.get("anyOf"), schema.get("oneOf")):
+        if any_of:
+            return _one_of([option for option in any_of if option.get("type") != "null"])
+    if "allOf" in schema and len(schema["allOf"]) == 1:
+        return _typed(schema["allOf"][0])
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return _one_of([{**schema, "type": one} for one in kind if one != "null"])
+    listed = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if listed is not None:
+        return _listed([value for value in listed if value is not None])
+    if kind == "object" and schema.get("properties"):
+        return _struct(schema["properties"])
+    if kind == "array" and isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
+        inner, read = _typed(schema["items"])
+        return pl.List(inner), lambda value: None if value is None else [read(item) for item in value]
+    if kind == "string":
+        return _TEXTS.get(schema.get("format", ""), (pl.String(), _as_it_is))
+    return _PLAIN.get(kind if isinstance(kind, str) else "", (pl.String(), _json))
+
+
+def _one_of(options: list[Mapping[str, Any]]) -> tuple[pl.DataType, Read]:
+    made = [_typed(option) for option in options]
+    if not made:
+        return pl.Null(), _as_it_is
+    dtypes = [dtype for dtype, _ in made]
+    if all(dtype == dtypes[0] for dtype in dtypes) and not isinstance(dtypes[0], pl.Struct):
+        return made[0]
+    if len(made) == 1:
+        return made[0]
+    if all(dtype.is_numeric() for dtype in dtypes):
+        return _PLAIN["number"]
+    return pl.String(), _json
+
+
+def _listed(values: list[Any]) -> tuple[pl.DataType, Read]:
+    if values and all(isinstance(value, str) for value in values):
+        return pl.Enum(list(dict.fromkeys(values))), _as_it_is
+    for kind, name in ((bool, "boolean"), (int, "integer"), (int | float, "number")):
+        if values and all(isinstance(value, kind) for value in values):
+            return _PLAIN[name]
+    return pl.String(), _json
+
+
+def _struct(properties: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
+    fields = {name: _typed(inner) for name, inner in properties.items()}
+    readers = [(name, read) for name, (_, read) in fields.items()]
+
+    def read(value: Any) -> Any:
+        return None if value is None else {name: inner(value.get(name)) for name, inner in readers}
+
+    return pl.Struct({name: dtype for name, (dtype, _) in fields.items()}), read
+
+
+def _fields(dtype: pl.Struct) -> dict[str, pl.DataType]:
+    return {field.name: field.dtype for field in dtype.fields}  # type: ignore[misc]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _json(value: Any) -> Any:
+    return None if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _whole(value: Any) -> int | None:
+    if value is None:
+        return None
+    number = int(value)  # JSON Schema calls 3.0 an integer too
+    if not -_INT64 <= number < _INT64:
+        raise ValueError(f"{number} is too large for a column of whole numbers")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _when(value: Any) -> datetime.datetime | None:
+    if value is None:
+        return None
+    made = datetime.datetime.fromisoformat(value)
+    return made if made.tzinfo is None else made.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
+def _time(value: Any) -> datetime.time | None:
+    return None if value is None else datetime.time.fromisoformat(value).replace(tzinfo=None)
+
+
+def _date(value: Any) -> datetime.date | None:
+    return None if value is None else datetime.date.fromisoformat(value)
+
+
+_TEXTS: dict[str, tuple[pl.DataType, Read]] = {
+    "date": (pl.Date(), _date),
+    "date-time": (pl.Datetime("us"), _when),
+    "time": (pl.Time(), _time),
+}
+_PLAIN: dict[str, tuple[pl.DataType, Read]] = {
+    "integer": (pl.Int64(), _whole),
+    "number": (pl.Float64(), _number),
+    "boolean": (pl.Boolean(), _as_it_is),
+    "null": (pl.Null(), _as_it_is),
+}

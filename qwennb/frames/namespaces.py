@@ -1,0 +1,203 @@
+"""`df.qwen`, `lf.qwen` and `pl.col(…).qwen`.
+
+On a frame and on a lazy frame a verb names its column and gives the frame with one column more. On an expression it
+stands for its own value, `{{ it }}`, and gives an expression: elementwise, of a type known beforehand, so that polars
+may push filters and slices in front of it and only what is needed is asked. With `meta` or `on_error="column"` an
+expression is a struct of what a frame would get as columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from qwennb.frames import verbs
+from qwennb.frames.column import Column
+from qwennb.frames.image import check_image_column
+from qwennb.frames.interrupt import INTERRUPTS
+from qwennb.frames.plan import ColumnPlan, planned
+from qwennb.frames.run import Evaluator
+from qwennb.frames.text import check_names
+
+
+class QwenFrame:
+    """Columns for a DataFrame."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def ask(self, prompt: str, **options: Any) -> pl.DataFrame:
+        """The frame with the answers to *prompt*, a template over its columns: `"Is it about food? {{ review }}"`."""
+        return self._with(verbs.asked(prompt, options))
+
+    def classify(self, column: str, labels: Sequence[str], **options: Any) -> pl.DataFrame:
+        """The frame with one of *labels* for each text of *column*."""
+        return self._with(verbs.classified(column, labels, options))
+
+    def extract(self, column: str, schema: Any, **options: Any) -> pl.DataFrame:
+        """The frame with what *schema* asks for, out of each text of *column*."""
+        return self._with(verbs.extracted(column, schema, options))
+
+    def summarize(self, column: str, **options: Any) -> pl.DataFrame:
+        """The frame with a summary of each text of *column*."""
+        return self._with(verbs.summarized(column, options))
+
+    def translate(self, column: str, to: str, **options: Any) -> pl.DataFrame:
+        """The frame with each text of *column* in the language *to*."""
+        return self._with(verbs.translated(column, to, options))
+
+    def score(self, column: str, criterion: str, **options: Any) -> pl.DataFrame:
+        """The frame with a number for each text of *column*: `score("text", "how urgent, 0 to 1")`."""
+        return self._with(verbs.scored(column, criterion, options))
+
+    def filter(self, statement: str, **options: Any) -> pl.DataFrame:
+        """The rows of which *statement*, a template, is true: `filter("{{ review }} mentions delivery")`."""
+        made = self._made(verbs.filtering(statement, options))
+        return self._frame.filter((next(iter(made.values())) == verbs.YES).fill_null(value=False))
+
+    def plan(self, prompt: str, **options: Any) -> ColumnPlan:
+        """What `ask` with the same arguments would take. Nothing is sent."""
+        return self.plan_of(verbs.asked(prompt, options))
+
+    def plan_of(self, column: Column) -> ColumnPlan:
+        """What *column* would take. Nothing is sent."""
+        return planned(Evaluator(column), self._columns(column))
+
+    def _with(self, column: Column) -> pl.DataFrame:
+        return self._frame.with_columns(self._made(column).values())
+
+    def _made(self, column: Column) -> dict[str, pl.Series]:
+        return Evaluator(column).frame(self._columns(column))
+
+    def _columns(self, column: Column) -> dict[str, pl.Series]:
+        _check(column, self._frame.schema)
+        return {name: self._frame[name] for name in column.columns}
+
+
+class QwenLazyFrame:
+    """Columns for a LazyFrame. Nothing is asked before it is collected or written."""
+
+    def __init__(self, frame: pl.LazyFrame) -> None:
+        self._frame = frame
+
+    def ask(self, prompt: str, **options: Any) -> pl.LazyFrame:
+        """The frame with the answers to *prompt*, a template over its columns: `"Is it about food? {{ review }}"`."""
+        return self._with(verbs.asked(prompt, options))
+
+    def classify(self, column: str, labels: Sequence[str], **options: Any) -> pl.LazyFrame:
+        """The frame with one of *labels* for each text of *column*."""
+        return self._with(verbs.classified(column, labels, options))
+
+    def extract(self, column: str, schema: Any, **options: Any) -> pl.LazyFrame:
+        """The frame with what *schema* asks for, out of each text of *column*."""
+        return self._with(verbs.extracted(column, schema, options))
+
+    def summarize(self, column: str, **options: Any) -> pl.LazyFrame:
+        """The frame with a summary of each text of *column*."""
+        return self._with(verbs.summarized(column, options))
+
+    def translate(self, column: str, to: str, **options: Any) -> pl.LazyFrame:
+        """The frame with each text of *column* in the language *to*."""
+        return self._with(verbs.translated(column, to, options))
+
+    def score(self, column: str, criterion: str, **options: Any) -> pl.LazyFrame:
+        """The frame with a number for each text of *column*: `score("text", "how urgent, 0 to 1")`."""
+        return self._with(verbs.scored(column, criterion, options))
+
+    def filter(self, statement: str, **options: Any) -> pl.LazyFrame:
+        """The rows of which *statement*, a template, is true: `filter("{{ review }} mentions delivery")`."""
+        made = self._made(verbs.filtering(statement, options))
+        return self._frame.filter(made[0] == verbs.YES)
+
+    def plan(self, prompt: str, **options: Any) -> ColumnPlan:
+        """What `ask` with the same arguments would take. The columns in the prompt are collected; nothing is sent."""
+        column = verbs.asked(prompt, options)
+        _check(column, self._frame.collect_schema())
+        return self._frame.select(column.columns).collect().qwen.plan_of(column)  # type: ignore[attr-defined, no-any-return]
+
+    def _with(self, column: Column) -> pl.LazyFrame:
+        return self._frame.with_columns(self._made(column))
+
+    def _made(self, column: Column) -> list[pl.Expr]:
+        INTERRUPTS.listen()
+        _check(column, self._frame.collect_schema())
+        evaluator = Evaluator(column)
+        return [
+            pl.map_batches(
+                [pl.col(name) for name in column.columns],
+                partial(evaluator.batch, name=name),
+                return_dtype=dtype,
+                is_elementwise=True,
+            ).alias(name)
+            for name, dtype in column.outputs.items()
+        ]
+
+
+class QwenExpr:
+    """Answers as an expression. `{{ it }}`, or its name, is the value; a struct's fields are names too."""
+
+    def __init__(self, expr: pl.Expr) -> None:
+        self._expr = expr
+
+    def ask(self, prompt: str, **options: Any) -> pl.Expr:
+        """The answers to *prompt*: `pl.col("review").qwen.ask("Is it about food? {{ it }}")`."""
+        return self._made(verbs.asked(prompt, options))
+
+    def classify(self, labels: Sequence[str], **options: Any) -> pl.Expr:
+        """One of *labels* for each value."""
+        return self._made(verbs.classified("it", labels, options))
+
+    def extract(self, schema: Any, **options: Any) -> pl.Expr:
+        """What *schema* asks for, out of each value."""
+        return self._made(verbs.extracted("it", schema, options))
+
+    def summarize(self, **options: Any) -> pl.Expr:
+        """A summary of each value."""
+        return self._made(verbs.summarized("it", options))
+
+    def translate(self, to: str, **options: Any) -> pl.Expr:
+        """Each value in the language *to*."""
+        return self._made(verbs.translated("it", to, options))
+
+    def score(self, criterion: str, **options: Any) -> pl.Expr:
+        """A number for each value: `score("how urgent, 0 to 1")`."""
+        return self._made(verbs.scored("it", criterion, options))
+
+    def filter(self, statement: str, **options: Any) -> pl.Expr:
+        """Whether *statement* is true of each value: `df.filter(pl.col("review").qwen.filter("{{ it }} mentions delivery"))`."""
+        return self._made(verbs.filtering(statement, options)) == verbs.YES
+
+    def _made(self, column: Column) -> pl.Expr:
+        INTERRUPTS.listen()
+        evaluator = Evaluator(column)
+        outputs = column.outputs
+        alone = len(outputs) == 1
+        name = column.into if alone else ""
+
+        def batch(value: pl.Series) -> pl.Series:
+            return evaluator.batch(_names_of(value, column), name)
+
+        dtype = outputs[column.into] if alone else pl.Struct(outputs)
+        return self._expr.map_batches(batch, return_dtype=dtype, is_elementwise=True)
+
+
+def _names_of(value: pl.Series, column: Column) -> list[pl.Series]:
+    """What *column* names, in the value of an expression: its fields, itself by its name, itself as `it`."""
+    names: dict[str, Callable[[], pl.Series]] = {"it": lambda: value, value.name: lambda: value}
+    if isinstance(value.dtype, pl.Struct):
+        names |= {field.name: partial(value.struct.field, field.name) for field in value.dtype.fields}
+    _check(column, {name: made().dtype for name, made in names.items()})
+    return [names[name]().alias(name) for name in column.columns]
+
+
+def _check(column: Column, schema: Mapping[str, pl.DataType]) -> None:
+    check_names(column.template, schema)
+    if column.image is not None:
+        if column.image not in schema:
+            check_names(type(column.template).of(f"{{{{ `{column.image}` }}}}"), schema)
+        check_image_column(
+            schema[column.image], column.image, root=column.root, urls=bool(column.options.allow_urls)
+        )

@@ -1,0 +1,145 @@
+"""What a column would take, before anything is sent or paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from qwennb.answer import money
+from qwennb.catalog import Price
+from qwennb.client.window import input_tokens
+from qwennb.frames.asker import Question
+from qwennb.frames.run import Evaluator, Rows
+
+GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
+SAMPLE = 200  # questions whose tokens are counted; the others are taken to be alike, by their length
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """The questions of one price: how many, their tokens, and what they would cost; None where nobody knows."""
+
+    up_to: int | None
+    questions: int
+    tokens: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """`rows` in all, `skipped` without a prompt, `unique` questions, `known` already; what the rest would take.
+
+    `cost` takes an answer for a paragraph or two; `at_most` is what a budget would set aside. Both are None where the
+    price is unknown. `seconds` is what the endpoint's quota allows at best; None where none is known.
+    """
+
+    rows: int
+    skipped: int
+    unique: int
+    known: int
+    refused: int
+    tokens: int
+    tiers: tuple[Tier, ...]
+    cost: float | None
+    at_most: float | None
+    seconds: float | None
+    model: str
+    endpoint: str
+
+    @property
+    def to_ask(self) -> int:
+        """How many would be sent."""
+        return self.unique - self.known - self.refused
+
+    def __str__(self) -> str:
+        skipped = f" ({self.skipped:,} skipped)" if self.skipped else ""
+        lines = [
+            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions, {self.known:,} already known, {self.to_ask:,} to ask of {self.model} at {self.endpoint}",
+            f"about {self.tokens:,} tokens in",
+        ]
+        if self.to_ask and self.cost is None:
+            lines.append("price unknown")
+        else:
+            most = f", at most {money(self.at_most)}" if self.at_most else ""
+            lines.append(f"cost {money(self.cost, estimated=bool(self.cost))}{most}")
+        if len(self.tiers) > 1:
+            lines += [
+                f"  {tier.questions:,} questions of {'any length' if tier.up_to is None else f'up to {tier.up_to:,} tokens'}: {money(tier.cost, estimated=bool(tier.cost))}"
+                for tier in self.tiers
+            ]
+        if self.seconds:
+            lines.append(f"at least {self.seconds:,.0f} s at the endpoint's limits")
+        if self.refused:
+            lines.append(f"{self.refused:,} can't be asked as they stand")
+        return "\n".join(lines)
+
+
+def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:
+    """The plan for a column over *columns*."""
+    rows = Rows.of(evaluator.column, columns)
+    asker = evaluator.asker
+    questions = [question for question in rows.questions if isinstance(question, Question)]
+    keys = [asker.key(question) for question in questions]
+    known = {key for key, outcome in asker.recalled(keys).items() if outcome.error is None}
+    to_ask = [question for key, question in zip(keys, questions, strict=True) if key not in known]
+    asking = asker.asking
+    place, mould = asking.place, asker.mould
+    settings = mould.sample.settings
+    bound = place.abilities(mould.model).output_bound(settings.max_tokens, settings.thinking)
+    output = min(settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
+    free = place.catalog.endpoint(place.listed).free
+    by_price: dict[Price | None, list[int]] = {}
+    at_most: float | None = 0.0
+    for tokens in _tokens(evaluator, to_ask):
+        by_price.setdefault(place.catalog.price(mould.model, place.listed, tokens), []).append(tokens)
+        if at_most is not None and not free:
+            worst = place.catalog.worst_cost(mould.model, place.listed, tokens, bound) if bound else None
+            at_most = None if worst is None else at_most + worst
+    tiers = [
+        Tier(
+            None if price is None else price.up_to,
+            len(tokens),
+            sum(tokens),
+            0.0 if free else None if price is None else sum(price.worst_dollars(n, output) for n in tokens),
+        )
+        for price, tokens in by_price.items()
+    ]
+    tiers.sort(key=lambda tier: tier.up_to or 2**63)
+    total = sum(tier.tokens for tier in tiers)
+    costs = [tier.cost for tier in tiers]
+    quota = place.catalog.quota(mould.model, place.listed) if place.hosted else None
+    seconds = None
+    if quota is not None and to_ask:
+        by_tokens = (total + output * len(to_ask)) / quota.tpm
+        seconds = 60 * max(len(to_ask) / quota.rpm, by_tokens) / asking.pace
+    return ColumnPlan(
+        rows=rows.count,
+        skipped=rows.places.null_count(),
+        unique=len(rows.questions),
+        known=len(known),
+        refused=len(rows.questions) - len(questions),
+        tokens=total,
+        tiers=tuple(tiers),
+        cost=None if any(cost is None for cost in costs) else sum(cost or 0.0 for cost in costs),
+        at_most=at_most,
+        seconds=seconds,
+        model=mould.model,
+        endpoint=str(place),
+    )
+
+
+def _tokens(evaluator: Evaluator, questions: list[Question]) -> list[int]:
+    """The tokens of each question: a sample is counted, the rest follows by its length in characters."""
+    if not questions:
+        return []
+    mould = evaluator.asker.mould
+    step = max(len(questions) // SAMPLE, 1)
+    sample = questions[::step]
+    counted = [input_tokens(mould.request(q.text, q.image)).tokens for q in sample]
+    empty = min(counted) and input_tokens(mould.request("", None)).tokens
+    letters = sum(len(q.text) for q in sample)
+    a_letter = max(sum(counted) - empty * len(sample), 0) / max(letters, 1)
+    exact = dict(zip(map(id, sample), counted, strict=True))
+    return [exact.get(id(q)) or empty + round(len(q.text) * a_letter) for q in questions]

@@ -1,0 +1,189 @@
+"""How far a run is: counted as answers come, shown in a terminal, handed to whoever watches, and one line at the end.
+
+Where nobody looks nothing is shown: a bar is drawn only on a terminal, and a watcher (a notebook's widget) is called
+only where one was given, by `progress=` or for all runs by `watch`. The last line says only what a replay would say
+too: what lasts in a saved notebook must not change from run to run.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import IO
+
+from qwennb.answer import money
+from qwennb.frames.outcome import Outcome
+
+EVERY = 0.2
+WIDTH = 24
+PATIENCE = 1.0  # seconds before a bar is worth drawing
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `stop` ends it: what is finished is kept."""
+
+    rows: int
+    unique: int
+    done: int
+    cached: int
+    failed: int
+    tokens: tuple[int, int]
+    cost: float | None
+    seconds: float
+    finished: bool
+    model: str
+    stop: Callable[[], None]
+
+    @property
+    def per_minute(self) -> float:
+        """Answers a minute, not counting what was known."""
+        return 60 * (self.done - self.cached) / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At this rate; None while nothing has come."""
+        rate = self.per_minute
+        return 60 * (self.unique - self.done) / rate if rate else None
+
+    @property
+    def cost_at_the_end(self) -> float | None:
+        """At this cost an answer; None where the price is unknown."""
+        return None if self.cost is None or not self.done else self.cost * self.unique / self.done
+
+    @property
+    def line(self) -> str:
+        """What the run was, in words that hold for its replay too."""
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        missing = self.unique - self.done
+        unasked = f", {missing:,} not asked" if missing else ""
+        tokens = f"{self.tokens[0]:,} tokens in, {self.tokens[1]:,} out"
+        return f"{self.rows:,} rows, {self.unique:,} unique{failed}{unasked}; {tokens}, {money(self.cost)}; {self.model}"
+
+
+Watcher = Callable[[Progress], None]
+_watchers: list[Watcher] = []
+
+
+def watch(watcher: Watcher | None) -> None:
+    """Have *watcher* told of every run from now on; None: nobody."""
+    _watchers[:] = [] if watcher is None else [watcher]
+
+
+class Tally:
+    """Counts one run, and shows it."""
+
+    def __init__(
+        self,
+        rows: int,
+        unique: int,
+        model: str,
+        *,
+        progress: bool | Watcher | None = None,
+        out: IO[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out = out or sys.stderr
+        self._clock = clock
+        self._began = self._shown = clock()
+        self._lock = threading.Lock()
+        self._rows, self._unique, self._model = rows, unique, model
+        self._done = self._cached = self._failed = self._input = self._output = 0
+        self._cost: float | None = 0.0
+        self._stop = threading.Event()
+        self._drawn = False
+        self._watcher = (
+            progress if callable(progress) else _watchers[0] if progress is None and _watchers else None
+        )
+        terminal = self._out is not None and self._out.isatty()
+        self._bar = progress is True or (progress is None and self._watcher is None and terminal)
+        self.first_error: Outcome | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """True once somebody has stopped the run."""
+        return self._stop.is_set()
+
+    @property
+    def failed(self) -> int:
+        """Questions that failed."""
+        return self._failed
+
+    @property
+    def left(self) -> int:
+        """Questions without an outcome."""
+        return self._unique - self._done
+
+    def found(self, outcomes: Iterable[Outcome]) -> None:
+        """These were known; the rest is to be asked."""
+        for outcome in outcomes:
+            self.add(outcome)
+        self.show()
+
+    def add(self, outcome: Outcome) -> None:
+        """One more outcome."""
+        with self._lock:
+            self._done += 1
+            self._cached += outcome.cached
+            self._input += outcome.input_tokens
+            self._output += outcome.output_tokens
+            if outcome.error is not None:
+                self._failed += 1
+                self.first_error = self.first_error or outcome
+            elif outcome.cost is None:
+                self._cost = None
+            elif self._cost is not None:
+                self._cost += outcome.cost
+
+    def show(self, *, finished: bool = False) -> None:
+        """Show how far it is, now and then; the last time always."""
+        if self._watcher is None and not self._bar:
+            return
+        now = self._clock()
+        if not finished and now - self._shown < EVERY:
+            return
+        self._shown = now
+        progress = self.progress(finished=finished)
+        if self._watcher is not None:
+            self._watcher(progress)
+        elif finished and self._drawn:
+            self._out.write(f"\r\x1b[K{progress.line}\n")
+            self._out.flush()
+        elif not finished and now - self._began >= PATIENCE:
+            self._drawn = True
+            self._out.write(f"\r\x1b[K{_bar(progress)}")
+            self._out.flush()
+
+    def progress(self, *, finished: bool = False) -> Progress:
+        """How far it is."""
+        with self._lock:
+            return Progress(
+                self._rows,
+                self._unique,
+                self._done,
+                self._cached,
+                self._failed,
+                (self._input, self._output),
+                self._cost,
+                self._clock() - self._began,
+                finished,
+                self._model,
+                self._stop.set,
+            )
+
+
+def _bar(progress: Progress) -> str:
+    full = WIDTH * progress.done // max(progress.unique, 1)
+    left = progress.seconds_left
+    parts = [
+        f"{'█' * full}{'░' * (WIDTH - full)} {progress.done:,}/{progress.unique:,}",
+        f"{progress.cached:,} from cache" if progress.cached else "",
+        f"{progress.failed:,} failed" if progress.failed else "",
+        f"{progress.per_minute:,.0f} a minute",
+        f"{money(progress.cost)}" + (f" of about {money(end)}" if (end := progress.cost_at_the_end) else ""),
+        f"{left:,.0f} s left" if left is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)

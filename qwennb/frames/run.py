@@ -1,0 +1,173 @@
+"""A column over the rows of one table, or of one batch of it: prompts, unique questions, outcomes, columns.
+
+    columns → prompts, rendered by polars → unique questions → outcomes → values, laid out as the rows were
+
+An `Evaluator` is a column's call with what lasts between batches. `frame` is for a table that is there: it ends with
+one warning, and a stop gives the rows that are done. `batch` is what polars calls, as often as it likes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from qwennb.errors import MediaError, QwenError, Stopped
+from qwennb.frames.asker import Asker, Question
+from qwennb.frames.column import Column, warn_of_failures
+from qwennb.frames.evaluation import Evaluation, Evaluations, Scopes
+from qwennb.frames.image import image_of
+from qwennb.frames.outcome import Outcome, error_text, meta_series
+from qwennb.frames.progress import Tally
+from qwennb.frames.text import prompts
+
+EVALUATIONS = Evaluations()
+
+
+class Evaluator:
+    """One column's call. It may be used from several threads at once."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self._lock = threading.Lock()
+        self._asker: Asker | None = None
+
+    @property
+    def asker(self) -> Asker:
+        """Who asks; made with the first row, so that building a plan looks for no endpoint."""
+        with self._lock:
+            if self._asker is None:
+                column = self.column
+                self._asker = Asker(
+                    column.client(), column.options, column.form, concurrency=column.concurrency
+                )
+            return self._asker
+
+    def frame(self, columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+        """The columns made from those of a whole table."""
+        rows = Rows.of(self.column, columns)
+        if not rows.questions:
+            return self._laid_out(rows, [])
+        tally = self._tally(rows)
+        outcomes = self._outcomes(rows, Scopes([Evaluation()]), tally, batches=False)
+        if tally.failed and self.column.on_error == "null" and tally.first_error is not None:
+            self._warn(tally)
+        return self._laid_out(rows, outcomes)
+
+    def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
+        """The output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives."""
+        rows = Rows.of(self.column, {one.name: one for one in series})
+        outcomes: list[Outcome | None] = []
+        if rows.questions:
+            scopes = Scopes([*EVALUATIONS.under_way(), self.asker.answers])
+            tally = self._tally(rows)
+            outcomes = self._outcomes(rows, scopes, tally, batches=True)
+            if tally.stopped:
+                raise Stopped(
+                    "Stopped. Every finished answer is kept; the same plan, run again, asks for the rest."
+                )
+            if tally.failed and self.column.on_error == "null" and scopes.first_to_say(self):
+                self._warn(tally)
+        made = self._laid_out(rows, outcomes)
+        return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
+
+    def _tally(self, rows: Rows) -> Tally:
+        return Tally(rows.count, len(rows.questions), self.asker.mould.model, progress=self.column.progress)
+
+    def _outcomes(self, rows: Rows, scopes: Scopes, tally: Tally, *, batches: bool) -> list[Outcome | None]:
+        asked = [question for question in rows.questions if isinstance(question, Question)]
+        try:
+            answered = iter(self.asker.outcomes(asked, scopes, tally, batches=batches))
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(
+                f"{tally.progress().done:,} of {len(rows.questions):,} answers are kept; the same call asks only for the other {tally.left:,}."
+            )
+            raise
+        outcomes = [
+            next(answered) if isinstance(question, Question) else Outcome("", error=question)
+            for question in rows.questions
+        ]
+        for question in rows.questions:
+            if not isinstance(question, Question):
+                tally.add(Outcome("", error=question))
+        tally.show(finished=True)
+        if self.column.on_error == "raise" and tally.first_error is not None:
+            error = tally.first_error.error
+            assert error is not None
+            raise type(error)(
+                f"{tally.failed:,} of {len(rows.questions):,} failed; all others are kept. The first: {error}"
+            ) from None
+        return outcomes
+
+    def _laid_out(self, rows: Rows, outcomes: list[Outcome | None]) -> dict[str, pl.Series]:
+        there = [outcome if outcome is not None else _NOT_ASKED for outcome in outcomes]
+        values = self.column.form.series([outcome.value for outcome in there])
+        made: dict[str, pl.Series] = {}
+        for name, dtype in self.column.outputs.items():
+            if name == self.column.into:
+                unique = values
+            elif isinstance(dtype, pl.Struct):
+                unique = meta_series(there, dtype)
+            else:
+                unique = pl.Series([error_text(outcome.error) for outcome in there], dtype=pl.String)
+            made[name] = unique.gather(rows.places).alias(name)
+        return made
+
+    def _warn(self, tally: Tally) -> None:
+        first = tally.first_error
+        assert first is not None
+        warn_of_failures(
+            tally.failed, tally.progress().unique, error_text(first.error) or "", self.column.into
+        )
+
+
+class Rows:
+    """The unique questions of some rows, and for each row the place of its question; null for a row without one."""
+
+    def __init__(self, questions: list[Question | QwenError], places: pl.Series) -> None:
+        self.questions = questions
+        self.places = places
+        self.count = len(places)
+
+    @classmethod
+    def of(cls, column: Column, columns: Mapping[str, pl.Series]) -> Rows:
+        """What *column* asks of the rows that *columns* hold."""
+        nulls = column.nulls == "send"
+        count = len(next(iter(columns.values())))
+        if column.template.holes:
+            texts = prompts(column.template, columns, nulls=nulls)
+        else:
+            texts = pl.Series([_literal(column)], dtype=pl.String).new_from_index(0, count)
+        asked = pl.DataFrame({"text": texts})
+        if column.image is not None:
+            asked = asked.with_columns(columns[column.image].alias("image"))
+        asked = asked.with_row_index("row")
+        whole = asked.drop_nulls()
+        keys = [name for name in asked.columns if name != "row"]
+        unique = whole.select(keys).unique(maintain_order=True).with_row_index("place")
+        if len(column.template.holes) > 1:
+            # What begins alike goes one after the other, as a server's prefix cache likes it.
+            unique = unique.sort("text", maintain_order=True).drop("place").with_row_index("place")
+        places = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
+        if column.image is None:
+            return cls([Question(text) for text in unique["text"].to_list()], places)
+        questions = [
+            _pictured(column, text, image) for text, image in unique.select("text", "image").iter_rows()
+        ]
+        return cls(questions, places)
+
+
+def _literal(column: Column) -> str:
+    return "".join(piece for piece in column.template.pieces if isinstance(piece, str))
+
+
+def _pictured(column: Column, text: str, given: Any) -> Question | QwenError:
+    try:
+        return Question(text, image_of(given, root=column.root, options=column.options))
+    except MediaError as error:
+        return error
+
+
+_NOT_ASKED = Outcome("", error=Stopped("The run was stopped before this row was asked."))

@@ -1,0 +1,387 @@
+"""Whom to ask, from what the user said and what there is; and to whom a key may be shown."""
+
+import asyncio
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from qwennb.catalog import Catalog
+from qwennb.config import Config, Secret
+from qwennb.endpoints import HOSTED, NAMES, SELF_HOSTED, DirectTransport, Finder
+from qwennb.endpoints.finding import PROBE_SECONDS
+from qwennb.errors import MissingKey, UnknownEndpoint, UnknownModel
+from qwennb.simulator import Simulator
+
+from .wire import Raw, reply, serving
+
+NOWHERE = ()
+KEYS = {"DASHSCOPE_API_KEY": "sk-dash", "OPENROUTER_API_KEY": "sk-or"}
+
+
+def search(config=None, environ=None, *, ports=NOWHERE, embedded=None, ask=None, **given):
+    """What a finder finds with this configuration and environment; *ask* asks it something else than to find."""
+    if "api_key" in given:
+        given["api_key"] = Secret(given["api_key"])
+
+    async def run():
+        finder = Finder(
+            config or Config(**given),
+            environ or {},
+            catalog=Catalog.bundled(),
+            embedded=lambda _: embedded,
+            simulated=lambda: "http://127.0.0.1:1/v1",
+            ports=ports,
+        )
+        try:
+            return await (ask(finder) if ask else finder.find())
+        finally:
+            await finder.close()
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def started():
+    """Start simulators of these dialects; their ports."""
+    with ExitStack() as stack:
+        yield lambda *dialects, **given: [stack.enter_context(Simulator(d, **given)).port for d in dialects]
+
+
+# ---------------------------------------------------------------------- the order of the rules
+
+
+def test_the_argument_comes_before_everything(started):
+    (port,) = started("vllm")
+    place = search(endpoint="openrouter", environ=KEYS, ports=[port])
+    assert (place.name, place.chosen_by_user, place.key) == ("openrouter", True, Secret("sk-or"))
+
+
+def test_a_providers_key_in_the_environment_comes_before_a_running_server(started):
+    (port,) = started("vllm")
+    place = search(environ={"OPENROUTER_API_KEY": "sk-or"}, ports=[port])
+    assert (place.name, place.key, place.chosen_by_user) == ("openrouter", Secret("sk-or"), False)
+
+
+def test_with_the_key_of_alibaba_alone_the_region_is_the_international_one():
+    place = search(environ=KEYS)
+    assert (place.name, place.key) == ("dashscope-intl", Secret("sk-dash"))
+    assert place.base_url == HOSTED["dashscope-intl"].base_url
+
+
+def test_an_empty_variable_is_no_key(started):
+    (port,) = started("vllm")
+    assert search(environ={"OPENROUTER_API_KEY": ""}, ports=[port]).name == "vllm"
+
+
+def test_a_running_server_comes_before_the_embedded_model(started):
+    (port,) = started("ollama")
+    assert search(ports=[port], embedded="embedded").name == "ollama"
+    assert search(embedded="embedded") == "embedded"
+
+
+def test_with_nothing_at_all_the_choices_are_listed():
+    with pytest.raises(UnknownEndpoint) as caught:
+        search()
+    for word in ("DASHSCOPE_API_KEY", "OPENROUTER_API_KEY", "vLLM", "LM Studio", "qwennb local pull"):
+        assert word in str(caught.value)
+
+
+# ---------------------------------------------------------------------- servers on this machine
+
+
+@pytest.mark.parametrize("kind", SELF_HOSTED)
+def test_each_kind_of_server_is_told_by_what_it_answers_and_not_by_its_port(started, kind):
+    (port,) = started(kind)
+    place = search(ports=[port])
+    assert (place.name, place.dialect.kind, place.hosted) == (kind, kind, False)
+    assert place.base_url == f"http://127.0.0.1:{port}/v1"
+    assert place.served
+    assert not place.chosen_by_user
+    assert place.model_name(None) == "qwen3.5-9b"
+    assert search(endpoint=f"http://127.0.0.1:{port}/v1").name == kind
+
+
+def test_all_servers_that_run_are_found_in_the_order_of_the_ports(started):
+    ports = started(*SELF_HOSTED)
+    places = search(ports=ports, ask=lambda finder: finder.running())
+    assert [place.name for place in places] == list(SELF_HOSTED)
+
+
+def test_a_kind_that_was_named_is_found_at_another_port_than_its_usual_one(started):
+    ports = started("vllm", "sglang")
+    place = search(endpoint="sglang", ports=ports)
+    assert (place.name, place.base_url) == ("sglang", f"http://127.0.0.1:{ports[1]}/v1")
+    assert place.chosen_by_user
+
+
+def test_a_kind_that_does_not_run_is_told_when_its_model_is_needed():
+    place = search(endpoint="mlx-vlm", model="9b")
+    assert place.base_url == "http://127.0.0.1:8080/v1"
+    with pytest.raises(UnknownModel, match=r"does not answer, or does not say.*Start it"):
+        place.model_name(None)
+
+
+def test_silent_ports_cost_300_ms_together():
+    async def run():
+        async def silent(reader, writer):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                writer.close()
+
+        servers = [await asyncio.start_server(silent, "127.0.0.1", 0) for _ in range(6)]
+        ports = [server.sockets[0].getsockname()[1] for server in servers]
+        finder = Finder(
+            Config(), {}, catalog=Catalog.bundled(), embedded=lambda _: None, simulated=str, ports=ports
+        )
+        started = time.monotonic()
+        found = await finder.running()
+        spent = time.monotonic() - started
+        await finder.close()
+        for server in servers:
+            server.close()
+        return found, spent
+
+    found, spent = asyncio.run(run())
+    assert found == []
+    assert PROBE_SECONDS == 0.3
+    assert spent < PROBE_SECONDS + 0.25
+
+
+def test_a_server_that_is_silent_on_what_it_does_not_know_is_still_told():
+    async def run():
+        async def serve(reader, writer):
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if b"GET /version " in head:
+                    writer.write(reply(b'{"version": "0.33"}', headers=["connection: close"]))
+                elif b"GET /v1/models " in head:
+                    models = b'{"data": [{"id": "Qwen/Qwen3.5-9B"}]}'
+                    writer.write(reply(models, headers=["connection: close"]))
+                else:
+                    await asyncio.Event().wait()
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        finder = Finder(
+            Config(), {}, catalog=Catalog.bundled(), embedded=lambda _: None, simulated=str, ports=[port]
+        )
+        place = await finder.find()
+        await finder.close()
+        server.close()
+        return place
+
+    place = asyncio.run(run())
+    assert (place.name, place.served) == ("vllm", ("Qwen/Qwen3.5-9B",))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(b"<html>", kind="text/html"),
+        reply(b"[]"),
+        reply(b"{}"),
+        reply(b"null"),
+        reply(b'{"error": "no"}'),
+        b"\0\1\2\3",
+    ],
+)
+def test_what_is_no_model_server_is_passed_over(answer):
+    async def run():
+        async with serving(Raw(answer, close=True)) as port:
+            finder = Finder(
+                Config(), {}, catalog=Catalog.bundled(), embedded=lambda _: None, simulated=str, ports=[port]
+            )
+            found = await finder.running()
+            await finder.close()
+            return found
+
+    assert asyncio.run(run()) == []
+
+
+def test_a_long_list_of_models_is_read_to_its_end(started):
+    names = [f"somebody/model-{n:05}" for n in range(8000)]
+    (port,) = started("vllm", models=[*names, "Qwen/Qwen3.5-9B"])
+    assert search(ports=[port]).model_name(None) == "qwen3.5-9b"
+
+
+# ---------------------------------------------------------------------- base URLs
+
+
+def test_a_base_url_with_its_kind_is_not_probed(started):
+    with Simulator("vllm") as sim:
+        place = search(endpoint=f"vllm+{sim.base_url}")
+        assert (place.name, place.dialect.kind) == ("vllm", "vllm")
+        assert [entry.path for entry in sim.ledger.entries()] == ["/v1/models"]
+
+
+def test_an_unknown_server_on_this_machine_gets_the_plain_tongue():
+    async def run():
+        models = reply(b'{"data": [{"id": "qwen3.5-9b"}]}')
+        raw = Raw(lambda asked: models if asked.target == "/v1/models" else reply(b"{}", status="404 No"))
+        async with serving(raw) as port:
+            finder = Finder(
+                Config(endpoint=f"http://127.0.0.1:{port}/v1"),
+                {},
+                catalog=Catalog.bundled(),
+                embedded=lambda _: None,
+                simulated=str,
+            )
+            place = await finder.find()
+            await finder.close()
+            return place
+
+    place = asyncio.run(run())
+    assert (place.name, place.dialect.kind, place.hosted, place.served) == (
+        "openai",
+        "openai",
+        False,
+        ("qwen3.5-9b",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://dashscope.aliyuncs.com/compatible-mode/v1", "dashscope"),
+        ("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "dashscope-intl"),
+        ("https://ws1.ap-southeast-1.maas.aliyuncs.com/compatible-mode/v1", "dashscope-intl"),
+        ("https://ws1.cn-beijing.maas.aliyuncs.com/compatible-mode/v1", "dashscope"),
+        ("https://ws1.us-east-1.maas.aliyuncs.com/compatible-mode/v1", "dashscope-us"),
+        ("https://OpenRouter.AI/api/v1/", "openrouter"),
+    ],
+)
+def test_a_providers_own_address_is_known_and_gets_its_key(url, name):
+    place = search(endpoint=url, environ=KEYS)
+    assert (place.name, place.hosted) == (name, True)
+    assert place.key == Secret(KEYS[HOSTED[name].variable])
+    assert place.base_url == url.rstrip("/")
+
+
+# ---------------------------------------------------------------------- keys
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "openrouter+http://127.0.0.1:9/v1",
+        "openrouter+https://openrouter.ai.evil.example/v1",
+        "openrouter+https://evil.example/openrouter.ai/v1",
+        "openrouter+https://notopenrouter.ai/v1",
+        "dashscope+https://evil.oss-cn-beijing.aliyuncs.com/v1",
+        "dashscope+https://evil.cn-hangzhou.fc.aliyuncs.com/v1",
+        "dashscope+https://maas.aliyuncs.com.evil.example/v1",
+    ],
+)
+def test_a_providers_key_goes_to_its_own_hosts_only(endpoint):
+    with pytest.raises(
+        MissingKey, match=r"wants a key of its own: give api_key= or set QWENNB_API_KEY"
+    ) as caught:
+        search(endpoint=endpoint, environ=KEYS)
+    assert "sk-" not in str(caught.value)
+    assert search(endpoint=endpoint, environ=KEYS, api_key="sk-mine").key == Secret("sk-mine")
+
+
+def test_a_base_url_gets_no_key_of_a_provider(started):
+    (port,) = started("vllm")
+    assert search(endpoint=f"http://127.0.0.1:{port}/v1", environ=KEYS).key is None
+    assert search(endpoint="vllm", environ=KEYS, ports=[port]).key is None
+
+
+def test_a_server_that_was_only_found_is_shown_no_key(started):
+    with Simulator("vllm") as sim:
+        place = search(ports=[sim.port], api_key="sk-mine")
+        assert place.key is None
+        assert not any("authorization" in entry.headers for entry in sim.ledger.entries())
+
+
+def test_a_server_that_was_named_is_shown_the_key_but_not_while_it_is_probed():
+    with Simulator("vllm", api_key="sk-mine") as sim:
+        for endpoint in (sim.base_url, f"vllm+{sim.base_url}", "vllm"):
+            assert search(endpoint=endpoint, api_key="sk-mine", ports=[sim.port]).key == Secret("sk-mine")
+        shown = {entry.path for entry in sim.ledger.entries() if "authorization" in entry.headers}
+        assert shown == {"/v1/models"}
+
+
+def test_a_providers_own_variable_counts_before_the_key_for_base_urls():
+    environ = KEYS | {"QWENNB_API_KEY": "sk-of-my-box"}
+    assert search(endpoint="openrouter", environ=environ, api_key="sk-of-my-box").key == Secret("sk-or")
+    assert search(endpoint="openrouter", environ=environ, api_key="sk-argument").key == Secret("sk-argument")
+    only = {"QWENNB_API_KEY": "sk-of-my-box"}
+    assert search(endpoint="openrouter", environ=only, api_key="sk-of-my-box").key == Secret("sk-of-my-box")
+
+
+@pytest.mark.parametrize(("name", "variable"), [(name, place.variable) for name, place in HOSTED.items()])
+def test_a_missing_key_is_told_with_its_variable(name, variable):
+    with pytest.raises(MissingKey, match=f"set {variable} in the environment") as caught:
+        search(endpoint=name)
+    assert "qwennb doctor" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://openrouter.ai/api/v1", "http://gpu-box:8000/v1", "vllm+http://192.168.1.7:8000/v1"]
+)
+def test_no_key_goes_over_plain_http_but_to_this_machine(url):
+    with pytest.raises(MissingKey, match="is not https: a key is not sent over it"):
+        search(endpoint=url, environ=KEYS, api_key="sk-mine")
+
+
+def test_plain_http_without_a_key_is_fine():
+    assert search(endpoint="vllm+http://nope.invalid:8000/v1").key is None
+
+
+# ---------------------------------------------------------------------- what can't be meant
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("openruoter", "did you mean `openrouter`"),
+        ("dashcope", "did you mean `dashscope`"),
+        ("foo", "There is no endpoint `foo`"),
+        ("foo+https://host/v1", "There is no kind of server `foo`"),
+        ("vlm+https://host/v1", "did you mean `vllm`"),
+        ("ftp://host/v1", "is not a base URL: it must be like https://host/v1"),
+        ("https:///v1", "is not a base URL"),
+        ("http://host:99999/v1", "is not a base URL"),
+        ("https://me:secret@host/v1", "The base URL holds a password"),
+        ("local", "qwennb local pull"),
+    ],
+)
+def test_what_can_not_be_meant_is_told_in_a_sentence(endpoint, words):
+    with pytest.raises(UnknownEndpoint, match=words) as caught:
+        search(endpoint=endpoint)
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).endswith((".", "pull"))
+
+
+def test_an_unknown_name_lists_all_names():
+    with pytest.raises(UnknownEndpoint) as caught:
+        search(endpoint="zzz")
+    assert all(name in str(caught.value) for name in NAMES)
+
+
+def test_the_simulator_is_a_place_of_its_own_name():
+    assert search(endpoint="simulator").name == "simulator"
+
+
+def test_a_finder_uses_the_transport_it_is_given():
+    async def run():
+        transport = DirectTransport()
+        finder = Finder(
+            Config(endpoint="vllm+http://127.0.0.1:9/v1"),
+            {},
+            catalog=Catalog.bundled(),
+            embedded=lambda _: None,
+            simulated=str,
+            transport=transport,
+        )
+        place = await finder.find()
+        await transport.close()
+        return place
+
+    assert asyncio.run(run()).served == ()
