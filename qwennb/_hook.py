@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -33,11 +32,13 @@ class _Waiting(MetaPathFinder):
         """What the other finders find for polars, with our loader around theirs."""
         if fullname != "polars":
             return None
-        sys.meta_path.remove(self)
-        found = find_spec(fullname)
-        if found is not None and found.loader is not None:
-            found.loader = _Followed(found.loader)
-        return found
+        for finder in list(sys.meta_path):
+            found = finder.find_spec(fullname, path, target) if finder is not self else None
+            if found is not None:
+                if found.loader is not None:
+                    found.loader = _Followed(found.loader)
+                return found
+        return None
 
 
 class _Followed(Loader):
@@ -55,6 +56,7 @@ class _Followed(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader  # nobody need know that we were here
         module.__loader__ = self._loader
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
         self._loader.exec_module(module)
         _register(module)
 

@@ -157,12 +157,17 @@ def swap(new: Path, path: Path, *, aside: bool) -> None:
     number = 1
     while (kept := path.with_name(f"{path.name}.corrupt-{number}")).exists():
         number += 1
-    for suffix in ("-journal", "-wal", "-shm", ""):
+    for suffix in ("-journal", "-wal", "-shm"):
         left = path.with_name(path.name + suffix)
         if aside and left.exists():
             left.rename(kept.with_name(kept.name + suffix))
-        elif suffix:
+        else:
             left.unlink(missing_ok=True)
+    if aside:  # a second name first, so that there is at no moment no file
+        try:
+            kept.hardlink_to(path)
+        except OSError:  # a file system without links
+            path.rename(kept)
     new.replace(path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)

@@ -20,7 +20,7 @@ from qwennb.cache.table import FORM, SEALED, fill
 __all__ = ["recover"]
 
 
-def recover(path: Path) -> tuple[int, int]:
+def recover(path: Path, wait: float) -> tuple[int, int]:
     """Put the damaged *path* aside as `.corrupt-<n>` and what is whole in it into its place: N of M rows.
 
     The caller holds the folder's lock. Another process that has the old file open can't commit to it meanwhile, and
@@ -29,7 +29,7 @@ def recover(path: Path) -> tuple[int, int]:
     new, copy = path.with_name(path.name + ".new"), path.with_name(path.name + ".copy")
     with ExitStack() as hold:
         try:  # this also undoes an unfinished write, where the damage allows
-            hold.enter_context(closing(file.connect(path, wait=30))).execute("BEGIN EXCLUSIVE")
+            hold.enter_context(closing(file.connect(path, wait=wait))).execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
             if not file.is_damage(error):
                 raise

@@ -1,7 +1,8 @@
 """Where answers are kept: a dictionary from names to bytes, sealed, shared by processes, and never evicted.
 
 Each value is sealed with a checksum that every read checks. A row that fails is a miss; it is counted, and the next
-write moves it into quarantine. A damaged file is put aside and what is whole in it is recovered.
+write moves it into quarantine. A damaged file is put aside and what is whole in it is recovered, when it is opened or
+when a read or write meets the damage.
 
 Reads may come on any thread and wait `PATIENCE` at most for another process; they are not held up by one that is
 writing, only by its commit. Writes belong on one thread (see `writer`) and wait `WRITE_PATIENCE`. No connection lives
@@ -127,7 +128,10 @@ class Store:
         """The answers of any endpoint to each of these request keys; a key without any is absent."""
         found: dict[str, list[tuple[Name, bytes]]] = {}
         for some in _batches(sorted(set(keys)), BATCH):
-            for spelled, sealed in self._select(_ANY_ENDPOINT, json.dumps(some)) or ():
+            rows = self._select(_ANY_ENDPOINT, json.dumps(some))
+            if rows is None and len(some) > 1:
+                found |= {key: answers for key in some if (answers := self.find(key))}
+            for spelled, sealed in rows or ():
                 text = spelled.decode("utf-8", "replace")
                 value, name = unseal(text, sealed), Name.parse(text)
                 if value is None or name is None:
@@ -242,7 +246,7 @@ class Store:
 
     def _recover(self) -> None:
         self._disconnect()
-        kept, counted = recover(self._path)
+        kept, counted = recover(self._path, self._patience)
         self.problems["file recovered"] += 1
         warn(
             f"The cache in {self.folder} was damaged: recovered {kept} of {counted} answers. "
@@ -250,15 +254,30 @@ class Store:
         )
 
     def _select(self, query: str, *arguments: object) -> list[Any] | None:
-        """The rows, or None where the file is damaged there, which the next write mends."""
+        """The rows, or None where the file is damaged there and could not be recovered."""
+        for _ in range(2):
+            try:
+                return patiently(lambda: self._at_once(query, arguments), self._patience)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise explain(error, self.folder) from error
+                self._damaged = True
+                self.problems["damaged page"] += 1
+            if not self._recovered_for_reading():
+                break
+        return None
+
+    def _recovered_for_reading(self) -> bool:
+        """Recover the file at once, but only once: a disk that goes on failing must not make every read slow."""
+        if self.problems["file recovered"]:
+            return False
         try:
-            return patiently(lambda: self._at_once(query, arguments), self._patience)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise explain(error, self.folder) from error
-            self._damaged = True
-            self.problems["damaged page"] += 1
-            return None
+            with self._writing, self._reading:
+                if self._damaged:
+                    self._open()
+        except CacheError:
+            return False  # somebody is writing, or the disk is full; the next write tries again
+        return True
 
     def _at_once(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
         with self._reading:

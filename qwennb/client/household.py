@@ -43,6 +43,14 @@ class Household:
         with self._lock:
             return self._ledgers.setdefault((folder, notebook), Ledger(memory, notebook))
 
+    def settle(self, folder: Path) -> None:
+        """Have everything written that was kept or spent in *folder* so far."""
+        with self._lock:
+            ledgers = [ledger for (place, _), ledger in self._ledgers.items() if place == folder]
+        for ledger in ledgers:
+            ledger.flush()
+        self.memory(folder).writer.flush(5.0)
+
     async def engine(self) -> Engine:
         """The engine; made on the loop, with the first question."""
         if self._engine is None:

@@ -34,7 +34,7 @@ from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError, Stopp
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
 
 if TYPE_CHECKING:
-    import openai
+    from openai import AsyncOpenAI, OpenAI
 
     from qwennb.client.chat import Chat
 
@@ -184,14 +184,14 @@ class Qwen:
         return planned(whole, len(requests) - len(whole), asking)
 
     @property
-    def openai(self) -> openai.OpenAI:
+    def openai(self) -> OpenAI:
         """An ordinary openai client whose chat completions go through this client's cache and mode."""
         from qwennb.client.openai_door import sync_client
 
         return sync_client(self)
 
     @property
-    def openai_async(self) -> openai.AsyncOpenAI:
+    def openai_async(self) -> AsyncOpenAI:
         """As `openai`, for `await`."""
         from qwennb.client.openai_door import async_client
 
@@ -295,6 +295,7 @@ class Qwen:
 
     def _replayed_model(self) -> str:
         # Nothing is probed in replay: the default is what was asked here before, the most by requests.
+        self._house.settle(self.config.cache_dir)
         used = self.memory.models()
         if used:
             return used[0]

@@ -6,7 +6,7 @@ payload as it arrives: one for a whole reply, many for a stream. It raises only 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -53,7 +53,7 @@ class Payload:
 class Transport(Protocol):
     """What carries calls."""
 
-    def send(self, call: Call) -> AsyncIterator[Payload]:
+    def send(self, call: Call) -> AsyncGenerator[Payload, None]:
         """The payloads of the reply to *call*, as they arrive."""
         ...
 

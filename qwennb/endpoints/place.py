@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from qwennb.answer import Cost, Usage
-from qwennb.catalog import Abilities, Catalog, plain_name
+from qwennb.catalog import Abilities, Catalog, Quota, plain_name
 from qwennb.config import Secret
 from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
@@ -100,6 +100,10 @@ class Place:
     def abilities(self, name: str) -> Abilities:
         """What the model called *name* can do here."""
         return self.catalog.abilities(name, self.listed)
+
+    def quota(self, name: str) -> Quota | None:
+        """The account's rate limit for the model called *name*, where one is known."""
+        return self.catalog.quota(name, self.listed) if self.hosted else None
 
     def bills_cancelled(self, name: str) -> bool:
         """True where hanging up saves no money: Alibaba, also behind OpenRouter, bills the whole answer."""

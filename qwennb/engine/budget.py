@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
 from qwennb.answer import money
 from qwennb.errors import BudgetExceeded
@@ -73,3 +75,35 @@ class Budget:
             if not turn.done():
                 turn.set_result(None)
                 return
+
+
+class Reservation:
+    """A bound set aside in every one of *budgets* for the time of one attempt, which settles it with what it cost."""
+
+    __slots__ = ("_bound", "_budgets", "_reserved", "cost", "maybe_billed")
+
+    def __init__(self, budgets: Sequence[Budget], bound: float) -> None:
+        self._budgets = budgets
+        self._bound = bound
+        self._reserved: list[Budget] = []
+        self.cost: float | None = None
+        self.maybe_billed = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            for budget in self._budgets:
+                await budget.reserve(self._bound)
+                self._reserved.append(budget)
+        except BaseException:
+            self._settle()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        for budget in self._reserved:
+            budget.settle(self._bound, self.cost, maybe_billed=self.maybe_billed)

@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_form
 from qwennb.cache import Memory
 from qwennb.catalog import estimate_tokens
 from qwennb.config import CacheMode
 from qwennb.endpoints import Place, Transport, Wire
-from qwennb.engine.budget import Budget
+from qwennb.engine.budget import Budget, Reservation
 from qwennb.engine.flight import Flight
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
@@ -32,6 +33,15 @@ from qwennb.request import Message, Request, Text
 REASKS = 2
 IDLE_SECONDS = 300.0
 RECENT = 4096
+
+
+class Label(NamedTuple):
+    """What tells one flight from another: the same question, to the same endpoint, in the same mode and folder."""
+
+    key: str
+    identity: str
+    mode: CacheMode
+    memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,20 @@ class Spent:
         return None if self.unknown else self.cost
 
 
+@dataclass(slots=True)
+class Errand:
+    """One question on its way: what is asked and how, who listens, until when, and what it has used so far."""
+
+    request: Request
+    asking: Asking
+    identity: str
+    flight: Flight
+    limiter: Limiter
+    retry: Retry
+    deadline: float
+    spent: Spent = field(default_factory=Spent)
+
+
 class Engine:
     """What all clients of a process share on the loop."""
 
@@ -89,20 +113,21 @@ class Engine:
         self._sdk = sdk
         self._direct = direct
         self._now = now
-        self._flights: dict[tuple[object, ...], Flight] = {}
-        self._recent: dict[tuple[object, ...], Answer] = {}
+        self._flights: dict[Label, Flight] = {}
+        self._recent: dict[Label, Answer] = {}
         self._limiters: dict[tuple[object, ...], Limiter] = {}
         self._retries: dict[str, Retry] = {}
 
     async def answer(self, request: Request, asking: Asking) -> Answer:
         """The answer to *request*: remembered, or asked for."""
-        if (known := self._just_now(request, asking)) is not None:
+        label = _label(request, asking)
+        if (known := self._just_now(request, label)) is not None:
             return known
-        return await self._flight(request, asking).outcome()
+        return await self._flight(request, asking, label).outcome()
 
     async def stream(self, request: Request, asking: Asking) -> AsyncIterator[Chunk | Answer]:
         """The pieces of the answer as they arrive, and the answer itself as the last."""
-        flight = self._flight(request, asking)
+        flight = self._flight(request, asking, _label(request, asking))
         async with aclosing(flight.pieces()) as pieces:
             async for chunk in pieces:
                 yield chunk
@@ -111,7 +136,7 @@ class Engine:
     def limiter(self, asking: Asking, model: str) -> Limiter:
         """The limiter that questions to this place share."""
         place = asking.place
-        quota = place.catalog.quota(model, place.listed) if place.hosted else None
+        quota = place.quota(model)
         most = min(asking.concurrency, place.most or asking.concurrency)
         # A provider's quota is for each model; a server of one's own has one set of slots for all of them.
         name = (place.base_url, place.key, model if quota is not None else None, most)
@@ -130,63 +155,57 @@ class Engine:
 
     # ------------------------------------------------------------------ flights
 
-    def _name(self, request: Request, asking: Asking) -> tuple[object, ...]:
-        return (request.key, asking.place.identity(request.model), asking.mode, asking.memory)
-
-    def _just_now(self, request: Request, asking: Asking) -> Answer | None:
+    def _just_now(self, request: Request, label: Label) -> Answer | None:
         # Asked and kept between the caller's look into the cache and now: it must not be paid for twice.
-        if asking.mode != "on" or not self._recent:
+        known = self._recent.get(label)
+        if known is None:
             return None
-        known = self._recent.get(self._name(request, asking))
-        if known is None or known.tool_calls:
-            return known
         try:
-            return replace(known, request=request, data=read_form(request, known.text))
+            data = None if known.tool_calls else read_form(request, known.text)
         except ValueError:
             return None
+        return replace(known, request=request, data=data, cached=True)
 
-    def _flight(self, request: Request, asking: Asking) -> Flight:
-        name = self._name(request, asking)
-        flight = self._flights.get(name)
+    def _flight(self, request: Request, asking: Asking, label: Label) -> Flight:
+        flight = self._flights.get(label)
         if flight is None:
-            flight = self._flights[name] = Flight()
+            flight = self._flights[label] = Flight()
             flight.drains = asking.place.bills_cancelled(request.model)
-            flight.start(self._ask(request, asking, flight), lambda: self._land(name))
+            errand = Errand(
+                request,
+                asking,
+                label.identity,
+                flight,
+                self.limiter(asking, request.model),
+                self._retries.get(asking.place.base_url)
+                or self._retries.setdefault(asking.place.base_url, Retry()),
+                asyncio.get_running_loop().time() + asking.timeout,
+            )
+            flight.start(self._ask(errand), lambda: self._land(label))
         return flight
 
-    def _land(self, name: tuple[object, ...]) -> None:
-        del self._flights[name]
+    def _land(self, label: Label) -> None:
+        del self._flights[label]
 
     # ------------------------------------------------------------------ asking
 
-    async def _ask(self, request: Request, asking: Asking, flight: Flight) -> Answer:
+    async def _ask(self, errand: Errand) -> Answer:
         """Ask until a whole, valid answer has come; keep it; only then give it away."""
-        started = asyncio.get_running_loop().time()
-        deadline = started + asking.timeout
-        spent = Spent()
-        asked, complaints = request, 0
+        request, asked, complaints = errand.request, errand.request, 0
         while True:
-            wire, draft = await self._whole(asked, asking, flight, spent, deadline)
+            wire, draft = await self._whole(asked, errand)
             try:
                 data = None if draft.tool_calls else read_form(request, draft.text)
-                if request.choices is not None and data is not None:
-                    draft = replace(draft, text=data)  # the choice, out of whatever it was wrapped in
                 break
             except ValueError as complaint:
-                if draft.finish_reason == "length":
-                    raise InvalidAnswer(
-                        f"The answer to {request.key[:12]} was cut off before its form was whole; give a larger max_tokens=."
-                    ) from None
-                if complaints == REASKS or flight.listened:
-                    raise InvalidAnswer(
-                        f"The answer to {request.key[:12]} does not fit what was asked for after {complaints + 1} attempts: {complaint}. "
-                        "Loosen the form, or say in the prompt what goes where."
-                    ) from None
+                _give_up_if_pointless(complaint, complaints, draft, errand)
                 complaints += 1
                 asked = _with_complaint(request, draft, complaint)
+        spent = errand.spent
         answer = Answer(
             request=request,
-            text=draft.text,
+            # A choice, out of whatever it was wrapped in.
+            text=data if request.choices is not None and isinstance(data, str) else draft.text,
             data=data,
             reasoning=draft.reasoning,
             reasoning_blocks=draft.reasoning_blocks,
@@ -195,7 +214,7 @@ class Engine:
             sources=draft.sources,
             usage=spent.usage,
             cost=spent.total,
-            endpoint=asking.place.identity(request.model),
+            endpoint=errand.identity,
             served_by=draft.served_by or "",
             finish_reason=draft.finish_reason or "stop",
             attempts=spent.attempts,
@@ -203,121 +222,128 @@ class Engine:
             defaults=wire.defaults,
         )
         if answer.complete:
-            await self._keep(answer, asking)
+            await self._keep(answer, errand.asking)
         return answer
 
     async def _keep(self, answer: Answer, asking: Asking) -> None:
-        if asking.mode in ("on", "refresh"):
-            await asking.memory.keep(answer, asking.warn)
-        name = (answer.key, answer.endpoint, "on", asking.memory)
-        if asking.mode != "off":
-            self._recent[name] = replace(answer, cached=True)
-            while len(self._recent) > RECENT:
-                del self._recent[next(iter(self._recent))]
+        if asking.mode == "off":
+            return
+        await asking.memory.keep(answer, asking.warn)
+        self._recent[Label(answer.key, answer.endpoint, "on", asking.memory)] = answer
+        while len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
 
-    async def _whole(
-        self, request: Request, asking: Asking, flight: Flight, spent: Spent, deadline: float
-    ) -> tuple[Wire, Draft]:
-        """Attempts, until one brings a whole answer or is not worth repeating."""
-        wire = await _written(request, asking)
-        retry = self._retries.setdefault(asking.place.base_url, Retry())
-        limiter = self.limiter(asking, request.model)
-        loop = asyncio.get_running_loop()
+    async def _whole(self, request: Request, errand: Errand) -> tuple[Wire, Draft]:
+        """Attempts at *request* (the errand's own, or with a complaint), until one brings a whole answer or no other would."""
+        limiter, loop = errand.limiter, asyncio.get_running_loop()
+        wire = await _written(request, errand.asking)
         attempt = 0
         while True:
             attempt += 1
-            if limiter.pause > deadline - loop.time():
+            if limiter.pause > errand.deadline - loop.time():
                 raise RateLimited(
-                    f"{asking.place} asks to wait {limiter.pause:.0f} s, longer than this request may take. Ask again later, or give a longer timeout=."
+                    f"{errand.asking.place} asks to wait {limiter.pause:.0f} s, longer than this request may take. "
+                    "Ask again later, or give a longer timeout=."
                 )
             try:
-                draft = await self._attempt(wire, request, asking, flight, spent, limiter, deadline)
-                retry.answered()
+                draft = await self._attempt(wire, request, errand)
+                errand.retry.answered()
                 return wire, draft
             except EndpointError as error:
-                wait = None if flight.listened else retry.wait(error, attempt)
-                if wait is None or loop.time() + wait >= deadline:
+                # What somebody has been shown can't be taken back.
+                wait = None if errand.flight.listened else errand.retry.wait(error, attempt)
+                if wait is None or loop.time() + wait >= errand.deadline:
                     raise
-                flight.restart()
+                errand.flight.restart()
                 await asyncio.sleep(wait)
 
-    async def _attempt(
-        self,
-        wire: Wire,
-        request: Request,
-        asking: Asking,
-        flight: Flight,
-        spent: Spent,
-        limiter: Limiter,
-        deadline: float,
-    ) -> Draft:
-        """One call over the wire, in a slot, within the budgets."""
+    async def _attempt(self, wire: Wire, request: Request, errand: Errand) -> Draft:
+        """One call over the wire, within the budgets and in a slot that is given back whatever comes."""
+        asking, limiter = errand.asking, errand.limiter
         place, loop = asking.place, asyncio.get_running_loop()
         size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
-        bound = place.bound(request) if asking.budgets else 0.0
-        for budget in asking.budgets:
-            await budget.reserve(bound)
-        cost: Cost | None = None
-        used = 0
-        maybe_billed = False
-        entered, ticket, began = False, (0, 0), 0.0
-        try:
-            async with asyncio.timeout_at(deadline) as total:
-                ticket = await limiter.enter(size)
-                entered, began = True, loop.time()
-                spent.attempts += 1
-                fold = await self._received(wire, place, asking, flight, loop)
-            draft = fold.draft()
-            usage = draft.usage or _estimated(draft, request)
-            cost = place.cost(request.model, usage, draft.cost)
-            used = usage.total
-            spent.add(usage, cost)
-            if asking.ledger is not None:
-                asking.ledger.record(request.model, place, usage, cost)
-            draft = _judged(draft, fold, request, place)
-            limiter.succeeded(loop.time() - began)
-            return draft
-        except TimeoutError:
-            maybe_billed = entered
-            waited = "an answer" if entered else "its turn at the endpoint's limit"
-            expired = asking.timeout if total.expired() else IDLE_SECONDS
-            limiter.failed()
-            raise TimedOut(
-                f"{place} gave nothing for {expired:.0f} s while {request.key[:12]} waited for {waited}. Give a longer timeout=.",
-                maybe_billed=entered,
-                transient=False,
-            ) from None
-        except EndpointError as error:
-            maybe_billed = error.maybe_billed and cost is None
-            if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
-                limiter.refused(error.retry_after, ticket)
-            elif error.transient:
+        used, began, ticket = 0, None, (0, 0)
+        async with Reservation(
+            asking.budgets, place.bound(request) if asking.budgets else 0.0
+        ) as reservation:
+            try:
+                async with asyncio.timeout_at(errand.deadline):
+                    ticket = await limiter.enter(size)
+                    began = loop.time()
+                    errand.spent.attempts += 1
+                    fold = await self._received(wire, errand)
+                draft = fold.draft()
+                usage = draft.usage or _estimated(draft, request)
+                cost = place.cost(request.model, usage, draft.cost)
+                reservation.cost, used = cost, usage.total
+                errand.spent.add(usage, cost)
+                if asking.ledger is not None:
+                    asking.ledger.record(request.model, place, usage, cost)
+                draft = _judged(draft, fold, request, place)
+                limiter.succeeded(loop.time() - began)
+                return draft
+            except TimeoutError:
                 limiter.failed()
-            if maybe_billed and asking.ledger is not None:
-                asking.ledger.maybe_billed(request.model, place)
-            raise
-        except asyncio.CancelledError:
-            maybe_billed = entered
-            raise
-        finally:
-            if entered:
-                limiter.leave(reserved=size, used=used)
-            for budget in asking.budgets:
-                budget.settle(bound, cost, maybe_billed=maybe_billed)
+                reservation.maybe_billed = began is not None
+                raise _timed_out(errand, loop.time(), began) from None
+            except asyncio.CancelledError:
+                reservation.maybe_billed = began is not None
+                raise
+            except EndpointError as error:
+                reservation.maybe_billed = error.maybe_billed and reservation.cost is None
+                if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
+                    limiter.refused(error.retry_after, ticket)
+                elif error.transient:
+                    limiter.failed()
+                raise
+            finally:
+                if began is not None:
+                    limiter.leave(reserved=size, used=used)
+                if reservation.maybe_billed and asking.ledger is not None:
+                    asking.ledger.maybe_billed(request.model, place)
 
-    async def _received(
-        self, wire: Wire, place: Place, asking: Asking, flight: Flight, loop: asyncio.AbstractEventLoop
-    ) -> Fold:
-        fold = Fold()
-        transport = self._direct if asking.direct else self._sdk
+    async def _received(self, wire: Wire, errand: Errand) -> Fold:
+        """What comes back over the wire, shown to the flight piece by piece."""
+        asking, fold, loop = errand.asking, Fold(), asyncio.get_running_loop()
+        place, transport = asking.place, self._direct if asking.direct else self._sdk
+        name = str(place)
         async with (
-            asyncio.timeout(min(IDLE_SECONDS, asking.timeout)) as idle,
+            asyncio.timeout(IDLE_SECONDS) as idle,
             aclosing(transport.send(place.call(wire))) as payloads,
         ):
             async for payload in payloads:
+                errand.flight.show(fold.add(place.dialect.read(payload, name)))
                 idle.reschedule(loop.time() + IDLE_SECONDS)
-                flight.show(fold.add(place.dialect.read(payload, str(place))))
         return fold
+
+
+def _label(request: Request, asking: Asking) -> Label:
+    return Label(request.key, asking.place.identity(request.model), asking.mode, asking.memory)
+
+
+def _give_up_if_pointless(complaint: ValueError, complaints: int, draft: Draft, errand: Errand) -> None:
+    """Raise InvalidAnswer where asking again with *complaint* would not help, or can't be done."""
+    short = errand.request.key[:12]
+    if draft.finish_reason == "length":
+        raise InvalidAnswer(
+            f"The answer to {short} was cut off before its form was whole; give a larger max_tokens=."
+        ) from None
+    if complaints == REASKS or errand.flight.listened:
+        raise InvalidAnswer(
+            f"The answer to {short} does not fit what was asked for after {complaints + 1} attempts: {complaint}. "
+            "Loosen the form, or say in the prompt what goes where."
+        ) from None
+
+
+def _timed_out(errand: Errand, now: float, began: float | None) -> TimedOut:
+    waited = "an answer" if began is not None else "its turn at the endpoint's limit"
+    seconds = min(errand.asking.timeout, errand.asking.timeout if now >= errand.deadline else IDLE_SECONDS)
+    return TimedOut(
+        f"{errand.asking.place} gave nothing for {seconds:.0f} s while {errand.request.key[:12]} waited for {waited}. "
+        "Give a longer timeout=.",
+        maybe_billed=began is not None,
+        transient=False,
+    )
 
 
 async def _written(request: Request, asking: Asking) -> Wire:

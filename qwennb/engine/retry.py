@@ -48,7 +48,7 @@ class Retry:
         if attempt >= most or self._quota < RETRY_COST:
             return None
         self._quota -= RETRY_COST
-        bound = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
+        bound = min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT)
         return max(self._jitter() * bound, error.retry_after or 0.0)
 
     def answered(self) -> None:

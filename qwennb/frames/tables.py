@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ from qwennb.errors import BadInput
 from qwennb.frames import verbs
 from qwennb.frames.default import default_client
 from qwennb.frames.namespaces import QwenFrame, QwenLazyFrame
+from qwennb.frames.text import check_names
 
 
 def ask(table_or_prompt: Any, prompt: str | None = None, **options: Any) -> Any:
@@ -32,13 +34,30 @@ def ask(table_or_prompt: Any, prompt: str | None = None, **options: Any) -> Any:
 
 def _pandas(table: Any, prompt: str, options: dict[str, Any]) -> Any:
     column = verbs.asked(prompt, options)
+    schema = {str(name): pl.Null() for name in table.columns}
+    check_names(column.template, schema)
     # Only what the prompt names travels to polars: the other columns may hold what polars has no type for.
-    named = [name for name in column.columns if name in table.columns]
-    frame = pl.DataFrame({name: pl.Series(name, table[name], nan_to_null=True) for name in named})
-    if not named:
-        frame = pl.DataFrame(
-            {str(name): [] for name in table.columns}
-        )  # for the error that names the nearest
-    made = QwenFrame(frame).ask(prompt, **options).select(list(column.outputs)).to_pandas()
-    made.index = table.index
-    return table.assign(**{name: made[name] for name in made.columns})
+    series = [_from_pandas(name, table[name]) for name in column.columns if name in schema]
+    made = QwenFrame(pl.DataFrame(series)).ask(prompt, **options)
+    return table.assign(**{name: _to_pandas(made[name], table.index) for name in column.outputs})
+
+
+def _from_pandas(name: str, values: Any) -> pl.Series:
+    """A column by its values: polars' own way needs pyarrow for texts, and takes NaN for a number."""
+    missing = values.isna().tolist()
+    plain = [None if gone else value for gone, value in zip(missing, values.tolist(), strict=True)]
+    return pl.Series(name, plain, strict=False)
+
+
+def _to_pandas(values: pl.Series, index: Any) -> Any:
+    pandas: Any = sys.modules["pandas"]  # loaded, or there would be no frame of its
+    dtype = values.dtype
+    if isinstance(dtype, pl.Enum):
+        return pandas.Series(
+            pandas.Categorical(values.to_list(), categories=dtype.categories.to_list()), index=index
+        )
+    return pandas.Series(values.to_list(), index=index, dtype=_NULLABLE.get(type(dtype), "object"))
+
+
+# With these, a missing value does not turn whole numbers into fractions, or truth into objects.
+_NULLABLE = {pl.Int64: "Int64", pl.Boolean: "boolean", pl.Float64: "float64"}

@@ -91,9 +91,9 @@ def put_five(process, folder, number):
             process.tell(n)
 
 
-def inject(folder, number, fault):
-    """Run `put_five` under strace with one fault; the numbers acknowledged, and whether the fault came to pass."""
-    with child(put_five, folder, number) as process:
+def inject(fault, work, *arguments):
+    """Run *work* under strace with one fault; the numbers acknowledged, and whether the fault came to pass."""
+    with child(work, *arguments) as process:
         call = fault.split(":")[0]
         options = ["-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}"]
         trace = subprocess.Popen(["strace", *options, "-p", str(process.pid)], stderr=subprocess.PIPE)
@@ -117,7 +117,7 @@ def fault_everywhere(folder, most):
     for kind in ("signal=KILL", "error=EIO", "error=ENOSPC"):
         for call in CALLS:
             for when in range(1, most + 1):
-                told, code = inject(folder, number, f"{call}:{kind}:when={when}")
+                told, code = inject(f"{call}:{kind}:when={when}", put_five, folder, number)
                 points += 1
                 faults += code != 0 or len(told) < 5
                 acknowledged.update(told)
@@ -154,6 +154,37 @@ def test_a_fault_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path
 def test_a_fault_at_every_single_system_call_loses_nothing(tmp_path, record_property):
     strace_or_skip()
     record_property("points, faults and acknowledged", str(fault_everywhere(tmp_path / "c", 200)))
+
+
+def recover_it(process, folder):
+    process.wait_for_go()
+    with Store(folder):
+        process.tell()
+
+
+@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.parametrize("most", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_recovery_that_is_killed_at_any_moment_is_simply_done_again(tmp_path, most):
+    strace_or_skip()
+    records = {name_of(n): value_of(n, 868) for n in range(100)}
+    with Store(tmp_path / "sound", sqlite=ROLLBACK) as store:
+        store.put(records.items())
+    killed = 0
+    for call in ("pwrite64", "fdatasync", "unlink", "linkat", "link", "rename", "fsync"):
+        for when in range(1, most + 1):
+            shutil.rmtree(tmp_path / "c", ignore_errors=True)
+            shutil.copytree(tmp_path / "sound", tmp_path / "c")
+            with (tmp_path / "c" / "cache.db").open("r+b") as file:
+                file.seek(100)
+                file.write(bytes(3_900))
+            told, code = inject(f"{call}:signal=KILL:when={when}", recover_it, tmp_path / "c")
+            with Store(tmp_path / "c") as store:
+                assert store.get_many(records) == records
+            if code == 0:
+                assert told
+                break
+            killed += 1
+    assert killed > 5
 
 
 # ---- interrupts -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.store import Store
+from qwennb.cache.table import FORM
 from qwennb.errors import CacheError
 
 from .records import child, name_of, value_of
@@ -142,21 +143,50 @@ def test_a_spoilt_first_page_costs_nothing_but_itself(sound, tmp_path):
         assert store.get_many(RECORDS) == RECORDS
 
 
-def test_damage_that_reading_meets_is_mended_by_the_next_write(sound, tmp_path):
+def test_damage_that_reading_meets_is_mended_at_once(sound, tmp_path):
+    for read in (
+        lambda store: {name: store.get(name) for name in RECORDS},
+        lambda store: store.get_many(RECORDS),
+        lambda store: dict(store.items()),
+        lambda store: {n: v for found in store.find_many(n.key for n in RECORDS).values() for n, v in found},
+    ):
+        path = copied(sound, tmp_path / "c")
+        spoil_the_index(path)
+        with Store(tmp_path / "c") as store:
+            with pytest.warns(CacheWarning, match="recovered 150 of 150"):
+                assert read(store) == RECORDS
+            assert store.problems == {"damaged page": 1, "file recovered": 1}
+            store.put([(name_of(1_000), b"v")])
+            assert store.get(name_of(1_000)) == b"v"
+
+
+def test_what_another_process_writes_meanwhile_is_not_lost_by_recovering(sound, tmp_path):
+    """The one that reads can't have the file to itself: it counts a miss, and the next write mends."""
+    from .test_store import hold_the_lock
+
     path = copied(sound, tmp_path / "c")
+    with child(hold_the_lock, tmp_path / "c", "IMMEDIATE") as other:
+        other.hear()
+        spoil_the_index(path)
+        with Store(tmp_path / "c", patience=0.05) as store:
+            assert store.get(name_of(1)) is None
+            assert not (tmp_path / "c" / "cache.db.corrupt-1").exists()
+            other.go()
+            assert other.end() == 0
+            with pytest.warns(CacheWarning, match="recovered 150 of 150"):
+                store.put([(name_of(1_000), b"v")])
+            assert store.get_many(RECORDS) == RECORDS
+
+
+def spoil_the_index(path):
     data = bytearray(path.read_bytes())
-    with sqlite3.connect(path) as raw:
-        ((root,),) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'Cache_key_raw'")
-    raw.close()
+    fresh = sqlite3.connect(":memory:")
+    for statement in FORM.schema:
+        fresh.execute(statement)
+    ((root,),) = fresh.execute("SELECT rootpage FROM sqlite_master WHERE name = 'Cache_key_raw'")
+    fresh.close()
     data[(root - 1) * 4096 : root * 4096] = bytes(4096)
     path.write_bytes(data)
-    with Store(tmp_path / "c") as store:
-        assert store.get(name_of(1)) is None
-        assert store.problems["damaged page"] > 0
-        with pytest.warns(CacheWarning, match="recovered 150 of 150"):
-            store.put([(name_of(1_000), b"v")])
-        assert store.get_many(RECORDS) == RECORDS
-        assert store.get(name_of(1_000)) == b"v"
 
 
 def put_when_told(process, folder):

@@ -10,6 +10,7 @@ import pydantic
 import pytest
 from qwennb import Answer, Qwen
 from qwennb.client import QwenWarning
+from qwennb.client.household import household
 from qwennb.errors import (
     BadInput,
     BudgetExceeded,
@@ -403,8 +404,7 @@ def test_spending_is_recorded_by_day_model_and_endpoint(simulate, client):
     sim = simulate()
     qwen = client(sim)
     qwen.ask_many([f"number {i}" for i in range(10)])
-    qwen._house.ledger(qwen.config.cache_dir, qwen._notebook).flush()
-    assert qwen.memory.writer.flush(5)
+    household().settle(qwen.config.cache_dir)
     (row,) = qwen.memory.spendings.rows()
     assert (row.requests, row.model, row.endpoint) == (10, "qwen3.5-flash", "openrouter")
     assert row.cost == pytest.approx(sum(entry.usage["cost"] for entry in sim.ledger.paid()))

@@ -10,7 +10,6 @@ import threading
 import time
 
 import pytest
-from qwennb.client import QwenWarning
 from qwennb.simulator import Reply
 
 from tests.client.killing import kill_again_and_again
@@ -126,14 +125,33 @@ def test_ctrl_c_during_one_question_returns_at_once(simulate, tmp_path):
     assert float(out) < 1.5
 
 
-def test_an_answer_that_cannot_be_kept_is_given_all_the_same_with_one_warning(simulate, client, tmp_path):
+FULL = """
+import resource, signal, sys, warnings
+from qwennb import Qwen
+
+qwen = Qwen(endpoint="openrouter+" + sys.argv[1], api_key="sk-sim", cache_dir=sys.argv[2])
+qwen.ask("first")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    print(qwen.ask("second"))
+print(len(told), told[0].message)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+qwen.ask("second")
+print(qwen.ask("second").cached, qwen.ask("first").cached)
+"""
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same_with_one_warning(simulate, tmp_path):
+    """The disk is full for a while; what was kept stays, and keeping goes on once there is room."""
     sim = simulate()
-    qwen = client(sim)
-    qwen.ask("first")
-    (tmp_path / "cache" / "cache.db").unlink()
-    (tmp_path / "cache" / "cache.db").mkdir()
-    with pytest.warns(QwenWarning, match="could not be kept"):
-        assert str(qwen.ask("second"))
+    arguments = [sys.executable, "-c", FULL, sim.base_url, str(tmp_path / "cache")]
+    child = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    answer, told, after = child.stdout.splitlines()
+    assert answer.endswith("second")
+    assert told.startswith("1 An answer could not be kept in the cache"), told
+    assert after == "True True"
 
 
 def test_a_forked_child_asks_for_itself(simulate, client):

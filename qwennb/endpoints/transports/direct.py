@@ -5,7 +5,7 @@ Thousands of small requests spend a fraction of a millisecond each here, where t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import aiohttp
 import orjson
@@ -27,7 +27,7 @@ class DirectTransport:
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[str, str | None] = {}
 
-    async def send(self, call: Call) -> AsyncIterator[Payload]:
+    async def send(self, call: Call) -> AsyncGenerator[Payload, None]:
         """The payloads of the reply to *call*, as they arrive."""
         body = orjson.dumps(call.body)
         try:

@@ -8,7 +8,7 @@ itself takes a truncated stream, a login page and an error body for answers.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -30,7 +30,7 @@ class SdkTransport:
         self._http: dict[str | None, httpx2.AsyncClient] = {}
         self._clients: dict[tuple[str, Secret | None], _Client] = {}
 
-    async def send(self, call: Call) -> AsyncIterator[Payload]:
+    async def send(self, call: Call) -> AsyncGenerator[Payload, None]:
         """The payloads of the reply to *call*, as they arrive."""
         reply = await self._asked(call)
         try:

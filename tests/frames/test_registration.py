@@ -1,0 +1,63 @@
+"""`import qwennb` is light and registers the namespaces, whichever of polars and qwennb comes first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SHOW = "print(type(pl.DataFrame({'a': [1]}).qwen).__name__, type(pl.LazyFrame().qwen).__name__, type(pl.col('a').qwen).__name__)"
+ALL_THREE = "QwenFrame QwenLazyFrame QwenExpr"
+
+
+def python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import polars as pl; import qwennb",
+        "import qwennb; from polars import col; import polars as pl",
+        "import qwennb; del __import__('sys').modules['qwennb']; import qwennb; import polars as pl",
+    ],
+)
+def test_both_orders_of_import_register_the_namespaces(imports):
+    assert python(f"{imports}; {SHOW}") == ALL_THREE
+
+
+def test_importing_qwennb_imports_neither_polars_nor_what_asking_needs():
+    heavy = ["polars", "openai", "aiohttp", "diskcache", "pydantic", "IPython", "qwennb.frames", "qwennb.client"]
+    assert python(f"import qwennb, sys; print([m for m in {heavy} if m in sys.modules])") == "[]"
+
+
+def test_the_waiting_finder_leaves_nothing_behind():
+    code = (
+        "import sys; before = list(sys.meta_path); import qwennb; import polars as pl;"
+        "print(sys.meta_path == before, type(pl.__spec__.loader).__name__, type(pl.__loader__).__name__)"
+    )
+    assert python(code) == "True SourceFileLoader SourceFileLoader"
+
+
+def test_polars_can_still_be_looked_for_without_being_imported():
+    code = "import qwennb, importlib.util as u, sys; print(u.find_spec('polars').name, 'polars' in sys.modules); import polars as pl; "
+    assert python(code + SHOW).splitlines() == ["polars False", ALL_THREE]
+
+
+def test_two_threads_that_import_at_once_both_see_the_namespaces():
+    code = (
+        "import qwennb, threading\n"
+        "seen = []\n"
+        "def look():\n"
+        "    import polars as pl\n"
+        "    seen.append(hasattr(pl.DataFrame, 'qwen'))\n"
+        "threads = [threading.Thread(target=look) for _ in range(4)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print(seen)"
+    )
+    assert python(code) == "[True, True, True, True]"
