@@ -169,8 +169,8 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         try:
             with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
                 connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
-            # Up to 256 MiB of pages, none written before the commit: a write in progress never stops a reader.
-            connection.execute("PRAGMA cache_size = -262144")
+            # Up to so many KiB of pages, and none written before the commit: a write in progress never stops a reader.
+            connection.execute(f"PRAGMA cache_size = -{65_536 if self._read_only else 262_144}")
             connection.execute("PRAGMA cache_spill = OFF")
             connection.execute(f"PRAGMA query_only = {'ON' if self._read_only else 'OFF'}")
         except BaseException:

@@ -145,6 +145,7 @@ class Engine:
                 most=most,
                 pace=quota.rpm / 60 * asking.pace if quota is not None else None,
                 tokens_a_minute=quota.tpm * asking.pace if quota is not None else None,
+                queues=not place.hosted,
             )
         return self._limiters[name]
 

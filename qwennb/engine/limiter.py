@@ -5,7 +5,8 @@ allow it:
 
     the gate      shut for the whole fleet while the server has said "wait" (Retry-After), or keeps failing
     the window    requests in flight; it starts at 8, grows by half a round trip until something is refused, then by a
-                  few a round trip; a refusal takes it down by a third, once for each incident. What a window lets
+                  few a round trip; a refusal takes it down by a third, once for each incident. Where a server queues
+                  instead of refusing, latency steers it (knee.py). What a window lets
                   through is spread over the round trip, so that when a limit is met few are under way to meet it too
     the pace      requests a second, once it is known: from a quota, or measured. Between two refusals exactly as much
                   was let through as the server's bucket refilled, so that is its rate. The pace then creeps up, ever
@@ -23,7 +24,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qwennb.engine.knee import Knee
+
 START = 8.0
+QUEUE_START = 4.0  # where latency steers: the first round shows what it is without a queue
 GROWTH = 0.5  # of a request for each answer while ramping: half the window in a round trip
 STEP = 4.0  # requests a round trip once a limit was met
 SHRINK = 0.7
@@ -75,13 +79,15 @@ class Limiter:
         most: int = 256,
         pace: float | None = None,
         tokens_a_minute: float | None = None,
+        queues: bool = False,
         clock: Callable[[], float] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock or asyncio.get_running_loop().time
         self._jitter = jitter
         self._most = most
-        self._window = min(START, float(most))
+        self._knee = Knee() if queues else None
+        self._window = min(START if not queues else QUEUE_START, float(most))
         self._ramping = True
         self._quota_pace = pace
         self._pace = pace
@@ -141,7 +147,11 @@ class Limiter:
         now = self._clock()
         self._latency = latency if self._latency is None else 0.9 * self._latency + 0.1 * latency
         self._streak = self._pauses = 0
-        if self._ramping:
+        if self._knee is not None:
+            self._window = self._knee.window(
+                self._window, latency, now, used=self.in_flight >= 0.7 * self.window
+            )
+        elif self._ramping:
             self._window += GROWTH
         elif self.in_flight >= self.window // 2:
             self._window += STEP / self._window

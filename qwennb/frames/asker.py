@@ -204,6 +204,7 @@ class Asker:
                     concurrent.futures.wait([future], SLICE)
                     return
                 if not on_main and INTERRUPTS.count != interrupts:
+                    INTERRUPTS.leave_it_to_polars()
                     raise Stopped(
                         "Interrupted. Every finished answer is kept; the same call asks for the rest."
                     )

@@ -166,11 +166,10 @@ class QwenFrameWarning(UserWarning):
     """Rows of a column failed, and are null."""
 
 
-def warn_of_failures(failed: int, unique: int, first: str, into: str) -> None:
-    """The one warning about rows that failed."""
-    rows = "question" if failed == 1 else "questions"
+def warn_of_failures(failed: int, unique: int, first: str, into: str, *, so_far: bool) -> None:
+    """The one warning about rows that failed; a plan that polars runs in batches is warned of with the first of them."""
     warnings.warn(
-        f"{failed:,} of {unique:,} {rows} of column `{into}` failed and are null. The first: {first}",
+        f"{failed:,} of {unique:,} questions of column `{into}` failed{' so far' if so_far else ''} and are null. The first: {first}",
         QwenFrameWarning,
         stacklevel=_user_level(),
     )

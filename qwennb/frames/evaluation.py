@@ -30,6 +30,8 @@ LINGER = 2.0
 SWEEP = 1.0
 HELD = 100_000  # outcomes that are in the cache too, held so that a batch need not look there again
 
+_ROOM = __name__.rpartition(".")[0]
+OURS = (f"{_ROOM}.run", "batch")  # the module and the name of the function that polars calls
 _POLARS = str(Path(pl.__file__).parent)
 
 # Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the request's key.
@@ -44,7 +46,7 @@ class Evaluation:
         self._known: dict[Shelf, dict[str, Outcome]] = {}
         self._light: dict[tuple[Shelf, str], None] = {}
         self.under_way: dict[tuple[Shelf, str], asyncio.Future[Outcome]] = {}
-        self.told: set[object] = set()
+        self._told: set[object] = set()
 
     def known(self, shelf: Shelf, key: str) -> Outcome | None:
         """The outcome, where it is remembered."""
@@ -63,6 +65,13 @@ class Evaluation:
                 old_shelf, key = next(iter(self._light))
                 del self._light[(old_shelf, key)]
                 self._known[old_shelf].pop(key, None)
+
+    def first_to_say(self, what: object) -> bool:
+        """True once."""
+        with self._lock:
+            told = what in self._told
+            self._told.add(what)
+            return not told
 
 
 class Answers(Evaluation):
@@ -126,11 +135,7 @@ class Scopes:
 
     def first_to_say(self, what: object) -> bool:
         """True once in an evaluation."""
-        told = self._evaluations[0].told
-        if what in told:
-            return False
-        told.add(what)
-        return True
+        return self._evaluations[0].first_to_say(what)
 
 
 class Evaluations:
@@ -179,13 +184,21 @@ def _entries() -> list[FrameType]:
 
 
 def _entry(frame: FrameType | None) -> FrameType | None:
-    """The outermost of the innermost unbroken run of polars' frames in a stack."""
+    """The entry into polars in a stack: below our own function, the outermost of an unbroken run of polars' frames."""
+    # What our function does with polars itself, rendering prompts, is nobody's evaluation: begin below it.
+    below: FrameType | None = frame
+    while below is not None:
+        if below.f_code.co_name == OURS[1] and below.f_globals.get("__name__") == OURS[0]:
+            frame = below
+        below = below.f_back
     while frame is not None and not _is_polars(frame):
         frame = frame.f_back
     while frame is not None and frame.f_back is not None and _is_polars(frame.f_back):
         frame = frame.f_back
     # On a thread of polars' own, the frames that called us are polars' too, and nothing stands below them.
-    return frame if frame is not None and frame.f_back is not None else None
+    if frame is None or frame.f_back is None:
+        return None
+    return None if str(frame.f_back.f_globals.get("__name__")).startswith(_ROOM) else frame
 
 
 def _is_polars(frame: FrameType) -> bool:

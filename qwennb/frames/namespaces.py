@@ -122,9 +122,9 @@ class QwenLazyFrame:
         return self._frame.with_columns(self._made(column))
 
     def _made(self, column: Column) -> list[pl.Expr]:
-        INTERRUPTS.listen()
         _check(column, self._frame.collect_schema())
         evaluator = Evaluator(column)
+        INTERRUPTS.listen_while(evaluator)
         return [
             pl.map_batches(
                 [pl.col(name) for name in column.columns],
@@ -171,8 +171,8 @@ class QwenExpr:
         return self._made(verbs.filtering(statement, options)) == verbs.YES
 
     def _made(self, column: Column) -> pl.Expr:
-        INTERRUPTS.listen()
         evaluator = Evaluator(column)
+        INTERRUPTS.listen_while(evaluator)
         outputs = column.outputs
         alone = len(outputs) == 1
         name = column.into if alone else ""

@@ -53,7 +53,7 @@ class Evaluator:
         tally = self._tally(rows)
         outcomes = self._outcomes(rows, Scopes([Evaluation()]), tally, batches=False)
         if tally.failed and self.column.on_error == "null" and tally.first_error is not None:
-            self._warn(tally)
+            self._warn(tally, so_far=False)
         return self._laid_out(rows, outcomes)
 
     def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
@@ -69,7 +69,7 @@ class Evaluator:
                     "Stopped. Every finished answer is kept; the same plan, run again, asks for the rest."
                 )
             if tally.failed and self.column.on_error == "null" and scopes.first_to_say(self):
-                self._warn(tally)
+                self._warn(tally, so_far=True)
         made = self._laid_out(rows, outcomes)
         return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
 
@@ -115,11 +115,15 @@ class Evaluator:
             made[name] = unique.gather(rows.places).alias(name)
         return made
 
-    def _warn(self, tally: Tally) -> None:
+    def _warn(self, tally: Tally, *, so_far: bool) -> None:
         first = tally.first_error
         assert first is not None
         warn_of_failures(
-            tally.failed, tally.progress().unique, error_text(first.error) or "", self.column.into
+            tally.failed,
+            tally.progress().unique,
+            error_text(first.error) or "",
+            self.column.into,
+            so_far=so_far,
         )
 
 

@@ -9,8 +9,8 @@ import time
 
 from jupyter_client.manager import start_new_kernel
 from openai import OpenAI
-from qwennb import Qwen
 
+from qwennb import Qwen
 from tests.benchmarks.servers import endpoint
 
 CELL = """

@@ -7,8 +7,8 @@ import tempfile
 import time
 
 import openai
-from qwennb import Qwen
 
+from qwennb import Qwen
 from tests.benchmarks.servers import Endpoint, endpoint
 
 ROWS, RATE, LATENCY, IN_FLIGHT = 1500, 100, 200, 256
@@ -18,9 +18,7 @@ IDEAL = (ROWS - RATE) / RATE + LATENCY / 1000
 def ours() -> str:
     """`ask_many`, at up to 256 in flight."""
     with endpoint(LATENCY, rate=RATE) as server, tempfile.TemporaryDirectory() as folder:
-        qwen = Qwen(
-            endpoint=server.base_url, cache_dir=folder, concurrency=IN_FLIGHT
-        )
+        qwen = Qwen(endpoint=server.base_url, cache_dir=folder, concurrency=IN_FLIGHT)
         began = time.perf_counter()
         answers = qwen.ask_many([f"question {n}" for n in range(ROWS)])
         seconds = time.perf_counter() - began

@@ -147,7 +147,7 @@ def test_a_store_is_a_dictionary():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_store_is_a_dictionary_in_two_thousand_stories():
+def test_a_store_is_a_dictionary_in_many_long_stories():
     run_state_machine_as_test(
         AsADictionary,
         settings=settings(

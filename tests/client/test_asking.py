@@ -8,6 +8,7 @@ import time
 
 import pydantic
 import pytest
+
 from qwennb import Answer, Qwen
 from qwennb.client import QwenWarning
 from qwennb.client.household import household
@@ -25,7 +26,6 @@ from qwennb.errors import (
 )
 from qwennb.request import Message, Request, Text
 from qwennb.simulator import Quota, Reply
-
 from tests.conftest import NAMES
 
 

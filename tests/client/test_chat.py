@@ -6,10 +6,10 @@ import asyncio
 import os
 
 import pytest
+
 from qwennb import Chat, Image, Qwen
 from qwennb.errors import BadInput, RequestRefused, ToolError
 from qwennb.simulator import Reply, ToolCall
-
 from tests.conftest import NAMES
 
 PNG = bytes.fromhex(

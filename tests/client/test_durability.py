@@ -10,8 +10,8 @@ import threading
 import time
 
 import pytest
-from qwennb.simulator import Reply
 
+from qwennb.simulator import Reply
 from tests.client.killing import kill_again_and_again
 
 

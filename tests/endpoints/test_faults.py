@@ -309,7 +309,7 @@ def waited(tmp_path_factory):
     """How long was waited after each refusal, run side by side."""
     items = [(said, lane) for said in WAITS.values() for lane in (CELL, COLUMN)]
     folders = [tmp_path_factory.mktemp("wait") for _ in items]
-    with ThreadPoolExecutor(len(items)) as pool:
+    with ThreadPoolExecutor(6) as pool:
         return dict(zip(items, pool.map(waits, items, folders), strict=True))
 
 
@@ -326,7 +326,9 @@ def test_a_server_that_says_wait_is_waited_for_or_told_of(waited, name, lane):
     else:
         assert error is None
         (gap,) = gaps
-        assert seconds <= gap <= seconds * 1.1 + 0.3
+        assert (
+            seconds <= gap <= seconds * 1.1 + 0.6
+        )  # for a busy machine, and below the pause that is taken unasked
 
 
 def test_the_whole_fleet_waits_when_one_is_told_to(tmp_path):

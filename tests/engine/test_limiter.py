@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from qwennb.engine import Limiter
 
+from qwennb.engine import Limiter
 from tests.engine.clockwork import run
 
 
@@ -33,7 +33,9 @@ class Server:
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(0.001)
         if self.rate != float("inf"):
-            self._left = self.burst if self._left < 0 else min(self.burst, self._left + (now - self._seen) * self.rate)
+            self._left = (
+                self.burst if self._left < 0 else min(self.burst, self._left + (now - self._seen) * self.rate)
+            )
             self._seen = now
             if self._left < 1:
                 self.refused += 1
@@ -50,7 +52,9 @@ class Server:
         return True
 
 
-async def work(server: Server, rows: int, limiter: Limiter, during: Callable[[int], None] = lambda _: None) -> float:
+async def work(
+    server: Server, rows: int, limiter: Limiter, during: Callable[[int], None] = lambda _: None
+) -> float:
     """Ask *rows* times, each until it is served, through *limiter*; the seconds that it took."""
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -134,6 +138,103 @@ def test_without_refusals_the_window_grows_geometrically_to_its_bound():
     seconds = asked(server, 20_000, most=256)
     assert server.peak == 256
     assert seconds <= 20_000 / 256 * 0.05 * 1.25 + 0.6
+
+
+@dataclass
+class Queue:
+    """Works on `slots` requests at once and lets the others wait, refusing none."""
+
+    slots: int
+    service: Callable[[], float]
+    waiting: int = 0
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self._busy = 0
+        self._line: list[asyncio.Future[None]] = []
+
+    async def ask(self) -> None:
+        if self._busy >= self.slots:
+            turn = asyncio.get_running_loop().create_future()
+            self._line.append(turn)
+            await turn
+        else:
+            self._busy += 1
+        await asyncio.sleep(self.service())
+        self.served += 1
+        self._busy -= 1
+        self.widen()
+
+    def widen(self) -> None:
+        while self._line and self._busy < self.slots:
+            self._busy += 1
+            self._line.pop(0).set_result(None)
+
+
+async def steer(
+    queue: Queue, seconds: float, at: dict[float, Callable[[], None]]
+) -> list[tuple[float, int, int]]:
+    """Keep *queue* busy through a limiter; twice a second: the time, what was served so far and what is in flight."""
+    loop, limiter = asyncio.get_running_loop(), Limiter(queues=True)
+    started, over, seen = loop.time(), loop.time() + seconds, []
+
+    async def row() -> None:
+        while loop.time() < over:
+            await limiter.enter()
+            began = loop.time()
+            await queue.ask()
+            limiter.succeeded(loop.time() - began)
+            limiter.leave()
+
+    async def watch() -> None:
+        while loop.time() < over:
+            await asyncio.sleep(0.5)
+            seen.append((loop.time() - started, queue.served, limiter.in_flight))
+            for when in [w for w in at if w <= loop.time() - started]:
+                at.pop(when)()
+
+    await asyncio.gather(watch(), *(row() for _ in range(256)))
+    return seen
+
+
+def rate(seen: list[tuple[float, int, int]], start: float, end: float) -> float:
+    inside = [(t, n) for t, n, _ in seen if start <= t <= end]
+    return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])
+
+
+@pytest.mark.parametrize(("spread", "share"), [(0.0, 0.97), (0.4, 0.9), (0.8, 0.8)])
+def test_a_server_that_queues_is_kept_busy_with_a_short_queue(spread, share):
+    draw = random.Random(6)
+    queue = Queue(32, lambda: 0.2 * draw.uniform(1 - spread, 1 + spread))
+    seen = run(steer(queue, 30, {}))
+    assert rate(seen, 10, 30) >= share * 32 / 0.2
+    assert max(n for t, _, n in seen if t > 10) <= 2 * 32
+
+
+def test_slots_that_are_doubled_are_found():
+    queue = Queue(32, lambda: 0.2)
+
+    def double() -> None:
+        queue.slots = 64
+        queue.widen()
+
+    seen = run(steer(queue, 45, {20.0: double}))
+    assert rate(seen, 30, 45) >= 0.9 * 64 / 0.2
+    assert max(n for t, _, n in seen if t > 30) <= 2 * 64
+
+
+def test_answers_that_grow_longer_are_not_taken_for_a_queue():
+    length = [0.2]
+    queue = Queue(32, lambda: length[0])
+    seen = run(steer(queue, 60, {20.0: lambda: length.__setitem__(0, 0.6)}))
+    assert rate(seen, 40, 60) >= 0.85 * 32 / 0.6
+
+
+def test_a_server_without_a_limit_gets_the_whole_window():
+    draw = random.Random(7)
+    queue = Queue(10_000, lambda: draw.expovariate(1 / 0.2))
+    seen = run(steer(queue, 30, {}))
+    assert rate(seen, 20, 30) >= 0.8 * 256 / 0.2
 
 
 def test_a_known_quota_is_kept_from_the_start():

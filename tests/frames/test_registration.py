@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-SHOW = "print(type(pl.DataFrame({'a': [1]}).qwen).__name__, type(pl.LazyFrame().qwen).__name__, type(pl.col('a').qwen).__name__)"
-ALL_THREE = "QwenFrame QwenLazyFrame QwenExpr"
+# On the class, so that only the registration is looked at, and the room behind it stays unloaded.
+SHOW = "print(*(kind.qwen.__name__ for kind in (pl.DataFrame, pl.LazyFrame, pl.Expr)))"
+ALL_THREE = "_frame _lazy _expr"
 
 
 def python(code: str) -> str:
@@ -31,8 +32,25 @@ def test_both_orders_of_import_register_the_namespaces(imports):
     assert python(f"{imports}; {SHOW}") == ALL_THREE
 
 
+def test_the_room_is_loaded_with_its_first_use():
+    code = (
+        "import qwennb, sys, polars as pl; before = 'qwennb.frames' in sys.modules;"
+        "print(before, *(type(x.qwen).__name__ for x in (pl.DataFrame(), pl.LazyFrame(), pl.col('a'))))"
+    )
+    assert python(code) == "False QwenFrame QwenLazyFrame QwenExpr"
+
+
 def test_importing_qwennb_imports_neither_polars_nor_what_asking_needs():
-    heavy = ["polars", "openai", "aiohttp", "diskcache", "pydantic", "IPython", "qwennb.frames", "qwennb.client"]
+    heavy = [
+        "polars",
+        "openai",
+        "aiohttp",
+        "diskcache",
+        "pydantic",
+        "IPython",
+        "qwennb.frames",
+        "qwennb.client",
+    ]
     assert python(f"import qwennb, sys; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
