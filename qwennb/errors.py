@@ -216,6 +216,8 @@ class ServerFailed(EndpointError):
 class Unreachable(EndpointError):
     """No connection: refused, no such host, bad certificate."""
 
+    fatal = True
+
 
 class TimedOut(EndpointError):
     """A deadline passed."""

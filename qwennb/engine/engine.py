@@ -273,7 +273,7 @@ class Engine:
                     began = loop.time()
                     errand.spent.attempts += 1
                     fold = await self._received(wire, errand)
-                draft = fold.draft()
+                draft = place.dialect.settled(fold.draft(), request)
                 usage = draft.usage or _estimated(draft, request)
                 cost = place.cost(request.model, usage, draft.cost)
                 reservation.cost, used = cost, usage.total
@@ -360,7 +360,9 @@ def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
     """*draft*, if it is a whole answer; else the error that says what is wrong with it."""
     reason = draft.finish_reason
     if reason is None:
-        if not (fold.ended and place.dialect.null_finish_is_stop and (draft.text or draft.tool_calls)):
+        # Some servers give no reason at the end of a whole answer; only its usage tells it from half of one.
+        whole = fold.ended and draft.usage is not None and bool(draft.text or draft.tool_calls)
+        if not (whole and place.dialect.null_finish_is_stop):
             raise place.dialect.cut(str(place))
         draft = replace(draft, finish_reason="tool_calls" if draft.tool_calls else "stop")
     if reason == "content_filter":

@@ -25,7 +25,6 @@ from qwennb.errors import (
     InvalidAnswer,
     NotRecorded,
     QwenError,
-    Stopped,
 )
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
 from qwennb.frames.form import Form
@@ -194,20 +193,18 @@ class Asker:
             while True:
                 try:
                     future.result(SLICE)
-                    return
+                    return None
                 except concurrent.futures.TimeoutError:
                     if future.done():
-                        raise
+                        return future.result()
                 tally.show()
                 if tally.stopped:
                     future.cancel()
                     concurrent.futures.wait([future], SLICE)
-                    return
+                    return None
                 if not on_main and INTERRUPTS.count != interrupts:
                     INTERRUPTS.leave_it_to_polars()
-                    raise Stopped(
-                        "Interrupted. Every finished answer is kept; the same call asks for the rest."
-                    )
+                    raise KeyboardInterrupt
         except BaseException:
             future.cancel()
             raise

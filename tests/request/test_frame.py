@@ -203,7 +203,7 @@ cells = (
     ),
     st.integers(0, 6000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_cell_and_no_name_breaks_the_table_and_the_budget_holds(columns, budget):
     for frame in (
         pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)),
@@ -217,7 +217,7 @@ def test_no_cell_and_no_name_breaks_the_table_and_the_budget_holds(columns, budg
 
 
 @given(st.integers(0, 400), st.integers(1, 80), st.integers(1, 400), st.integers(1, 6000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_budget_holds_for_any_shape(rows, columns, width, budget):
     frame = pl.DataFrame({f"{i}" * (1 + width // 10): ["w" * width] * rows for i in range(columns)})
     assert len(frame_text(frame, budget=budget)) <= budget

@@ -140,7 +140,7 @@ some_requests = st.builds(
 
 
 @given(some_requests)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_request_read_from_its_canonical_form_has_the_same_key(request):
     canonical = request.canonical()
     assert Request.from_json(canonical).key == request.key
@@ -287,7 +287,7 @@ def test_every_field_of_a_request_and_of_its_parts_takes_part_in_the_key():
 
 
 @given(st.dictionaries(words, values, max_size=3), st.dictionaries(words, values, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_two_unknown_fields_that_differ_give_two_keys(one, other):
     def key(extra):
         return Request("m", (), Settings.of(extra={"x": extra})).key

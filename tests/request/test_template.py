@@ -66,7 +66,7 @@ def test_json_comes_out_byte_for_byte(value):
 
 
 @given(braces)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_literals_and_holes_together_are_the_text(text):
     """Whatever the soup: put back as typed, the pieces are what was cut."""
     template = Template.of(text)
@@ -89,7 +89,7 @@ def test_literals_and_holes_together_are_the_text(text):
     st.dictionaries(st.sampled_from("abcd"), braces | anything | st.just("{{ a }}{{ b }}"), min_size=4),
     braces,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_what_is_inserted_is_never_expanded_again(values, around):
     around = around.replace("{", "(").replace("}", ")")
     text = around.join(["", "{{ a }}", "{{b}}", "{{ c }}{{ d }}", ""])
