@@ -77,7 +77,7 @@ def test_what_helps_to_ask_again_and_what_every_other_would_meet():
     transient = {c.__name__ for c in CLASSES if issubclass(c, EndpointError) and c("x").transient}
     fatal = {c.__name__ for c in CLASSES if issubclass(c, EndpointError) and c("x").fatal}
     assert transient == {"RateLimited", "ServerFailed", "TimedOut", "Incomplete"}
-    assert fatal == {"KeyRefused", "CreditExhausted", "ModelRefused"}
+    assert fatal == {"KeyRefused", "CreditExhausted", "ModelRefused", "Unreachable"}
     assert not TimedOut("x", transient=False).transient
     assert TimedOut("x").transient
 

@@ -38,7 +38,9 @@ _FENCE = re.compile(
 _ITEM = re.compile(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _LANGUAGE = re.compile(r"^\s*\{?\.?([\w+#.-]{1,30})")
 # Languages that a front end does not show but runs or draws.
-_DRAWN = frozenset({"mermaid", "math", "geojson", "topojson", "stl", "vega", "vega-lite", "html+svg", "echarts"})
+_DRAWN = frozenset(
+    {"mermaid", "math", "geojson", "topojson", "stl", "vega", "vega-lite", "html+svg", "echarts"}
+)
 
 _ENVIRONMENTS = {"equation": "", "displaymath": "", "align": "aligned", "eqnarray": "aligned", "gather": "gathered",
                  "multline": "gathered", "alignat": "aligned", "flalign": "aligned"}  # fmt: skip
@@ -61,7 +63,7 @@ _DESTINATION = re.compile(
     r"\(\s*(?:<(?P<angled>[^<>\n]{0,4000})>|(?P<bare>(?:[^\s()\\]|\\.|\([^\s()]*\)){0,4000}))"
     r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
 )
-_IN_ADDRESS = re.compile(r"[^\w~:/?#@$&+,;=%.-]", re.ASCII)
+_IN_ADDRESS = re.compile(r"[^A-Za-z0-9:/?#@&+,;=%.-]")
 _OPENED = re.compile(r"\\\(|\\\[|\$\$|!\[")
 _CLOSED = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "![": ")"}
 _HELD_BACK = 2_000  # characters; a formula that is longer was none
@@ -390,7 +392,6 @@ class _Inline:
         self.at += len(address)
         return _linked(address, address, host)
 
-
     def _destination(self, at: int) -> tuple[str, str, int] | None:
         """Label, address and end of the `[label](address "title")` at *at*."""
         if self.pairs is None:
@@ -415,10 +416,11 @@ def _brackets(text: str) -> dict[int, int]:
 
 
 def _linked(label: str, address: str, host: str) -> str:
-    # Written so that no renderer finds anything in the address but the address.
-    target = _IN_ADDRESS.sub(
-        lambda sign: "".join(f"%{byte:02X}" for byte in sign[0].encode()), html.unescape(address)
-    ).replace("&", "&amp;").replace("_", "%5F").replace("~", "%7E").replace("$", "%24")  # fmt: skip
+    # Written so that no renderer finds anything in the address but the address; who is asked, as it is shown.
+    parts = urlsplit(html.unescape(address))
+    rest = parts._replace(scheme="", netloc="").geturl()
+    rest = _IN_ADDRESS.sub(lambda sign: "".join(f"%{byte:02X}" for byte in sign[0].encode()), rest)
+    target = f"{parts.scheme}://{host}{rest.replace('&', '&amp;')}"
     shown = label if label == address else _unmarked(label)
     seen = "" if _shows(shown, host) else f" ({literal(host)})"
     return f"[{literal(shown) or literal(host)}]({target}){seen}"

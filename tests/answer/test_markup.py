@@ -99,7 +99,7 @@ def found_in(page: str) -> Finder:
     finder.close()
     text = "".join(finder.text)
     for href, label in finder.links:
-        host = urlsplit(href).netloc.rpartition("@")[2]
+        host = urlsplit(href).netloc
         if urlsplit(href).scheme not in ("http", "https"):
             finder.active.append(href)
         elif host not in label and f"({host})" not in text:
