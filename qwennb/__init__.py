@@ -9,13 +9,14 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from qwennb import _hook
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as typing's own, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from qwennb.answer import Answer
     from qwennb.client import Chat, Qwen
     from qwennb.frames import ask, use

@@ -7,11 +7,15 @@ then steps aside. What is registered is a name and a small function: the room be
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+
+# Everything that `import qwennb` loads is paid by everybody: not even typing, and no base classes of importlib.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 
 def register() -> None:
@@ -23,7 +27,7 @@ def register() -> None:
         sys.meta_path.insert(0, _Waiting())
 
 
-class _Waiting(MetaPathFinder):
+class _Waiting:
     """Finds nothing itself; it sees to it that polars' own loader is followed by the registration."""
 
     def find_spec(
@@ -36,12 +40,12 @@ class _Waiting(MetaPathFinder):
             found = finder.find_spec(fullname, path, target) if finder is not self else None
             if found is not None:
                 if found.loader is not None:
-                    found.loader = _Followed(found.loader)
+                    found.loader = _Followed(found.loader)  # type: ignore[assignment]
                 return found
         return None
 
 
-class _Followed(Loader):
+class _Followed:
     """Another loader, with the registration after it."""
 
     def __init__(self, loader: Loader) -> None:

@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-__all__ = ["code_block", "host_of", "inert", "literal", "plain", "settled"]
+__all__ = ["code_block", "host_of", "inert", "literal", "plain", "plain_piece", "settled"]
 
 # Bidirectional overrides make text read as what it is not; other controls steer terminals.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -67,7 +67,7 @@ _IN_ADDRESS = re.compile(r"[^A-Za-z0-9:/?#@&+,;=%.-]")
 _OPENED = re.compile(r"\\\(|\\\[|\$\$|!\[")
 _CLOSED = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "![": ")"}
 _HELD_BACK = 2_000  # characters; a formula that is longer was none
-_HOST = re.compile(r"^(?:[\w-]+\.)*[\w-]+\.?$|^\[[0-9a-fA-F:.]+\]$", re.ASCII)
+_HOST = re.compile(r"^(?:[\w-]+\.)*[\w-]+\.?(?::\d+)?$", re.ASCII)
 
 
 def inert(text: str) -> str:
@@ -78,6 +78,11 @@ def inert(text: str) -> str:
 def plain(text: str) -> str:
     """*text* for a terminal: no escape sequence and no control character but tab and line end."""
     return _clean(text).strip("\n")
+
+
+def plain_piece(text: str) -> str:
+    """As `plain`, for a piece of a text that is still coming."""
+    return _clean(text)
 
 
 def literal(text: str) -> str:
@@ -108,7 +113,6 @@ def host_of(address: str) -> str | None:
         port = f":{parts.port}" if parts.port else ""
     except (ValueError, UnicodeError):
         return None
-    host = f"[{host}]" if ":" in host else host
     return f"{host}{port}" if _HOST.match(host) else None
 
 
@@ -432,7 +436,7 @@ def _unmarked(label: str) -> str:
 
 def _shows(label: str, host: str) -> bool:
     """Whether *label* is an address at this *host*, and so hides nothing."""
-    return label == host or (host_of(label) == host and "@" not in label)
+    return label.isascii() and (label == host or (host_of(label) == host and "@" not in label))
 
 
 def _code_span(inner: str) -> str:

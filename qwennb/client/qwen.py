@@ -27,7 +27,7 @@ from qwennb.client.options import Options, split, takes_options
 from qwennb.client.plan import Plan, planned
 from qwennb.client.steps import Keep, Run, Step, check_tools, tool_loop
 from qwennb.client.window import check_window
-from qwennb.config import CacheMode, Config
+from qwennb.config import CacheMode, Config, Secret
 from qwennb.endpoints import Finder, Place, embedded_place, simulated_url
 from qwennb.engine import Asking, Budget
 from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError, Stopped
@@ -90,7 +90,7 @@ class Qwen:
         model: str | None = None,
         endpoint: str | None = None,
         *,
-        api_key: str | None = None,
+        api_key: str | Secret | None = None,
         cache: CacheMode | None = None,
         cache_dir: str | Path | None = None,
         budget: float | None = None,
@@ -101,6 +101,7 @@ class Qwen:
         title: str | None = None,
         **options: Any,
     ) -> None:
+        api_key = Secret(api_key) if isinstance(api_key, str) else api_key  # from here on no traceback can show it
         arguments = {
             "model": model, "endpoint": endpoint, "api_key": api_key, "cache": cache, "cache_dir": cache_dir, "budget": budget,
             "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,
@@ -240,7 +241,7 @@ class Qwen:
             messages=(*system, *history, question),
             settings=options.settings(),
             schema=None if options.schema is None else Schema.of(options.schema),
-            choices=None if options.choices is None else tuple(options.choices),
+            choices=_choices(options.choices),
             tools=tuple(Tool.of(tool) for tool in options.tools or ()),
         )
 
@@ -528,6 +529,12 @@ class Qwen:
     def _tell(self) -> None:
         while self._warnings:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
+
+
+def _choices(given: Any) -> tuple[str, ...] | None:
+    if isinstance(given, str):
+        raise BadInput(f"choices={given!r} is one text; give the answers to choose from as a list.")
+    return None if given is None else tuple(given)
 
 
 def _bounded(part: Any, max_pixels: int) -> Any:

@@ -36,8 +36,9 @@ class Interrupts:
 
     def listen_while(self, plan: object) -> None:
         """Listen for as long as *plan* lives."""
-        self._plans.add(plan)
+        # The younger of two weak references is told first: the plan is out of the set when `_gone` looks.
         weakref.finalize(plan, self._gone).atexit = False
+        self._plans.add(plan)
         self.listen()
 
     def listen(self) -> None:

@@ -68,7 +68,7 @@ class Evaluator:
                 raise Stopped(
                     "Stopped. Every finished answer is kept; the same plan, run again, asks for the rest."
                 )
-            if tally.failed and self.column.on_error == "null" and scopes.first_to_say(self):
+            if tally.failed and self.column.on_error == "null" and scopes.first_to_say(id(self)):
                 self._warn(tally, so_far=True)
         made = self._laid_out(rows, outcomes)
         return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)

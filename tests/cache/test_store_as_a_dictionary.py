@@ -146,7 +146,7 @@ def test_a_store_is_a_dictionary():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_store_is_a_dictionary_in_many_long_stories():
     run_state_machine_as_test(
         AsADictionary,

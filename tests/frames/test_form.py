@@ -8,6 +8,7 @@ import enum
 import polars as pl
 import pydantic
 import pytest
+
 from qwennb.frames.form import Form
 from qwennb.request import Schema
 
@@ -43,7 +44,10 @@ def read(wanted: object, text: str) -> tuple[pl.DataType, object]:
 
 
 def test_a_pydantic_class_is_a_struct_with_nested_optional_and_dated_fields():
-    dtype, value = read(Order, '{"name": "ann", "lines": [{"item": "tea", "count": 2}], "due": "2024-02-29", "price": null, "level": "high"}')
+    dtype, value = read(
+        Order,
+        '{"name": "ann", "lines": [{"item": "tea", "count": 2}], "due": "2024-02-29", "price": null, "level": "high"}',
+    )
     assert dtype == pl.Struct(
         {
             "name": pl.String,
@@ -68,10 +72,25 @@ def test_a_pydantic_class_is_a_struct_with_nested_optional_and_dated_fields():
     ("wanted", "text", "dtype", "value"),
     [
         ("n int", '{"n": 3}', pl.Struct({"n": pl.Int64}), {"n": 3}),
-        ("at datetime", '{"at": "2024-01-02T03:04:05+02:00"}', pl.Struct({"at": pl.Datetime("us")}), {"at": dt.datetime(2024, 1, 2, 1, 4, 5)}),
-        ("at datetime", '{"at": "2024-01-02T03:04:05"}', pl.Struct({"at": pl.Datetime("us")}), {"at": dt.datetime(2024, 1, 2, 3, 4, 5)}),
+        (
+            "at datetime",
+            '{"at": "2024-01-02T03:04:05+02:00"}',
+            pl.Struct({"at": pl.Datetime("us")}),
+            {"at": dt.datetime(2024, 1, 2, 1, 4, 5)},
+        ),
+        (
+            "at datetime",
+            '{"at": "2024-01-02T03:04:05"}',
+            pl.Struct({"at": pl.Datetime("us")}),
+            {"at": dt.datetime(2024, 1, 2, 3, 4, 5)},
+        ),
         ("x float?", '{"x": null}', pl.Struct({"x": pl.Float64}), {"x": None}),
-        ({"type": "array", "items": {"type": "boolean"}}, "[true, false]", pl.List(pl.Boolean), [True, False]),
+        (
+            {"type": "array", "items": {"type": "boolean"}},
+            "[true, false]",
+            pl.List(pl.Boolean),
+            [True, False],
+        ),
         ({"type": ["integer", "number"]}, "2.5", pl.Float64(), 2.5),
         ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "2", pl.String(), "2"),
         ({"type": "object"}, '{"a": 1}', pl.String(), '{"a":1}'),

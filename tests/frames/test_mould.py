@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from qwennb.frames.mould import Mould
 from qwennb.request import Message, Request, Schema, Settings, Text
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+
 from qwennb.errors import BadInput, TemplateError
 from qwennb.frames.text import prompts
 from qwennb.request import Template
@@ -55,7 +56,12 @@ def test_nan_is_missing_as_pandas_means_it():
 
 def test_several_columns_and_fields_of_structs():
     orders = [{"city": "Ulm", "n": 1}, {"city": None, "n": 2}, None]
-    made = text("{{ who }} in {{ order.city }}: {{ `odd name` }}", who=["a", "b", "c"], order=orders, **{"odd name": [1, 2, 3]})
+    made = text(
+        "{{ who }} in {{ order.city }}: {{ `odd name` }}",
+        who=["a", "b", "c"],
+        order=orders,
+        **{"odd name": [1, 2, 3]},
+    )
     assert made == ["a in Ulm: 1", None, None]
 
 

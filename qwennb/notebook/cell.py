@@ -1,0 +1,265 @@
+"""One question of a cell: from what was typed to what is shown and bound.
+
+The tool loop is the client's. Between its steps stand the cell's own concerns: a step that is to be asked is shown
+while it comes, a tool runs only with consent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from qwennb.answer import Answer, Usage
+from qwennb.client import Options, Qwen
+from qwennb.errors import BadInput, ToolError, nearest
+from qwennb.notebook.chats import Chats, Turn
+from qwennb.notebook.page import Page
+from qwennb.notebook.scope import Scope, as_typed
+from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
+from qwennb.request import Message, Request
+
+if TYPE_CHECKING:
+    from qwennb.config import CacheMode
+
+SETTINGS = frozenset(
+    "top_k min_p stop presence_penalty frequency_penalty repetition_penalty logit_bias logprobs tool_choice sample "
+    "thinking temperature top_p max_tokens seed search timeout max_pixels max_steps allow_urls".split()
+)
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks on behalf of one shell."""
+
+    shell: Any
+    client: Qwen
+    chats: Chats
+    last: Request | None = None
+
+    def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
+        """Ask what was *typed*, with the options *given* on its line over the notebook's *defaults*."""
+        scope = Scope(self.shell)
+        prompt, values = (as_typed(typed), {}) if given.get("raw") else scope.filled(typed)
+        if not typed.strip():
+            raise BadInput("There is nothing to ask: the prompt is empty. %%qwen? shows how it is written.")
+        options = options_of(given, defaults, scope)
+        name = given.get("chat")
+        place = self.chats.here()
+        conversation = None
+        before = 0
+        if name is not None:
+            folder = self.client.config.cache_dir
+            conversation = (
+                self.chats.resume(name, folder, self.client) if given.get("resume") else self.chats.conversation(name)
+            )
+            before = conversation.before(place)
+        history = conversation.said(before) if conversation is not None else ()
+        if history and "system" in given:
+            raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
+        request = self.client.request(prompt, values, options, history)
+        if given.get("plan"):
+            self._show_plan(request, options)
+            return
+        screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
+        page = self._page(request, options, screen, given)
+        if given.get("into"):
+            self.shell.user_ns[given["into"]] = page.answer
+        if conversation is not None:
+            turn = Turn(place, request.messages[len(history) :] + page.said)
+            conversation.turns[before:] = [turn]
+            if (options.cache or self.client.config.cache) in ("on", "refresh"):
+                self.chats.store(conversation, self.client.config.cache_dir, self.client)
+        if given.get("code"):
+            self.shell.set_next_input(page.code)
+
+    def _page(self, request: Request, options: Options, screen: Screen, given: dict[str, Any]) -> Page:
+        """Ask, show, and give back what was shown. An interrupt leaves the partial answer, marked."""
+        steps = _Steps(self, options, screen, yes=bool(given.get("yes")))
+        said: list[tuple[Message, ...]] = []
+        try:
+            self.client._drive(steps.watched(request, said), options)
+        except KeyboardInterrupt as stop:
+            screen.close()
+            if steps.grown:
+                partial = steps.partial(request)
+                screen.end(Page((*steps.answers, partial)))
+                if given.get("into"):
+                    self.shell.user_ns[given["into"]] = partial
+            raise shorten(stop) from None
+        except BaseException:
+            screen.close()
+            raise
+        page = Page(tuple(steps.answers), said[0], as_code=bool(given.get("code")))
+        screen.end(page)
+        self.client._tell()
+        return page
+
+    def _show_plan(self, request: Request, options: Options) -> None:
+        known = {"cache": options.cache, "timeout": options.timeout, "budget": options.budget}
+        show_state(str(self.client.plan(request, **{n: v for n, v in known.items() if v is not None})), "plan")
+
+
+class _Steps:
+    """The steps of one question: shown as they come, tools by consent."""
+
+    def __init__(self, asker: Asker, options: Options, screen: Screen, *, yes: bool) -> None:
+        self._asker, self._options, self._screen, self._yes = asker, options, screen, yes
+        self.answers: list[Answer] = []
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refused = False
+
+    @property
+    def grown(self) -> bool:
+        """Whether something of an unfinished answer was shown."""
+        return bool(self._text)
+
+    def partial(self, request: Request) -> Answer:
+        """What came of the step that was interrupted. It is never kept."""
+        return Answer(
+            self._asker.last or request,
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            usage=Usage(),
+            endpoint=self._asker.client.place.name,
+            finish_reason="interrupted",
+        )
+
+    def watched(self, request: Request, said: list[tuple[Message, ...]]) -> Generator[Any, Any, Any]:
+        """The client's steps, of which each question is shown here and each tool is asked about."""
+        steps = self._asker.client.steps(request, self._options)
+        value: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = steps.throw(error) if error is not None else steps.send(value)
+            except StopIteration as end:
+                said.append(end.value[1])
+                return end.value
+            value, error = None, None
+            if isinstance(step, Request):
+                value = self._asked(step)
+            elif (call := getattr(step, "call", None)) is not None and not self._allowed(call):
+                self._refused = True
+                error = PermissionError("the user did not allow this call")
+            elif isinstance(getattr(step, "answer", None), Answer) and self._refused:
+                continue  # a refusal is not what the tool gave, and must not be remembered as that
+            else:
+                try:
+                    value = yield step
+                except Exception as problem:
+                    error = problem
+
+    def _asked(self, request: Request) -> Answer:
+        client, options = self._asker.client, self._options
+        self._asker.last = request
+        self._text, self._reasoning = [], []
+        if isinstance(self._screen, Cell):
+            self._screen.step()
+        mode: CacheMode = options.cache or client.config.cache
+        identity = None if mode == "replay" else client.place.identity(request.model)
+        answer = client.memory.recall(request, identity, mode)
+        if answer is None and (request.schema is not None or request.choices is not None):
+            answer = client.answer(request, options)  # half a value is nothing to show
+        if answer is None:
+            known = {"cache": options.cache, "timeout": options.timeout, "budget": options.budget}
+            stream = client.stream(request, **{n: v for n, v in known.items() if v is not None})
+            for piece in stream:
+                self._text.append(piece.text)
+                self._reasoning.append(piece.reasoning)
+                self._screen.grow(piece.text, piece.reasoning)
+            answer = stream.answer
+        self._text, self._reasoning = [], []
+        self.answers.append(answer)
+        return answer
+
+    def _allowed(self, call: Any) -> bool:
+        from qwennb.answer import markup
+        from qwennb.notebook.page import capped
+
+        shown = markup.plain(capped(f"{call.name}({call.arguments})", 1_000))
+        if self._yes:
+            return True
+        try:
+            return input(f"Run {shown}? [y/N] ").strip().casefold() in ("y", "yes")
+        except (EOFError, RuntimeError, NotImplementedError) as nobody:
+            raise shorten(
+                ToolError(
+                    f"The model asks to run {shown}, and nobody is there to allow it. It was not run. "
+                    "--yes allows the calls of this cell."
+                )
+            ) from nobody
+
+
+def show_state(text: str, about: str) -> None:
+    """Show *text*, marked as the state of this machine and not an answer: whoever compares notebooks skips it."""
+    from IPython.display import display
+
+    from qwennb.answer import markup
+
+    bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
+    display(bundle, raw=True, metadata={"qwennb": {"state": about}})
+
+
+def options_of(given: dict[str, Any], defaults: dict[str, Any], scope: Scope) -> Options:
+    """The options of a call that a line's options stand for."""
+    made: dict[str, Any] = {name: value for name, value in defaults.items() if value is not None}
+    for name in ("model", "system"):
+        if name in given:
+            made[name] = given[name]
+    for name, kind in (("temperature", float), ("top_p", float), ("max_tokens", int), ("seed", int), ("budget", float)):
+        if name in given:
+            made[name] = _number(name, given[name], kind)
+    for name, option in (("image", "images"), ("video", "videos"), ("file", "files")):
+        if name in given:
+            values = [scope.medium(text) for text in given[name]]
+            made[option] = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+    if "schema" in given:
+        made["schema"] = scope.schema(given["schema"])
+    if "choices" in given:
+        made["choices"] = scope.choices(given["choices"])
+    if "tools" in given:
+        made["tools"] = scope.tools(given["tools"])
+    if "think" in given:
+        level = given["think"]
+        made["thinking"] = level if level is True else int(level) if level.isdigit() else level
+    if "no_think" in given:
+        made["thinking"] = False
+    if "search" in given:
+        made["search"] = True
+    for flag, mode in (("refresh", "refresh"), ("replay", "replay"), ("no_cache", "off")):
+        if flag in given:
+            made["cache"] = mode
+    for text in given.get("param", ()):
+        _param(made, text)
+    return Options(**made)
+
+
+def _param(made: dict[str, Any], text: str) -> None:
+    import orjson
+
+    name, equals, written = text.partition("=")
+    if not equals or not name:
+        raise BadInput(f"--param {text!r} must be name=value.")
+    try:
+        value: Any = orjson.loads(written)
+    except orjson.JSONDecodeError:
+        value = {"True": True, "False": False}.get(written, written)
+    if name.startswith("extra.") and len(name) > 6:
+        made["extra"] = {**made.get("extra", {}), name[6:]: value}
+    elif name in SETTINGS:
+        made[name] = value
+    else:
+        raise BadInput(
+            f"--param knows no `{name}`{nearest(name, SETTINGS) or '.'} To pass it on as it is: --param extra.{name}=…"
+        )
+
+
+def _number(name: str, written: str, kind: Any) -> Any:
+    try:
+        return kind(written)
+    except ValueError:
+        whole = "a whole number" if kind is int else "a number"
+        raise BadInput(f"--{name.replace('_', '-')} {written!r} is not {whole}.") from None
+

@@ -1,0 +1,171 @@
+"""An answer as a notebook keeps it: inert Markdown, plain text, and where it comes from.
+
+Everything here is made of what was recorded, so that an answer from memory looks as it did when it was live.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from qwennb.answer import markup
+
+if TYPE_CHECKING:
+    from qwennb.answer import Answer
+    from qwennb.request import Message
+
+MIME = "application/vnd.qwennb.answer+json"
+INTERRUPTED = "[interrupted]"
+CAP = 4_000  # characters of one tool's result that are shown
+_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a cell shows: the answers of its steps, the last of them whole, and all that was said between."""
+
+    answers: tuple[Answer, ...]
+    said: tuple[Message, ...] = ()
+    as_code: bool = False
+
+    @property
+    def answer(self) -> Answer:
+        """The answer of the last step."""
+        return self.answers[-1]
+
+    def bundle(self) -> dict[str, Any]:
+        """The one output of the cell."""
+        return {"text/markdown": self.markdown(), "text/plain": self.plain(), MIME: self.provenance()}
+
+    def markdown(self) -> str:
+        """For front ends that render Markdown."""
+        thought = details("Thinking", markup.inert(self.answer.reasoning)) if self.answer.reasoning else ""
+        return "\n\n".join(filter(None, [*self._calls(), thought, self._body(), f"<sub>{markup.literal(self.footer())}</sub>"]))
+
+    def plain(self) -> str:
+        """For terminals, and for whoever can't see the rest."""
+        calls = "".join(f"[called {shown}]\n" for shown, _ in called(self.said))
+        text = self.answer.text + (f"\n{INTERRUPTED}" if self._interrupted else "")
+        return f"{calls}{markup.plain(text)}\n\n[{markup.plain(self.footer())}]"
+
+    def footer(self) -> str:
+        """What does not change from run to run."""
+        from qwennb.answer import money
+
+        usage = self.answers[0].usage
+        for answer in self.answers[1:]:
+            usage = usage + answer.usage
+        costs = [answer.cost for answer in self.answers]
+        known = [cost for cost in costs if cost is not None]
+        cost = sum(known) if len(known) == len(costs) else None
+        about = "≈ " if usage.estimated else ""
+        told = [self.answer.model]
+        if usage.total:
+            told.append(f"{about}{usage.input} → {usage.output} tokens")
+        if not self._interrupted:
+            told.append(money(cost, estimated=any(c.estimated for c in known) and bool(cost)))
+        if self.answer.finish_reason == "length":
+            told.append("cut at its limit of tokens")
+        return " · ".join(told)
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the answer comes from. No text, no key of anybody's, no path."""
+        answer = self.answer
+        made: dict[str, Any] = {
+            "version": 1,
+            "key": answer.key,
+            "model": answer.model,
+            "endpoint": answer.endpoint,
+            "served_by": answer.served_by,
+            "finish_reason": answer.finish_reason,
+            "settings": answer.request.settings.given(),
+            "usage": answer.usage.to_json(),
+            "cost": None if answer.cost is None else [float(answer.cost), answer.cost.source],
+        }
+        if len(self.answers) > 1:
+            made["steps"] = [step.key for step in self.answers[:-1]]
+        if answer.request.schema is not None:
+            made["schema"] = answer.request.schema.name
+        return made
+
+    @property
+    def code(self) -> str:
+        """The code in the answer: its fences, or all of it where it has none."""
+        found = [block[1].rstrip("\n") for block in _FENCED.findall(self.answer.text)]
+        return "\n\n".join(found) or self.answer.text.strip()
+
+    @property
+    def _interrupted(self) -> bool:
+        return self.answer.finish_reason == "interrupted"
+
+    def _body(self) -> str:
+        if self._interrupted:
+            return f"{markup.inert(self.answer.text)}\n\n**{markup.literal(INTERRUPTED)}**"
+        if self.as_code:
+            return markup.code_block(self.code, "python")
+        if self.answer.data is not None:
+            return table(self.answer.data)
+        return markup.inert(self.answer.text)
+
+    def _calls(self) -> list[str]:
+        return [details(f"Called {shown}", markup.code_block(capped(result, CAP))) for shown, result in called(self.said)]
+
+
+def growing(text: str, reasoning: str) -> str:
+    """An answer on its way, as Markdown: the reasoning stands open until the answer begins."""
+    thought = ""
+    if reasoning:
+        thought = details("Thinking …" if not text else "Thinking", markup.inert(markup.settled(reasoning)), is_open=not text)
+    return "\n\n".join(filter(None, [thought, markup.inert(markup.settled(text))])) or "…"
+
+
+def details(summary: str, body: str, *, is_open: bool = False) -> str:
+    """A part that can be folded away. *body* is Markdown of ours; *summary* is any text."""
+    return f"<details{' open' if is_open else ''}><summary>{markup.literal(summary)}</summary>\n\n{body}\n\n</details>"
+
+
+def called(said: Sequence[Message]) -> list[tuple[str, str]]:
+    """The tool calls that were answered, as they are shown, with what each gave."""
+    results = {message.tool_call_id: message.text for message in said if message.role == "tool"}
+    calls = [call for message in said for call in message.tool_calls if call.id in results]
+    return [(capped(f"{call.name}({call.arguments})", 200), results[call.id]) for call in calls]
+
+
+def capped(text: str, most: int) -> str:
+    """*text*, cut where it is longer than *most*."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
+
+
+def table(data: Any) -> str:
+    """A value of a schema or choice as a Markdown table."""
+    data = _plain(data)
+    if isinstance(data, Mapping):
+        rows = [["field", "value"], *([str(name), _cell(value)] for name, value in data.items())]
+    elif isinstance(data, list) and data and all(isinstance(item, Mapping) for item in data):
+        names = list(dict.fromkeys(name for item in data for name in item))
+        rows = [[str(name) for name in names], *([_cell(item.get(name)) for name in names] for item in data)]
+    else:
+        return markup.literal(_cell(data))
+    lines = [f"| {' | '.join(markup.literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    import orjson
+
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return str(value)
+
+
+def _plain(data: Any) -> Any:
+    if hasattr(data, "model_dump"):
+        return data.model_dump(mode="json")
+    if is_dataclass(data) and not isinstance(data, type):
+        return {f.name: getattr(data, f.name) for f in fields(data)}
+    return [_plain(item) for item in data] if isinstance(data, list | tuple) else data

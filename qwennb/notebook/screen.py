@@ -1,0 +1,158 @@
+"""Where an answer is seen while it grows.
+
+In a notebook: one display, updated at most five times a second (mathematics makes a browser fall behind at twenty),
+and a last time with the whole. The first piece is shown at once; a piece that has to wait is shown by a timer, however
+long the next one takes. What never grew, an answer from memory, is one display that is never updated: tools that
+compare notebooks look at the first. In a terminal the text is written as it comes.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qwennb.answer import markup
+from qwennb.notebook.page import Page, growing
+
+EVERY = 0.2
+
+
+class Screen(Protocol):
+    """What an answer is shown on."""
+
+    def grow(self, text: str, reasoning: str) -> None:
+        """More has come."""
+        ...
+
+    def end(self, page: Page) -> None:
+        """This is the whole."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def grow(self, text: str, reasoning: str) -> None:
+        """Nothing to see."""
+
+    def end(self, page: Page) -> None:
+        """Nothing to see."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Cell:
+    """The output of a notebook's cell."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._handle: Any = None
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._shown = 0.0
+        self._timer: threading.Timer | None = None
+
+    def grow(self, text: str, reasoning: str) -> None:
+        """Take a piece in; show it now, or with the next ones."""
+        with self._lock:
+            self._text.append(text)
+            self._reasoning.append(reasoning)
+            wait = self._shown + EVERY - self._clock() if self._handle is not None else 0.0
+            if wait <= 0:
+                self._show()
+            elif self._timer is None:
+                self._timer = threading.Timer(wait, self._later)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def step(self) -> None:
+        """Another question of the same cell begins: what it says is shown afresh."""
+        with self._lock:
+            self._text, self._reasoning = [], []
+
+    def end(self, page: Page) -> None:
+        """Show the whole, in place of what grew."""
+        self.close()
+        self._publish(page.bundle())
+
+    def close(self) -> None:
+        """Let no timer come after this."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
+            self._text, self._reasoning = [], []
+
+    def _later(self) -> None:
+        with self._lock:
+            if self._timer is None:
+                return
+            self._timer = None
+            self._show()
+
+    def _show(self) -> None:
+        self._text, self._reasoning = ["".join(self._text)], ["".join(self._reasoning)]
+        shown = growing(self._text[0], self._reasoning[0])
+        self._publish({"text/markdown": shown, "text/plain": markup.plain(self._text[0]) or "…"}, grows=True)
+        self._shown = self._clock()
+
+    def _publish(self, bundle: dict[str, Any], *, grows: bool = False) -> None:
+        from IPython.display import DisplayHandle, display
+
+        if self._handle is not None:
+            self._handle.update(bundle, raw=True)
+        elif grows:
+            self._handle = DisplayHandle()
+            self._handle.display(bundle, raw=True)
+        else:
+            display(bundle, raw=True)
+
+
+class Terminal:
+    """A terminal: text as it comes, then the footer."""
+
+    def __init__(self, write: Callable[[str], Any] | None = None) -> None:
+        self._write = write or sys.stdout.write
+        self._grown = False
+
+    def grow(self, text: str, reasoning: str) -> None:
+        """Write what is new. An escape sequence that comes in two pieces has lost its first character."""
+        if text:
+            self._grown = True
+            self._write(markup.plain_piece(text))
+            sys.stdout.flush()
+
+    def end(self, page: Page) -> None:
+        """Write the rest."""
+        shown = page.plain()
+        if self._grown:
+            mark = "\n[interrupted]" if page.answer.finish_reason == "interrupted" else ""
+            shown = f"{mark}\n\n[{markup.plain(page.footer())}]"
+        self._write(shown + "\n")
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def screen_of(shell: Any, *, quiet: bool) -> Screen:
+    """The screen that *shell* has."""
+    if quiet:
+        return Silent()
+    return Cell() if hasattr(shell, "kernel") else Terminal()
+
+
+def shorten(error: BaseException) -> BaseException:
+    """*error*, so that a notebook shows it in one line: it says all there is to know."""
+    kind = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    line = markup.plain(f"{kind}: {error}")
+    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+    return error
