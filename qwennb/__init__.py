@@ -30,6 +30,8 @@ _HOMES = {
     "Qwen": "qwennb.client",
     "Video": "qwennb.request",
     "ask": "qwennb.frames",
+    "load_ipython_extension": "qwennb.notebook",
+    "unload_ipython_extension": "qwennb.notebook",
     "use": "qwennb.frames",
 }
 

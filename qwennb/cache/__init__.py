@@ -5,6 +5,7 @@ from __future__ import annotations
 from qwennb.cache.memory import Memory, read_record, record_of
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.record import Name
+from qwennb.cache.shelf import open_store
 from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.writer import Writer
@@ -17,6 +18,7 @@ __all__ = [
     "Spendings",
     "Store",
     "Writer",
+    "open_store",
     "read_record",
     "record_of",
 ]

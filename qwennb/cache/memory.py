@@ -25,7 +25,7 @@ from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
-from qwennb.errors import InvalidAnswer, NotRecorded
+from qwennb.errors import CacheError, InvalidAnswer, NotRecorded
 from qwennb.request import Request
 
 
@@ -44,7 +44,11 @@ class Memory:
             return None
         if mode == "replay":
             return self._replayed(request, identity)
-        if identity is None or (value := self.store.get(Name(request.key, identity))) is None:
+        try:
+            value = self.store.get(Name(request.key, identity)) if identity is not None else None
+        except CacheError:  # held by another process for too long: asking again is better than failing
+            value = None
+        if value is None:
             return None
         answer = _read(value, request)
         return None if isinstance(answer, ValueError) else answer
@@ -76,10 +80,9 @@ class Memory:
         """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[None] = loop.create_future()
-        self.writer.put(
-            Name(answer.key, answer.endpoint), record_of(answer), lambda error: self._kept(loop, kept, error)
-        )
+        name = Name(answer.key, answer.endpoint)
         try:
+            self.writer.put(name, record_of(answer), lambda error: self._kept(loop, kept, error))
             await kept
         except Exception as error:
             warn(

@@ -12,7 +12,7 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 
-from qwennb.cache import Memory, Spendings, Store, Writer
+from qwennb.cache import Memory, Spendings, Writer, open_store
 from qwennb.client.bridge import Bridge
 from qwennb.endpoints import DirectTransport, SdkTransport
 from qwennb.engine import Engine, Ledger
@@ -33,7 +33,7 @@ class Household:
         """The memory that lies in *folder*."""
         with self._lock:
             if folder not in self._memories:
-                store = Store(folder)
+                store = open_store(folder)
                 self._memories[folder] = Memory(store, Writer(store), Spendings(folder))
             return self._memories[folder]
 

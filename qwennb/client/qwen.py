@@ -101,7 +101,9 @@ class Qwen:
         title: str | None = None,
         **options: Any,
     ) -> None:
-        api_key = Secret(api_key) if isinstance(api_key, str) else api_key  # from here on no traceback can show it
+        api_key = (
+            Secret(api_key) if isinstance(api_key, str) else api_key
+        )  # from here on no traceback can show it
         arguments = {
             "model": model, "endpoint": endpoint, "api_key": api_key, "cache": cache, "cache_dir": cache_dir, "budget": budget,
             "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,

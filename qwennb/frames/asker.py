@@ -9,9 +9,8 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,8 +37,7 @@ SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
 CHUNK = 20_000  # questions looked up at a time, between two looks at the same
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What differs from row to row: the text, and a picture where the column has one."""
 
     text: str
@@ -91,11 +89,12 @@ class Asker:
         self.client._check(self._mould.sample, asking)
         return asking
 
-    def key(self, question: Question) -> str:
-        """The key of *question*'s request."""
-        if question.image is None:
-            return self.mould.key(question.text)
-        return self.mould.request(question.text, question.image).key
+    def keys(self, questions: Sequence[Question]) -> list[str]:
+        """The keys of the requests of *questions*."""
+        mould = self.mould
+        return [
+            mould.key(text) if image is None else mould.request(text, image).key for text, image in questions
+        ]
 
     def recalled(self, keys: Sequence[str]) -> dict[str, Outcome]:
         """Those of *keys* that the cache knows in this mode."""
@@ -124,8 +123,8 @@ class Asker:
         With *batches*, more questions of the same evaluation may follow, and what was found is remembered for them.
         """
         shelf = self._shelf()
-        keys = [self.key(question) for question in questions]
-        made: list[Outcome | None] = [scopes.known(shelf, key) for key in keys]
+        keys = self.keys(questions)
+        made = scopes.known_many(shelf, keys)
         missing = [place for place, outcome in enumerate(made) if outcome is None]
         for some in _chunks(missing, CHUNK):
             if tally.stopped:

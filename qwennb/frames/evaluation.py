@@ -18,7 +18,7 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -52,6 +52,10 @@ class Evaluation:
         """The outcome, where it is remembered."""
         shelved = self._known.get(shelf)
         return shelved.get(key) if shelved is not None else None
+
+    def knows(self, shelf: Shelf) -> bool:
+        """True when there is anything on this shelf."""
+        return bool(self._known.get(shelf))
 
     def note(self, shelf: Shelf, outcomes: Iterable[Outcome], *, durable: bool) -> None:
         """Remember these. What is *durable*, in the cache, may be let go when there is too much of it."""
@@ -95,6 +99,12 @@ class Scopes:
             if (outcome := evaluation.known(shelf, key)) is not None:
                 return outcome
         return None
+
+    def known_many(self, shelf: Shelf, keys: Sequence[str]) -> list[Outcome | None]:
+        """As `known`, for very many."""
+        if not any(evaluation.knows(shelf) for evaluation in self._evaluations):
+            return [None] * len(keys)
+        return [self.known(shelf, key) for key in keys]
 
     async def once(
         self,

@@ -81,7 +81,7 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
     rows = Rows.of(evaluator.column, columns)
     asker = evaluator.asker
     questions = [question for question in rows.questions if isinstance(question, Question)]
-    keys = [asker.key(question) for question in questions]
+    keys = asker.keys(questions)
     known = {key for key, outcome in asker.recalled(keys).items() if outcome.error is None}
     to_ask = [question for key, question in zip(keys, questions, strict=True) if key not in known]
     asking = asker.asking

@@ -10,23 +10,18 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from qwennb.answer import Answer, Usage
+from qwennb.answer import Answer, Usage, markup
 from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, ToolError, nearest
 from qwennb.notebook.chats import Chats, Turn
-from qwennb.notebook.page import Page
+from qwennb.notebook.options import SETTINGS
+from qwennb.notebook.page import Page, capped
 from qwennb.notebook.scope import Scope, as_typed
 from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
 from qwennb.request import Message, Request
 
 if TYPE_CHECKING:
     from qwennb.config import CacheMode
-
-SETTINGS = frozenset(
-    "top_k min_p stop presence_penalty frequency_penalty repetition_penalty logit_bias logprobs tool_choice sample "
-    "thinking temperature top_p max_tokens seed search timeout max_pixels max_steps allow_urls".split()
-)
-
 
 @dataclass(slots=True)
 class Asker:
@@ -140,9 +135,9 @@ class _Steps:
             value, error = None, None
             if isinstance(step, Request):
                 value = self._asked(step)
-            elif (call := getattr(step, "call", None)) is not None and not self._allowed(call):
+            elif (call := getattr(step, "call", None)) and (refusal := self._refusal(call)):
                 self._refused = True
-                error = PermissionError("the user did not allow this call")
+                error = PermissionError(refusal)
             elif isinstance(getattr(step, "answer", None), Answer) and self._refused:
                 continue  # a refusal is not what the tool gave, and must not be remembered as that
             else:
@@ -174,29 +169,21 @@ class _Steps:
         self.answers.append(answer)
         return answer
 
-    def _allowed(self, call: Any) -> bool:
-        from qwennb.answer import markup
-        from qwennb.notebook.page import capped
-
-        shown = markup.plain(capped(f"{call.name}({call.arguments})", 1_000))
+    def _refusal(self, call: Any) -> str | None:
+        """Why *call* is not to be run; None when it is allowed."""
         if self._yes:
-            return True
+            return None
+        shown = markup.plain(capped(f"{call.name}({call.arguments})", 1_000))
         try:
-            return input(f"Run {shown}? [y/N] ").strip().casefold() in ("y", "yes")
-        except (EOFError, RuntimeError, NotImplementedError) as nobody:
-            raise shorten(
-                ToolError(
-                    f"The model asks to run {shown}, and nobody is there to allow it. It was not run. "
-                    "--yes allows the calls of this cell."
-                )
-            ) from nobody
+            said = input(f"Run {shown}? [y/N] ")
+        except (EOFError, RuntimeError, NotImplementedError):
+            return "nobody was there to allow this call, so it was not run (--yes allows the calls of a cell)"
+        return None if said.strip().casefold() in ("y", "yes") else "the user did not allow this call"
 
 
 def show_state(text: str, about: str) -> None:
     """Show *text*, marked as the state of this machine and not an answer: whoever compares notebooks skips it."""
     from IPython.display import display
-
-    from qwennb.answer import markup
 
     bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
     display(bundle, raw=True, metadata={"qwennb": {"state": about}})

@@ -1,0 +1,82 @@
+"""Tab within the options of `%qwen` and `%%qwen`: flags, and the values that a flag takes.
+
+A matcher of IPython's own completer, so that a terminal, a kernel and every front end of it have the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from qwennb.notebook.options import BY_FLAG, LEVELS, SETTINGS, flags
+
+_ON_LINE = re.compile(r"^\s*(?:%%?qwen)\s(?P<before>(?:.*\s)?)(?P<word>\S*)$")
+_LAST_FLAG = re.compile(r"(--?[A-Za-z][\w-]*)[ \t]+$")
+_PATHS = ("--image", "--video", "--file")
+
+
+class Completion:
+    """Completes for one shell."""
+
+    def __init__(self, shell: Any, chats: Any) -> None:
+        self._shell = shell
+        self._chats = chats
+        self.matcher = context_matcher(identifier="qwennb")(self._match)
+
+    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+        found = _ON_LINE.match(context.text_until_cursor)
+        if found is None or (context.cursor_line > 0 and "%%qwen" in context.text_until_cursor):
+            return {"completions": []}
+        before, word = found["before"], found["word"]
+        last = _LAST_FLAG.search(before)
+        flag, joined, value = word.partition("=")
+        if joined and flag in BY_FLAG:
+            return _result(value, self._values(flag), "value")
+        if word.startswith("-"):
+            return _result(word, flags(), "option")
+        if last is not None and last[1] in BY_FLAG and BY_FLAG[last[1]].value:
+            values = list(self._values(last[1]))
+            # A path is IPython's own to complete, so what it finds is added to the variables.
+            return _result(word, values, "value", alone=bool(values) and last[1] not in _PATHS)
+        return {"completions": []}
+
+    def _values(self, flag: str) -> Iterable[str]:
+        name = BY_FLAG[flag].name
+        if name in ("model", "endpoint"):
+            return _catalogued(name)
+        if name == "think":
+            return LEVELS
+        if name == "param":
+            return [f"{setting}=" for setting in sorted(SETTINGS)]
+        if name == "chat":
+            return sorted(self._chats.named)
+        mine = {n: v for n, v in self._shell.user_ns.items() if not n.startswith("_") and n not in _ipythons(self._shell)}
+        if name == "tools":
+            return sorted(n for n, value in mine.items() if callable(value) and not isinstance(value, type))
+        if name == "schema":
+            return sorted(n for n, value in mine.items() if isinstance(value, type | dict))
+        if name == "choices":
+            return sorted(n for n, value in mine.items() if isinstance(value, list | tuple))
+        return sorted(mine) if name in ("image", "video", "file", "into") else ()
+
+
+def _ipythons(shell: Any) -> Any:
+    return shell.user_ns_hidden
+
+
+def _catalogued(name: str) -> list[str]:
+    if name == "endpoint":
+        from qwennb.endpoints import NAMES
+
+        return sorted(NAMES)
+    from qwennb.catalog import Catalog
+
+    return [word for model in Catalog.bundled().models for word in (model.name, *model.aliases)]
+
+
+def _result(word: str, known: Iterable[str], kind: str, *, alone: bool = True) -> SimpleMatcherResult:
+    found = [SimpleCompletion(text, type=kind) for text in known if text.startswith(word)]
+    return {"completions": found, "matched_fragment": word, "suppress": alone and bool(found), "ordered": True}

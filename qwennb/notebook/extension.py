@@ -1,0 +1,65 @@
+"""Loading and unloading: the magics, Tab in their options, and `%qwen` lines that end in a question mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import EscapedCommand
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from qwennb.notebook.completion import Completion
+    from qwennb.notebook.magics import QwenMagics
+
+NAMES = (
+    "qwen", "qwen_fix", "qwen_look", "qwen_models", "qwen_usage", "qwen_cache", "qwen_config", "qwen_chat", "qwen_sent",
+)  # fmt: skip
+
+_loaded: dict[int, tuple[QwenMagics, Completion]] = {}
+
+
+class QwenLine(EscapedCommand):
+    """`%qwen what is this?` is a question, not IPython's help; a bare `%qwen?` is help."""
+
+    priority = 1  # before IPython looks for help
+
+    @classmethod
+    def find(cls, tokens_by_line: Any) -> QwenLine | None:
+        """The first `%qwen` line with a prompt."""
+        for line in tokens_by_line:
+            words = [token for token in line if token.string.strip()]
+            if len(words) > 2 and [token.string for token in words[:2]] in (["%", "qwen"], ["%", "qwen_look"]):
+                if words[2].string == "?" and words[2].start == words[1].end:
+                    continue
+                return cls(words[0].start)
+        return None
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%load_ext qwennb`."""
+    from qwennb.notebook.completion import Completion
+    from qwennb.notebook.magics import QwenMagics
+
+    if id(shell) in _loaded:
+        return
+    magics = QwenMagics(shell)
+    shell.register_magics(magics)
+    completion = Completion(shell, magics.chats)
+    shell.Completer.custom_matchers.append(completion.matcher)
+    shell.input_transformer_manager.token_transformers.insert(0, QwenLine)
+    shell.events.register("pre_run_cell", magics.chats.cell_begins)
+    _loaded[id(shell)] = magics, completion
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%unload_ext qwennb`."""
+    if id(shell) not in _loaded:
+        return
+    magics, completion = _loaded.pop(id(shell))
+    shell.Completer.custom_matchers.remove(completion.matcher)
+    shell.input_transformer_manager.token_transformers.remove(QwenLine)
+    shell.events.unregister("pre_run_cell", magics.chats.cell_begins)
+    for kind in ("line", "cell"):
+        for name in NAMES:
+            shell.magics_manager.magics[kind].pop(name, None)

@@ -1,0 +1,216 @@
+"""The magics: `%qwen`, `%%qwen` and the line magics beside them.
+
+Thin: a line is read, the notebook's settings are put under it, and the work is done elsewhere. What is heavy is
+imported with the first question, so that loading the extension costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from traitlets import Bool, Enum, Float, Integer, Unicode, Union
+
+from qwennb.config import CACHE_MODES, Config
+from qwennb.errors import BadInput, QwenError
+from qwennb.notebook.chats import Chats
+from qwennb.notebook.options import explained, read_line
+
+if TYPE_CHECKING:
+    from qwennb.client import Qwen
+    from qwennb.notebook.cell import Asker
+
+_HELP = f"""Ask Qwen about what is in the notebook.
+
+    %qwen one line of prompt
+    %%qwen -m plus --think --into summary
+    Compare {{{{ df }}}} with {{{{ chart }}}} and say what is odd.
+
+`{{{{ expression }}}}` is looked up in the notebook: text travels as text, a frame as a table, a figure or picture as an
+image, an Answer as its text. Options stand at the front:
+
+{explained()}
+
+Defaults: %config QwenMagics.model = "plus", [tool.qwennb] in pyproject.toml, or the environment (QWENNB_MODEL …).
+"""
+
+
+def _said_shortly(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """*magic*, whose own errors are shown as the one sentence they are."""
+
+    @functools.wraps(magic)
+    def run(self: Any, *arguments: Any) -> Any:
+        try:
+            return magic(self, *arguments)
+        except QwenError as error:
+            from qwennb.notebook.screen import shorten
+
+            raise shorten(error.with_traceback(None)) from None
+
+    return run
+
+
+@magics_class
+class QwenMagics(Magics):  # type: ignore[misc]
+    """Qwen in the notebook. What is left empty here is decided by the environment or pyproject.toml."""
+
+    model = Unicode(None, allow_none=True, help="The model to ask.").tag(config=True)
+    endpoint = Unicode(None, allow_none=True, help="Where to ask.").tag(config=True)
+    system = Unicode(None, allow_none=True, help="The system text.").tag(config=True)
+    cache = Enum((None, *CACHE_MODES), default_value=None, allow_none=True, help="on, refresh, replay or off.").tag(config=True)
+    thinking = Union([Bool(), Integer(), Unicode()], default_value=None, allow_none=True, help="As --think.").tag(config=True)
+    temperature = Float(None, allow_none=True, help="As --temperature.").tag(config=True)
+    max_tokens = Integer(None, allow_none=True, help="As --max-tokens.").tag(config=True)
+    budget = Float(None, allow_none=True, help="US dollars that this notebook may spend.").tag(config=True)
+    timeout = Float(None, allow_none=True, help="Seconds for one request.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.chats = Chats()
+        self._clients: dict[Config, Qwen] = {}
+        self._asker: Asker | None = None
+
+    # ------------------------------------------------------------------ asking
+
+    @no_var_expand
+    @line_magic("qwen")
+    @_said_shortly
+    def line(self, line: str) -> None:
+        """Replaced by the help text."""
+        read = read_line(line)
+        self.ask(read.prompt, read.given)
+
+    @no_var_expand
+    @cell_magic("qwen")
+    @_said_shortly
+    def cell(self, line: str, cell: str) -> None:
+        """Replaced by the help text."""
+        read = read_line(line)
+        self.ask("\n".join(filter(None, [read.prompt, cell.rstrip("\n")])), read.given)
+
+    line.__doc__ = cell.__doc__ = _HELP
+
+    def ask(self, prompt: str, given: dict[str, Any]) -> None:
+        """Ask *prompt* with the options *given*."""
+        self.asker(given.get("endpoint")).ask(prompt, given, self.defaults())
+
+    def defaults(self) -> dict[str, Any]:
+        """The options of a call that %config has set."""
+        return {
+            "system": self.system,
+            "thinking": self.thinking,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+
+    def asker(self, endpoint: str | None = None) -> Asker:
+        """Who asks for this notebook, at *endpoint* or where the settings say."""
+        from qwennb.notebook.cell import Asker
+
+        client = self.client(endpoint)
+        last = self._asker.last if self._asker is not None else None
+        self._asker = Asker(self.shell, client, self.chats, last)
+        return self._asker
+
+    def client(self, endpoint: str | None = None) -> Qwen:
+        """The client for the settings as they are now; the same settings have the same client, and one budget."""
+        from qwennb.client import Qwen
+
+        settings = {
+            "endpoint": endpoint or self.endpoint,
+            "model": self.model,
+            "cache": self.cache,
+            "budget": self.budget,
+            "timeout": self.timeout,
+        }
+        config = Config.load(settings)
+        if config not in self._clients:
+            self._clients[config] = Qwen(**settings)
+        return self._clients[config]
+
+    # ------------------------------------------------------------------ beside it
+
+    @no_var_expand
+    @line_magic
+    @_said_shortly
+    def qwen_fix(self, line: str) -> None:
+        """Ask what went wrong: sends the last error, the source of its cell and the types of the values in it.
+
+        Options as for %qwen; further words on the line are told to the model too.
+        """
+        from qwennb.notebook import lines
+
+        read = read_line(line)
+        self.ask(lines.fix_prompt(self.shell, read.prompt), {**read.given, "raw": True})
+
+    @no_var_expand
+    @line_magic
+    @_said_shortly
+    def qwen_look(self, line: str) -> None:
+        """Ask about the last figure. Options as for %qwen; the rest of the line is the question."""
+        from qwennb.notebook import lines
+
+        read = read_line(line)
+        figure = lines.last_figure(self.shell)
+        name = "__qwen_figure__"
+        self.shell.user_ns[name] = figure
+        try:
+            given = {**read.given, "image": [*read.given.get("image", []), name]}
+            self.ask(read.prompt or "What does this chart show, and is anything about it misleading?", given)
+        finally:
+            self.shell.user_ns.pop(name, None)
+
+    @line_magic
+    @_said_shortly
+    def qwen_models(self, line: str) -> None:
+        """List the models: %qwen_models [ENDPOINT]."""
+        from qwennb.notebook import lines
+
+        lines.show(lines.models(line.strip() or None), "models")
+
+    @line_magic
+    @_said_shortly
+    def qwen_usage(self, line: str) -> None:
+        """What was spent, by day and model, with a small chart."""
+        from qwennb.notebook import lines
+
+        lines.show(lines.usage(self.client()), "usage")
+
+    @line_magic
+    @_said_shortly
+    def qwen_cache(self, line: str) -> None:
+        """What is remembered: %qwen_cache. Change the mode: %qwen_cache on|refresh|replay|off."""
+        from qwennb.notebook import lines
+
+        wanted = line.strip()
+        if wanted:
+            if wanted not in CACHE_MODES:
+                raise BadInput(f"{wanted!r} is not a cache mode. Use {', '.join(CACHE_MODES)}.")
+            self.cache = wanted
+        lines.show(lines.cache(self.client()), "cache")
+
+    @line_magic
+    @_said_shortly
+    def qwen_config(self, line: str) -> None:
+        """The settings as they hold now. No key is shown, only whether there is one."""
+        from qwennb.notebook import lines
+
+        lines.show(lines.settings(self.client().config, self.defaults()), "config")
+
+    @line_magic
+    @_said_shortly
+    def qwen_chat(self, line: str) -> None:
+        """List conversations: %qwen_chat. One of them: %qwen_chat NAME, with save PATH, export PATH.md or clear."""
+        from qwennb.notebook import lines
+
+        lines.show(lines.chat(self.chats, line.split(), self.client), "chat")
+
+    @line_magic
+    @_said_shortly
+    def qwen_sent(self, line: str) -> None:
+        """Exactly what the last request carried: its canonical JSON, media by hash."""
+        from qwennb.notebook import lines
+
+        lines.show(lines.sent(self._asker.last if self._asker is not None else None), "sent")
