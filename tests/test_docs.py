@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -194,6 +195,20 @@ def test_every_file_and_test_that_is_named_exists(page):
             assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{page.name}: {path}::{test}"
 
 
+def test_every_room_is_drawn_and_can_be_found():
+    page = ROOT / "docs" / "how-it-works.md"
+    drawing = next(block.text for block in blocks(page) if block.language == "text")
+    table = section(page, "Where do I find…")
+    rooms = [
+        path for path in (ROOT / "qwennb").iterdir() if path.suffix in ("", ".py") and path.name[0] != "_"
+    ]
+    rooms = [path.stem for path in rooms if path.is_file() or (path / "__init__.py").exists()]
+    assert len(rooms) > 10
+    for room in rooms:
+        assert re.search(rf"\b{room}\b", drawing), room
+        assert f"`qwennb/{room}" in table, room
+
+
 # ---------------------------------------------------------------------- names
 
 
@@ -201,6 +216,15 @@ def test_every_option_of_a_call_is_in_the_reference_and_no_other():
     from qwennb.client import Options
 
     assert first_column(CLIENT, "Options of a call") == [f.name for f in fields(Options)]
+
+
+def test_every_option_of_a_column_is_in_the_reference_and_no_other():
+    from qwennb.client import Options
+    from qwennb.frames.column import Column
+
+    own = {f.name for f in fields(Column)} - {"template", "options", "form", "client"}
+    assert set(first_column(CLIENT, "Options of a column")) == own
+    assert not own & {f.name for f in fields(Options)}
 
 
 def test_every_argument_of_a_client_is_in_the_reference_and_no_other():
@@ -261,14 +285,31 @@ def test_every_command_is_told_somewhere_and_every_command_told_exists():
         for words in re.findall(r"(?:^\$ |`|bin/)qwennb ([a-z][a-z -]*)", text, re.M):
             path = " ".join(("qwennb", *words.split()))
             meant = [name for name in known if path == name or path.startswith(f"{name} ")]
-            assert meant or path in groups or path in told_as_missing(page), f"{page.name}: {path}"
+            assert meant or path in groups or path in told_as_missing(), f"{page.name}: {path}"
             told |= set(meant)
     assert told == set(known)
 
 
-def told_as_missing(page: Path) -> set[str]:
-    """The commands that the README says are not there yet; a page may name those and no others."""
+def told_as_missing() -> set[str]:
+    """The commands that the README says are not there yet."""
     return set(re.findall(r"`(qwennb [a-z]+)`", section(README, "What is not there yet")))
+
+
+def test_what_is_said_to_be_missing_is_missing():
+    from qwennb.cli.command import COMMANDS
+
+    assert not told_as_missing() & {f"qwennb {below.name}" for below in COMMANDS.below}
+
+
+def test_every_extra_that_is_shown_exists():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    for page in PAGES:
+        shown = re.findall(
+            r"pip install (?:-e )?\"(?:qwennb|\.)\[([\w,]+)\]", page.read_text(encoding="utf-8")
+        )
+        assert {name for names in shown for name in names.split(",")} <= set(extras), page.name
 
 
 def test_every_option_of_a_command_that_is_shown_exists(capsys):

@@ -28,7 +28,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
-        self._raised_by_polars = False
+        self._left = self._passed = 0  # interrupts that polars raises, and those let pass for it
         self._plans: weakref.WeakSet[object] = weakref.WeakSet()
         self._write: socket.socket | None = None
         self._before = -1
@@ -53,16 +53,15 @@ class Interrupts:
         before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         if before != self._write.fileno():
             self._before = before
-        self._raised_by_polars = False
         signal.signal(signal.SIGINT, self._handle)
 
     def leave_it_to_polars(self) -> None:
         """Said on a thread of polars' own by who gives up: polars will raise the interrupt that has come."""
-        self._raised_by_polars = True
+        self._left = self.count  # twice the same when two threads give up, so that no later interrupt is lost
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._raised_by_polars:
-            self._raised_by_polars = False
+        if self._left > self._passed:
+            self._passed = self._left
             return
         signal.default_int_handler(number, frame)
 

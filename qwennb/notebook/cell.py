@@ -7,12 +7,12 @@ while it comes, a tool runs only with consent.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import Answer, Usage, markup
 from qwennb.client import Options, Qwen
-from qwennb.errors import BadInput, ToolError, nearest
+from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Turn
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.page import Page, capped
@@ -22,6 +22,7 @@ from qwennb.request import Message, Request
 
 if TYPE_CHECKING:
     from qwennb.config import CacheMode
+
 
 @dataclass(slots=True)
 class Asker:
@@ -46,7 +47,9 @@ class Asker:
         if name is not None:
             folder = self.client.config.cache_dir
             conversation = (
-                self.chats.resume(name, folder, self.client) if given.get("resume") else self.chats.conversation(name)
+                self.chats.resume(name, folder, self.client)
+                if given.get("resume")
+                else self.chats.conversation(name)
             )
             before = conversation.before(place)
         history = conversation.said(before) if conversation is not None else ()
@@ -92,7 +95,9 @@ class Asker:
 
     def _show_plan(self, request: Request, options: Options) -> None:
         known = {"cache": options.cache, "timeout": options.timeout, "budget": options.budget}
-        show_state(str(self.client.plan(request, **{n: v for n, v in known.items() if v is not None})), "plan")
+        show_state(
+            str(self.client.plan(request, **{n: v for n, v in known.items() if v is not None})), "plan"
+        )
 
 
 class _Steps:
@@ -195,13 +200,21 @@ def options_of(given: dict[str, Any], defaults: dict[str, Any], scope: Scope) ->
     for name in ("model", "system"):
         if name in given:
             made[name] = given[name]
-    for name, kind in (("temperature", float), ("top_p", float), ("max_tokens", int), ("seed", int), ("budget", float)):
+    for name, kind in (
+        ("temperature", float),
+        ("top_p", float),
+        ("max_tokens", int),
+        ("seed", int),
+        ("budget", float),
+    ):
         if name in given:
             made[name] = _number(name, given[name], kind)
     for name, option in (("image", "images"), ("video", "videos"), ("file", "files")):
         if name in given:
             values = [scope.medium(text) for text in given[name]]
-            made[option] = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+            made[option] = [
+                item for value in values for item in (value if isinstance(value, list | tuple) else [value])
+            ]
     if "schema" in given:
         made["schema"] = scope.schema(given["schema"])
     if "choices" in given:
@@ -249,4 +262,3 @@ def _number(name: str, written: str, kind: Any) -> Any:
     except ValueError:
         whole = "a whole number" if kind is int else "a number"
         raise BadInput(f"--{name.replace('_', '-')} {written!r} is not {whole}.") from None
-

@@ -24,9 +24,10 @@ class Completion:
     def __init__(self, shell: Any, chats: Any) -> None:
         self._shell = shell
         self._chats = chats
-        self.matcher = context_matcher(identifier="qwennb")(self._match)
 
-    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+    @context_matcher(identifier="qwennb")  # type: ignore[untyped-decorator]
+    def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
+        """What may stand where the cursor is; nothing outside of the options' line."""
         found = _ON_LINE.match(context.text_until_cursor)
         if found is None or (context.cursor_line > 0 and "%%qwen" in context.text_until_cursor):
             return {"completions": []}
@@ -53,7 +54,11 @@ class Completion:
             return [f"{setting}=" for setting in sorted(SETTINGS)]
         if name == "chat":
             return sorted(self._chats.named)
-        mine = {n: v for n, v in self._shell.user_ns.items() if not n.startswith("_") and n not in _ipythons(self._shell)}
+        mine = {
+            n: v
+            for n, v in self._shell.user_ns.items()
+            if not n.startswith("_") and n not in _ipythons(self._shell)
+        }
         if name == "tools":
             return sorted(n for n, value in mine.items() if callable(value) and not isinstance(value, type))
         if name == "schema":
@@ -74,9 +79,14 @@ def _catalogued(name: str) -> list[str]:
         return sorted(NAMES)
     from qwennb.catalog import Catalog
 
-    return [word for model in Catalog.bundled().models for word in (model.name, *model.aliases)]
+    return [word for model in Catalog.bundled().models() for word in (model.name, *model.aliases)]
 
 
 def _result(word: str, known: Iterable[str], kind: str, *, alone: bool = True) -> SimpleMatcherResult:
     found = [SimpleCompletion(text, type=kind) for text in known if text.startswith(word)]
-    return {"completions": found, "matched_fragment": word, "suppress": alone and bool(found), "ordered": True}
+    return {
+        "completions": found,
+        "matched_fragment": word,
+        "suppress": alone and bool(found),
+        "ordered": True,
+    }

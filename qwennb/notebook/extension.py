@@ -29,7 +29,10 @@ class QwenLine(EscapedCommand):
         """The first `%qwen` line with a prompt."""
         for line in tokens_by_line:
             words = [token for token in line if token.string.strip()]
-            if len(words) > 2 and [token.string for token in words[:2]] in (["%", "qwen"], ["%", "qwen_look"]):
+            if len(words) > 2 and [token.string for token in words[:2]] in (
+                ["%", "qwen"],
+                ["%", "qwen_look"],
+            ):
                 if words[2].string == "?" and words[2].start == words[1].end:
                     continue
                 return cls(words[0].start)

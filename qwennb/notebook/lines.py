@@ -30,7 +30,9 @@ def models(endpoint: str | None) -> str:
     if endpoint is not None:
         catalog.endpoint(endpoint)  # an error that names the nearest
     rows = [["model", "endpoint", "id there", "default"]]
-    rows += [[row.model.name, row.endpoint, row.id, "yes" if row.default else ""] for row in catalog.rows(endpoint)]
+    rows += [
+        [row.model.name, row.endpoint, row.id, "yes" if row.default else ""] for row in catalog.rows(endpoint)
+    ]
     return _columns(rows)
 
 
@@ -47,9 +49,22 @@ def usage(client: Qwen) -> str:
         cost = money(row.cost) if row.unknown_cost < row.requests or row.cost else money(None)
         more = f", {row.unknown_cost} unpriced" if 0 < row.unknown_cost < row.requests else ""
         more += f", {row.maybe_billed} maybe billed" if row.maybe_billed else ""
-        table.append([row.day, row.model, row.endpoint, str(row.requests), str(row.input), str(row.output), cost + more])
+        table.append(
+            [
+                row.day,
+                row.model,
+                row.endpoint,
+                str(row.requests),
+                str(row.input),
+                str(row.output),
+                cost + more,
+            ]
+        )
     most = max(days.values())
-    chart = [[day, "█" * max(1, round(30 * cost / most)) if most and cost else "", money(cost)] for day, cost in days.items()]
+    chart = [
+        [day, "█" * max(1, round(30 * cost / most)) if most and cost else "", money(cost)]
+        for day, cost in days.items()
+    ]
     return f"{_columns(table)}\n\n{_columns(chart)}"
 
 
@@ -87,7 +102,9 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
         return _columns(rows) if len(rows) > 1 else "No conversation yet: %%qwen --chat NAME begins one."
     name, *rest = words
     if name not in chats.named:
-        raise BadInput(f"There is no conversation `{name}`{nearest(name, chats.named) or '; %qwen_chat lists them.'}")
+        raise BadInput(
+            f"There is no conversation `{name}`{nearest(name, chats.named) or '; %qwen_chat lists them.'}"
+        )
     from qwennb.client import Chat
 
     conversation = chats.named[name]
@@ -122,7 +139,9 @@ def fix_prompt(shell: Any, more: str) -> str:
     if error is None:
         raise BadInput("No cell of this kernel has failed yet. %qwen_fix asks about the last error.")
     source, traceback = _failing(shell, error)
-    named = [name for name in dict.fromkeys(_names(source)) if name in shell.user_ns and not name.startswith("_")]
+    named = [
+        name for name in dict.fromkeys(_names(source)) if name in shell.user_ns and not name.startswith("_")
+    ]
     types = "\n".join(f"{name}: {_type(shell.user_ns[name])}" for name in named[:VALUES])
     parts = [
         "This cell of a Python notebook failed. Say in a sentence why, then give the corrected cell.",
@@ -184,9 +203,13 @@ def _type(value: Any) -> str:
     columns = getattr(value, "columns", None)
     if columns is not None:
         return f"{kind}, columns {list(columns)[:VALUES]}"
-    return f"{kind}, {len(value)} items" if isinstance(value, list | tuple | dict | set | str | bytes) else kind
+    return (
+        f"{kind}, {len(value)} items" if isinstance(value, list | tuple | dict | set | str | bytes) else kind
+    )
 
 
 def _columns(rows: list[list[str]]) -> str:
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows
+    )

@@ -52,15 +52,26 @@ def _said_shortly(magic: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _explained(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """*magic* with the table of options as its help."""
+    magic.__doc__ = _HELP
+    return magic
+
+
 @magics_class
-class QwenMagics(Magics):  # type: ignore[misc]
+class QwenMagics(Magics):
     """Qwen in the notebook. What is left empty here is decided by the environment or pyproject.toml."""
 
+    shell: Any
     model = Unicode(None, allow_none=True, help="The model to ask.").tag(config=True)
     endpoint = Unicode(None, allow_none=True, help="Where to ask.").tag(config=True)
     system = Unicode(None, allow_none=True, help="The system text.").tag(config=True)
-    cache = Enum((None, *CACHE_MODES), default_value=None, allow_none=True, help="on, refresh, replay or off.").tag(config=True)
-    thinking = Union([Bool(), Integer(), Unicode()], default_value=None, allow_none=True, help="As --think.").tag(config=True)
+    cache = Enum(
+        (None, *CACHE_MODES), default_value=None, allow_none=True, help="on, refresh, replay or off."
+    ).tag(config=True)
+    thinking = Union(
+        [Bool(), Integer(), Unicode()], default_value=None, allow_none=True, help="As --think."
+    ).tag(config=True)
     temperature = Float(None, allow_none=True, help="As --temperature.").tag(config=True)
     max_tokens = Integer(None, allow_none=True, help="As --max-tokens.").tag(config=True)
     budget = Float(None, allow_none=True, help="US dollars that this notebook may spend.").tag(config=True)
@@ -75,22 +86,20 @@ class QwenMagics(Magics):  # type: ignore[misc]
     # ------------------------------------------------------------------ asking
 
     @no_var_expand
-    @line_magic("qwen")
+    @line_magic("qwen")  # type: ignore[arg-type]
+    @_explained
     @_said_shortly
-    def line(self, line: str) -> None:
-        """Replaced by the help text."""
+    def line(self, line: str) -> None:  # noqa: D102  (told by _explained)
         read = read_line(line)
         self.ask(read.prompt, read.given)
 
     @no_var_expand
-    @cell_magic("qwen")
+    @cell_magic("qwen")  # type: ignore[arg-type]
+    @_explained
     @_said_shortly
-    def cell(self, line: str, cell: str) -> None:
-        """Replaced by the help text."""
+    def cell(self, line: str, cell: str) -> None:  # noqa: D102
         read = read_line(line)
         self.ask("\n".join(filter(None, [read.prompt, cell.rstrip("\n")])), read.given)
-
-    line.__doc__ = cell.__doc__ = _HELP
 
     def ask(self, prompt: str, given: dict[str, Any]) -> None:
         """Ask *prompt* with the options *given*."""
@@ -118,7 +127,7 @@ class QwenMagics(Magics):  # type: ignore[misc]
         """The client for the settings as they are now; the same settings have the same client, and one budget."""
         from qwennb.client import Qwen
 
-        settings = {
+        settings: dict[str, Any] = {
             "endpoint": endpoint or self.endpoint,
             "model": self.model,
             "cache": self.cache,

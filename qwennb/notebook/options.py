@@ -16,8 +16,28 @@ from qwennb.errors import BadInput, nearest
 LEVELS = ("low", "medium", "high")
 # What --param may name: the options of a call that have no flag of their own, and those that have.
 SETTINGS = frozenset(
-    "top_k min_p stop presence_penalty frequency_penalty repetition_penalty logit_bias logprobs tool_choice sample "
-    "thinking temperature top_p max_tokens seed search timeout max_pixels max_steps allow_urls".split()
+    [
+        "top_k",
+        "min_p",
+        "stop",
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+        "logit_bias",
+        "logprobs",
+        "tool_choice",
+        "sample",
+        "thinking",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "seed",
+        "search",
+        "timeout",
+        "max_pixels",
+        "max_steps",
+        "allow_urls",
+    ]
 )
 
 
@@ -140,7 +160,9 @@ def _value(option: Option, line: str, flag: re.Match[str]) -> tuple[Any, int]:
         return True, flag.end()
     if found is None:
         raise BadInput(f"`{flag[1]}` needs a value: {flag[1]} {option.value}.")
-    return _QUOTED.sub(lambda q: re.sub(r"\\([\"'\\])", r"\1", q[1] if q[1] is not None else q[2]), found[0]), found.end()
+    return _QUOTED.sub(
+        lambda q: re.sub(r"\\([\"'\\])", r"\1", q[1] if q[1] is not None else q[2]), found[0]
+    ), found.end()
 
 
 def _check(given: dict[str, Any]) -> None:

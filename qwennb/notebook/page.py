@@ -42,7 +42,11 @@ class Page:
     def markdown(self) -> str:
         """For front ends that render Markdown."""
         thought = details("Thinking", markup.inert(self.answer.reasoning)) if self.answer.reasoning else ""
-        return "\n\n".join(filter(None, [*self._calls(), thought, self._body(), f"<sub>{markup.literal(self.footer())}</sub>"]))
+        return "\n\n".join(
+            filter(
+                None, [*self._calls(), thought, self._body(), f"<sub>{markup.literal(self.footer())}</sub>"]
+            )
+        )
 
     def plain(self) -> str:
         """For terminals, and for whoever can't see the rest."""
@@ -110,14 +114,21 @@ class Page:
         return markup.inert(self.answer.text)
 
     def _calls(self) -> list[str]:
-        return [details(f"Called {shown}", markup.code_block(capped(result, CAP))) for shown, result in called(self.said)]
+        return [
+            details(f"Called {shown}", markup.code_block(capped(result, CAP)))
+            for shown, result in called(self.said)
+        ]
 
 
 def growing(text: str, reasoning: str) -> str:
     """An answer on its way, as Markdown: the reasoning stands open until the answer begins."""
     thought = ""
     if reasoning:
-        thought = details("Thinking …" if not text else "Thinking", markup.inert(markup.settled(reasoning)), is_open=not text)
+        thought = details(
+            "Thinking …" if not text else "Thinking",
+            markup.inert(markup.settled(reasoning)),
+            is_open=not text,
+        )
     return "\n\n".join(filter(None, [thought, markup.inert(markup.settled(text))])) or "…"
 
 

@@ -34,7 +34,7 @@ class Scope:
             known = [n for n in self._shell.user_ns if not n.startswith("_")]
             raise TemplateError(
                 f"`{{{{ {source} }}}}`: the notebook has no `{name}`{nearest(name, known) or '.'}"
-                " Two braces as text: --raw, or {{ \"{{\" }}."
+                ' Two braces as text: --raw, or {{ "{{" }}.'
             ) from None
         except Exception as error:
             raise TemplateError(f"`{{{{ {source} }}}}` failed: {type(error).__name__}: {error}") from None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
+
 from qwennb.simulator import Simulator
 
 CANARY = "sk-canary-5f2c81d09e"
@@ -42,7 +43,9 @@ class Ran:
 
     @property
     def printed(self) -> str:
-        return "".join(o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == "stdout")
+        return "".join(
+            o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == "stdout"
+        )
 
     @property
     def error(self) -> dict[str, Any]:
@@ -59,7 +62,9 @@ class Kernel:
     def __init__(self, environ: dict[str, str]) -> None:
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], display_name="test", language="python"
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="test",
+            language="python",
         )
         self.manager.start_kernel(env={**os.environ, **environ})
         self.client = self.manager.client()
@@ -71,7 +76,15 @@ class Kernel:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
 
-    def run(self, code: str, *, cell: str | None = None, answers: list[str] | None = None, interrupt_at: str | None = None, timeout: float = 60) -> Ran:
+    def run(
+        self,
+        code: str,
+        *,
+        cell: str | None = None,
+        answers: list[str] | None = None,
+        interrupt_at: str | None = None,
+        timeout: float = 60,
+    ) -> Ran:
         """Run *code* as the cell of this id; *answers* are typed when it asks for input."""
         message = self.client.session.msg(
             "execute_request",
@@ -129,7 +142,9 @@ class Kernel:
             if name := content.get("transient", {}).get("display_id"):
                 self.displays[name] = output
         elif kind == "update_display_data":
-            self.displays[content["transient"]["display_id"]].update(data=content["data"], metadata=content["metadata"])
+            self.displays[content["transient"]["display_id"]].update(
+                data=content["data"], metadata=content["metadata"]
+            )
         elif kind == "stream":
             ran.outputs.append({"output_type": "stream", **content})
 

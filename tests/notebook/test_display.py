@@ -1,0 +1,164 @@
+"""What a cell shows, while it grows and for good."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from qwennb.notebook.page import MIME
+from qwennb.simulator import Reply
+from tests.notebook.conftest import CANARY
+
+
+def streamed(pieces: list[str], delay: float = 0.02, **more) -> Reply:
+    return Reply("".join(pieces), chunks=pieces, chunk_delay=delay, **more)
+
+
+def test_an_answer_is_seen_to_grow_and_ends_as_one_output(kernel, script):
+    script(streamed([f"word{n} " for n in range(60)]))
+    ran = kernel.run("%qwen grow")
+    assert ran.count("display_data") == 1 and len(ran.outputs) == 1
+    updates = [at for at, kind, _ in ran.messages if kind == "update_display_data"]
+    took = ran.messages[-1][0] - ran.messages[0][0]
+    assert 3 <= len(updates) <= took * 5 + 2, "at most five a second"
+    assert "word59" in ran.markdown and set(ran.data) == {"text/markdown", "text/plain", MIME}
+
+
+def test_an_answer_from_memory_is_one_display_and_the_same(kernel, script):
+    script(Reply("Some **text** for $5.", reasoning="first I think"))
+    live, known = kernel.run("%qwen twice the same"), kernel.run("%qwen twice the same")
+    assert live.count("update_display_data") >= 1
+    assert known.count("display_data") == 1 and known.count("update_display_data") == 0
+    assert known.data == live.data
+
+
+def test_a_piece_that_waits_is_shown_before_the_next_one_comes(kernel, script):
+    script(streamed(["first ", "second ", "third"], delay=1.0))
+    ran = kernel.run("%qwen slowly")
+    first = next(at for at, kind, c in ran.messages if kind == "display_data")
+    second = next(
+        at for at, kind, c in ran.messages if kind == "update_display_data" and "second" in str(c["data"])
+    )
+    third = next(at for at, kind, c in ran.messages if "third" in str(c.get("data", "")))
+    assert first < second < third and third - second > 0.5
+
+
+def test_reasoning_is_open_while_it_thinks_and_closed_after(kernel, script):
+    script(Reply("done", reasoning="<b>let me</b> see", chunk_delay=0.3))
+    ran = kernel.run("%qwen think about it")
+    shown = [c["data"]["text/markdown"] for _, kind, c in ran.messages if "display_data" in kind]
+    assert any("<details open>" in one and "Thinking" in one for one in shown)
+    assert "<details><summary>Thinking</summary>" in ran.markdown and "&lt;b>let me" in ran.markdown
+
+
+def test_what_is_kept_is_inert_and_holds_no_text_twice(kernel, script):
+    script("<script>alert(1)</script> ![x](http://evil.example/p.png?q=1)")
+    ran = kernel.run("%qwen attack")
+    assert "<script" not in ran.markdown and "[image: evil.example" in ran.markdown.replace("&#91;", "[")
+    provenance = json.dumps(ran.data[MIME])
+    assert "alert" not in provenance and "attack" not in provenance and len(ran.data[MIME]["key"]) == 64
+
+
+def test_an_interrupt_keeps_what_came_and_remembers_nothing(kernel, sim, script):
+    script(streamed([f"w{n} " for n in range(50)], delay=0.05), "whole")
+    ran = kernel.run("%qwen --chat held --into part long story", cell="held-1", interrupt_at="w3")
+    assert (
+        ran.status == "error"
+        and ran.error["ename"] == "KeyboardInterrupt"
+        and len(ran.error["traceback"]) == 1
+    )
+    shown = next(o for o in ran.outputs if o["output_type"] == "display_data")["data"]
+    assert "[interrupted]" in shown["text/plain"] and "w3" in shown["text/plain"]
+    assert kernel.value("part.finish_reason") == "interrupted"
+    again = kernel.run("%qwen --chat held long story", cell="held-1")
+    # Where leaving saves no money the rest is fetched and kept; the part alone never is.
+    assert (
+        again.status == "ok"
+        and "[interrupted]" not in again.plain
+        and ("w49" in again.plain or "whole" in again.plain)
+    )
+
+
+def test_a_failing_call_stops_a_run_with_a_short_traceback(kernel, sim):
+    sim.fault("500")
+    try:
+        for mode in ("Plain", "Context", "Verbose", "Minimal"):
+            kernel.run(f"%xmode {mode}")
+            ran = kernel.run("%qwen --param timeout=1 --no-cache fails")
+            assert ran.status == "error" and len(ran.error["traceback"]) == 1
+            assert CANARY not in str(ran.outputs)
+    finally:
+        sim.reset()
+        kernel.run("%xmode Context")
+
+
+def test_the_key_is_in_no_output(kernel, script):
+    script("ok")
+    for code in (
+        "%qwen hello",
+        "%qwen_config",
+        "%qwen_sent",
+        "%qwen_cache",
+        "%qwen -e openrouter hi",
+        "get_ipython().magics_manager",
+    ):
+        assert CANARY not in str(kernel.run(code).messages)
+    for mode in ("Plain", "Context", "Verbose", "Minimal"):
+        kernel.run(f"%xmode {mode}")
+        ran = kernel.run(
+            "from qwennb import Qwen\nclient = Qwen()\ndef go(c):\n    config = c.config\n    raise ValueError(c)\ngo(client)"
+        )
+        assert ran.status == "error" and CANARY not in str(ran.messages)
+    kernel.run("%xmode Context")
+
+
+@pytest.mark.slow
+def test_a_saved_streamed_notebook_passes_nbval(kernel, sim, script, tmp_path):
+    script(streamed([f"piece {n}, " for n in range(40)], delay=0.03, reasoning="hm"))
+    cells = ["%load_ext qwennb", "%%qwen --into said\nTell me.", "print(said.finish_reason)"]
+    saved = []
+    for source in cells:
+        outputs = [
+            {k: v for k, v in o.items() if k not in ("transient",)} for o in kernel.run(source).outputs
+        ]
+        saved.append(
+            {
+                "cell_type": "code",
+                "execution_count": len(saved) + 1,
+                "id": f"c{len(saved)}",
+                "metadata": {},
+                "outputs": outputs,
+                "source": source,
+            }
+        )
+    notebook = tmp_path / "saved.ipynb"
+    spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.write_text(
+        json.dumps({"cells": saved, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    environ = {
+        **os.environ, "QWENNB_CACHE": "replay", "QWENNB_CACHE_DIR": kernel.value("__import__('os').environ['QWENNB_CACHE_DIR']"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(tmp_path),
+        str(notebook),
+    ]
+    done = subprocess.run(
+        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout[-3000:]

@@ -1,0 +1,196 @@
+"""`%qwen` and `%%qwen` in a real kernel: what is typed is what is asked."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from qwennb.notebook.options import OPTIONS
+from tests.notebook.conftest import body, no_colours
+
+
+def asked(sim) -> str:
+    content = body(sim)["messages"][-1]["content"]
+    return content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
+
+
+def test_a_line_is_asked_as_it_is_typed(kernel, sim, script):
+    for typed in (
+        "what's this?",
+        'say "hi" -- and go?',
+        "is it -m or --model?",
+        "{'a': {1: 2}} \\frac{1}{2} f'{x}'",
+        "two  spaces ??",
+    ):
+        script("yes")
+        assert kernel.run(f"%qwen {typed}").status == "ok"
+        assert asked(sim) == typed
+
+
+def test_a_cell_is_asked_as_it_is_typed(kernel, sim, script):
+    script("yes")
+    prompt = 'const f = (x) => { return {{}} }; {"a": {"b": 1}}\n$\\frac{1}{2}$ {{1}} $HOME !ls'
+    assert kernel.run(f"%%qwen\n{prompt}").status == "ok"
+    assert asked(sim) == prompt
+
+
+def test_an_expression_travels_as_what_it_is(kernel, sim, script):
+    kernel.run(
+        "import polars as pl, numpy as np\nfrom PIL import Image as I\nx = 41\ndf = pl.DataFrame({'a': [1, 2]})\n"
+        "pic = I.new('RGB', (32, 32), 'red')\narr = np.zeros((32, 32, 3), dtype='uint8')\n"
+        "class Told:\n    def _ai_repr_(self, **kw): return {'text/plain': 'told so'}\ntold = Told()"
+    )
+    script("yes")
+    assert kernel.run("%%qwen\n{{ x + 1 }} {{ told }} {{ In[1][:9] }}\n{{ df }}").status == "ok"
+    assert asked(sim).startswith("42 told so get_ipyth") and "2 rows × 1 columns" in asked(sim)
+    for name in ("pic", "arr"):
+        script("red")
+        assert kernel.run(f"%qwen what is {{{{ {name} }}}}").status == "ok"
+        [image] = [p for p in body(sim)["messages"][-1]["content"] if p["type"] == "image_url"]
+        assert base64.b64decode(image["image_url"]["url"].partition(",")[2])
+
+
+def test_a_name_that_is_not_there_names_the_nearest(kernel):
+    kernel.run("summary = 1")
+    ran = kernel.run("%qwen about {{ sumary }}")
+    assert ran.error["ename"] == "TemplateError" and "`summary`" in ran.error["evalue"]
+
+
+def test_an_unknown_option_names_the_nearest_in_one_line(kernel):
+    ran = kernel.run("%%qwen --temprature 1\nhi")
+    assert ran.status == "error"
+    assert ran.error["traceback"] == [f"BadInput: {ran.error['evalue']}"]
+    assert "`--temperature`" in ran.error["evalue"]
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("-m plus", "model", "qwen/qwen3.5-plus-20260420"),
+        ("--temperature 0.5", "temperature", 0.5),
+        ("--top-p=0.9", "top_p", 0.9),
+        ("--max-tokens 900", "max_tokens", 900),
+        ("--seed 7", "seed", 7),
+        ("--param presence_penalty=0.5", "presence_penalty", 0.5),
+        ("--param extra.min_tokens=3", "min_tokens", 3),
+        ("--think high", "reasoning", {"effort": "high"}),
+    ],
+)
+def test_an_option_is_seen_in_the_request(kernel, sim, script, line, field, value):
+    script("yes")
+    ran = kernel.run(f"%qwen {line} option {line.replace('-', '')}")
+    assert ran.status == "ok", ran.outputs
+    seen = body(sim)[field]
+    assert seen == value or (isinstance(value, dict) and value.items() <= seen.items())
+
+
+def test_a_system_text_a_schema_and_choices_are_sent(kernel, sim, script):
+    kernel.run("import pydantic\nclass Person(pydantic.BaseModel):\n    name: str\n    age: int")
+    script('{"name": "Ada", "age": 36}')
+    ran = kernel.run("%%qwen --system 'Be brief.' --schema Person --into ada\nWho?")
+    assert body(sim)["messages"][0]["content"].startswith("Be brief.")
+    assert "| name | Ada |" in ran.markdown and kernel.value("ada.data") == "name='Ada' age=36"
+    script("yes")
+    assert kernel.run("%qwen --choices 'yes, no' --into said Right?").status == "ok"
+    assert kernel.value("said.data") == "yes"
+
+
+def test_into_binds_the_answer_and_quiet_shows_nothing(kernel, script):
+    script("forty-two")
+    ran = kernel.run("%qwen --quiet --into answer what is the answer")
+    assert ran.outputs == []
+    assert kernel.value("type(answer).__name__, str(answer), answer.finish_reason") == "Answer forty-two stop"
+
+
+def test_raw_fills_nothing_in(kernel, sim, script):
+    script("ok")
+    kernel.run("%qwen --raw keep {{ x }}")
+    assert asked(sim) == "keep {{ x }}"
+
+
+def test_a_plan_sends_nothing(kernel, sim, script):
+    script()
+    ran = kernel.run("%qwen --plan how much is this")
+    assert "to ask of qwen3.5-flash" in ran.plain and sim.ledger.count("asked") == 0
+    assert ran.outputs[0]["metadata"] == {"qwennb": {"state": "plan"}}
+
+
+def test_cache_modes_by_option(kernel, sim, script):
+    script("one", "two", "three")
+    said = [
+        kernel.run(f"%qwen {mode} modes").plain.split("\n")[0]
+        for mode in ("", "", "--refresh", "", "--no-cache", "--replay")
+    ]
+    assert said == ["one", "one", "two", "two", "three", "two"]
+    assert kernel.run("%qwen --replay never asked").error["ename"] == "NotRecorded"
+
+
+def test_defaults_come_from_config(kernel, sim, script):
+    script("a", "b")
+    kernel.run("%config QwenMagics.temperature = 0.25\n%config QwenMagics.model = 'plus'")
+    try:
+        kernel.run("%qwen by config")
+        assert (body(sim)["temperature"], body(sim)["model"]) == (0.25, "qwen/qwen3.5-plus-20260420")
+        kernel.run("%qwen --temperature 1 by option")
+        assert body(sim)["temperature"] == 1
+    finally:
+        kernel.run("%config QwenMagics.temperature = None\n%config QwenMagics.model = None")
+
+
+def test_help_explains_every_option(kernel):
+    for code in ("%qwen?", "%%qwen?"):
+        page = no_colours(kernel.inspect(code))
+        for option in OPTIONS:
+            assert str(option) in page and option.about[:40] in page
+
+
+def test_tab_completes_options_and_their_values(kernel):
+    assert kernel.complete("%%qwen --th") == ["--think"]
+    assert kernel.complete("%%qwen --think ") == ["low", "medium", "high"]
+    assert set(kernel.complete("%qwen --no")) == {"--no-think", "--no-cache"}
+    assert "plus" in kernel.complete("%qwen -m pl") and "dashscope-intl" in kernel.complete(
+        "%qwen --endpoint dash"
+    )
+    assert "--temperature" in kernel.complete("%%qwen --tem\nbody", at=len("%%qwen --tem"))
+    kernel.run("def look_up(x: int) -> int:\n    'Looks up.'\n    return x")
+    assert kernel.complete("%qwen --tools look") == ["look_up"]
+
+
+def test_the_last_error_and_its_cell_are_sent_to_be_fixed(kernel, sim, script):
+    kernel.run("def bad(rows):\n    return rows['total']\nbad([1, 2])")
+    script("Use a dict.")
+    assert kernel.run("%qwen_fix").status == "ok"
+    assert (
+        "return rows['total']" in asked(sim)
+        and "TypeError" in asked(sim)
+        and "/" not in asked(sim).split("```")[3]
+    )
+
+
+def test_the_last_figure_is_looked_at(kernel, sim, script):
+    kernel.run(
+        "import matplotlib; matplotlib.use('agg')\nimport matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nfigure = plt.gcf()"
+    )
+    script("A line.")
+    assert kernel.run("%qwen_look is it rising?").status == "ok"
+    assert asked(sim) == "is it rising?" and any(
+        p["type"] == "image_url" for p in body(sim)["messages"][-1]["content"]
+    )
+
+
+def test_what_was_sent_and_spent_can_be_seen(kernel, script):
+    script("ok")
+    kernel.run("%qwen a question of mine")
+    assert '"content": "a question of mine"' in kernel.run("%qwen_sent").plain
+    assert "qwen3.5-flash" in kernel.run("%qwen_usage").plain
+    assert "qwen3.5-plus" in kernel.run("%qwen_models openrouter").plain
+    assert kernel.run("%qwen_cache").plain.startswith("mode     on")
+    assert "api_key      set" in kernel.run("%qwen_config").plain
+
+
+def test_code_goes_into_the_next_cell_and_is_shown(kernel, script):
+    script("So:\n\n```python\nprint(1)\n```\nDone.")
+    ran = kernel.run("%qwen --code print one")
+    assert [p["text"] for p in ran.payload if p["source"] == "set_next_input"] == ["print(1)"]
+    assert "```python\nprint(1)\n```" in ran.markdown
