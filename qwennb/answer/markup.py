@@ -57,6 +57,7 @@ _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\b.*?\b(?<!\\)[A-Za-z]{2,}")
 _ESCAPABLE = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _ENTITY = {"<": "&lt;", "[": "&#91;", "]": "&#93;", "!": "&#33;", "`": "&#96;", "&": "&amp;"}
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\\\[\]|]+", re.IGNORECASE)
+_SCHEME = re.compile(r"(https?):(?=//)", re.IGNORECASE)
 _LITERAL = re.compile(r"[!-/:-@\[-`{-~]")
 _MARKS = re.compile(r"[!#$&*<=>@\[\\\]^_`{|}~]|^[-+]|^\d(?=\d*[.)])")
 _DESTINATION = re.compile(
@@ -386,25 +387,16 @@ class _Inline:
         if self.at and (self.text[self.at - 1].isalnum() or self.text[self.at - 1] in "/@"):
             return None
         found = _ADDRESS.match(self.text, self.at)
-        if found is None:
-            return None
-        address = found[0].rstrip(".,;:!?*_~")
+        address = found[0].rstrip(".,;:!?*_~") if found else ""
         while address.endswith(")") and address.count("(") < address.count(")"):
             address = address[:-1].rstrip(".,;:!?*_~")
-        if (host := host_of(address)) is None:
-            return None
-        self.at += len(address)
-        return _linked(address, address, host)
-
-    def _destination(self, at: int) -> tuple[str, str, int] | None:
-        """Label, address and end of the `[label](address "title")` at *at*."""
-        if self.pairs is None:
-            self.pairs = _brackets(self.text)
-        close = self.pairs.get(at)
-        found = _DESTINATION.match(self.text, close + 1) if close is not None else None
-        if close is None or found is None:
-            return None
-        return self.text[at + 1 : close], found["angled"] or found["bare"] or "", found.end()
+        if (host := host_of(address)) is not None:
+            self.at += len(address)
+            return _linked(address, address, host)
+        if scheme := _SCHEME.match(self.text, self.at):
+            self.at = scheme.end()  # some renderer would make a link of it
+            return f"{scheme[1]}&#58;"
+        return None
 
 
 def _brackets(text: str) -> dict[int, int]:

@@ -40,7 +40,7 @@ SETTINGS: dict[str, str | int] = {
     "cull_limit": 0,
     "sqlite_auto_vacuum": 0,
     "sqlite_cache_size": 2**13,
-    "sqlite_journal_mode": "truncate",
+    "sqlite_journal_mode": "persist",
     "sqlite_mmap_size": 0,
     "sqlite_synchronous": 2,
     "disk_min_file_size": 2**62,
@@ -169,6 +169,7 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         try:
             with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
                 connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
+            connection.execute("PRAGMA journal_size_limit = 1048576").fetchall()
             # Up to so many KiB of pages, and none written before the commit: a write in progress never stops a reader.
             connection.execute(f"PRAGMA cache_size = -{65_536 if self._read_only else 262_144}")
             connection.execute("PRAGMA cache_spill = OFF")

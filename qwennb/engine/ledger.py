@@ -7,6 +7,7 @@ no answer waits for it. What is read back is the sum over all processes that sha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from qwennb.answer import Cost, Usage
 from qwennb.cache import Memory, Spending
 from qwennb.endpoints import Place
+from qwennb.errors import CacheError
 
 DELAY = 0.25
 
@@ -41,7 +43,8 @@ class Ledger:
 
     def flush(self) -> None:
         """Have the writer write what is not yet written."""
-        self._memory.writer.run(lambda _: self._write(), lambda _: None)
+        with contextlib.suppress(CacheError):  # closed meanwhile: what it owed was written on closing
+            self._memory.writer.run(lambda _: self._write(), lambda _: None)
 
     def _add(self, model: str, place: Place, *more: int) -> None:
         """On the engine's loop."""

@@ -191,7 +191,7 @@ def show_state(text: str, about: str) -> None:
     from IPython.display import display
 
     bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
-    display(bundle, raw=True, metadata={"qwennb": {"state": about}})
+    display(bundle, raw=True, metadata={"qwennb": {"state": about}})  # type: ignore[no-untyped-call]
 
 
 def options_of(given: dict[str, Any], defaults: dict[str, Any], scope: Scope) -> Options:

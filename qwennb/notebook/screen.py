@@ -111,10 +111,10 @@ class Cell:
         if self._handle is not None:
             self._handle.update(bundle, raw=True)
         elif grows:
-            self._handle = DisplayHandle()
+            self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
             self._handle.display(bundle, raw=True)
         else:
-            display(bundle, raw=True)
+            display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
 class Terminal:

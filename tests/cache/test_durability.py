@@ -65,13 +65,13 @@ def kill_again_and_again(folder, rounds, writers, journal, seed):
     return len(acknowledged)
 
 
-@pytest.mark.parametrize(("journal", "rounds"), [(ROLLBACK, 10), (WAL, 5)], ids=["truncate", "wal"])
+@pytest.mark.parametrize(("journal", "rounds"), [(ROLLBACK, 10), (WAL, 5)], ids=["persist", "wal"])
 def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path, journal, rounds):
     assert kill_again_and_again(tmp_path / "c", rounds, 1, journal, seed=1) > rounds
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("journal", [ROLLBACK, WAL], ids=["truncate", "wal"])
+@pytest.mark.parametrize("journal", [ROLLBACK, WAL], ids=["persist", "wal"])
 @pytest.mark.parametrize("writers", [1, 2])
 def test_a_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path, journal, writers, record_property):
     record_property("acknowledged", kill_again_and_again(tmp_path / "c", 100, writers, journal, seed=2))
@@ -146,7 +146,7 @@ def test_a_fault_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path
     strace_or_skip()
     points, faults, acknowledged = fault_everywhere(tmp_path / "c", 4)
     record_property("points, faults and acknowledged", f"{points}, {faults}, {acknowledged}")
-    assert faults > 25
+    assert faults > 12
     assert acknowledged > points
 
 

@@ -55,8 +55,8 @@ def test_where_the_system_tells_no_mounts_the_folder_counts_as_local(tmp_path):
 @pytest.mark.parametrize(
     ("sqlite", "mode"),
     [
-        ((3, 40, 1), "truncate"),
-        ((3, 51, 2), "truncate"),
+        ((3, 40, 1), "persist"),
+        ((3, 51, 2), "persist"),
         ((3, 51, 3), "wal"),
         ((3, 60, 0), "wal"),
         ((4, 0, 0), "wal"),
@@ -75,7 +75,7 @@ def test_a_network_drive_is_warned_about_and_gets_no_write_ahead_log(tmp_path):
         assert caught[0].filename == __file__
         with store:
             store.put([(name_of(1), b"v")])
-            assert store._table.select("PRAGMA journal_mode") == [("truncate",)]
+            assert store._table.select("PRAGMA journal_mode") == [("persist",)]
 
 
 def test_a_folder_is_made_for_its_owner_only(tmp_path):

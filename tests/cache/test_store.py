@@ -20,7 +20,7 @@ WAL = (3, 51, 3)
 ROLLBACK = (3, 40, 1)
 
 
-@pytest.fixture(params=[ROLLBACK, WAL], ids=["truncate", "wal"])
+@pytest.fixture(params=[ROLLBACK, WAL], ids=["persist", "wal"])
 def journal(request):
     return request.param
 

@@ -40,7 +40,7 @@ class AsADictionary(RuleBasedStateMachine):
         self.home = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.expected: dict[Name, bytes] = {}
 
-    @initialize(kind=st.sampled_from(["truncate", "wal", "memory"]))
+    @initialize(kind=st.sampled_from(["persist", "wal", "memory"]))
     def open(self, kind):
         self.kind = kind
         self.store = MemoryStore() if kind == "memory" else self.opened()

@@ -151,7 +151,7 @@ def test_settings_in_the_file_are_not_obeyed(folder):
         assert {p.name for p in folder.iterdir()} == {"cache.db", "cache.db-journal", "lock"}
         table = store._table
         assert [table.select(f"PRAGMA {p}")[0][0] for p in ("journal_mode", "synchronous", "mmap_size")] == [
-            "truncate",
+            "persist",
             2,
             0,
         ]
@@ -223,7 +223,7 @@ def test_the_disk_takes_bytes_under_text_and_gives_nothing_else(tmp_path):
 
 
 def test_diskcache_itself_can_not_write_outside_of_a_transaction(folder):
-    table = Table(folder / "cache.db", "truncate")
+    table = Table(folder / "cache.db", "persist")
     with pytest.raises(RuntimeError, match="outside"):
         table.set("key", b"value")
     with pytest.raises(RuntimeError, match="outside"):
@@ -232,7 +232,7 @@ def test_diskcache_itself_can_not_write_outside_of_a_transaction(folder):
 
 
 def test_a_table_that_only_reads_can_not_write(folder):
-    table = Table(folder / "cache.db", "truncate", read_only=True)
+    table = Table(folder / "cache.db", "persist", read_only=True)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         table.select("DELETE FROM Cache")
     table.disconnect()

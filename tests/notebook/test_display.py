@@ -37,14 +37,11 @@ def test_an_answer_from_memory_is_one_display_and_the_same(kernel, script):
 
 
 def test_a_piece_that_waits_is_shown_before_the_next_one_comes(kernel, script):
-    script(streamed(["first ", "second ", "third"], delay=1.0))
+    script(streamed(["first ", "second ", "third"], delay=0.15))
     ran = kernel.run("%qwen slowly")
-    first = next(at for at, kind, c in ran.messages if kind == "display_data")
-    second = next(
-        at for at, kind, c in ran.messages if kind == "update_display_data" and "second" in str(c["data"])
-    )
-    third = next(at for at, kind, c in ran.messages if "third" in str(c.get("data", "")))
-    assert first < second < third and third - second > 0.5
+    shown = [c["data"]["text/plain"] for _, kind, c in ran.messages if "display_data" in kind]
+    assert shown[0] == "first "
+    assert any("second" in one and "third" not in one for one in shown)
 
 
 def test_reasoning_is_open_while_it_thinks_and_closed_after(kernel, script):
@@ -119,6 +116,7 @@ def test_the_key_is_in_no_output(kernel, script):
 @pytest.mark.slow
 def test_a_saved_streamed_notebook_passes_nbval(kernel, sim, script, tmp_path):
     script(streamed([f"piece {n}, " for n in range(40)], delay=0.03, reasoning="hm"))
+    kernel.run("%unload_ext qwennb")
     cells = ["%load_ext qwennb", "%%qwen --into said\nTell me.", "print(said.finish_reason)"]
     saved = []
     for source in cells:
