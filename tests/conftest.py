@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from qwennb import Qwen
 from qwennb.simulator import Simulator
 

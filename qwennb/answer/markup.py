@@ -398,6 +398,16 @@ class _Inline:
             return f"{scheme[1]}&#58;"
         return None
 
+    def _destination(self, at: int) -> tuple[str, str, int] | None:
+        """Label, address and end of the `[label](address "title")` at *at*."""
+        if self.pairs is None:
+            self.pairs = _brackets(self.text)
+        close = self.pairs.get(at)
+        found = _DESTINATION.match(self.text, close + 1) if close is not None else None
+        if close is None or found is None:
+            return None
+        return self.text[at + 1 : close], found["angled"] or found["bare"] or "", found.end()
+
 
 def _brackets(text: str) -> dict[int, int]:
     """Where each bracket that opens is closed."""

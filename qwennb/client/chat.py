@@ -13,7 +13,7 @@ import orjson
 
 from qwennb.answer import Answer
 from qwennb.client.options import Options, split, takes_options
-from qwennb.client.steps import Run
+from qwennb.client.steps import Keep, Run
 from qwennb.errors import BadInput
 from qwennb.request import Message, Text, ToolCall, media_from_json
 
@@ -152,9 +152,11 @@ def _noting(steps: Generator[Any, Any, Any], said: list[tuple[Message, ...]]) ->
 def _guarded(
     steps: Generator[Any, Any, Any], approve: Callable[[ToolCall], bool] | None
 ) -> Generator[Any, Any, Any]:
-    """*steps*, with *approve* asked before each run of a tool; a refusal is what the model is told."""
+    """*steps*, with *approve* asked before each run of a tool. A refusal is what the model is told, and is not kept as
+    the tool's result: next time the user may allow it."""
     value: Any = None
     error: Exception | None = None
+    refused = False
     while True:
         try:
             step = steps.throw(error) if error is not None else steps.send(value)
@@ -162,7 +164,10 @@ def _guarded(
             return end.value
         value, error = None, None
         if isinstance(step, Run) and approve is not None and not approve(step.call):
-            error = PermissionError("the user did not allow this call")
+            error, refused = PermissionError("the user did not allow this call"), True
+            continue
+        if isinstance(step, Keep) and refused:
+            refused = False
             continue
         try:
             value = yield step

@@ -42,7 +42,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.requests} requests, {self.unique} unique, {self.known} already known, {self.to_ask} to ask of {self.model} at {self.endpoint}",
+            f"{self.requests} {'request' if self.requests == 1 else 'requests'}, {self.unique} unique, {self.known} already known, {self.to_ask} to ask of {self.model} at {self.endpoint}",
             f"input {self.input} tokens",
         ]
         if self.to_ask and self.cost is None:

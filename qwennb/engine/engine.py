@@ -340,7 +340,7 @@ def _timed_out(errand: Errand, now: float, began: float | None) -> TimedOut:
     waited = "an answer" if began is not None else "its turn at the endpoint's limit"
     seconds = min(errand.asking.timeout, errand.asking.timeout if now >= errand.deadline else IDLE_SECONDS)
     return TimedOut(
-        f"{errand.asking.place} gave nothing for {seconds:.0f} s while {errand.request.key[:12]} waited for {waited}. "
+        f"{errand.asking.place} gave nothing for {seconds:g} s while {errand.request.key[:12]} waited for {waited}. "
         "Give a longer timeout=.",
         maybe_billed=began is not None,
         transient=False,

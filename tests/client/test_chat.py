@@ -190,6 +190,11 @@ def test_a_tool_that_is_not_allowed_does_not_run(simulate, client):
     chat = Chat(client(sim), tools=[wipe], approve=lambda call: False)
     assert str(chat.ask("Wipe")) == "Then not." and not ran
     assert "did not allow" in sim.ledger.last().body["messages"][-1]["content"]
+    # The refusal is not remembered as what the tool gave.
+    sim.script(["Done."])
+    assert str(Chat(client(sim), tools=[wipe], approve=lambda call: True).ask("Wipe")) == "Done." and ran == [
+        1
+    ]
 
 
 def test_reasoning_goes_back_within_a_tool_loop_as_each_server_wants_it(simulate, client):

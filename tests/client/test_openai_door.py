@@ -394,6 +394,20 @@ def test_an_error_is_the_packages_own_class_with_our_sentence(simulate, client, 
     assert caught.value.response.json()["error"]["message"] == str(caught.value)
 
 
+def test_a_stream_that_fails_before_its_first_piece_fails_the_call_itself(simulate, client):
+    sim = simulate()
+    sim.fault("401")
+    qwen = client(sim)
+    with pytest.raises(openai.AuthenticationError):
+        create(qwen, stream=True)  # not read: a caller's `try` stands around the call
+
+    async def ask() -> None:
+        await qwen.openai_async.chat.completions.create(model="flash", messages=ASK, stream=True)
+
+    with pytest.raises(openai.AuthenticationError):
+        asyncio.run(ask())
+
+
 def test_what_the_engine_has_given_up_is_not_asked_again_by_the_package(simulate, client):
     sim = simulate()
     sim.fault("401")
@@ -556,6 +570,7 @@ Qwen("m", f"vllm+{sys.argv[1]}", api_key="sk-real", cache_dir=sys.argv[2]).opena
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_another_account_goes_to_the_endpoint(tmp_path):
     listener = Listener()
     command = [sys.executable, "-c", LISTS, listener.url + "/v1", str(tmp_path / "cache")]
