@@ -70,7 +70,7 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path, journal,
     assert kill_again_and_again(tmp_path / "c", rounds, 1, journal, seed=1) > rounds
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("journal", [ROLLBACK, WAL], ids=["persist", "wal"])
 @pytest.mark.parametrize("writers", [1, 2])
 def test_a_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path, journal, writers, record_property):
@@ -150,7 +150,7 @@ def test_a_fault_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path
     assert acknowledged > points
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_fault_at_every_single_system_call_loses_nothing(tmp_path, record_property):
     strace_or_skip()
     record_property("points, faults and acknowledged", str(fault_everywhere(tmp_path / "c", 200)))
@@ -163,7 +163,7 @@ def recover_it(process, folder):
 
 
 @pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
-@pytest.mark.parametrize("most", [2, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [2, pytest.param(60, marks=pytest.mark.nightly)])
 def test_a_recovery_that_is_killed_at_any_moment_is_simply_done_again(tmp_path, most):
     strace_or_skip()
     records = {name_of(n): value_of(n, 868) for n in range(100)}
@@ -248,7 +248,7 @@ def test_interrupts_never_wedge_the_store(tmp_path):
     assert interrupted(tmp_path / "c", 300) > 50
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_thousand_interrupts_never_wedge_the_store(tmp_path, record_property):
     record_property("acknowledged", interrupted(tmp_path / "c", 2_000))
 

@@ -84,7 +84,7 @@ def test_flipped_bytes_never_make_a_wrong_answer(sound, tmp_path, record_propert
     assert refused < 10
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_flipped_bytes_never_make_a_wrong_answer_in_a_thousand_files(sound, tmp_path, record_property):
     share, refused = never_wrong(sound, tmp_path, range(1_000, 2_000))
     record_property("kept_share", share)
@@ -92,7 +92,7 @@ def test_flipped_bytes_never_make_a_wrong_answer_in_a_thousand_files(sound, tmp_
     assert share > 0.3
 
 
-@pytest.mark.parametrize("every", [53, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [53, pytest.param(1, marks=pytest.mark.nightly)])
 def test_a_file_cut_short_gives_what_is_left_of_it(sound, tmp_path, every):
     whole = (sound / "cache.db").stat().st_size
     before = 0

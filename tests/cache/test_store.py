@@ -215,7 +215,7 @@ def test_nothing_is_ever_evicted(store):
     assert store.get_many(records) == records
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_million_answers_stay_and_are_found_as_fast_as_ten_thousand(tmp_path, record_property):
     import time
 

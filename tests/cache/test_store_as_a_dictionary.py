@@ -145,7 +145,7 @@ def test_a_store_is_a_dictionary():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_a_store_is_a_dictionary_in_many_long_stories():
     run_state_machine_as_test(
