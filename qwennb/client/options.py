@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from qwennb.config import CACHE_MODES, CacheMode
 from qwennb.errors import BadInput, nearest
-from qwennb.request import Hole, Settings, Template
+from qwennb.request import Settings, Template
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,21 +70,20 @@ class Options:
 
     def over(self, defaults: Options) -> Options:
         """These options, with *defaults* where one was left alone."""
+        if defaults is NOTHING:
+            return self
         return replace(
             defaults, **{f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
         )
 
 
 NAMES = tuple(f.name for f in fields(Options))
+NOTHING = Options()
 
 
 def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
     """The options in *given*, and the values for the names in *prompt*."""
-    holes = (
-        {piece.name for piece in Template.of(prompt).pieces if isinstance(piece, Hole)}
-        if isinstance(prompt, str)
-        else set()
-    )
+    holes = _holes(prompt) if isinstance(prompt, str) and "{{" in prompt else frozenset()
     options = {name: value for name, value in given.items() if name in NAMES}
     values = {name: value for name, value in given.items() if name not in NAMES}
     for name in values:
@@ -91,7 +91,12 @@ def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any
             raise BadInput(
                 f"There is no option `{name}`, and the prompt has no {{{{ {name} }}}}{nearest(name, [*NAMES, *holes]) or '.'}"
             )
-    return Options(**options), values
+    return Options(**options) if options else NOTHING, values
+
+
+@lru_cache(maxsize=64)
+def _holes(prompt: str) -> frozenset[str]:
+    return frozenset(hole.name for hole in Template.of(prompt).holes)
 
 
 def takes_options(call: F) -> F:

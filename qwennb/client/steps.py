@@ -49,7 +49,7 @@ def tool_loop(
     tools = {tool.name: tool for tool in request.tools}
     said: tuple[Message, ...] = ()
     for _ in range(max_steps or MAX_STEPS):
-        answer: Answer = yield replace(request, messages=request.messages + said)
+        answer: Answer = yield replace(request, messages=request.messages + said) if said else request
         said = (*said, message_of(answer))
         if not answer.tool_calls or any(
             tools[c.name].function is None for c in answer.tool_calls if c.name in tools
