@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from qwennb import Answer, Qwen
-from qwennb.client import QwenWarning
+from qwennb.client import Options, QwenWarning
 from qwennb.client.household import household
 from qwennb.errors import (
     BadInput,
@@ -113,8 +113,19 @@ def test_twins_in_many_threads_are_one_flight(simulate, client):
     assert sim.ledger.count("asked") == 1
 
 
+def test_what_was_kept_between_the_look_into_the_cache_and_the_asking_is_not_paid_twice(simulate, client):
+    """Two threads both find nothing; the second reaches the engine when the first has just been answered."""
+    sim = simulate()
+    qwen = client(sim)
+    request = qwen.request("Why?", {}, Options())
+    asking = qwen._checked(request, Options())
+    first, second = (household().bridge.run(qwen._asked(request, asking)) for _ in range(2))
+    assert second == first and second.cached
+    assert sim.ledger.count("asked") == 1
+
+
 def test_twins_share_an_error_too_and_the_next_call_asks_again(simulate, client):
-    sim = simulate(latency=0.2)
+    sim = simulate(latency=1.0)
     sim.fault("400", times=1)
     qwen, outcomes = client(sim), []
 
