@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from qwennb import Qwen
 from qwennb.simulator import Simulator
+
+# Who starts a run in the background may have switched interrupts off, for us and for every child of ours.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A developer's keys and settings must decide nothing here. Set before anything reads them.
 for _name in list(os.environ):
