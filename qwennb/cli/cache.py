@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.answer import money
-from qwennb.cache import Memory, Spending, Spendings, Store, Writer
-from qwennb.cache.prune import PrunePlan, kept, plan_prune
-from qwennb.cache.prune import prune as forget
+from qwennb.cache import Memory, PrunePlan, Spending, Spendings, Store, Writer, kept, plan_prune
+from qwennb.cache import prune as forget
 from qwennb.catalog import Catalog
 from qwennb.cli.command import Parser
 from qwennb.cli.text import amount, plural, table, wrapped

@@ -6,5 +6,6 @@ from qwennb.client.chat import Chat
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Piece, Qwen, QwenWarning, Stream
+from qwennb.client.window import input_tokens
 
-__all__ = ["Chat", "Options", "Piece", "Plan", "Qwen", "QwenWarning", "Stream"]
+__all__ = ["Chat", "Options", "Piece", "Plan", "Qwen", "QwenWarning", "Stream", "input_tokens"]

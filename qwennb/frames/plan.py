@@ -9,7 +9,7 @@ import polars as pl
 
 from qwennb.answer import money
 from qwennb.catalog import Price
-from qwennb.client.window import input_tokens
+from qwennb.client import input_tokens
 from qwennb.frames.asker import Question
 from qwennb.frames.run import Evaluator, Rows
 
