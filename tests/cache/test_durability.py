@@ -210,8 +210,8 @@ def work_under_interrupts(process, folder, interrupts):
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     while left > 0:
         try:
-            armed = True
             while left > 0:
+                armed = True  # each time: an interrupt that falls into a collector's callback is swallowed there
                 writer.put(name_of(number), value_of(number, 300), lambda error, n=number: done(error, n))
                 number += 1
                 store.get(name_of(number - 1))
