@@ -211,7 +211,9 @@ def work_under_interrupts(process, folder, interrupts):
     while left > 0:
         try:
             while left > 0:
-                armed = True  # each time: an interrupt that falls into a collector's callback is swallowed there
+                armed = (
+                    True  # each time: an interrupt that falls into a collector's callback is swallowed there
+                )
                 writer.put(name_of(number), value_of(number, 300), lambda error, n=number: done(error, n))
                 number += 1
                 store.get(name_of(number - 1))

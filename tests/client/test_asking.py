@@ -126,7 +126,7 @@ def test_what_was_kept_between_the_look_into_the_cache_and_the_asking_is_not_pai
 
 def test_twins_share_an_error_too_and_the_next_call_asks_again(simulate, client):
     sim = simulate(latency=1.0)
-    sim.fault("400", times=1)
+    sim.fault("content_filter", times=1)
     qwen, outcomes = client(sim), []
 
     def ask() -> None:
@@ -140,7 +140,7 @@ def test_twins_share_an_error_too_and_the_next_call_asks_again(simulate, client)
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == ["RequestRefused"] * 8
+    assert outcomes == ["ContentFiltered"] * 8
     assert isinstance(qwen.ask("Why?"), Answer)
     assert sim.ledger.count("asked") == 2
 
