@@ -268,8 +268,8 @@ print(server.pid, flush=True); sys.stdin.read()
 
 def test_an_interrupt_of_the_whole_group_leaves_it_running(model: LocalModel, python: str) -> None:
     code = """
-server.start(); print(server.pid, flush=True)
-try: sys.stdin.read()
+server.start()
+try: print(server.pid, flush=True); sys.stdin.read()
 except KeyboardInterrupt: print("interrupted", flush=True)
 print(server.start() and server.pid, flush=True)
 """

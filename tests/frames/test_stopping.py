@@ -46,10 +46,16 @@ def test_a_stopped_run_keeps_every_finished_row(simulate, client):
 def test_stop_in_a_lazy_run_raises_stopped(simulate, client, engine):
     sim = simulate(latency=0.3)
     qwen = client(sim)
+    seen: list[Progress] = []
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress)
+        stop_after(20)(progress)
+
     with pytest.raises(Stopped, match="Every finished answer is kept"):
-        TABLE.lazy().qwen.ask(ASK, client=qwen, progress=stop_after(20)).collect(engine=engine)
+        TABLE.lazy().qwen.ask(ASK, client=qwen, progress=watch).collect(engine=engine)
     kept = len(qwen.memory.store)
-    assert 20 <= kept < ROWS
+    assert 20 <= kept < ROWS, (seen[-1], sim.ledger.count("paid"), len(sim.ledger.asks()))
     plan = TABLE.qwen.plan(ASK, client=qwen)
     assert plan.to_ask <= ROWS - kept
 
