@@ -18,24 +18,29 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qwennb.answer import Answer
+    from qwennb.cache import Pack
     from qwennb.client import Chat, Qwen
-    from qwennb.frames import ask, use
+    from qwennb.frames import ask, batches, use
+    from qwennb.notebook import widgets
     from qwennb.request import Image, Pdf, Video
 
 _HOMES = {
     "Answer": "qwennb.answer",
     "Chat": "qwennb.client",
     "Image": "qwennb.request",
+    "Pack": "qwennb.cache",
     "Pdf": "qwennb.request",
     "Qwen": "qwennb.client",
     "Video": "qwennb.request",
     "ask": "qwennb.frames",
+    "batches": "qwennb.frames",
     "load_ipython_extension": "qwennb.notebook",
     "unload_ipython_extension": "qwennb.notebook",
     "use": "qwennb.frames",
+    "widgets": "qwennb.notebook.widgets",
 }
 
-__all__ = ["Answer", "Chat", "Image", "Pdf", "Qwen", "Video", "ask", "use"]
+__all__ = ["Answer", "Chat", "Image", "Pack", "Pdf", "Qwen", "Video", "ask", "batches", "use"]
 
 
 def __getattr__(name: str) -> Any:
@@ -43,7 +48,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'qwennb' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    value = home if name == "widgets" else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -2,6 +2,7 @@
 
 Where polars is loaded already, at once; else by a finder that waits on `sys.meta_path` until somebody imports it, and
 then steps aside. What is registered is a name and a small function: the room behind it is loaded with its first use.
+Who has something to say to that room, and must not be the one who loads it, leaves it here until then.
 """
 
 from __future__ import annotations
@@ -11,11 +12,26 @@ import sys
 # Everything that `import qwennb` loads is paid by everybody: not even typing, and no base classes of importlib.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
+
+_left: list[Callable[[], None]] = []
+
+
+def when_columns_are_loaded(call: Callable[[], None]) -> None:
+    """Call *call* once the room of columns is loaded: now, if it is."""
+    _left.append(call)
+    if hasattr(sys.modules.get("qwennb.frames"), "watch"):
+        columns_are_loaded()
+
+
+def columns_are_loaded() -> None:
+    """Said by the room of columns when it is complete."""
+    while _left:
+        _left.pop(0)()
 
 
 def register() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
+from weakref import WeakValueDictionary
 
 from qwennb.errors import ConfigError, nearest
 
@@ -28,7 +29,7 @@ class Secret:
     library would refuse it in words that hold the key.
     """
 
-    __slots__ = ("__reveal",)
+    __slots__ = ("__reveal", "__weakref__")
 
     def __init__(self, value: str) -> None:
         key, value = value.strip(), ""  # a traceback may show what an argument is bound to
@@ -39,6 +40,12 @@ class Secret:
             raise ConfigError("The API key holds a character that no key has. Copy it again.")
         # Kept in a closure: whatever walks attributes and prints them finds a function.
         self.__reveal: Callable[[], str] = lambda: key
+        _SECRETS[id(self)] = self
+
+    @staticmethod
+    def in_use() -> list[Secret]:
+        """Every key that this process holds, for whoever must make sure that none of them is shared."""
+        return list(_SECRETS.values())
 
     def reveal(self) -> str:
         """The characters, for the one place that puts them into a header."""
@@ -63,6 +70,9 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a Secret is not pickled")
+
+
+_SECRETS: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +119,36 @@ class Config:
         if "://" in str(file.get("endpoint")) and "endpoint" not in variables | given:
             # A file that came with somebody's repository must not be able to have our key sent to its server.
             variables.pop("api_key", None)
-        settings = {"cache_dir": default_cache_dir(environ)} | file | variables | given
+        over = {name: value for name, value in above(environ).items() if name not in ("options", "packs")}
+        if "endpoint" in over:
+            given.pop("api_key", None)  # it was given for another endpoint
+        settings = {"cache_dir": default_cache_dir(environ)} | file | variables | given | over
         return cls(
             **{
                 name: _checked(name, value, _origin(name, given, variables))
                 for name, value in settings.items()
             }
         )
+
+
+def above(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What stands above every argument for one run of a notebook: settings, and under "options" options of a call.
+
+    `qwennb verify` and `qwennb drift` set it, as JSON in QWENNB_ABOVE, for the kernel that they start. With "packs" false
+    the notebook's own packs are neither read nor written.
+    """
+    written = environ.get("QWENNB_ABOVE")
+    if not written:
+        return {}
+    import json  # only such a run needs it
+
+    try:
+        made = json.loads(written)
+    except ValueError:
+        made = None
+    if not isinstance(made, dict) or "api_key" in made:
+        raise ConfigError("QWENNB_ABOVE is set by qwennb verify and drift for their own kernels. Unset it.")
+    return made
 
 
 def default_cache_dir(environ: Mapping[str, str]) -> Path:

@@ -11,6 +11,7 @@
     │   ├── SchemaError             a schema that can't be expressed
     │   ├── ToolError               a tool definition that breaks a rule
     │   ├── MediaError              an image, video or PDF that can't be used
+    │   ├── PackRefused             a pack that can't be believed, or must not be written
     │   └── WindowExceeded          the input is longer than the model can take
     ├── NotRecorded                 replay: this request was never answered here
     ├── BudgetExceeded              asking would go over the money that was set aside
@@ -52,6 +53,7 @@ __all__ = [
     "MissingKey",
     "ModelRefused",
     "NotRecorded",
+    "PackRefused",
     "QwenError",
     "RateLimited",
     "RequestRefused",
@@ -120,6 +122,10 @@ class ToolError(BadInput):
 
 class MediaError(BadInput):
     """An image, video or PDF that can't be used."""
+
+
+class PackRefused(BadInput):
+    """A pack can't be believed, or must not be written; nothing of it was taken."""
 
 
 class WindowExceeded(BadInput):

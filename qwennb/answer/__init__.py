@@ -6,9 +6,11 @@ from qwennb.answer.answer import Answer
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, Source
 from qwennb.answer.fold import Fold
 from qwennb.answer.form import read_form
+from qwennb.answer.page import MIME, Page, capped, growing, under_way
 from qwennb.answer.usage import Cost, CostSource, Usage, money
 
 __all__ = [
+    "MIME",
     "Answer",
     "CallPiece",
     "Chunk",
@@ -17,8 +19,12 @@ __all__ = [
     "Draft",
     "Fold",
     "Logprob",
+    "Page",
     "Source",
     "Usage",
+    "capped",
+    "growing",
     "money",
     "read_form",
+    "under_way",
 ]

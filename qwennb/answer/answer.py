@@ -76,6 +76,11 @@ class Answer:
         )
         return f"<Answer {self.key[:12]} from {self.model} at {self.endpoint}: {shown}>"
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from qwennb.answer.page import Page
+
+        return Page((self,)).bundle()
+
     def to_json(self) -> dict[str, Any]:
         """Everything to be remembered but the request; `data` is read again from the text."""
         made: dict[str, Any] = {

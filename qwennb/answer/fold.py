@@ -65,7 +65,8 @@ class Fold:
         """Take *chunk* in; the chunk that comes back has a leading think block moved from text to reasoning."""
         if chunk.text and not self._thought.over:
             text, thought = self._thought.split(chunk.text)
-            chunk = replace(chunk, text=text, reasoning=chunk.reasoning + thought)
+            if thought or text != chunk.text:
+                chunk = replace(chunk, text=text, reasoning=chunk.reasoning + thought)
         if chunk.text:
             self._text.append(chunk.text)
         if chunk.reasoning:

@@ -59,7 +59,7 @@ _ENTITY = {"<": "&lt;", "[": "&#91;", "]": "&#93;", "!": "&#33;", "`": "&#96;", 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\\\[\]|]+", re.IGNORECASE)
 _SCHEME = re.compile(r"(https?):(?=//)", re.IGNORECASE)
 _LITERAL = re.compile(r"[!-/:-@\[-`{-~]")
-_MARKS = re.compile(r"[!#$&*<=>@\[\\\]^_`{|}~]|^[-+]|^\d(?=\d*[.)])")
+_MARKS = re.compile(r"[!#$&*<=>@\[\\\]^_`{|}~]|:(?=//)|^[-+]|^\d(?=\d*[.)])")
 _DESTINATION = re.compile(
     r"\(\s*(?:<(?P<angled>[^<>\n]{0,4000})>|(?P<bare>(?:[^\s()\\]|\\.|\([^\s()]*\)){0,4000}))"
     r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
@@ -74,6 +74,42 @@ _HOST = re.compile(r"^(?:[\w-]+\.)*[\w-]+\.?(?::\d+)?$", re.ASCII)
 def inert(text: str) -> str:
     """*text* as Markdown in which nothing is active: no HTML, no image, no link but to a host that is seen."""
     return "\n".join(_Page(_clean(text).split("\n")).written()).strip("\n")
+
+
+class Growing:
+    """A text that is still coming, as inert Markdown: what is finished of it is read once, not with every piece.
+
+    It is cut at an empty line outside of fences: nothing before that line can be changed by what follows, and of what
+    stands before, only whether a list is open matters to what follows.
+    """
+
+    def __init__(self) -> None:
+        self.empty = True
+        self._finished: list[str] = []
+        self._in_list = False
+        self._rest: list[str] = []
+
+    def add(self, text: str) -> None:
+        """More has come."""
+        self._rest.append(text)
+        self.empty = self.empty and not text
+
+    def inert(self) -> str:
+        """All that can be shown, as `inert(settled(…))` of the whole."""
+        rest = "".join(self._rest)
+        page = _Page(_clean(rest).split("\n"), in_list=self._in_list)
+        page.written()
+        at, made, in_list = page.cut
+        if at:
+            # The lines as they came, not as they were cleaned: an escape sequence may yet go on.
+            lines = _BREAKS.sub("\n", rest).split("\n")
+            if len(lines) == len(page.lines):
+                self._finished.append("\n".join(page.made[:made]))
+                self._in_list = in_list
+                rest = "\n".join(lines[at:])
+        self._rest = [rest]
+        page = _Page(_clean(settled(rest)).split("\n"), in_list=self._in_list)
+        return "\n".join([*self._finished, *page.written()]).strip("\n")
 
 
 def plain(text: str) -> str:
@@ -152,6 +188,8 @@ class _Page:
     at: int = 0
     paragraph: list[str] = field(default_factory=list)
     in_list: bool = False
+    # Behind the last empty line: the line, how many lines are made, whether a list is open.
+    cut: tuple[int, int, bool] = (0, 0, False)
 
     def written(self) -> list[str]:
         while self.at < len(self.lines):
@@ -160,6 +198,8 @@ class _Page:
                 self._end_paragraph()
                 self.made.append(line.replace("\t", " ").rstrip())
                 self.at += 1
+                if not line and self.at < len(self.lines):
+                    self.cut = (self.at, len(self.made), self.in_list)
             elif (fence := _FENCE.match(line)) and not (fence["fence"][0] == "`" and "`" in fence["info"]):
                 self._fenced(fence)
             elif not (self._indented(line) or self._formula(line)):
@@ -290,7 +330,7 @@ class _Inline:
         sign = self.text[self.at]
         read = {
             "\\": self._backslash, "`": self._code, "$": self._dollar, "!": self._image, "[": self._link,
-            "<": self._angle, "]": self._bracket, "h": self._bare, "H": self._bare,
+            "<": self._angle, "]": self._bracket, "h": self._bare, "H": self._bare, "@": self._at,
         }.get(sign)  # fmt: skip
         made = read() if read is not None else None
         if made is None:
@@ -381,6 +421,13 @@ class _Inline:
             return None
         self.at += 1
         return "&#93;"
+
+    def _at(self) -> str | None:
+        """Between words it would be an address that some renderer writes to."""
+        if not (self.at and re.match(r"[\w.+-]@\w", self.text[self.at - 1 : self.at + 2])):
+            return None
+        self.at += 1
+        return "&#64;"
 
     def _bare(self) -> str | None:
         """An address in the text: written as a link, so that every renderer ends it at the same place."""

@@ -74,14 +74,17 @@ class Usage:
         return self.input + self.output
 
     def __add__(self, other: Usage) -> Usage:
-        numbers = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[:-1]}
+        numbers = {name: getattr(self, name) + getattr(other, name) for name in _NAMES[:-1]}
         return Usage(**numbers, estimated=self.estimated or other.estimated)
 
     def to_json(self) -> dict[str, Any]:
         """The counts that are not zero."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+        return {name: value for name in _NAMES if (value := getattr(self, name))}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Usage:
         """The usage that `to_json` wrote."""
         return cls(**data)
+
+
+_NAMES = tuple(field.name for field in fields(Usage))

@@ -1,30 +1,51 @@
-"""What we remember: the store, its one writer, the modes, and what was spent."""
+"""What we remember: the store, its one writer, the modes, packs, and what was spent."""
 
 from __future__ import annotations
 
-from qwennb.cache.memory import Memory, read_record, record_of
+from qwennb.cache.leaks import Leaks
+from qwennb.cache.memory import Memory
+from qwennb.cache.orders import Claim, Order, Orders
+from qwennb.cache.pack import Pack
+from qwennb.cache.packs import Conflict, Loaded, Packs
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
 from qwennb.cache.record import Name
+from qwennb.cache.recorded import read_answer, read_record, record_of
 from qwennb.cache.shelf import open_store
+from qwennb.cache.sources import Sources
 from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
+from qwennb.cache.trace import Trace
+from qwennb.cache.used import News, Used
 from qwennb.cache.writer import Writer
 
 __all__ = [
     "CacheWarning",
+    "Claim",
+    "Conflict",
     "Kept",
+    "Leaks",
+    "Loaded",
     "Memory",
     "Name",
+    "News",
+    "Order",
+    "Orders",
+    "Pack",
+    "Packs",
     "PrunePlan",
+    "Sources",
     "Spending",
     "Spendings",
     "Store",
+    "Trace",
+    "Used",
     "Writer",
     "kept",
     "open_store",
     "plan_prune",
     "prune",
+    "read_answer",
     "read_record",
     "record_of",
 ]

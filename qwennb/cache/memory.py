@@ -7,74 +7,191 @@
 
 A recalled answer is validated again, for a schema's Python validators may have changed since: one that no longer fits
 is asked anew, or in replay is an error.
+
+One's own answers come first. Beneath them lie the packs that are loaded: what they hold serves whichever endpoint it
+came from, unless there is an answer of one's own under the same name.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-import orjson
-
-from qwennb.answer import Answer, read_form
+from qwennb.answer import Answer
+from qwennb.cache.nearest import difference
+from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
 from qwennb.cache.record import Name
+from qwennb.cache.recorded import read_answer, record_of
+from qwennb.cache.sources import Sources
 from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
+from qwennb.cache.used import Used
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded
-from qwennb.request import Request
+from qwennb.request import Image, Pdf, Request, Video
 
 
 class Memory:
     """The answers of one folder."""
 
-    def __init__(self, store: Store, writer: Writer, spendings: Spendings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        spendings: Spendings,
+        packs: Packs | None = None,
+        logs: Sequence[Used] = (),
+        sources: Sources | None = None,
+    ) -> None:
         self.store = store
         self.writer = writer
         self.spendings = spendings
+        self.packs = packs if packs is not None else Packs()
+        self._logs = logs
+        self._sources = sources
         self._done: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
-        """The remembered answer to *request*, or None when it is to be asked. In replay, a miss is an error."""
+        """The remembered answer to *request*, or None when it is to be asked. In replay, a miss is an error.
+
+        *identity* is the endpoint whose answer is wanted. In replay, and from a pack, it is only preferred.
+        """
         if mode in ("off", "refresh"):
             return None
-        if mode == "replay":
-            return self._replayed(request, identity)
-        try:
-            value = self.store.get(Name(request.key, identity)) if identity is not None else None
-        except CacheError:  # held by another process for too long: asking again is better than failing
-            value = None
-        if value is None:
+        problem: ValueError | None = None
+        for name, value in self._candidates(request.key, identity, mode):
+            answer = read_answer(value, request)
+            if isinstance(answer, Answer):
+                self.note([(name.key, name.endpoint)], request.media)
+                return answer
+            problem = answer
+        if mode == "on":
             return None
-        answer = _read(value, request)
-        return None if isinstance(answer, ValueError) else answer
+        self.miss([request.key])
+        if problem is not None:
+            raise InvalidAnswer(
+                f'The recorded answer to {request.key[:12]} no longer fits the schema: {problem}. Record it again with cache="refresh".'
+            )
+        raise self.not_recorded(request)
 
     def recall_many(
         self, requests: Sequence[Request], identity: str | None, mode: CacheMode
     ) -> list[Answer | None]:
         """As `recall`, thousands at once."""
-        if mode != "on" or identity is None:
+        if mode != "on":
             return [self.recall(request, identity, mode) for request in requests]
-        values = self.store.get_many({Name(request.key, identity) for request in requests})
-        found = [(request, values.get(Name(request.key, identity))) for request in requests]
-        answers = [None if value is None else _read(value, request) for request, value in found]
-        return [None if isinstance(answer, ValueError) else answer for answer in answers]
+        known = self.known([request.key for request in requests], identity, mode)
+        made: list[Answer | None] = []
+        for request in requests:
+            read = ((name, read_answer(value, request)) for name, value in known.get(request.key, ()))
+            name, found = next(((n, a) for n, a in read if isinstance(a, Answer)), (None, None))
+            if name is not None:
+                self.note([(name.key, name.endpoint)], request.media)
+            made.append(found)
+        return made
 
-    def models(self) -> list[str]:
-        """The models that were asked here, the one with the most requests first."""
-        counts: Counter[str] = Counter()
-        for row in self.spendings.rows():
-            counts[row.model] += row.requests
-        return [model for model, _ in counts.most_common()]
+    def known(
+        self, keys: Sequence[str], identity: str | None, mode: str
+    ) -> dict[str, list[tuple[Name, bytes]]]:
+        """The records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
+        if mode in ("off", "refresh"):
+            return {}
+        wanted = [Name(key, identity) for key in keys] if identity is not None and mode == "on" else []
+        if mode == "on" and not self.packs:
+            return {name.key: [(name, value)] for name, value in self.store.get_many(wanted).items()}
+        packed = self.packs.find_many(keys)
+        if mode == "on":
+            wanted += [name for candidates in packed.values() for name in candidates]
+            own: dict[str, dict[Name, bytes]] = {}
+            for name, value in self.store.get_many(wanted).items():
+                own.setdefault(name.key, {})[name] = value
+        else:
+            own = {key: dict(found) for key, found in self.store.find_many(keys).items()}
+        made = {}
+        for key in packed.keys() | own.keys():
+            mine = own.get(key, {})
+            # What a pack brings stands first: it is what the notebook was saved with. One's own counts under its name.
+            candidates = {name: mine.get(name, value) for name, value in packed.get(key, {}).items()} | mine
+            made[key] = sorted(candidates.items(), key=lambda item: not _is_of(item[0], identity))
+        return made
+
+    def holds(self, request: Request, identity: str | None, mode: str) -> bool:
+        """Whether `recall` would find a record. Nothing counts as used by it."""
+        return request.key in self.known([request.key], identity, mode)
+
+    def note(self, names: Iterable[tuple[str, str]], media: Iterable[Image | Video | Pdf] = ()) -> None:
+        """Answers of these keys and endpoints were used, to requests with these *media*."""
+        if self._sources is not None:
+            self._sources.keep(media)
+        pairs = list(names)
+        for log in self._logs:
+            log.note(pairs)
+
+    def miss(self, keys: Iterable[str]) -> None:
+        """Answers to these keys were looked for in replay, and there are none that serve."""
+        missing = list(keys)
+        for log in self._logs:
+            log.miss(missing)
+
+    def records(self, names: Iterable[Name]) -> dict[Name, bytes]:
+        """What counts under each of *names*; those that are nowhere are absent."""
+        wanted = list(names)
+        return self.packs.records(wanted) | self.store.get_many(wanted)
+
+    def conflicts(self) -> list[Conflict]:
+        """Where a loaded pack says something else than what counts here under the same name."""
+        made = []
+        own = self.store.get_many(self.packs.names())
+        for one in self.packs.loaded:
+            for name, value in one.pack.records.items():
+                counts = own.setdefault(name, value)
+                if not same_answer(counts, value):
+                    made.append(Conflict(name, text_of(counts), text_of(value), one.file))
+        return made
+
+    def not_recorded(self, request: Request) -> NotRecorded:
+        """The error for a *request* without an answer: which it is, what the nearest recorded one has otherwise, what to type."""
+        words = " ".join(request.question.split())
+        shown = words if len(words) <= 50 else words[:49] + "…"
+        return NotRecorded(
+            f"Replay: no answer is recorded for request {request.key[:12]} to {request.model} ({shown!r}). "
+            f"{self.difference(request)}"
+            'To record it, ask once with cache="on" (or %qwen_cache on) and an endpoint that answers.'
+        )
+
+    def difference(self, request: Request, *, words: bool = True) -> str:
+        """What *request* has otherwise than the nearest that is recorded, as a sentence; *words*: its text may be shown."""
+        packed = ((name, record) for one in self.packs.loaded for name, record in one.pack.records.items())
+        return difference(request, packed if self.packs else self.store.items(), words=words)
+
+    def default(self, notebook: str = "") -> tuple[str, str] | None:
+        """The model and the endpoint that a request means that names none, by what was recorded: for *notebook* if it can be told."""
+        if self.packs.default is not None:
+            return self.packs.default
+        rows = self.spendings.rows()
+        counts: Counter[tuple[str, str]] = Counter()
+        for row in [row for row in rows if notebook and row.notebook == notebook] or rows:
+            counts[row.model, row.endpoint] += row.requests
+        return counts.most_common(1)[0][0] if counts else None
 
     def close(self) -> None:
         """Write out what is still to be written, and close the files."""
         self.writer.close()
         self.store.close()
+
+    def _candidates(self, key: str, identity: str | None, mode: CacheMode) -> list[tuple[Name, bytes]]:
+        if mode == "replay":
+            return self.known([key], identity, mode).get(key, [])
+        try:
+            if self.packs:
+                return self.known([key], identity, mode).get(key, [])
+            if identity is None or (value := self.store.get(name := Name(key, identity))) is None:
+                return []
+            return [(name, value)]
+        except CacheError:  # held by another process for too long: asking again is better than failing
+            return list(self.packs.find_many([key]).get(key, {}).items())
 
     async def keep(self, answer: Answer, warn: Callable[[str], None]) -> None:
         """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""
@@ -84,6 +201,10 @@ class Memory:
         try:
             self.writer.put(name, record_of(answer), lambda error: self._kept(loop, kept, error))
             await kept
+            if self._sources is not None:
+                self._sources.keep(answer.request.media)
+            for log in self._logs:
+                log.keep([(name.key, name.endpoint)])
         except Exception as error:
             warn(
                 f"An answer could not be kept in the cache ({error}); it is given to you, and will be asked for again."
@@ -107,46 +228,7 @@ class Memory:
             else:
                 kept.set_exception(error)
 
-    def _replayed(self, request: Request, identity: str | None) -> Answer:
-        found = sorted(
-            self.store.find(request.key), key=lambda item: (item[0].endpoint != identity, item[0].endpoint)
-        )
-        problem: ValueError | None = None
-        for _, value in found:
-            answer = _read(value, request)
-            if isinstance(answer, Answer):
-                return answer
-            problem = answer
-        if problem is not None:
-            raise InvalidAnswer(
-                f'The recorded answer to {request.key[:12]} no longer fits the schema: {problem}. Record it again with cache="refresh".'
-            )
-        words = " ".join(request.question.split())
-        shown = words if len(words) <= 50 else words[:49] + "…"
-        raise NotRecorded(
-            f"Replay: no answer is recorded for request {request.key[:12]} to {request.model} ({shown!r}). "
-            'To record it, ask once with cache="on" (or %qwen_config cache=on) and an endpoint that answers.'
-        )
 
-
-def record_of(answer: Answer) -> bytes:
-    """What is stored: the whole request and the answer."""
-    # Names stay in the order in which they came: some endpoints want their reasoning blocks back unmodified.
-    return orjson.dumps({"request": answer.request.canonical(), "answer": answer.to_json()})
-
-
-def read_record(value: bytes) -> tuple[Request, Mapping[str, Any]]:
-    """The request and the answer's JSON in a stored record."""
-    data = orjson.loads(value)
-    return Request.from_json(data["request"]), data["answer"]
-
-
-def _read(value: bytes, request: Request) -> Answer | ValueError:
-    try:
-        answer = Answer.from_json(orjson.loads(value)["answer"], request)
-        if answer.tool_calls:
-            return answer
-        data = read_form(request, answer.text)
-    except (ValueError, KeyError, TypeError) as error:
-        return error if isinstance(error, ValueError) else ValueError(f"the record can't be read ({error!r})")
-    return answer if data is None else replace(answer, data=data)
+def _is_of(name: Name, identity: str | None) -> bool:
+    """True where *identity* is the endpoint of *name*, or what kind of server it is."""
+    return identity is not None and (name.endpoint == identity or name.endpoint.startswith(f"{identity}:"))

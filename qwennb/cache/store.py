@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -157,7 +158,11 @@ class Store:
 
     def __len__(self) -> int:
         rows = self._select("SELECT count(*) FROM Cache")
-        return int(rows[0][0]) if rows else 0
+        if rows is None:  # not 0: nobody may take a file that can't be read for an empty one
+            raise CacheError(
+                f"The cache in {self.folder} is damaged and could not be recovered just now; its answers can't be counted."
+            )
+        return int(rows[0][0])
 
     def size(self) -> int:
         """Bytes on the disk."""
@@ -175,12 +180,8 @@ class Store:
     def put(self, records: Iterable[tuple[Name, bytes]]) -> None:
         """Keep these, all or none. They are on the disk when this returns."""
         rows = [(text := name.text, seal(text, value)) for name, value in records]
-
-        def work(table: Table) -> None:
-            for text, sealed in rows:
-                table.set(text, sealed)
-
-        self._write(work)
+        rows.sort(key=itemgetter(0))  # neighbours share pages; of two with one name the later still wins
+        self._write(partial(Table.load, rows=rows, replace=True))
 
     def import_many(self, records: Iterable[tuple[Name, bytes]], *, replace: bool = False) -> int:
         """Keep very many, each batch all or none; how many came in. What is there already stays, unless replaced."""

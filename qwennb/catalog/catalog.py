@@ -44,6 +44,7 @@ class Catalog:
         self._quotas = _by_place(table["quota"])
         self._rates = {"USD": 1.0} | {row["currency"]: row["usd"] for row in table["rate"]}
         self._abilities: dict[tuple[str, str], Abilities] = {}
+        self._known_tiers: dict[tuple[str, str, date | None], tuple[Price, ...]] = {}
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -283,6 +284,12 @@ class Catalog:
         return f"It is taken by {'; '.join(taken)}. " if taken else ""
 
     def _tiers(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
+        key = (name, endpoint, on)
+        if (known := self._known_tiers.get(key)) is None:
+            known = self._known_tiers[key] = self._tiers_of(name, endpoint, on)
+        return known
+
+    def _tiers_of(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
         place = self.endpoint(endpoint)
         if place.free:
             return (Price(0.0, 0.0, "USD", self.checked, "local"),)

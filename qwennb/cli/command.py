@@ -39,7 +39,7 @@ COMMANDS = Command(
     "qwennb",
     "Qwen 3.5 in notebooks and data pipelines.",
     below=(
-        Command("demo", "Ask a few questions on whatever endpoint is found.", "demo:demo"),
+        Command("demo", "The tour notebook, run on whatever endpoint is found.", "demo:demo"),
         Command("doctor", "Which endpoints answer, with which key, and what to type next.", "doctor:doctor"),
         Command("models", "Models, their ids, windows, prices and abilities.", "models:models"),
         Command(
@@ -62,6 +62,9 @@ COMMANDS = Command(
                 Command("list", "The models that are here.", "local:listed"),
             ),
         ),
+        Command("pack", "The answers a notebook uses, in one file beside it.", "pack:pack"),
+        Command("verify", "Run a notebook on its pack alone: offline, and as it was saved?", "verify:verify"),
+        Command("drift", "Ask a notebook's questions again elsewhere, and see which answers change.", "drift:drift"),
         Command("simulate", "An endpoint that behaves like a real one, as a server.", "simulate:simulate"),
     ),
 )

@@ -1,101 +1,170 @@
-"""`qwennb demo`: a few questions on whatever endpoint is found, each asked twice so that the cache shows."""
+"""`qwennb demo`: the tour notebook from start to end, headless, on whatever endpoint is found.
+
+Where none is, the embedded model answers, fetched on first use; where that can't run, the simulator, and it is said.
+What it leaves is a folder: the notebook with its answers, the same as a page, and the pack to replay it from.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from qwennb.answer import Answer
+import nbformat
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbconvert import HTMLExporter
+
+from qwennb.cache import Pack
 from qwennb.cli.command import Parser
-from qwennb.cli.text import wrapped
+from qwennb.cli.local import pull
 from qwennb.cli.world import World
 from qwennb.client import Qwen
-from qwennb.errors import BadInput, UnknownEndpoint
+from qwennb.endpoints.local import installed
+from qwennb.errors import BadInput, QwenError, UnknownEndpoint
 
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """One question: what it shows, its prompt, and the options that show it."""
-
-    title: str
-    prompt: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-SHOWS = (
-    Show("A text", "In one sentence: why is the sky blue?", {"max_tokens": 300}),
-    Show(
-        "A choice",
-        "Is this review praise or complaint? {{ review }}",
-        {"review": "The soup was cold and nobody came.", "choices": ["praise", "complaint"]},
-    ),
-    Show(
-        "A schema",
-        "Read the order: {{ mail }}",
-        {
-            "mail": "Please send two boxes of green tea to Ulm.",
-            "schema": "item, amount int, city",
-            "max_tokens": 300,
-        },
-    ),
-)
+FOLDER = "qwennb-tour"
+TOUR = "00-tour.ipynb"
+PACK = "packs/00-tour.qwenpack"
+PATIENCE = 600  # seconds for one cell: a small model on an old machine
 
 
 def demo_options(parser: Parser) -> None:
     """The options of `qwennb demo`."""
     parser.add_argument("-e", "--endpoint", help="where to ask (default: what is found)")
     parser.add_argument("-m", "--model", help="whom to ask (default: the endpoint's own default)")
+    parser.add_argument("--into", default=FOLDER, help=f"the folder to leave it in (default: {FOLDER})")
+    parser.add_argument("--lab", action="store_true", help="open it in JupyterLab at the end")
 
 
 def demo(given: Any, world: World) -> int:
-    """Ask, and tell what it took."""
-    qwen = _client(given, world)
-    place = qwen.place
-    model = place.model_name(qwen.config.model)
-    world.say(f"Asking {model} at {place}. The answers are kept in {qwen.config.cache_dir}.")
-    if place.name == "simulator":
-        world.say("No endpoint was found, so a simulator answers. What it says is made up and no model's.")
-    direct = {"thinking": False} if place.abilities(model).accepts("thinking") else {}
-    for show in SHOWS:
-        world.say("", show.title, *wrapped(show.prompt, first="  > ", indent="    "))
-        for key, value in show.options.items():
-            if isinstance(value, str) and f"{{{{ {key} }}}}" in show.prompt:
-                world.say(*wrapped(f"{key}: {value}", indent="    "))
-        for turn in ("first", "again"):
-            started = world.seconds()
-            answer = qwen.ask(show.prompt, **direct, **show.options)
-            if turn == "first":
-                world.say(*wrapped(_shown(answer), indent="    ", first="  = "))
-            world.say(f"  {turn}: {_told(answer, world.seconds() - started)}")
-    world.say(
-        "",
-        "In a notebook: %load_ext qwennb, then %qwen and a question. qwennb doctor tells what else is here.",
-    )
+    """Run the tour, and tell what it did."""
+    if given.lab and shutil.which("jupyter-lab") is None:
+        raise BadInput('JupyterLab is not installed. Type: pip install "qwennb[lab]"')
+    endpoint = _endpoint(given, world)
+    folder = world.folder / given.into
+    settings = {"QWENNB_ENDPOINT": endpoint, "QWENNB_MODEL": given.model}
+    started = world.seconds()
+    notebook = _run(folder, {name: value for name, value in settings.items() if value}, world)
+    _tell(notebook, folder, world.seconds() - started, world)
+    if given.lab:
+        return subprocess.run(["jupyter-lab", str(folder / TOUR)], check=False).returncode  # noqa: S603, S607
     return 0
 
 
-def _client(given: Any, world: World) -> Qwen:
+def _endpoint(given: Any, world: World) -> str | None:
+    """Where the notebook is to ask, said aloud; None for where it finds itself."""
     config = world.config()
     if config.cache == "replay":
         raise BadInput("The demo asks, and the cache is in replay. Type: QWENNB_CACHE=on qwennb demo")
-    endpoint = given.endpoint or config.endpoint
-    model = given.model or config.model
-    settings: dict[str, Any] = {"model": model, "cache_dir": config.cache_dir, "cache": config.cache}
-    qwen = Qwen(endpoint=endpoint, **settings)
-    if endpoint is None:
-        try:
-            qwen.place  # noqa: B018  (looked for on first use)
-        except UnknownEndpoint:
-            return Qwen(endpoint="simulator", **settings)
-    return qwen
+    wanted = given.endpoint or config.endpoint
+    settings: dict[str, Any] = {"model": given.model or config.model, "cache_dir": config.cache_dir}
+    qwen = Qwen(endpoint=wanted, **settings)
+    try:
+        qwen.place  # noqa: B018  (looked for on first use)
+    except UnknownEndpoint:
+        if wanted not in (None, "local"):
+            raise
+        wanted = "local" if installed() else "simulator"
+        if wanted == "local":
+            world.say("No key and no server was found: the embedded model answers.")
+            pull(_Bundled, world)
+        qwen = Qwen(endpoint=wanted, **settings)
+    model = qwen.place.model_name(qwen.config.model)
+    world.say(f"Asking {model} at {qwen.place}. The answers are kept in {config.cache_dir}.")
+    if qwen.place.name == "simulator":
+        world.say("That is a simulator. What it says is made up and no model's.")
+    return wanted
 
 
-def _shown(answer: Answer) -> str:
-    return answer.text if answer.data is None or isinstance(answer.data, str) else repr(answer.data)
+class _Bundled:
+    """What `qwennb local pull` is given when nothing is typed behind it."""
+
+    model = None
 
 
-def _told(answer: Answer, seconds: float) -> str:
-    if answer.cached:
-        return f"from memory in {seconds * 1000:.1f} ms, nothing spent"
-    cost = "price unknown" if answer.cost is None else str(answer.cost)
-    return f"asked, {seconds:.2f} s, {answer.usage.input} tokens in, {answer.usage.output} out, {cost}"
+def _run(folder: Path, settings: Mapping[str, str], world: World) -> Any:
+    """The tour, run in *folder*, and left there with its page."""
+    (folder / PACK).parent.mkdir(parents=True, exist_ok=True)
+    notebook = nbformat.reads(_tour().read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    heading = {id(cell): title for cell, title in _titled(notebook.cells)}
+
+    def begins(cell: Any, cell_index: int) -> None:
+        place = next((n for n, one in enumerate(cells, 1) if one is cell), None)
+        if place is not None:
+            world.note(f"[{place}/{len(cells)}] {heading[id(cell)]}")
+
+    kernel = AsyncKernelManager()
+    # This interpreter's own kernel, whatever the user has installed under the name python3.
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel._kernel_spec = KernelSpec(argv=argv, display_name="qwennb", language="python")
+    client = NotebookClient(
+        notebook,
+        km=kernel,
+        timeout=PATIENCE,
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_start=begins,
+    )
+    failure: QwenError | None = None
+    try:
+        client.execute(env={**world.environ, **settings}, stderr=subprocess.DEVNULL)
+    except (CellExecutionError, CellTimeoutError) as error:
+        said = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+        failure = QwenError(f"The tour could not be finished: {said} How far it came is in {folder / TOUR}.")
+    nbformat.write(notebook, folder / TOUR)  # type: ignore[no-untyped-call]
+    if failure is not None:
+        raise failure
+    page, _ = HTMLExporter(sanitize_html=True).from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+    (folder / TOUR).with_suffix(".html").write_text(page, encoding="utf-8")
+    return notebook
+
+
+def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
+    for cell in notebook.cells:
+        if "table" in cell.metadata.get("tags", ()):
+            world.say("", *(str(output.data["text/plain"]) for output in cell.outputs if "data" in output))
+    pack = Pack.read(folder / PACK)
+    answers = list(pack)
+    costs = [answer.cost for answer in answers]
+    if any(cost is None for cost in costs):
+        cost = "price unknown"
+    else:
+        cost = f"${sum(float(one) for one in costs if one is not None):.4f}".replace("0.0000", "0.00")
+    world.say(
+        "",
+        f"{len(answers)} answers by {', '.join(sorted({a.model for a in answers}))}, "
+        f"{sum(a.usage.input for a in answers):,} tokens in, {sum(a.usage.output for a in answers):,} out, "
+        f"{cost}, in {seconds:.0f} s.",
+        f"  the notebook  {folder / TOUR}",
+        f"  as a page     {(folder / TOUR).with_suffix('.html')}",
+        f"  its pack      {folder / PACK}",
+        "",
+        f"Anybody with the notebook and its pack replays it, offline: qwennb verify {folder / TOUR}",
+        "In a notebook of your own: %load_ext qwennb, then %qwen and a question.",
+    )
+
+
+def _titled(cells: Any) -> list[tuple[Any, str]]:
+    """Each code cell with the heading above it."""
+    titled, title = [], ""
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            title = next(
+                (line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), title
+            )
+        else:
+            titled.append((cell, title))
+    return titled
+
+
+def _tour() -> Path:
+    """The tour: in the package where it was installed from a wheel, else where it is written."""
+    here = Path(__file__)
+    packed = here.with_name("tour.ipynb")
+    return packed if packed.exists() else here.parents[2] / "notebooks" / TOUR

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from qwennb.client.chat import Chat
+from qwennb.client.household import Household, household
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Piece, Qwen, QwenWarning, Stream
 from qwennb.client.window import input_tokens
 
-__all__ = ["Chat", "Options", "Piece", "Plan", "Qwen", "QwenWarning", "Stream", "input_tokens"]
+__all__ = [
+    "Chat",
+    "Household",
+    "Options",
+    "Piece",
+    "Plan",
+    "Qwen",
+    "QwenWarning",
+    "Stream",
+    "household",
+    "input_tokens",
+]

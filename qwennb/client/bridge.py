@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from qwennb.errors import QwenError
+from qwennb.errors import QwenError, Stopped
 
 T = TypeVar("T")
 _SLICE = 0.1  # seconds; on some systems a wait without an end can't be interrupted
@@ -58,8 +58,8 @@ class Bridge:
         """Begin *work* on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def iterate(self, work: AsyncIterator[T]) -> Iterator[T]:
-        """The items of *work* as they come. Leaving the loop early, or an interrupt, ends the work."""
+    def iterate(self, work: AsyncIterator[T], stopped: threading.Event | None = None) -> Iterator[T]:
+        """The items of *work* as they come. Leaving the loop early, an interrupt, or *stopped*, ends the work."""
         items: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
 
         async def pump() -> None:
@@ -76,7 +76,7 @@ class Bridge:
         future.add_done_callback(ended)
         try:
             while True:
-                over, item = _next(items)
+                over, item = _next(items, stopped)
                 if not over:
                     yield item
                 elif item is not None:
@@ -97,10 +97,12 @@ class Bridge:
             return self._loop
 
 
-def _next(items: SimpleQueue[tuple[bool, Any]]) -> tuple[bool, Any]:
+def _next(items: SimpleQueue[tuple[bool, Any]], stopped: threading.Event | None) -> tuple[bool, Any]:
     from queue import Empty
 
     while True:
+        if stopped is not None and stopped.is_set():
+            raise Stopped("The stream was stopped before its answer was whole.")
         try:
             return items.get(timeout=_SLICE)
         except Empty:

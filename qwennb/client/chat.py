@@ -128,7 +128,7 @@ class Chat:
 
     def _steps(self, prompt: str, given: dict[str, Any]) -> tuple[Any, Options]:
         options, values = split(prompt, given)
-        options = options.over(self._options).over(self._client._defaults)
+        options = self._client.settled(options.over(self._options))
         if options.system is not None:
             raise BadInput("A chat has its system text from the start: client.chat(system=…).")
         if self._tools and options.tools is None:

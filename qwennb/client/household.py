@@ -1,7 +1,7 @@
-"""What all clients of a process share: the loop, the engine, one store and writer for each folder.
+"""What all clients of a process share: the loop, the engine, one store and writer for each folder, the loaded packs.
 
 Shared, so that a question asked by two clients, two threads or two expressions is one flight, and one limiter speaks
-for all of them.
+for all of them. A pack is loaded for the whole process too: whoever asks, recalls from it.
 """
 
 from __future__ import annotations
@@ -9,20 +9,38 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from qwennb.cache import Memory, Spendings, Writer, open_store
+from qwennb.cache import Memory, Name, News, Pack, Packs, Sources, Spendings, Trace, Used, Writer, open_store
 from qwennb.client.bridge import Bridge
-from qwennb.endpoints import DirectTransport, SdkTransport
+from qwennb.endpoints import DirectTransport, SdkTransport, Transport
 from qwennb.engine import Engine, Ledger
 
 
 class Household:
-    """The bridge, the engine and the memories of this process."""
+    """The bridge, the engine, the memories and the packs of this process. `QWENNB_PACK` in *environ* is loaded at once."""
 
-    def __init__(self) -> None:
-        self.bridge = Bridge()
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        transport: Transport | None = None,
+        bridge: Bridge | None = None,
+    ) -> None:
+        self.bridge = bridge or Bridge()
+        self._transport = transport
+        self.packs = Packs()
+        self.used = Used()
+        self.default_model = ""
+        """The model that a request without one has meant here, for the header of a pack."""
+        self._logs = [self.used]
+        if trace := environ.get("QWENNB_TRACE"):
+            self._logs.append(Trace(Path(trace)))
+        media = environ.get("QWENNB_MEDIA")
+        self._sources = Sources(Path(media)) if media else None
+        self._environ = environ
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._memories: dict[Path, Memory] = {}
@@ -34,8 +52,45 @@ class Household:
         with self._lock:
             if folder not in self._memories:
                 store = open_store(folder)
-                self._memories[folder] = Memory(store, Writer(store), Spendings(folder))
+                self._memories[folder] = Memory(
+                    store, Writer(store), Spendings(folder), self._all_packs(), self._logs, self._sources
+                )
             return self._memories[folder]
+
+    def load(self, path: str | os.PathLike[str]) -> Pack:
+        """Recall from the pack in *path* too, whoever asks, from now on."""
+        pack = Pack.read(path)
+        self._all_packs().load(pack, str(Path(path).resolve()))
+        return pack
+
+    def record(self) -> News:
+        """A log that notes, from now on, every answer that is recalled or kept; it is ended by `stop`."""
+        log = News()
+        self._logs.append(log)
+        return log
+
+    def stop(self, log: Used) -> None:
+        """Note nothing more in *log*."""
+        if log in self._logs:
+            self._logs.remove(log)
+
+    def pack(self, names: Iterable[Name] | None = None) -> Pack:
+        """The pack of the answers of these *names*, or of all that this process recalled or kept."""
+        wanted = self.used.names() if names is None else list(names)
+        with self._lock:
+            memories = list(self._memories.values())
+        records: dict[Name, bytes] = {}
+        for memory in memories:
+            records = memory.records(wanted) | records
+        made = Pack.of_records(records)
+        return made.replayed_with(self.default_model) if self.default_model in made.models else made
+
+    def _all_packs(self) -> Packs:
+        """The packs; the one that the environment names is read with their first use."""
+        for path in filter(None, self._environ.get("QWENNB_PACK", "").split(os.pathsep)):
+            self.packs.load(Pack.read(path), str(Path(path).resolve()))
+        self._environ = {}
+        return self.packs
 
     def ledger(self, folder: Path, notebook: str) -> Ledger:
         """The ledger of *notebook* in *folder*."""
@@ -54,7 +109,7 @@ class Household:
     async def engine(self) -> Engine:
         """The engine; made on the loop, with the first question."""
         if self._engine is None:
-            self._engine = Engine(SdkTransport(), DirectTransport())
+            self._engine = Engine(self._transport or SdkTransport(), self._transport or DirectTransport())
         return self._engine
 
     def close(self) -> None:
@@ -75,7 +130,7 @@ class Household:
 
 @lru_cache(maxsize=1)
 def _household(pid: int) -> Household:
-    house = Household()
+    house = Household(os.environ)
     atexit.register(house.close)
     return house
 

@@ -100,7 +100,7 @@ def _streamed(request: Request, question: Question) -> StreamedReply:
 def _asked(qwen: Qwen, body: Json, seconds: float | None) -> tuple[Request, Options, Question]:
     """The request in *body*, with what this client was given for all of its calls."""
     question = read_body(body)
-    options = replace(question.options, timeout=seconds).over(qwen._defaults)
+    options = qwen.settled(replace(question.options, timeout=seconds))
     messages = question.messages
     if options.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", (Text(options.system),)), *messages)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qwennb.answer import money
-from qwennb.cache import Name
 from qwennb.catalog import Count
 from qwennb.client.window import input_tokens
 from qwennb.engine import Asking
-from qwennb.errors import NotRecorded
 from qwennb.request import Request
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
@@ -39,6 +38,10 @@ class Plan:
     def to_ask(self) -> int:
         """How many would be sent."""
         return self.unique - self.known
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
+        # What it says depends on what this machine remembers: whoever compares notebooks leaves it out.
+        return {"text/plain": str(self)}, {"qwennb": {"state": "plan"}}
 
     def __str__(self) -> str:
         lines = [
@@ -100,9 +103,4 @@ def planned(requests: Sequence[Request], refused: int, asking: Asking) -> Plan:
 
 
 def _is_known(request: Request, asking: Asking) -> bool:
-    if asking.mode == "on":
-        return asking.memory.store.get(Name(request.key, asking.place.identity(request.model))) is not None
-    try:
-        return asking.memory.recall(request, asking.place.identity(request.model), asking.mode) is not None
-    except NotRecorded:
-        return False
+    return asking.memory.holds(request, asking.place.identity(request.model), asking.mode)

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import Answer, Chunk
-from qwennb.cache import Memory
+from qwennb.cache import Memory, Pack
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household, household
 from qwennb.client.long import in_pieces
-from qwennb.client.options import Options, split, takes_options
+from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
 from qwennb.client.steps import Keep, Run, Step, check_tools, tool_loop
 from qwennb.client.window import check_window
-from qwennb.config import CacheMode, Config, Secret
-from qwennb.endpoints import Finder, Place, embedded_place, simulated_url
+from qwennb.config import CacheMode, Config, Secret, above
+from qwennb.endpoints import Finder, Place, embedded_place, recorded_model, recorded_place, simulated_url
 from qwennb.engine import Asking, Budget
 from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError, Stopped
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
@@ -54,8 +54,9 @@ class Piece:
 class Stream:
     """An answer as it comes: iterate for the pieces; `answer` is the whole of it, at the end."""
 
-    def __init__(self, pieces: Iterator[Chunk | Answer]) -> None:
+    def __init__(self, pieces: Iterator[Chunk | Answer], stopped: threading.Event) -> None:
         self._pieces = pieces
+        self._stopped = stopped
         self._answer: Answer | None = None
 
     def __iter__(self) -> Iterator[Piece]:
@@ -64,6 +65,10 @@ class Stream:
                 self._answer = piece
             elif piece.text or piece.reasoning:
                 yield Piece(piece.text, piece.reasoning)
+
+    def stop(self) -> None:
+        """End it, from any thread: whoever reads it meets `Stopped`."""
+        self._stopped.set()
 
     @property
     def answer(self) -> Answer:
@@ -109,9 +114,14 @@ class Qwen:
             "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,
         }  # fmt: skip
         self.config = Config.load(arguments)
+        self._names_model, self._names_endpoint = model is not None, endpoint is not None
         given, unknown = split("", options)
         assert not unknown
         self._defaults = given
+        over = above(os.environ)
+        self._above = NOTHING
+        if over:
+            self._above = Options(model=over.get("model"), cache=over.get("cache"), **over.get("options", {}))
         self._catalog = Catalog.bundled()
         self._lock = threading.Lock()
         self._place: Place | None = None
@@ -147,7 +157,8 @@ class Qwen:
         options, values = self._split(prompt, given)
         if options.tools is not None:
             raise BadInput("stream() runs no tools. Use ask(), or a chat.")
-        return Stream(self._streamed(self.request(prompt, values, options), options))
+        stopped = threading.Event()
+        return Stream(self._streamed(self.request(prompt, values, options), options, stopped), stopped)
 
     @takes_options
     def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:
@@ -186,6 +197,12 @@ class Qwen:
         whole = [item for item in requests if isinstance(item, Request)]
         return planned(whole, len(requests) - len(whole), asking)
 
+    def pack(self, *run: Any) -> Pack:
+        """The pack of a run: of answers, lists of them, or frames that a column was asked for with `meta=True`."""
+        from qwennb.client.run import packed
+
+        return packed(self.memory, run)
+
     @property
     def openai(self) -> OpenAI:
         """An ordinary openai client whose chat completions go through this client's cache and mode."""
@@ -202,7 +219,9 @@ class Qwen:
 
     @property
     def place(self) -> Place:
-        """Where this client asks; looked for on first use."""
+        """Where this client asks; looked for on first use. In replay, where what is replayed was asked."""
+        if self.config.cache == "replay":
+            return self._recorded_place()
         with self._lock:
             if self._place is None:
                 self._place = self._house.bridge.run(self._found())
@@ -229,7 +248,8 @@ class Qwen:
     ) -> Request:
         """The request that *prompt* with *values* and *options* stands for, after *history*."""
         if isinstance(prompt, Request):
-            return prompt
+            over = self._above.model
+            return prompt if over is None else replace(prompt, model=self._model(options))
         question = user_message(
             prompt, values, images=options.images, videos=options.videos, files=options.files
         )
@@ -248,11 +268,15 @@ class Qwen:
         )
 
     def window(self, request: Request) -> int | None:
-        """The most tokens that *request* may have as its input; in replay by the catalogue alone."""
-        if self._mode(Options()) == "replay":
+        """The most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
+        asked = request.settings.thinking
+        if not self._looks_back(self.config.cache):
+            return self.place.abilities(request.model).max_input(asked)
+        try:
+            return self._recorded_place().abilities(request.model).max_input(asked)
+        except NotRecorded:
             known = self._catalog.find(request.model)
-            return known.max_input(thinking=request.settings.thinking is not False) if known else None
-        return self.place.abilities(request.model).max_input(request.settings.thinking)
+            return known.max_input(thinking=asked is not False) if known else None
 
     def steps(
         self, request: Request, options: Options
@@ -269,7 +293,12 @@ class Qwen:
 
     def _split(self, prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
         options, values = split(prompt, given)
-        return options.over(self._defaults), values
+        return self.settled(options), values
+
+    def settled(self, options: Options) -> Options:
+        """*options* with this client's own beneath them, and above them what stands above every argument."""
+        settled = options.over(self._defaults)
+        return settled if self._above is NOTHING else self._above.over(settled)
 
     def _one_of_many(self, item: Any, template: str | None, options: Options) -> Request | Answer:
         try:
@@ -290,21 +319,54 @@ class Qwen:
             )
 
     def _model(self, options: Options) -> str:
-        wanted = options.model or self.config.model
-        if self._mode(options) == "replay":
-            known = self._catalog.find(wanted) if wanted else None
-            return known.name if known else wanted or self._replayed_model()
-        return self.place.model_name(wanted)
+        if not self._looks_back(self._mode(options)):
+            wanted = options.model or self.config.model
+            name = self.place.model_name(wanted)
+            if not (options.model or self._names_model):
+                self._house.default_model = self._house.default_model or name
+            return name
+        recorded = self.memory.packs.default
+        # A reader's own settings must not turn a pack's requests into others; what the notebook says itself counts.
+        named = options.model or (self.config.model if self._names_model or recorded is None else None)
+        if named is not None:
+            usual = recorded or (self.memory.default(self._notebook) if self._wanted == "local" else None)
+            return recorded_model(named, usual[0] if usual else "", self._catalog)
+        default = self._recorded_default()[0]
+        self._house.default_model = self._house.default_model or default
+        return default
 
-    def _replayed_model(self) -> str:
-        # Nothing is probed in replay: the default is what was asked here before, the most by requests.
+    def _recorded_default(self) -> tuple[str, str]:
+        """The model and the endpoint that were asked here before: nothing is probed in replay."""
         self._house.settle(self.config.cache_dir)
-        used = self.memory.models()
-        if used:
-            return used[0]
+        if (recorded := self.memory.default(self._notebook)) is not None:
+            return recorded
         raise NotRecorded(
             'Replay: no model is named and nothing was ever recorded here. Give model=, or record first with cache="on".'
         )
+
+    def _recorded_place(self) -> Place:
+        """The endpoint that answered what is recorded: its abilities and prices count, and nothing is sent to it."""
+        return recorded_place(self._wanted or self._recorded_default()[1], self._catalog)
+
+    @property
+    def _wanted(self) -> str | None:
+        """The endpoint that the user named, by its kind; None where none was named, or only an address.
+
+        Once a pack is loaded, only the notebook's own word counts, and not the environment of whoever runs it.
+        """
+        named = self.config.endpoint if self._names_endpoint or not self.memory.packs else None
+        scheme, address, _ = (named or "").partition("://")
+        return (scheme.partition("+")[0] if not address or "+" in scheme else "") or None
+
+    def _looks_back(self, mode: str) -> bool:
+        """Whether what a request leaves open is taken from what was recorded: in replay, and once a pack is loaded."""
+        return mode == "replay" or bool(self.memory.packs)
+
+    def identity(self, model: str, keys: Sequence[str], mode: str) -> str | None:
+        """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for."""
+        if mode == "replay" or (self._place is None and self.memory.packs.hold(keys)):
+            return self._wanted
+        return self.place.identity(model)
 
     # ------------------------------------------------------------------ driving
 
@@ -369,10 +431,13 @@ class Qwen:
 
     def _recalled(self, request: Request, options: Options) -> Answer | None:
         mode = self._mode(options)
-        identity = None if mode == "replay" else self.place.identity(request.model)
-        return self.memory.recall(request, identity, mode)
+        if mode in ("off", "refresh"):
+            return None
+        return self.memory.recall(request, self.identity(request.model, [request.key], mode), mode)
 
-    def _streamed(self, request: Request, options: Options) -> Iterator[Chunk | Answer]:
+    def _streamed(
+        self, request: Request, options: Options, stopped: threading.Event | None = None
+    ) -> Iterator[Chunk | Answer]:
         if (known := self._recalled(request, options)) is not None:
             yield Chunk(text=known.text, reasoning=known.reasoning)
             yield known
@@ -384,7 +449,7 @@ class Qwen:
             async for piece in engine.stream(request, asking):
                 yield piece
 
-        yield from self._house.bridge.iterate(pieces())
+        yield from self._house.bridge.iterate(pieces(), stopped)
         self._tell()
 
     async def _asked(self, request: Request, asking: Asking) -> Answer:
@@ -422,7 +487,8 @@ class Qwen:
         if mode == "replay":
             recalled: list[Answer | None] = [self._replayed(request) for request in requests]
         else:
-            identity = self.place.identity(requests[0].model) if requests else None
+            keys = [request.key for request in requests]
+            identity = self.identity(requests[0].model, keys, mode) if requests else None
             recalled = self.memory.recall_many(requests, identity, mode)
         known = iter(recalled)
         found = [(next(known) or item) if isinstance(item, Request) else item for item in items]
@@ -445,7 +511,7 @@ class Qwen:
 
     def _replayed(self, request: Request) -> Answer:
         try:
-            return self.memory.recall(request, None, "replay") or _failed(request, NotRecorded())
+            return self.memory.recall(request, self._wanted, "replay") or _failed(request, NotRecorded())
         except QwenError as error:
             return _failed(request, error)
 
@@ -496,7 +562,7 @@ class Qwen:
         if options.budget is not None:
             budgets.append(Budget(options.budget, warn=self._warnings.append))
         return Asking(
-            place=self.place,
+            place=self._recorded_place() if self._mode(options) == "replay" else self.place,
             memory=self.memory,
             mode=self._mode(options),
             timeout=options.timeout or self.config.timeout,

@@ -6,11 +6,21 @@ abilities, prices and identity; a `Transport` carries the call.
 
 from __future__ import annotations
 
+from qwennb.endpoints.batches import (
+    Batch,
+    Batches,
+    BatchTerms,
+    batch_line,
+    batch_terms,
+    line_reply,
+    was_asked,
+)
 from qwennb.endpoints.call import Call, Payload, Transport
 from qwennb.endpoints.dialects import Dialect, Wire
 from qwennb.endpoints.embedded import embedded_place, simulated_url
 from qwennb.endpoints.finding import HOSTED, NAMES, PORTS, SELF_HOSTED, Finder
 from qwennb.endpoints.place import Place, most_tokens
+from qwennb.endpoints.recorded import recorded_model, recorded_place
 from qwennb.endpoints.transports import DirectTransport, SdkTransport
 
 __all__ = [
@@ -18,6 +28,9 @@ __all__ = [
     "NAMES",
     "PORTS",
     "SELF_HOSTED",
+    "Batch",
+    "BatchTerms",
+    "Batches",
     "Call",
     "Dialect",
     "DirectTransport",
@@ -27,7 +40,13 @@ __all__ = [
     "SdkTransport",
     "Transport",
     "Wire",
+    "batch_line",
+    "batch_terms",
     "embedded_place",
+    "line_reply",
     "most_tokens",
+    "recorded_model",
+    "recorded_place",
     "simulated_url",
+    "was_asked",
 ]

@@ -58,7 +58,7 @@ class Place:
             return self._default_model() if self.server is None else self.server.model.file.name
         if self.server is not None and not self._means(self.server.model.file.name, wanted):
             raise UnknownModel(
-                f"The embedded model is {self.server.model.file.name}; it can't answer as `{_without_path(wanted)}`. Leave out "
+                f"The embedded model is {self.server.model.file.name}; it can't answer as `{without_path(wanted)}`. Leave out "
                 "model=, give a .gguf file by path, or choose another endpoint=."
             )
         if self.server is not None:
@@ -66,7 +66,7 @@ class Place:
         if self.hosted and self.dialect.kind != "openai":
             return self.catalog.model(wanted).name
         known = self.catalog.find(wanted)
-        return known.name if known is not None else _without_path(wanted)
+        return known.name if known is not None else without_path(wanted)
 
     def model_id(self, name: str) -> str:
         """This place's own id for the model called *name*."""
@@ -76,13 +76,13 @@ class Place:
         if same:
             return same[0]
         if self.served and self.dialect.kind != "llama.cpp":
-            listed = ", ".join(f"`{_without_path(served)}`" for served in self.served[:8])
+            listed = ", ".join(f"`{without_path(served)}`" for served in self.served[:8])
             raise UnknownModel(
-                f"{self} does not serve `{name}`{nearest(name, map(_without_path, self.served)) or '.'} It serves {listed}."
+                f"{self} does not serve `{name}`{nearest(name, map(without_path, self.served)) or '.'} It serves {listed}."
             )
         if self.served:  # llama.cpp serves its one model whatever it is called
             raise UnknownModel(
-                f"{self} serves `{_without_path(self.served[0])}`, not `{name}`. Leave out model=, or start it with that file."
+                f"{self} serves `{without_path(self.served[0])}`, not `{name}`. Leave out model=, or start it with that file."
             )
         known = self.catalog.find(name)
         return (
@@ -95,7 +95,7 @@ class Place:
             return self.server.model.file.identity
         if self.hosted:
             return self.name
-        return f"{self.name}:{_without_path(self.model_id(name))}"
+        return f"{self.name}:{without_path(self.model_id(name))}"
 
     def abilities(self, name: str) -> Abilities:
         """What the model called *name* can do here."""
@@ -173,17 +173,17 @@ class Place:
         if known:
             return known[0]
         if len(self.served) > 1:
-            listed = ", ".join(f"`{_without_path(served)}`" for served in self.served[:8])
+            listed = ", ".join(f"`{without_path(served)}`" for served in self.served[:8])
             raise UnknownModel(
                 f"{self} serves several models and none of them is a Qwen 3.5: {listed}. Choose one with model=."
             )
-        return _without_path(self.served[0])
+        return without_path(self.served[0])
 
     def _means(self, served: str, name: str) -> bool:
         known, found = self.catalog.find(name), self.catalog.find(served)
         if known is not None or found is not None:
             return known is not None and found is not None and known.name == found.name
-        return _without_path(served).lower() == name.lower() or plain_name(served) == plain_name(name)
+        return without_path(served).lower() == name.lower() or plain_name(served) == plain_name(name)
 
     def __str__(self) -> str:
         if self.server is not None:
@@ -212,7 +212,7 @@ def most_tokens(request: Request) -> int:
 _MOST_TOKENS: dict[type, int] = {Image: 16_386, Video: 800_002, Pdf: 800_002}
 
 
-def _without_path(model_id: str) -> str:
+def without_path(model_id: str) -> str:
     """A model id without the folders of somebody's machine; a hub id keeps its owner."""
     if (
         model_id.lower().endswith(".gguf")

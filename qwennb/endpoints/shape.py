@@ -8,12 +8,12 @@ from typing import Any
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """*value* where it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}  # what JSON is read into; the abstract class is slow to ask
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """The objects in the list *value*; none where it is no list."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: Any) -> str:

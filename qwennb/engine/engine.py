@@ -26,7 +26,7 @@ from qwennb.engine.budget import Budget, Reservation
 from qwennb.engine.flight import Flight
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
-from qwennb.engine.retry import Retry
+from qwennb.engine.retry import Retry, Tries
 from qwennb.errors import ContentFiltered, EndpointError, Incomplete, InvalidAnswer, RateLimited, TimedOut
 from qwennb.request import Message, Request, Text
 
@@ -95,7 +95,7 @@ class Errand:
     identity: str
     flight: Flight
     limiter: Limiter
-    retry: Retry
+    retry: Tries
     deadline: float
     spent: Spent = field(default_factory=Spent)
 
@@ -178,8 +178,7 @@ class Engine:
                 label.identity,
                 flight,
                 self.limiter(asking, request.model),
-                self._retries.get(asking.place.base_url)
-                or self._retries.setdefault(asking.place.base_url, Retry()),
+                self._retries.setdefault(asking.place.base_url, Retry()).question(),
                 asyncio.get_running_loop().time() + asking.timeout,
             )
             flight.start(self._ask(errand), lambda: self._land(label))
@@ -268,11 +267,11 @@ class Engine:
             asking.budgets, place.bound(request) if asking.budgets else 0.0
         ) as reservation:
             try:
-                async with asyncio.timeout_at(errand.deadline):
+                async with asyncio.timeout_at(errand.deadline) as limit:
                     ticket = await limiter.enter(size)
                     began = loop.time()
                     errand.spent.attempts += 1
-                    fold = await self._received(wire, errand)
+                    fold = await self._received(wire, errand, limit)
                 draft = place.dialect.settled(fold.draft(), request)
                 usage = draft.usage or _estimated(draft, request)
                 cost = place.cost(request.model, usage, draft.cost)
@@ -303,18 +302,17 @@ class Engine:
                 if reservation.maybe_billed and asking.ledger is not None:
                     asking.ledger.maybe_billed(request.model, place)
 
-    async def _received(self, wire: Wire, errand: Errand) -> Fold:
-        """What comes back over the wire, shown to the flight piece by piece."""
+    async def _received(self, wire: Wire, errand: Errand, limit: asyncio.Timeout) -> Fold:
+        """What comes back over the wire, shown to the flight piece by piece; *limit* is drawn in while nothing comes."""
         asking, fold, loop = errand.asking, Fold(), asyncio.get_running_loop()
         place, transport = asking.place, self._direct if asking.direct else self._sdk
         name = str(place)
-        async with (
-            asyncio.timeout(IDLE_SECONDS) as idle,
-            aclosing(transport.send(place.call(wire))) as payloads,
-        ):
+        limit.reschedule(min(errand.deadline, loop.time() + IDLE_SECONDS))
+        async with aclosing(transport.send(place.call(wire))) as payloads:
             async for payload in payloads:
                 errand.flight.show(fold.add(place.dialect.read(payload, name)))
-                idle.reschedule(loop.time() + IDLE_SECONDS)
+                if not payload.last:
+                    limit.reschedule(min(errand.deadline, loop.time() + IDLE_SECONDS))
         return fold
 
 

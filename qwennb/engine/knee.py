@@ -5,7 +5,7 @@ steered by latency, a round at a time (as many answers as the window is wide, al
 the mean latency stays at its base, the window grows, faster the longer nothing gets in its way; when requests begin to
 wait, it holds.
 
-When they seem to wait long, a round at half the window looks again: with no queue, its mean is the base as it is now.
+When they seem to wait long, twice in a row, a round at half the window looks again: with no queue, its mean is the base as it is now.
 If answers have merely grown longer, nothing changes but the base; else the window goes back to what the server works
 on, by Little's law: the window times the base over the mean. So the base is only ever measured, never guessed from
 rounds that a queue or chance has coloured, and a round is believed only as far as its own spread allows.
@@ -21,6 +21,7 @@ ROOM = 1.1  # a little queue keeps every slot busy
 FIRST_GROWTH, GAIN, MOST_GROWTH = 1.1, 1.15, 1.5
 DOUBT = 2.0  # standard errors
 PATIENCE = 4  # rounds that a doubtful one may go on for
+BELIEVED = 2  # crowded rounds in a row; one alone may be this machine, or the way there, having stood still
 LOOK = 24  # answers that a look at half the window takes at least
 MEMORY = 400  # answers of former looks that a base still rests on, while they agree
 
@@ -33,6 +34,7 @@ class Knee:
         self._rests_on = 0
         self._growth = MOST_GROWTH
         self._since = 0.0
+        self._crowded = 0  # rounds in a row
         self._looking: tuple[float, float] | None = None  # the window and the mean that are in question
         self._begin()
 
@@ -88,6 +90,8 @@ class Knee:
             self._learn(mean, error)
         assert self._base is not None
         waiting = mean - self._base
+        if waiting <= CROWDED * mean:
+            self._crowded = 0
         if waiting <= max(CLEAR * mean, error / 2):
             grown = window * self._growth
             self._growth = min(self._growth * GAIN, MOST_GROWTH)
@@ -97,5 +101,9 @@ class Knee:
         self._growth = FIRST_GROWTH
         if waiting <= CROWDED * mean:
             return window
+        self._crowded += 1
+        if self._crowded < BELIEVED:
+            return window
+        self._crowded = 0
         self._looking = (window, mean)
         return max(window / 2, 1.0)

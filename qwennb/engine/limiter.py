@@ -197,6 +197,8 @@ class Limiter:
         if self._incident is not None and self._sent_since >= 3:
             measured = self._sent_since / (now - self._incident)
             self._pace = min(measured, self._quota_pace or measured)
+        elif self._incident is not None and self._pace is not None:
+            self._pace *= SHRINK  # refused again before anything could be measured: far too fast
         self._window = max(self._window * SHRINK, 1.0)
         self._ramping = False
         self._incident = now

@@ -1,6 +1,7 @@
 """Whether to ask again after a failure, and when.
 
-A table says how often each kind of failure is worth another attempt. The wait is drawn evenly between nothing and a
+A table says how often each kind of failure is worth another attempt: the third failure of its kind ends a question, not
+the third of any. The wait is drawn evenly between nothing and a
 bound that doubles (full jitter), so that a fleet which failed together does not come back together. A server's own
 "wait so long" is kept by the limiter's gate, for everybody. A quota that failures drain and answers refill keeps an
 outage from being answered with a storm.
@@ -13,15 +14,17 @@ from collections.abc import Callable
 
 from qwennb.errors import EndpointError, Incomplete, RateLimited, ServerFailed, TimedOut, Unreachable
 
-# Attempts in all. RateLimited has no bound of its own: the limiter paces it and the request's deadline ends it.
+# Failures of one kind. RateLimited has no bound of its own: the limiter paces it and the request's deadline ends it.
 ATTEMPTS: dict[type[EndpointError], int] = {
     RateLimited: 1_000_000,
     ServerFailed: 10,
     Unreachable: 4,
-    TimedOut: 4,
+    TimedOut: 5,
     Incomplete: 3,
 }
 MAYBE_BILLED_ATTEMPTS = 3  # each of them may be paid for
+GATEWAYS = (408, 504)  # their "too late" comes from in front of the model, and is rarely billed
+MOST_ATTEMPTS = 10
 FIRST_WAIT = 0.25
 LONGEST_WAIT = 16.0
 QUOTA = 400.0
@@ -36,21 +39,47 @@ class Retry:
         self._jitter = jitter
         self._quota = QUOTA
 
+    def question(self) -> Tries:
+        """The tries at one question."""
+        return Tries(self, self._jitter)
+
+    def take(self) -> bool:
+        """Whether the quota has another attempt; it is taken."""
+        if self._quota < RETRY_COST:
+            return False
+        self._quota -= RETRY_COST
+        return True
+
+    def refill(self) -> None:
+        """An answer came."""
+        self._quota = min(self._quota + REFILL, QUOTA)
+
+
+class Tries:
+    """The failures of one question, counted by kind."""
+
+    __slots__ = ("_failures", "_jitter", "_retry")
+
+    def __init__(self, retry: Retry, jitter: Callable[[], float]) -> None:
+        self._retry = retry
+        self._jitter = jitter
+        self._failures: dict[type[EndpointError], int] = {}
+
     def wait(self, error: EndpointError, attempt: int) -> float | None:
         """Seconds to wait before attempt *attempt* + 1; None: give up."""
         if not error.transient:
             return None
         if isinstance(error, RateLimited):
             return 0.0
-        most = next((n for kind, n in ATTEMPTS.items() if isinstance(error, kind)), 1)
-        if error.maybe_billed:
+        kind, most = next((row for row in ATTEMPTS.items() if isinstance(error, row[0])), (EndpointError, 1))
+        if error.maybe_billed and error.status not in GATEWAYS:
             most = min(most, MAYBE_BILLED_ATTEMPTS)
-        if attempt >= most or self._quota < RETRY_COST:
+        alike = self._failures[kind] = self._failures.get(kind, 0) + 1
+        if alike >= most or attempt >= MOST_ATTEMPTS or not self._retry.take():
             return None
-        self._quota -= RETRY_COST
         bound = min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT)
         return max(self._jitter() * bound, error.retry_after or 0.0)
 
     def answered(self) -> None:
         """An answer came: the quota refills."""
-        self._quota = min(self._quota + REFILL, QUOTA)
+        self._retry.refill()

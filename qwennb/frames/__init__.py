@@ -6,14 +6,20 @@ order of the rows. `evaluation` is why polars may run it as often as it likes.
 
 from __future__ import annotations
 
+from qwennb import _hook
 from qwennb.frames.column import QwenFrameWarning
 from qwennb.frames.default import default_client, forget_default, use
+from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame
 from qwennb.frames.plan import ColumnPlan, Tier
 from qwennb.frames.progress import Progress, watch
-from qwennb.frames.tables import ask
+from qwennb.frames.tables import as_polars, ask
+from qwennb.frames.text import prompts
+from qwennb.frames.under_way import BatchOrder, batches
 
 __all__ = [
+    "INTERRUPTS",
+    "BatchOrder",
     "ColumnPlan",
     "Progress",
     "QwenExpr",
@@ -21,9 +27,14 @@ __all__ = [
     "QwenFrameWarning",
     "QwenLazyFrame",
     "Tier",
+    "as_polars",
     "ask",
+    "batches",
     "default_client",
     "forget_default",
+    "prompts",
     "use",
     "watch",
 ]
+
+_hook.columns_are_loaded()

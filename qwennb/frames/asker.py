@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from qwennb.answer import Answer, read_form
-from qwennb.cache import Name
 from qwennb.client import Options, Qwen
 from qwennb.engine import Asking
 from qwennb.errors import (
@@ -25,13 +24,15 @@ from qwennb.errors import (
     NotRecorded,
     QwenError,
 )
+from qwennb.frames.bulk import BULK
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
 from qwennb.frames.form import Form
 from qwennb.frames.interrupt import INTERRUPTS
+from qwennb.frames.lane import ask_by_batch
 from qwennb.frames.mould import Mould
 from qwennb.frames.outcome import Outcome
 from qwennb.frames.progress import Tally
-from qwennb.request import Image, Schema
+from qwennb.request import Image, Request, Schema
 
 SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
 CHUNK = 20_000  # questions looked up at a time, between two looks at the same
@@ -47,11 +48,20 @@ class Question(NamedTuple):
 class Asker:
     """One column's call: its client, its mould and its budget. Lasts as long as the plan that it stands in."""
 
-    def __init__(self, client: Qwen, options: Options, form: Form, *, concurrency: int | None = None) -> None:
+    def __init__(
+        self,
+        client: Qwen,
+        options: Options,
+        form: Form,
+        *,
+        concurrency: int | None = None,
+        lane: str = "live",
+    ) -> None:
         self.client = client
-        self.options = options.over(client._defaults)
+        self.options = client.settled(options)
         self.form = form
         self.answers = Answers()
+        self.lane = lane
         self._concurrency = concurrency
         self._lock = threading.RLock()
 
@@ -101,18 +111,15 @@ class Asker:
         mode, model = self.mode, self.mould.model
         if mode in ("off", "refresh"):
             return {}
-        store = self.client.memory.store
+        identity = self.client.identity(model, keys, mode)
         found: dict[str, Outcome] = {}
-        if mode == "replay":
-            for key, candidates in store.find_many(keys).items():
-                read = [self._read(key, model, value) for _, value in candidates]
-                found[key] = next((outcome for outcome in read if outcome.error is None), read[0])
-            return found
-        identity = self.client.place.identity(model)
-        for name, value in store.get_many([Name(key, identity) for key in keys]).items():
-            outcome = self._read(name.key, model, value)
-            if outcome.error is None:
-                found[name.key] = outcome
+        for key, candidates in self.client.memory.known(keys, identity, mode).items():
+            outcome = self._read(key, model, candidates[0][1])
+            if outcome.error is not None:
+                others = (self._read(key, model, value) for _, value in candidates[1:])
+                outcome = next((other for other in others if other.error is None), outcome)
+            if outcome.error is None or mode == "replay":
+                found[key] = outcome
         return found
 
     def outcomes(
@@ -123,27 +130,68 @@ class Asker:
         With *batches*, more questions of the same evaluation may follow, and what was found is remembered for them.
         """
         shelf = self._shelf()
-        keys = self.keys(questions)
-        made = scopes.known_many(shelf, keys)
+        with BULK:
+            keys = self.keys(questions)
+            tally.expect(keys)
+            made = scopes.known_many(shelf, keys)
+            missing = self._look_up(questions, keys, made, shelf, scopes, tally, batches=batches)
+        waiting = [place for place in missing if made[place] is None]
+        if waiting and self.mode == "replay":
+            for place in waiting:
+                first = place == waiting[0]
+                error = self._not_recorded(questions[place], keys[place], compare=first)
+                missed = Outcome(keys[place], error=error)
+                made[place] = missed
+                tally.add(missed)
+            self.client.memory.miss(keys[place] for place in waiting)
+        elif waiting and not tally.stopped:
+            if self.lane == "batch":
+                ask_by_batch(self, waiting, questions, keys, made, shelf, scopes, tally)
+            else:
+                self._ask(waiting, questions, keys, made, shelf, scopes, tally)
+        return made
+
+    def _look_up(
+        self,
+        questions: Sequence[Question],
+        keys: Sequence[str],
+        made: list[Outcome | None],
+        shelf: Shelf,
+        scopes: Scopes,
+        tally: Tally,
+        *,
+        batches: bool,
+    ) -> list[int]:
+        """Fill *made* with what the cache knows; the places that nobody had filled before."""
         missing = [place for place, outcome in enumerate(made) if outcome is None]
         for some in _chunks(missing, CHUNK):
             if tally.stopped:
                 break
             found = self.recalled([keys[place] for place in some])
+            used = [found[keys[place]] for place in some if keys[place] in found]  # in the order of the rows
+            pictures = (questions[place].image for place in some if keys[place] in found)
+            self.client.memory.note(
+                [(o.key, o.endpoint) for o in used if o.error is None],
+                (picture for picture in pictures if picture is not None),
+            )
+            self.client.memory.miss(o.key for o in used if o.error is not None)
             for place in some:
                 made[place] = found.get(keys[place])
             if batches:
                 scopes.note(shelf, found.values())
         tally.found(outcome for outcome in made if outcome is not None)
-        waiting = [place for place in missing if made[place] is None]
-        if waiting and self.mode == "replay":
-            for place in waiting:
-                missed = Outcome(keys[place], error=self._not_recorded(questions[place], keys[place]))
-                made[place] = missed
-                tally.add(missed)
-        elif waiting and not tally.stopped:
-            self._ask(waiting, questions, keys, made, shelf, scopes, tally)
-        return made
+        return missing
+
+    def request(self, question: Question, key: str) -> Request:
+        """The request that *question* makes; what its model can't take is refused."""
+        request = self.mould.request(question.text, question.image, key)
+        if len(question.text) > _SURELY_FITS:
+            self.client._check(request, self.asking)
+        return request
+
+    def outcome(self, key: str, answer: Answer) -> Outcome:
+        """What *answer* means in this column. ValueError where it does not fit."""
+        return _outcome(key, self.form.value(answer.text, answer.data), answer)
 
     def _ask(
         self,
@@ -210,24 +258,21 @@ class Asker:
 
     async def _one(self, question: Question, key: str, asking: Asking) -> Outcome:
         try:
-            if len(question.text) > _SURELY_FITS:
-                self.client._check(self.mould.request(question.text, question.image, key), asking)
-            request = self.mould.request(question.text, question.image, key)
+            request = self.request(question, key)
             answer = await (await self.client._house.engine()).answer(request, asking)
-            value = self.form.value(answer.text, answer.data)
+            return self.outcome(key, answer)
         except QwenError as error:
             return Outcome(key, error=error, model=self.mould.model, endpoint=str(asking.place))
         except ValueError as error:
             return Outcome(
                 key, error=InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {error}.")
             )
-        return _outcome(key, value, answer)
 
     def _is_durable(self, outcome: Outcome) -> bool:
         return self.mode == "on" and outcome.error is None and outcome.finish_reason == "stop"
 
     def _shelf(self) -> Shelf:
-        place = None if self.mode == "replay" else self.client.place.identity(self.mould.model)
+        place = self.client.identity(self.mould.model, (), self.mode)
         # The form is no part of a key: two columns may read the same answer as different types.
         return (place, self.mode, self.client.config.cache_dir, self.form.dtype, *map(id, self.form.reader))
 
@@ -258,11 +303,13 @@ class Asker:
                 ),
             )
 
-    def _not_recorded(self, question: Question, key: str) -> NotRecorded:
-        words = " ".join(question.text[:100].split())
+    def _not_recorded(self, question: Question, key: str, *, compare: bool) -> NotRecorded:
+        """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""
+        request = self.mould.request(question.text, question.image, key)
+        near = self.client.memory.difference(request, words=False) if compare else ""
         return NotRecorded(
-            f"Replay: no answer is recorded for request {key[:12]} to {self.mould.model} "
-            f'({words if len(words) <= 50 else words[:49] + "…"!r}). To record it, run the column once with cache="on".'
+            f"Replay: no answer is recorded for request {key[:12]} to {self.mould.model}. {near}"
+            'To record it, run the column once with cache="on" and an endpoint that answers.'
         )
 
 

@@ -21,6 +21,7 @@ from qwennb.request import Request, Schema, Template
 
 OnError = Literal["null", "raise", "column"]
 Nulls = Literal["skip", "send"]
+Lane = Literal["live", "batch"]
 
 _OPTIONS = frozenset(Options.__dataclass_fields__)
 _NOT_HERE = {
@@ -49,6 +50,7 @@ class Column:
     progress: bool | Callable[[Progress], None] | None = None
     image: str | None = None
     root: Path | None = None
+    lane: Lane = "live"
     client: Callable[[], Qwen] = default_client
 
     @classmethod
@@ -103,6 +105,7 @@ class Column:
             progress=own.get("progress"),
             image=image,
             root=Path(own["root"]) if "root" in own else None,
+            lane=own.get("lane", "live"),
             client=client,
         )
 
@@ -126,7 +129,7 @@ class Column:
         return replace(self, into=into)
 
 
-_OWN = ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root")
+_OWN = ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root", "lane")
 
 
 def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
@@ -150,6 +153,7 @@ def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
 def _check(own: Mapping[str, Any]) -> None:
     known: dict[str, tuple[Any, ...]] = {
         "on_error": get_args(OnError), "nulls": get_args(Nulls), "meta": (False, True, "run"),
+        "lane": get_args(Lane),
     }  # fmt: skip
     for name, values in known.items():
         if name in own and own[name] not in values:

@@ -25,6 +25,7 @@ from types import FrameType
 import polars as pl
 
 from qwennb.frames.outcome import Outcome
+from qwennb.frames.progress import Tally
 
 LINGER = 2.0
 SWEEP = 1.0
@@ -47,6 +48,14 @@ class Evaluation:
         self._light: dict[tuple[Shelf, str], None] = {}
         self.under_way: dict[tuple[Shelf, str], asyncio.Future[Outcome]] = {}
         self._told: set[object] = set()
+        self._tallies: dict[int, Tally] = {}
+
+    def tally(self, column: int, make: Callable[[], Tally]) -> Tally:
+        """The one tally of all batches of the column with this number; a new one after it was stopped."""
+        with self._lock:
+            if column not in self._tallies or self._tallies[column].stopped:
+                self._tallies[column] = make()
+            return self._tallies[column]
 
     def known(self, shelf: Shelf, key: str) -> Outcome | None:
         """The outcome, where it is remembered."""
@@ -142,6 +151,10 @@ class Scopes:
     def note(self, shelf: Shelf, outcomes: Iterable[Outcome]) -> None:
         """Remember what was found in the cache."""
         self._evaluations[0].note(shelf, outcomes, durable=True)
+
+    def tally(self, column: int, make: Callable[[], Tally]) -> Tally:
+        """The tally of the column with this number in this evaluation."""
+        return self._evaluations[0].tally(column, make)
 
     def first_to_say(self, what: object) -> bool:
         """True once in an evaluation."""

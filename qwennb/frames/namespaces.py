@@ -19,6 +19,7 @@ from qwennb.frames.column import Column
 from qwennb.frames.image import check_image_column
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.plan import ColumnPlan, planned
+from qwennb.frames.plans import Plans
 from qwennb.frames.run import Evaluator
 from qwennb.frames.text import check_names
 
@@ -58,13 +59,10 @@ class QwenFrame:
         made = self._made(verbs.filtering(statement, options))
         return self._frame.filter((next(iter(made.values())) == verbs.YES).fill_null(value=False))
 
-    def plan(self, prompt: str, **options: Any) -> ColumnPlan:
-        """What `ask` with the same arguments would take. Nothing is sent."""
-        return self.plan_of(verbs.asked(prompt, options))
-
-    def plan_of(self, column: Column) -> ColumnPlan:
-        """What *column* would take. Nothing is sent."""
-        return planned(Evaluator(column), self._columns(column))
+    @property
+    def plan(self) -> Plans:
+        """What a call would take: `plan("… {{ review }}")`, `plan.classify("review", […])`. Nothing is sent."""
+        return Plans(lambda column: planned(Evaluator(column), self._columns(column)))
 
     def _with(self, column: Column) -> pl.DataFrame:
         return self._frame.with_columns(self._made(column).values())
@@ -112,11 +110,15 @@ class QwenLazyFrame:
         made = self._made(verbs.filtering(statement, options))
         return self._frame.filter(made[0] == verbs.YES)
 
-    def plan(self, prompt: str, **options: Any) -> ColumnPlan:
-        """What `ask` with the same arguments would take. The columns in the prompt are collected; nothing is sent."""
-        column = verbs.asked(prompt, options)
+    @property
+    def plan(self) -> Plans:
+        """What a call would take. The columns that it reads are collected; nothing is sent."""
+        return Plans(self._planned)
+
+    def _planned(self, column: Column) -> ColumnPlan:
         _check(column, self._frame.collect_schema())
-        return self._frame.select(column.columns).collect().qwen.plan_of(column)  # type: ignore[attr-defined, no-any-return]
+        frame = self._frame.select(column.columns).collect()
+        return planned(Evaluator(column), {name: frame[name] for name in column.columns})
 
     def _with(self, column: Column) -> pl.LazyFrame:
         return self._frame.with_columns(self._made(column))
@@ -130,7 +132,7 @@ class QwenLazyFrame:
                 [pl.col(name) for name in column.columns],
                 partial(evaluator.batch, name=name),
                 return_dtype=dtype,
-                is_elementwise=True,
+                is_elementwise=_in_pieces(column),
             ).alias(name)
             for name, dtype in column.outputs.items()
         ]
@@ -181,7 +183,12 @@ class QwenExpr:
             return evaluator.batch(_names_of(value, column), name)
 
         dtype = outputs[column.into] if alone else pl.Struct(outputs)
-        return self._expr.map_batches(batch, return_dtype=dtype, is_elementwise=True)
+        return self._expr.map_batches(batch, return_dtype=dtype, is_elementwise=_in_pieces(column))
+
+
+def _in_pieces(column: Column) -> bool:
+    """Whether polars may bring the rows in pieces. Those of a batch must come together: each piece would take hours."""
+    return column.lane == "live"
 
 
 def _names_of(value: pl.Series, column: Column) -> list[pl.Series]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from qwennb.answer import money
-from qwennb.catalog import Price
+from qwennb.cache import Orders
+from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
+from qwennb.endpoints import batch_terms
 from qwennb.frames.asker import Question
 from qwennb.frames.run import Evaluator, Rows
 
@@ -32,7 +35,9 @@ class ColumnPlan:
     """`rows` in all, `skipped` without a prompt, `unique` questions, `known` already; what the rest would take.
 
     `cost` takes an answer for a paragraph or two; `at_most` is what a budget would set aside. Both are None where the
-    price is unknown. `seconds` is what the endpoint's quota allows at best; None where none is known.
+    price is unknown. `seconds` is what the endpoint's quota allows at best; None where none is known. By batch, costs
+    are a batch's, and what is `under_way` in one already is not counted again. Where `thinking=` is left to a model that may
+    or may not think, `cost` is without a thought, and `cost_thinking` with one of medium length.
     """
 
     rows: int
@@ -47,23 +52,36 @@ class ColumnPlan:
     seconds: float | None
     model: str
     endpoint: str
+    under_way: int = 0
+    share: float | None = None
+    cost_thinking: float | None = None
 
     @property
     def to_ask(self) -> int:
         """How many would be sent."""
-        return self.unique - self.known - self.refused
+        return self.unique - self.known - self.refused - self.under_way
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
+        # What it says depends on what this machine remembers: whoever compares notebooks leaves it out.
+        return {"text/plain": str(self)}, {"qwennb": {"state": "plan"}}
 
     def __str__(self) -> str:
         skipped = f" ({self.skipped:,} skipped)" if self.skipped else ""
+        under_way = f"{self.under_way:,} under way in a batch, " if self.under_way else ""
         lines = [
-            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions, {self.known:,} already known, {self.to_ask:,} to ask of {self.model} at {self.endpoint}",
+            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions, {self.known:,} already known, {under_way}{self.to_ask:,} to ask of {self.model} at {self.endpoint}",
             f"about {self.tokens:,} tokens in",
         ]
         if self.to_ask and self.cost is None:
             lines.append("price unknown")
         else:
             most = f", at most {money(self.at_most)}" if self.at_most else ""
-            lines.append(f"cost {money(self.cost, estimated=bool(self.cost))}{most}")
+            by_batch = f", by batch ({self.share:.0%} of the price)" if self.share else ""
+            lines.append(f"cost {money(self.cost, estimated=bool(self.cost))}{most}{by_batch}")
+            if self.cost_thinking:
+                lines.append(
+                    f"cost {money(self.cost_thinking, estimated=True)} if the model thinks, which is left to it; thinking=False or True settles it"
+                )
         if len(self.tiers) > 1:
             lines += [
                 f"  {tier.questions:,} questions of {'any length' if tier.up_to is None else f'up to {tier.up_to:,} tokens'}: {money(tier.cost, estimated=bool(tier.cost))}"
@@ -83,9 +101,15 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
     questions = [question for question in rows.questions if isinstance(question, Question)]
     keys = asker.keys(questions)
     known = {key for key, outcome in asker.recalled(keys).items() if outcome.error is None}
-    to_ask = [question for key, question in zip(keys, questions, strict=True) if key not in known]
     asking = asker.asking
     place, mould = asking.place, asker.mould
+    share, under_way = 1.0, frozenset[str]()
+    if asker.lane == "batch":
+        # Where the share is unknown, so is the price.
+        share = batch_terms(place).share or 1.0
+        orders = Orders(asker.client.config.cache_dir).under_way(place.identity(mould.model))
+        under_way = frozenset[str]().union(*(order.keys for order in orders)) - known
+    to_ask = [q for key, q in zip(keys, questions, strict=True) if key not in known and key not in under_way]
     settings = mould.sample.settings
     bound = place.abilities(mould.model).output_bound(settings.max_tokens, settings.thinking)
     output = min(settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
@@ -96,14 +120,23 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
         by_price.setdefault(place.catalog.price(mould.model, place.listed, tokens), []).append(tokens)
         if at_most is not None and not free:
             worst = place.catalog.worst_cost(mould.model, place.listed, tokens, bound) if bound else None
-            at_most = None if worst is None else at_most + worst
+            at_most = None if worst is None else at_most + worst * share
     tiers = [
         Tier(
             None if price is None else price.up_to,
             len(tokens),
             sum(tokens),
-            0.0 if free else None if price is None else sum(price.worst_dollars(n, output) for n in tokens),
+            0.0
+            if free
+            else None
+            if price is None
+            else sum(price.worst_dollars(n, output) for n in tokens) * share,
         )
+        for price, tokens in by_price.items()
+    ]
+    thought = _thought(place.abilities(mould.model), settings.thinking)
+    thinking = [
+        None if price is None else sum(price.worst_dollars(n, output + thought) for n in tokens) * share
         for price, tokens in by_price.items()
     ]
     tiers.sort(key=lambda tier: tier.up_to or 2**63)
@@ -111,7 +144,7 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
     costs = [tier.cost for tier in tiers]
     quota = place.catalog.quota(mould.model, place.listed) if place.hosted else None
     seconds = None
-    if quota is not None and to_ask:
+    if quota is not None and to_ask and asker.lane == "live":
         by_tokens = (total + output * len(to_ask)) / quota.tpm
         seconds = 60 * max(len(to_ask) / quota.rpm, by_tokens) / asking.pace
     return ColumnPlan(
@@ -127,7 +160,19 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
         seconds=seconds,
         model=mould.model,
         endpoint=str(place),
+        under_way=len(under_way.intersection(keys)),
+        share=share if share < 1 else None,
+        cost_thinking=None
+        if free or not thought or None in thinking
+        else sum(cost for cost in thinking if cost is not None),
     )
+
+
+def _thought(abilities: Abilities, asked: bool | str | int | None) -> int:
+    """The tokens of a thought that may come unasked; 0 where the user, or the model, has settled it."""
+    thinking = abilities.thinking
+    may_be_either = asked is None and thinking.default is not False and "off" in thinking.modes
+    return thinking.levels.get("medium", 0) if may_be_either else 0
 
 
 def _tokens(evaluator: Evaluator, questions: list[Question]) -> list[int]:

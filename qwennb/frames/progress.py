@@ -7,10 +7,11 @@ too: what lasts in a saved notebook must not change from run to run.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -20,11 +21,18 @@ from qwennb.frames.outcome import Outcome
 EVERY = 0.2
 WIDTH = 24
 PATIENCE = 1.0  # seconds before a bar is worth drawing
+COUNTED = 2_000_000  # questions of one plan that are told apart; beyond it a repeated one counts again
+
+_runs = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. `stop` ends it: what is finished is kept."""
+    """How far a run is. `stop` ends it: what is finished is kept.
+
+    `run` is the run's number in this process. In `batches`, polars may bring more rows of it after `finished`.
+    `note` is what the run waits for, where there is more to say than numbers.
+    """
 
     rows: int
     unique: int
@@ -37,6 +45,9 @@ class Progress:
     finished: bool
     model: str
     stop: Callable[[], None]
+    run: int = 0
+    batches: bool = False
+    note: str = ""
 
     @property
     def per_minute(self) -> float:
@@ -53,6 +64,12 @@ class Progress:
     def cost_at_the_end(self) -> float | None:
         """At this cost an answer; None where the price is unknown."""
         return None if self.cost is None or not self.done else self.cost * self.unique / self.done
+
+    @property
+    def cost_of_the_rest(self) -> float | None:
+        """What the questions without an outcome would cost, at this cost an answer; None where nobody knows."""
+        end = self.cost_at_the_end
+        return None if end is None or self.cost is None else end - self.cost
 
     @property
     def line(self) -> str:
@@ -74,7 +91,11 @@ def watch(watcher: Watcher | None) -> None:
 
 
 class Tally:
-    """Counts one run, and shows it."""
+    """Counts one run, and shows it.
+
+    In `batches` it begins empty: `batch` and `expect` say what is to come. polars asks for the same batch once more for
+    every struct field that is taken from it, and different batches may hold the same question: each counts once.
+    """
 
     def __init__(
         self,
@@ -83,9 +104,14 @@ class Tally:
         model: str,
         *,
         progress: bool | Watcher | None = None,
+        batches: bool = False,
         out: IO[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._run, self._batches = next(_runs), batches
+        self._seen: set[int] = set()  # hashes: of batches, and of the keys of their questions
+        self._awaited: set[int] = set()
+        self._note = ""
         self._out = out or sys.stderr
         self._clock = clock
         self._began = self._shown = clock()
@@ -117,26 +143,67 @@ class Tally:
         """Questions without an outcome."""
         return self._unique - self._done
 
+    def batch(self, questions: Sequence[object], rows: int) -> None:
+        """A batch of this many rows, with these questions, is to be counted."""
+        with self._lock:
+            if self._is_new(hash((rows, *(str(q) if isinstance(q, Exception) else q for q in questions)))):
+                self._rows += rows
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """These are asked for. Where there are no batches, the number was known from the start."""
+        if not self._batches:
+            return
+        with self._lock:
+            fresh = set(map(hash, keys)) - self._seen
+            self._unique += len(fresh)
+            self._awaited |= fresh
+            if len(self._seen) < COUNTED:
+                self._seen |= fresh
+
     def found(self, outcomes: Iterable[Outcome]) -> None:
         """These were known; the rest is to be asked."""
-        for outcome in outcomes:
-            self.add(outcome)
+        with self._lock:
+            for outcome in outcomes:
+                self._count(outcome)
         self.show()
 
     def add(self, outcome: Outcome) -> None:
         """One more outcome."""
         with self._lock:
-            self._done += 1
-            self._cached += outcome.cached
-            self._input += outcome.input_tokens
-            self._output += outcome.output_tokens
-            if outcome.error is not None:
-                self._failed += 1
-                self.first_error = self.first_error or outcome
-            elif outcome.cost is None:
-                self._cost = None
-            elif self._cost is not None:
-                self._cost += outcome.cost
+            self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        if self._batches and not self._is_awaited(outcome):
+            return
+        self._done += 1
+        self._cached += outcome.cached
+        self._input += outcome.input_tokens
+        self._output += outcome.output_tokens
+        if outcome.error is not None:
+            self._failed += 1
+            self.first_error = self.first_error or outcome
+        elif outcome.cost is None:
+            self._cost = None
+        elif self._cost is not None:
+            self._cost += outcome.cost
+
+    def _is_awaited(self, outcome: Outcome) -> bool:
+        if not outcome.key:  # it never became a question, and so was not expected
+            is_new = self._is_new(hash(str(outcome.error)))
+            self._unique += is_new
+            return is_new
+        is_awaited = hash(outcome.key) in self._awaited
+        self._awaited.discard(hash(outcome.key))
+        return is_awaited
+
+    def _is_new(self, name: int) -> bool:
+        is_new = name not in self._seen
+        self._seen.add(name)
+        return is_new
+
+    def note(self, words: str) -> None:
+        """What is waited for, until the next note."""
+        self._note = words
 
     def show(self, *, finished: bool = False) -> None:
         """Show how far it is, now and then; the last time always."""
@@ -172,6 +239,9 @@ class Tally:
                 finished,
                 self._model,
                 self._stop.set,
+                self._run,
+                self._batches,
+                "" if finished else self._note,
             )
 
 
@@ -185,5 +255,6 @@ def _bar(progress: Progress) -> str:
         f"{progress.per_minute:,.0f} a minute",
         f"{money(progress.cost)}" + (f" of about {money(end)}" if (end := progress.cost_at_the_end) else ""),
         f"{left:,.0f} s left" if left is not None else "",
+        progress.note,
     ]
     return ", ".join(part for part in parts if part)

@@ -9,18 +9,22 @@ one warning, and a stop gives the rows that are done. `batch` is what polars cal
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from qwennb.answer import money
 from qwennb.errors import MediaError, QwenError, Stopped
 from qwennb.frames.asker import Asker, Question
+from qwennb.frames.bulk import BULK
 from qwennb.frames.column import Column, warn_of_failures
 from qwennb.frames.evaluation import Evaluation, Evaluations, Scopes
 from qwennb.frames.image import image_of
 from qwennb.frames.outcome import Outcome, error_text, meta_series
 from qwennb.frames.progress import Tally
+from qwennb.frames.sink import Sink
 from qwennb.frames.text import prompts
 
 EVALUATIONS = Evaluations()
@@ -31,6 +35,7 @@ class Evaluator:
 
     def __init__(self, column: Column) -> None:
         self.column = column
+        self._built = time.time()
         self._lock = threading.Lock()
         self._asker: Asker | None = None
 
@@ -41,7 +46,11 @@ class Evaluator:
             if self._asker is None:
                 column = self.column
                 self._asker = Asker(
-                    column.client(), column.options, column.form, concurrency=column.concurrency
+                    column.client(),
+                    column.options,
+                    column.form,
+                    concurrency=column.concurrency,
+                    lane=column.lane,
                 )
             return self._asker
 
@@ -50,45 +59,49 @@ class Evaluator:
         rows = Rows.of(self.column, columns)
         if not rows.questions:
             return self._laid_out(rows, [])
-        tally = self._tally(rows)
+        tally = Tally(rows.count, len(rows.questions), self.asker.mould.model, progress=self.column.progress)
         outcomes = self._outcomes(rows, Scopes([Evaluation()]), tally, batches=False)
         if tally.failed and self.column.on_error == "null" and tally.first_error is not None:
-            self._warn(tally, so_far=False)
+            self._warn(tally, so_far=False, where=rows.where(outcomes, tally.first_error))
         return self._laid_out(rows, outcomes)
 
     def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
         """The output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives."""
+        with Sink(self._built):
+            return self._batch(series, name)
+
+    def _batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
         rows = Rows.of(self.column, {one.name: one for one in series})
         outcomes: list[Outcome | None] = []
         if rows.questions:
             scopes = Scopes([*EVALUATIONS.under_way(), self.asker.answers])
-            tally = self._tally(rows)
+            model = self.asker.mould.model  # may look for the endpoint; not while others wait for their tally
+            tally = scopes.tally(
+                id(self), lambda: Tally(0, 0, model, progress=self.column.progress, batches=True)
+            )
+            tally.batch(rows.questions, rows.count)
             outcomes = self._outcomes(rows, scopes, tally, batches=True)
             if tally.stopped:
                 raise Stopped(
-                    "Stopped. Every finished answer is kept; the same plan, run again, asks for the rest."
+                    f"Stopped. Every finished answer is kept; the same plan, run again, asks for the rest. {_left(tally)}"
                 )
             if tally.failed and self.column.on_error == "null" and scopes.first_to_say(id(self)):
                 self._warn(tally, so_far=True)
         made = self._laid_out(rows, outcomes)
         return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
 
-    def _tally(self, rows: Rows) -> Tally:
-        return Tally(rows.count, len(rows.questions), self.asker.mould.model, progress=self.column.progress)
-
     def _outcomes(self, rows: Rows, scopes: Scopes, tally: Tally, *, batches: bool) -> list[Outcome | None]:
         asked = [question for question in rows.questions if isinstance(question, Question)]
         try:
             answered = iter(self.asker.outcomes(asked, scopes, tally, batches=batches))
         except KeyboardInterrupt as interrupt:
-            interrupt.add_note(
-                f"{tally.progress().done:,} of {len(rows.questions):,} answers are kept; the same call asks only for the other {tally.left:,}."
-            )
+            interrupt.add_note(_left(tally))
             raise
-        outcomes = [
-            next(answered) if isinstance(question, Question) else Outcome("", error=question)
-            for question in rows.questions
-        ]
+        with BULK:
+            outcomes = [
+                next(answered) if isinstance(question, Question) else Outcome("", error=question)
+                for question in rows.questions
+            ]
         for question in rows.questions:
             if not isinstance(question, Question):
                 tally.add(Outcome("", error=question))
@@ -96,8 +109,9 @@ class Evaluator:
         if self.column.on_error == "raise" and tally.first_error is not None:
             error = tally.first_error.error
             assert error is not None
+            where = "" if batches else rows.where(outcomes, tally.first_error)
             raise type(error)(
-                f"{tally.failed:,} of {len(rows.questions):,} failed; all others are kept. The first: {error}"
+                f"{tally.failed:,} of {tally.progress().unique:,} failed; all others are kept. The first: {error}{where}"
             ) from None
         return outcomes
 
@@ -115,13 +129,13 @@ class Evaluator:
             made[name] = unique.gather(rows.places).alias(name)
         return made
 
-    def _warn(self, tally: Tally, *, so_far: bool) -> None:
+    def _warn(self, tally: Tally, *, so_far: bool, where: str = "") -> None:
         first = tally.first_error
         assert first is not None
         warn_of_failures(
             tally.failed,
             tally.progress().unique,
-            error_text(first.error) or "",
+            f"{error_text(first.error)}{where}",
             self.column.into,
             so_far=so_far,
         )
@@ -134,6 +148,12 @@ class Rows:
         self.questions = questions
         self.places = places
         self.count = len(places)
+
+    def where(self, outcomes: Sequence[Outcome | None], outcome: Outcome) -> str:
+        """The first row whose question came to *outcome*, as an error tells it; rows are counted from 0, as polars does."""
+        place = next((place for place, one in enumerate(outcomes) if one is outcome), None)
+        row = None if place is None else self.places.index_of(place)
+        return "" if row is None else f" (row {row:,})"
 
     @classmethod
     def of(cls, column: Column, columns: Mapping[str, pl.Series]) -> Rows:
@@ -156,11 +176,20 @@ class Rows:
             unique = unique.sort("text", maintain_order=True).drop("place").with_row_index("place")
         places = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
         if column.image is None:
-            return cls([Question(text) for text in unique["text"].to_list()], places)
+            with BULK:
+                return cls([Question(text) for text in unique["text"].to_list()], places)
         questions = [
             _pictured(column, text, image) for text, image in unique.select("text", "image").iter_rows()
         ]
         return cls(questions, places)
+
+
+def _left(tally: Tally) -> str:
+    """What is kept and what the same call would still ask, with its price where that is known."""
+    so_far = tally.progress()
+    rest = so_far.cost_of_the_rest
+    price = f", for about {money(rest)}" if rest else ""
+    return f"{so_far.done:,} of {so_far.unique:,} answers are kept; the same call asks only for the other {tally.left:,}{price}."
 
 
 def _literal(column: Column) -> str:

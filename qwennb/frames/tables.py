@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -37,9 +38,17 @@ def _pandas(table: Any, prompt: str, options: dict[str, Any]) -> Any:
     schema = {str(name): pl.Null() for name in table.columns}
     check_names(column.template, schema)
     # Only what the prompt names travels to polars: the other columns may hold what polars has no type for.
-    series = [_from_pandas(name, table[name]) for name in column.columns if name in schema]
-    made = QwenFrame(pl.DataFrame(series)).ask(prompt, **options)
+    made = QwenFrame(as_polars(table, [name for name in column.columns if name in schema])).ask(
+        prompt, **options
+    )
     return table.assign(**{name: _to_pandas(made[name], table.index) for name in column.outputs})
+
+
+def as_polars(table: Any, names: Sequence[str]) -> pl.DataFrame:
+    """The columns *names* of a polars or pandas frame, as a polars frame."""
+    if isinstance(table, pl.DataFrame):
+        return table.select(names)
+    return pl.DataFrame([_from_pandas(name, table[name]) for name in names])
 
 
 def _from_pandas(name: str, values: Any) -> pl.Series:

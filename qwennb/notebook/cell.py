@@ -6,22 +6,19 @@ while it comes, a tool runs only with consent.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from qwennb.answer import Answer, Usage, markup
+from qwennb.answer import Answer, Page, Usage, capped, markup
 from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Turn
 from qwennb.notebook.options import SETTINGS
-from qwennb.notebook.page import Page, capped
 from qwennb.notebook.scope import Scope, as_typed
 from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
-from qwennb.request import Message, Request
-
-if TYPE_CHECKING:
-    from qwennb.config import CacheMode
+from qwennb.notebook.stale import Freshness, Reading
+from qwennb.request import Image, Message, Request, Video, recognise
 
 
 @dataclass(slots=True)
@@ -31,6 +28,7 @@ class Asker:
     shell: Any
     client: Qwen
     chats: Chats
+    freshness: Freshness
     last: Request | None = None
 
     def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
@@ -39,7 +37,7 @@ class Asker:
         prompt, values = (as_typed(typed), {}) if given.get("raw") else scope.filled(typed)
         if not typed.strip():
             raise BadInput("There is nothing to ask: the prompt is empty. %%qwen? shows how it is written.")
-        options = options_of(given, defaults, scope)
+        options = self.client.settled(options_of(given, defaults, scope))
         name = given.get("chat")
         place = self.chats.here()
         conversation = None
@@ -60,7 +58,8 @@ class Asker:
             self._show_plan(request, options)
             return
         screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
-        page = self._page(request, options, screen, given)
+        page = self._page(request, options, screen, given, scope.readings)
+        self.freshness.asked(scope.readings, into=given.get("into"))
         if given.get("into"):
             self.shell.user_ns[given["into"]] = page.answer
         if conversation is not None:
@@ -68,10 +67,17 @@ class Asker:
             conversation.turns[before:] = [turn]
             if (options.cache or self.client.config.cache) in ("on", "refresh"):
                 self.chats.store(conversation, self.client.config.cache_dir, self.client)
-        if given.get("code"):
+        if given.get("code") and not page.answer.cached:  # else each Run All would leave one cell more
             self.shell.set_next_input(page.code)
 
-    def _page(self, request: Request, options: Options, screen: Screen, given: dict[str, Any]) -> Page:
+    def _page(
+        self,
+        request: Request,
+        options: Options,
+        screen: Screen,
+        given: dict[str, Any],
+        readings: Sequence[Reading],
+    ) -> Page:
         """Ask, show, and give back what was shown. An interrupt leaves the partial answer, marked."""
         steps = _Steps(self, options, screen, yes=bool(given.get("yes")))
         said: list[tuple[Message, ...]] = []
@@ -87,8 +93,11 @@ class Asker:
             raise shorten(stop) from None
         except BaseException:
             screen.close()
+            if steps.grown:  # what was seen of it stays, and is not taken for an answer
+                screen.end(Page((*steps.answers, steps.partial(request))))
             raise
-        page = Page(tuple(steps.answers), said[0], as_code=bool(given.get("code")))
+        inputs = {reading.source: reading.digest for reading in readings}
+        page = Page(tuple(steps.answers), said[0], as_code=bool(given.get("code")), inputs=inputs)
         screen.end(page)
         self.client._tell()
         return page
@@ -157,9 +166,7 @@ class _Steps:
         self._text, self._reasoning = [], []
         if isinstance(self._screen, Cell):
             self._screen.step()
-        mode: CacheMode = options.cache or client.config.cache
-        identity = None if mode == "replay" else client.place.identity(request.model)
-        answer = client.memory.recall(request, identity, mode)
+        answer = client._recalled(request, options)
         if answer is None and (request.schema is not None or request.choices is not None):
             answer = client.answer(request, options)  # half a value is nothing to show
         if answer is None:
@@ -209,12 +216,13 @@ def options_of(given: dict[str, Any], defaults: dict[str, Any], scope: Scope) ->
     ):
         if name in given:
             made[name] = _number(name, given[name], kind)
-    for name, option in (("image", "images"), ("video", "videos"), ("file", "files")):
+    for name, option, of in (
+        ("image", "images", Image.of),
+        ("video", "videos", Video.of),
+        ("file", "files", recognise),
+    ):
         if name in given:
-            values = [scope.medium(text) for text in given[name]]
-            made[option] = [
-                item for value in values for item in (value if isinstance(value, list | tuple) else [value])
-            ]
+            made[option] = [part for text in given[name] for part in scope.media(name, text, of)]
     if "schema" in given:
         made["schema"] = scope.schema(given["schema"])
     if "choices" in given:

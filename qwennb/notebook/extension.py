@@ -9,14 +9,16 @@ from IPython.core.inputtransformer2 import EscapedCommand
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from qwennb.notebook.columns import Columns
     from qwennb.notebook.completion import Completion
     from qwennb.notebook.magics import QwenMagics
 
 NAMES = (
     "qwen", "qwen_fix", "qwen_look", "qwen_models", "qwen_usage", "qwen_cache", "qwen_config", "qwen_chat", "qwen_sent",
+    "qwen_pack", "qwen_stale", "qwen_methods",
 )  # fmt: skip
 
-_loaded: dict[int, tuple[QwenMagics, Completion]] = {}
+_loaded: dict[int, tuple[QwenMagics, Completion, Columns]] = {}
 
 
 class QwenLine(EscapedCommand):
@@ -41,8 +43,10 @@ class QwenLine(EscapedCommand):
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext qwennb`."""
+    from qwennb.notebook.columns import Columns
     from qwennb.notebook.completion import Completion
     from qwennb.notebook.magics import QwenMagics
+    from qwennb.notebook.sharing import begin_sharing
 
     if id(shell) in _loaded:
         return
@@ -52,17 +56,30 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers.append(completion.matcher)
     shell.input_transformer_manager.token_transformers.insert(0, QwenLine)
     shell.events.register("pre_run_cell", magics.chats.cell_begins)
-    _loaded[id(shell)] = magics, completion
+    shell.events.register("pre_run_cell", magics.freshness.cell_begins)
+    begin_sharing(shell, magics)
+    columns = Columns()
+    columns.load(shell)
+    shell.events.register("pre_run_cell", columns.cell_begins)
+    shell.events.register("post_run_cell", columns.cell_ended)
+    _loaded[id(shell)] = magics, completion, columns
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%unload_ext qwennb`."""
     if id(shell) not in _loaded:
         return
-    magics, completion = _loaded.pop(id(shell))
+    magics, completion, columns = _loaded.pop(id(shell))
+    columns.unload()
+    from qwennb.notebook.sharing import end_sharing
+
+    end_sharing(shell)
+    shell.events.unregister("pre_run_cell", columns.cell_begins)
+    shell.events.unregister("post_run_cell", columns.cell_ended)
     shell.Completer.custom_matchers.remove(completion.matcher)
     shell.input_transformer_manager.token_transformers.remove(QwenLine)
     shell.events.unregister("pre_run_cell", magics.chats.cell_begins)
+    shell.events.unregister("pre_run_cell", magics.freshness.cell_begins)
     for kind in ("line", "cell"):
         for name in NAMES:
             shell.magics_manager.magics[kind].pop(name, None)

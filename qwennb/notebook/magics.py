@@ -14,9 +14,10 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from traitlets import Bool, Enum, Float, Integer, Unicode, Union
 
 from qwennb.config import CACHE_MODES, Config
-from qwennb.errors import BadInput, QwenError
+from qwennb.errors import BadInput, NotRecorded, QwenError
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.options import explained, read_line
+from qwennb.notebook.stale import Freshness
 
 if TYPE_CHECKING:
     from qwennb.client import Qwen
@@ -47,6 +48,9 @@ def _said_shortly(magic: Callable[..., Any]) -> Callable[..., Any]:
         except QwenError as error:
             from qwennb.notebook.screen import shorten
 
+            number = self.freshness.number if isinstance(self, QwenMagics) else None
+            if isinstance(error, NotRecorded) and number is not None:
+                error = NotRecorded(f"Cell [{number}]. {error}")
             raise shorten(error.with_traceback(None)) from None
 
     return run
@@ -80,6 +84,7 @@ class QwenMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.chats = Chats()
+        self.freshness = Freshness(lambda: len(shell.user_ns.get("In", "")) - 1)
         self._clients: dict[Config, Qwen] = {}
         self._asker: Asker | None = None
 
@@ -120,7 +125,7 @@ class QwenMagics(Magics):
 
         client = self.client(endpoint)
         last = self._asker.last if self._asker is not None else None
-        self._asker = Asker(self.shell, client, self.chats, last)
+        self._asker = Asker(self.shell, client, self.chats, self.freshness, last)
         return self._asker
 
     def client(self, endpoint: str | None = None) -> Qwen:
@@ -211,10 +216,22 @@ class QwenMagics(Magics):
     @line_magic
     @_said_shortly
     def qwen_chat(self, line: str) -> None:
-        """List conversations: %qwen_chat. One of them: %qwen_chat NAME, with save PATH, export PATH.md or clear."""
-        from qwennb.notebook import lines
+        """A chat in the cell: %qwen_chat, or its conversations: %qwen_chat list.
 
-        lines.show(lines.chat(self.chats, line.split(), self.client), "chat")
+        One of the notebook's conversations: %qwen_chat NAME, with save PATH, export PATH.md or clear.
+        """
+        from qwennb.notebook import lines
+        from qwennb.notebook.widgets.static import somebody_looks
+
+        words = line.split()
+        if not words and somebody_looks():
+            from IPython.display import display
+
+            from qwennb.notebook.widgets import ChatPanel
+
+            display(ChatPanel(self.client(), **{n: v for n, v in self.defaults().items() if v is not None}))  # type: ignore[no-untyped-call]
+            return
+        lines.show(lines.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
 
     @line_magic
     @_said_shortly
@@ -223,3 +240,27 @@ class QwenMagics(Magics):
         from qwennb.notebook import lines
 
         lines.show(lines.sent(self._asker.last if self._asker is not None else None), "sent")
+
+    @line_magic
+    @_said_shortly
+    def qwen_stale(self, line: str) -> None:
+        """Which answers rest on something that has changed since: %qwen_stale."""
+        from qwennb.notebook import lines
+        from qwennb.notebook.stale import stale
+
+        lines.show(stale(self.freshness, self.shell.user_ns), "stale")
+
+    @line_magic
+    @_said_shortly
+    def qwen_methods(self, line: str) -> None:
+        """The paragraph and the table that a paper needs about the models used, from what is recorded: %qwen_methods."""
+        from IPython.display import display
+
+        from qwennb.cache import Pack
+        from qwennb.client import household
+        from qwennb.notebook.methods import methods
+
+        self.client().memory  # noqa: B018  (loads the packs that the environment names)
+        # Of what was used alone, and no pack's header: the same hash when it is replayed from a larger pack.
+        pack = Pack(household().pack().records, household().default_model)
+        display(methods(pack, pack.root), raw=True, metadata={"qwennb": {"methods": pack.root}})  # type: ignore[no-untyped-call]

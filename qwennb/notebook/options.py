@@ -36,7 +36,6 @@ SETTINGS = frozenset(
         "timeout",
         "max_pixels",
         "max_steps",
-        "allow_urls",
     ]
 )
 
@@ -98,7 +97,7 @@ BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 
 _FLAG = re.compile(r"(--[A-Za-z][\w-]*|-[A-Za-z])(?:=|(?=\s|$))")
 _VALUE = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+""")
-_QUOTED = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
+_QUOTED = re.compile(r"""([\w.-]+=)?(?:"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)')""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +159,16 @@ def _value(option: Option, line: str, flag: re.Match[str]) -> tuple[Any, int]:
         return True, flag.end()
     if found is None:
         raise BadInput(f"`{flag[1]}` needs a value: {flag[1]} {option.value}.")
-    return _QUOTED.sub(
-        lambda q: re.sub(r"\\([\"'\\])", r"\1", q[1] if q[1] is not None else q[2]), found[0]
-    ), found.end()
+    return _unquoted(found[0]), found.end()
+
+
+def _unquoted(value: str) -> str:
+    """*value* without the quotes around it, or around what follows `name=`. Any other stay: `df["a"]`, `stop=["."]`."""
+    quoted = _QUOTED.fullmatch(value)
+    if quoted is None:
+        return value
+    inner = quoted[2] if quoted[2] is not None else quoted[3]
+    return (quoted[1] or "") + re.sub(r"\\([\"'\\])", r"\1", inner)
 
 
 def _check(given: dict[str, Any]) -> None:

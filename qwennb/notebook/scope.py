@@ -9,41 +9,46 @@ from __future__ import annotations
 import ast
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from qwennb.errors import BadInput, TemplateError, nearest
+from qwennb.notebook.stale import Reading, digest_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
 class Scope:
-    """The namespace of one shell."""
+    """The namespace of one shell. `readings` are what was taken out of it for the question, as it is sent."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
+        self.readings: list[Reading] = []
 
-    def value(self, source: str) -> Any:
+    def value(self, source: str, option: str | None = None) -> Any:
         """What the expression *source* is worth. `Err` is the last error, unless the notebook has such a name."""
+        asked = f"`{{{{ {source} }}}}`" if option is None else f"--{option} {source}"
         if source.strip() == "Err" and "Err" not in self._shell.user_ns:
             return self.last_error()
         try:
             return self._shell.ev(source)
         except NameError as error:
             name = getattr(error, "name", None) or ""
-            known = [n for n in self._shell.user_ns if not n.startswith("_")]
+            braces = ' Two braces as text: --raw, or {{ "{{" }}.' if option is None else ""
             raise TemplateError(
-                f"`{{{{ {source} }}}}`: the notebook has no `{name}`{nearest(name, known) or '.'}"
-                ' Two braces as text: --raw, or {{ "{{" }}.'
+                f"{asked}: the notebook has no `{name}`{nearest(name, self._names()) or '.'}{braces}"
             ) from None
         except Exception as error:
-            raise TemplateError(f"`{{{{ {source} }}}}` failed: {type(error).__name__}: {error}") from None
+            raise TemplateError(f"{asked} failed: {type(error).__name__}: {error}") from None
 
     def filled(self, text: str) -> tuple[str, dict[str, Any]]:
         """*text* as a template of plain names, and the values that its expressions have."""
-        from qwennb.request import Template
+        from qwennb.request import Template, part_of
 
-        pieces = Template.of_expressions(text).evaluate(lambda source: _Value(as_read(self.value(source))))
+        pieces = Template.of_expressions(text).evaluate(
+            lambda source: _Value(self._read(source, part_of(as_read(self.value(source)))))
+        )
         values: dict[str, Any] = {}
         made = []
         for piece in pieces:
@@ -59,31 +64,52 @@ class Scope:
         """The value of an option that takes a variable: the name must be there."""
         if _names(text) is None:
             raise BadInput(f"--{option} {text!r} is not the name of a variable.")
-        return self.value(text)
+        return self.value(text, option)
 
     def knows(self, text: str) -> bool:
         """Whether *text* is an expression that begins with a name of the notebook."""
         name = _names(text)
         return name is not None and name in self._shell.user_ns
 
-    def medium(self, text: str) -> Any:
-        """A picture or document by variable, else by path."""
-        return self.value(text) if self.knows(text) else text
+    def media(self, option: str, text: str, of: Callable[[Any], Any]) -> list[Any]:
+        """Pictures, videos or documents by variable, else by path, made into parts by *of*."""
+        if not text.isidentifier() and Path(text).is_file():  # chart.png, though there is a `chart` too
+            return [of(text)]
+        if not self.knows(text):
+            if text.isidentifier() and not Path(text).exists():
+                raise BadInput(
+                    f"--{option} {text}: there is neither such a variable nor such a file"
+                    f"{nearest(text, self._names()) or '.'}"
+                )
+            return [of(text)]
+        value = self.value(text, option)
+        return [
+            self._read(text, of(item)) for item in (value if isinstance(value, list | tuple) else [value])
+        ]
+
+    def _read(self, source: str, part: Any) -> Any:
+        """*part*, of which it is noted that the expression *source* gave it."""
+        self.readings.append(Reading.of(source, digest_of(part), self._shell.user_ns))
+        return part
 
     def schema(self, text: str) -> Any:
         """A class or dict of the notebook, else a schema line."""
-        return self.value(text) if self.knows(text) or text.isidentifier() else text
+        return self.value(text, "schema") if self.knows(text) or text.isidentifier() else text
 
     def choices(self, text: str) -> list[str]:
         """A list of the notebook, else the words between commas."""
         if self.knows(text) and "," not in text:
-            given = self.value(text)
+            given = self.value(text, "choices")
             return list(given) if not isinstance(given, str) else _split(given)
         return _split(text)
 
     def tools(self, text: str) -> list[Any]:
         """The functions named between commas."""
         return [self.given("tools", name) for name in _split(text)]
+
+    def _names(self) -> list[str]:
+        hidden = self._shell.user_ns_hidden
+        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
 
     def last_error(self) -> str:
         """The last error with its traceback as text, without colours."""

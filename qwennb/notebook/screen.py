@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from qwennb.answer import markup
-from qwennb.notebook.page import Page, growing
+from qwennb.answer import Page, markup, under_way
 
 EVERY = 0.2
 
@@ -56,16 +55,17 @@ class Cell:
         self._clock = clock
         self._lock = threading.Lock()
         self._handle: Any = None
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._plain: list[str] = []
+        self._text, self._reasoning = markup.Growing(), markup.Growing()
         self._shown = 0.0
         self._timer: threading.Timer | None = None
 
     def grow(self, text: str, reasoning: str) -> None:
         """Take a piece in; show it now, or with the next ones."""
         with self._lock:
-            self._text.append(text)
-            self._reasoning.append(reasoning)
+            self._plain.append(text)
+            self._text.add(text)
+            self._reasoning.add(reasoning)
             wait = self._shown + EVERY - self._clock() if self._handle is not None else 0.0
             if wait <= 0:
                 self._show()
@@ -77,7 +77,7 @@ class Cell:
     def step(self) -> None:
         """Another question of the same cell begins: what it says is shown afresh."""
         with self._lock:
-            self._text, self._reasoning = [], []
+            self._begin()
 
     def end(self, page: Page) -> None:
         """Show the whole, in place of what grew."""
@@ -90,7 +90,7 @@ class Cell:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = None
-            self._text, self._reasoning = [], []
+            self._begin()
 
     def _later(self) -> None:
         with self._lock:
@@ -100,10 +100,14 @@ class Cell:
             self._show()
 
     def _show(self) -> None:
-        self._text, self._reasoning = ["".join(self._text)], ["".join(self._reasoning)]
-        shown = growing(self._text[0], self._reasoning[0])
-        self._publish({"text/markdown": shown, "text/plain": markup.plain(self._text[0]) or "…"}, grows=True)
+        self._plain = ["".join(self._plain)]
+        shown = under_way(self._text, self._reasoning)
+        self._publish({"text/markdown": shown, "text/plain": markup.plain(self._plain[0]) or "…"}, grows=True)
         self._shown = self._clock()
+
+    def _begin(self) -> None:
+        self._plain = []
+        self._text, self._reasoning = markup.Growing(), markup.Growing()
 
     def _publish(self, bundle: dict[str, Any], *, grows: bool = False) -> None:
         from IPython.display import DisplayHandle, display
@@ -151,8 +155,14 @@ def screen_of(shell: Any, *, quiet: bool) -> Screen:
 
 
 def shorten(error: BaseException) -> BaseException:
-    """*error*, so that a notebook shows it in one line: it says all there is to know."""
-    kind = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-    line = markup.plain(f"{kind}: {error}")
+    """*error*, so that a notebook shows it in one line: it says all there is to know.
+
+    Its text may quote anything. A kernel can't send what is not Unicode, and would show no error at all.
+    """
+    said = str(error)
+    if isinstance(error, KeyboardInterrupt) and not said:
+        said = "stopped; what had come stands above and is not remembered."
+    error.args = (markup.plain(said),)
+    line = f"{type(error).__name__}: {error.args[0]}"
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return error

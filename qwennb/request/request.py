@@ -69,6 +69,11 @@ class Message:
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
     @property
+    def reasons(self) -> bool:
+        """Whether it carries reasoning."""
+        return bool(self.reasoning or self.reasoning_blocks)
+
+    @property
     def media(self) -> tuple[Image | Video | Pdf, ...]:
         """Its pictures, videos and documents."""
         return tuple(part for part in self.parts if not isinstance(part, Text))
@@ -142,17 +147,17 @@ class Settings:
     def given(self) -> dict[str, Any]:
         """The options that were set, as plain JSON values."""
         made: dict[str, Any] = {}
-        for option in fields(self):
-            value = getattr(self, option.name)
+        for name in _SETTINGS:
+            value = getattr(self, name)
             if value is None:
                 continue
-            if option.name == "logit_bias":
+            if name == "logit_bias":
                 value = {str(token): bias for token, bias in value}
-            elif option.name == "extra":
+            elif name == "extra":
                 value = orjson.loads(value)
-            elif option.name == "stop":
+            elif name == "stop":
                 value = list(value)
-            made[option.name] = value
+            made[name] = value
         return made
 
     @property
@@ -160,6 +165,9 @@ class Settings:
         """The fields that are passed through as they are."""
         made: dict[str, Any] = orjson.loads(self.extra) if self.extra else {}
         return made
+
+
+_SETTINGS = tuple(option.name for option in fields(Settings))
 
 
 @dataclass(frozen=True)
@@ -186,7 +194,7 @@ class Request:
             "model": self.model,
             # Reasoning before the last question is dropped: the model's own template drops it too.
             "messages": [
-                (m if i > last_question else replace(m, reasoning="", reasoning_blocks="")).to_json()
+                (replace(m, reasoning="", reasoning_blocks="") if m.reasons and i <= last_question else m).to_json()
                 for i, m in enumerate(self.messages)
             ],
             **self.settings.given(),

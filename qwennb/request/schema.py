@@ -78,7 +78,7 @@ class Schema:
 
     def canonical(self) -> dict[str, Any]:
         """The schema for the key: like `json`, but for what changes nothing."""
-        return canonical_schema(self.json)
+        return _canonical(self.text)
 
     def read(self, text: str) -> Any:
         """The value in an answer's *text*. ValueError says, in words for the model, what does not fit."""
@@ -104,6 +104,11 @@ class Schema:
         except pydantic.ValidationError as error:
             told = [f"{'.'.join(map(str, e['loc'])) or 'the answer'}: {e['msg']}" for e in error.errors()[:5]]
             raise ValueError("; ".join(told)) from None
+
+
+@lru_cache(maxsize=256)
+def _canonical(text: str) -> dict[str, Any]:
+    return canonical_schema(orjson.loads(text))
 
 
 def _made(schema: Mapping[str, Any], name: str, target: Any) -> Schema:

@@ -7,13 +7,14 @@ request is refused at once; what is wrong in the file makes the batch fail, with
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .options import BatchLimits
+from .options import BatchLimits, Options
 from .problem import Problem
 
 __all__ = ["BATCH_REFUSALS", "BatchDesk", "BatchRefusal", "RawPage"]
@@ -158,10 +159,10 @@ BATCH_REFUSALS: tuple[BatchRefusal, ...] = (
 class BatchDesk:
     """The files and batches of one server. Knows nothing of sockets."""
 
-    def __init__(
-        self, *, limits: BatchLimits, polls: int, clock: Callable[[], float], answer_line: AnswerLine
-    ) -> None:
-        self._limits, self._polls, self._clock, self._answer_line = limits, polls, clock, answer_line
+    def __init__(self, *, options: Options, clock: Callable[[], float], answer_line: AnswerLine) -> None:
+        self._limits, self._polls, self._options = options.batch_limits, options.batch_polls, options
+        self._clock, self._answer_line = clock, answer_line
+        self._numbers = itertools.count()
         self._files: dict[str, Upload] = {}
         self._batches: dict[str, Batch] = {}
 
@@ -193,7 +194,7 @@ class BatchDesk:
     # Files.
 
     def _keep(self, name: str, purpose: str, data: bytes) -> Upload:
-        upload = Upload(f"file-{purpose}-{len(self._files):08d}", name, purpose, data, int(self._clock()))
+        upload = Upload(f"file-{purpose}-{next(self._numbers):08d}", name, purpose, data, int(self._clock()))
         self._files[upload.id] = upload
         return upload
 
@@ -242,7 +243,8 @@ class BatchDesk:
     def _poll(self, batch: Batch) -> RawPage:
         batch.polls += 1
         if batch.status == "cancelling":
-            batch.status = "cancelled"
+            asked = [_json(raw) for raw in batch.input.data.splitlines() if raw.strip()]
+            self._finish(batch, asked, self._options.batch_answers or 0, "cancelled")
         elif batch.status in ("validating", "in_progress"):
             lines = tuple((raw, _json(raw)) for raw in batch.input.data.splitlines() if raw.strip())
             tray = Tray(self._limits, order={"endpoint": batch.endpoint}, lines=lines)
@@ -254,13 +256,25 @@ class BatchDesk:
             elif batch.polls < self._polls:
                 batch.status, batch.counts = "in_progress", (len(lines), 0, 0)
             else:
-                self._finish(batch, [line for _, line in lines])
+                most = self._options.batch_answers
+                self._finish(
+                    batch, [line for _, line in lines], len(lines) if most is None else most, "expired"
+                )
         return 200, batch.described()
 
-    def _finish(self, batch: Batch, lines: list[JSON]) -> None:
+    def _finish(self, batch: Batch, lines: list[JSON], most: int, ending: str) -> None:
+        """Answer the first *most* lines. Where there are more, the batch is said to have had this *ending*."""
         good: list[JSON] = []
-        bad: list[JSON] = []
-        for place, line in enumerate(lines):
+        bad: list[JSON] = [
+            {
+                "id": f"{batch.id}-{place}",
+                "custom_id": line["custom_id"],
+                "response": None,
+                "error": {"code": f"batch_{ending}", "message": f"The batch was {ending} before this line."},
+            }
+            for place, line in enumerate(lines[most:], most)
+        ]
+        for place, line in enumerate(lines[:most]):
             status, body = (
                 self._dry_answer(line) if batch.endpoint == DRY_RUN else self._answer_line(line["body"])
             )
@@ -278,11 +292,14 @@ class BatchDesk:
                     "message": str(inner.get("message", "")),
                 }
             (good if status == 200 else bad).append(entry)
+        if self._options.batch_reversed:
+            good.reverse()
         if good:
             batch.output = self._keep(f"{batch.id}_output.jsonl", "batch_output", _lines(good)).id
         if bad:
             batch.errors_file = self._keep(f"{batch.id}_error.jsonl", "batch_error", _lines(bad)).id
-        batch.status, batch.counts = "completed", (len(lines), len(good), len(bad))
+        batch.status = "completed" if most >= len(lines) else ending
+        batch.counts = (len(lines), len(good), len(bad))
 
     def _dry_answer(self, line: JSON) -> tuple[int, JSON]:
         if line["body"].get("model") != DRY_MODEL:

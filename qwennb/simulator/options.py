@@ -47,3 +47,7 @@ class Options:
     batch_polls: int = 2
     """How many times a batch is polled before it is done."""
     batch_limits: BatchLimits = field(default_factory=BatchLimits)
+    batch_answers: int | None = None
+    """How many lines of a batch are answered before its time is over, or it is cancelled; None: all, or none."""
+    batch_reversed: bool = False
+    """The lines of answers come in another order than the questions."""

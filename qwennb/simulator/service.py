@@ -83,8 +83,7 @@ class Service:
         self._ledger, self._meter, self.pace, self._clock = ledger, meter, pace, clock
         self._batches: BatchDesk | None = None
         if dialect.has_batches:
-            limits, polls = options.batch_limits, options.batch_polls
-            self._batches = BatchDesk(limits=limits, polls=polls, clock=clock, answer_line=self._batch_line)
+            self._batches = BatchDesk(options=options, clock=clock, answer_line=self._batch_line)
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request, whatever it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -142,6 +143,41 @@ def test_what_is_shown_while_it_grows_is_inert_too():
             assert not found_in(commonmark(made)).active, (attack[:end], made)
 
 
+TEXTS = [
+    "# Title\n\nSome *text*.\n\n- one\n\n      code of one\n- two\n\n1. a\n\n   b\n\nend\n\n    indented\n\n    more\n\nafter",
+    "so\n\n```python\nx = 1\n\n\ny = 2\n```\n\nand $5 or $10\n\n$$\na\n$$\n\n| a |\n|---|\n| $x$ |\n\n> quote\n>\n> more\n\ndone",
+    "one\r\n\r\ntwo\r\rthree\x1b[31m red\n\n\x1b[0m\n\nlast",
+    "",
+]
+
+
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_a_text_that_grows_is_shown_as_if_it_were_read_whole_each_time(size):
+    for text in [*TEXTS, "\n\n".join(ATTACKS[::20]), "\n".join(ATTACKS[1::40])]:
+        growing = markup.Growing()
+        for end in range(0, len(text), size):
+            growing.add(text[end : end + size])
+            whole = text[: end + size]
+            shown, expected = growing.inert(), markup.inert(markup.settled(whole))
+            # How many empty lines stand between two paragraphs is nothing that is seen.
+            assert re.sub(r"\s*\n\n+", "\n\n", shown) == re.sub(r"\s*\n\n+", "\n\n", expected), whole[-200:]
+
+
+def test_what_is_finished_is_not_read_again():
+    growing = markup.Growing()
+    growing.add("word **bold** and $x$\n\n" * 5_000)
+    growing.inert()
+    started = time.perf_counter()
+    for _ in range(50):
+        growing.add("one more piece\n\n")
+        growing.inert()
+    once = time.perf_counter()
+    markup.inert("word **bold** and $x$\n\n" * 5_000)
+    assert once - started < 5 * (time.perf_counter() - once), (
+        "fifty times more costs less than five times the whole"
+    )
+
+
 def test_two_attacks_together_are_no_more_than_two():
     for first, second in zip(ATTACKS, reversed(ATTACKS), strict=True):
         for joint in (" ", "\n", "\n\n", "`", "$"):
@@ -193,6 +229,11 @@ def test_html_of_a_model_is_shown_as_the_text_it_is():
 )
 def test_links_and_images_show_where_they_lead(said, shown):
     assert "".join(found_in(commonmark(markup.inert(said))).text).strip() == shown
+
+
+def test_no_renderer_finds_an_address_that_was_not_written_as_one():
+    assert markup.inert("ask a@evil.example, not @me") == "ask a&#64;evil.example, not @me"
+    assert markup.literal('at http://evil.example">') == 'at http&#58;//evil.example"&#62;'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""`poe bench [name …]`: run the measurements and print each figure beside its yardstick."""
+"""`poe bench [name …]`: run the measurements and print each figure beside its yardstick.
+
+A name may be the first part of several: `columns` is all that begin with it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,28 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.benchmarks import asking, kills, quota
+from tests.benchmarks import asking, cells, columns, kills, packs, quota, verify
 
 ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "asking": (asking.cached, asking.uncached),
     "quota": (quota.ours, quota.theirs),
     "kills": (kills.fifty,),
+    "packs": (packs.written, packs.read, packs.tampered),
+    "cells-load": (cells.loading,),
+    "cells-pieces": (cells.first, cells.long),
+    "cells-photographs": (cells.photographs,),
+    "columns-speed": (columns.speed,),
+    "columns-again": (columns.again_few, columns.again_all),
+    "columns-slots": (columns.slots,),
+    "columns-memory": (columns.memory,),
+    "columns-interrupt": (columns.interrupt,),
+    "verify": (verify.ten_thousand,),
 }
 
 
 def main(names: list[str]) -> int:
     """Run the measurements called *names*, or all."""
-    if unknown := set(names) - set(ALL):
+    if unknown := [name for name in names if not _meant(name)]:
         print(
             f"There is no measurement {', '.join(sorted(unknown))}; there are {', '.join(ALL)}.",
             file=sys.stderr,
@@ -29,10 +42,14 @@ def main(names: list[str]) -> int:
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
     )
-    for name in names or ALL:
+    for name in dict.fromkeys(found for said in names or ALL for found in _meant(said)):
         for measure in ALL[name]:
             print(measure(), flush=True)
     return 0
+
+
+def _meant(name: str) -> list[str]:
+    return [known for known in ALL if known == name or known.startswith(f"{name}-")]
 
 
 if __name__ == "__main__":

@@ -1,22 +1,38 @@
-"""The demo asks, shows what came, and shows that the second time costs nothing."""
+"""The demo runs the tour where somebody answers, tells what it did, and costs nothing the second time."""
 
 from __future__ import annotations
 
+import nbformat
+import pytest
 
-def test_each_question_is_asked_once_and_recalled_once(run, simulate):
+from qwennb import Pack
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_tour_is_run_once_and_recalled_once(run, simulate, tmp_path):
     sim = simulate("vllm")
-    ran = run("demo", "-e", f"vllm+{sim.base_url}")
+    ran = run("demo", "-e", f"vllm+{sim.base_url}", "--into", "tour")
     assert ran.code == 0, ran.err
-    assert sim.ledger.count("asked") == 3
-    assert ran.out.count("first: asked, ") == ran.out.count("again: from memory in ") == 3
+    asked = sim.ledger.count("asked")
+    assert asked == 13 and "13 answers by qwen3.5-9b" in ran.out
+    assert "shape: (10, 2)" in ran.out and "[11/11]" in ran.err
     assert "simulator" not in ran.out
-    again = run("demo", "-e", f"vllm+{sim.base_url}")
-    assert again.out.count("from memory") == 6 and sim.ledger.count("asked") == 3
+    notebook = nbformat.read(tmp_path / "tour" / "00-tour.ipynb", as_version=4)
+    assert all(cell.outputs or "mail =" in cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert "A tour of qwennb" in (tmp_path / "tour" / "00-tour.html").read_text()
+    assert len(Pack.read(tmp_path / "tour" / "packs" / "00-tour.qwenpack")) == asked
+
+    again = run("demo", "-e", f"vllm+{sim.base_url}", "--into", "tour")
+    assert again.code == 0 and sim.ledger.count("asked") == asked
 
 
-def test_the_simulators_answers_are_said_to_be_no_models(run):
-    ran = run("demo", "--endpoint", "simulator")
-    assert ran.code == 0 and "no model's" in ran.out
+def test_a_tour_that_breaks_off_says_where_and_leaves_what_there_is(run, simulate, tmp_path):
+    sim = simulate("vllm", script=["fine", *["broken"] * 20])
+    ran = run("demo", "-e", f"vllm+{sim.base_url}", "--into", "tour")
+    assert ran.code == 1 and "The tour could not be finished: InvalidAnswer" in ran.err
+    notebook = nbformat.read(tmp_path / "tour" / "00-tour.ipynb", as_version=4)
+    assert "fine" in str(notebook.cells[3].outputs)
 
 
 def test_an_endpoint_that_does_not_answer_is_a_failure_with_its_sentence(run, simulate):
@@ -24,6 +40,11 @@ def test_an_endpoint_that_does_not_answer_is_a_failure_with_its_sentence(run, si
     sim.stop()
     ran = run("demo", "-e", f"vllm+{sim.base_url}", "-m", "9b")
     assert ran.code == 1 and "can't be reached" in ran.err
+
+
+def test_the_simulators_answers_are_said_to_be_no_models(run):
+    ran = run("demo", "--endpoint", "simulator")
+    assert ran.code == 0 and "no model's" in ran.out
 
 
 def test_in_replay_it_does_not_ask(run):

@@ -133,6 +133,23 @@ def test_a_limit_raised_in_mid_run_is_found():
     assert seconds <= 1.35 * (25 + 1500 / 40)
 
 
+def test_a_limit_lowered_in_mid_run_to_single_requests_is_found():
+    """40 a second, then 20 without a burst: after a pause there is room for one, which tells nothing of the rate."""
+    server = Server(rate=40, burst=40)
+
+    async def go() -> float:
+        def lowered(served: int) -> None:
+            if served == 500:
+                server.rate, server.burst = 20, 1
+
+        return await work(server, 1000, Limiter(jitter=random.Random(1).random), lowered)
+
+    seconds = run(go())
+    assert server.served == 1000
+    assert server.refused <= 20
+    assert seconds <= 1.35 * (500 / 40 + 500 / 20)
+
+
 def test_without_refusals_the_window_grows_geometrically_to_its_bound():
     server = Server(service=lambda: 0.05)
     seconds = asked(server, 20_000, most=256)

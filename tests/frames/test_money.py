@@ -74,3 +74,31 @@ def test_a_budget_is_never_overshot_and_more_goes_on_where_it_stopped(simulate, 
 def test_the_rows_beyond_a_budget_are_warned_of_once(simulate, client):
     with pytest.warns(QwenFrameWarning, match=r"40 of 40 questions .* BudgetExceeded"):
         TABLE.qwen.ask(ASK, client=client(simulate()), max_tokens=50, budget=1e-9)
+
+
+def test_every_verb_has_a_plan_with_its_own_arguments(simulate, client):
+    sim = simulate()
+    table = pl.DataFrame({"text": ["one", "two", "two"]})
+    for frame in (table, table.lazy()):
+        plan, mine = frame.qwen.plan, {"client": client(sim)}
+        for made in (
+            plan("Say {{ text }}", **mine),
+            plan.classify("text", ["good", "bad"], **mine),
+            plan.extract("text", "name, age int", **mine),
+            plan.summarize("text", **mine),
+            plan.translate("text", to="French", **mine),
+            plan.score("text", "how urgent, 0 to 1", **mine),
+            plan.filter("{{ text }} is a number", **mine),
+        ):
+            assert (made.rows, made.unique, made.to_ask) == (3, 2, 2)
+    assert sim.ledger.count("asked") == 0
+
+
+def test_a_plan_states_both_costs_where_thinking_is_left_to_the_model(simulate, client):
+    qwen = client(simulate("dashscope"), model="plus")
+    table = pl.DataFrame({"text": ["one", "two"]})
+    left = table.qwen.plan("Say {{ text }}", client=qwen)
+    assert left.cost_thinking > left.cost and "if the model thinks" in str(left)
+    settled = table.qwen.plan("Say {{ text }}", client=qwen, thinking=False)
+    assert settled.cost_thinking is None and settled.cost == left.cost
+    assert table.qwen.plan.classify("text", ["good", "bad"], client=qwen).cost_thinking is None

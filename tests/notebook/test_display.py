@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from qwennb.notebook.page import MIME
+from qwennb.answer import MIME
 from qwennb.simulator import Reply
 from tests.notebook.conftest import CANARY
 

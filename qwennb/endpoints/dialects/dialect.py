@@ -7,6 +7,7 @@ state: it is a description, and one instance serves every call.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,6 +45,28 @@ class Wire:
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The part of a wire that is the same for all requests *of* one dialect, settings, form and tools.
+
+    `body` has None where the messages go; `words` are said at the end of the last question. It holds on to what it is
+    made of, and is known by identity: `thinking=1` and `thinking=True` are equal, and are not sent alike.
+    """
+
+    of: tuple[object, ...]
+    model: str
+    model_id: str
+    stream: bool
+    body: dict[str, Any]
+    words: tuple[str, ...]
+    headers: dict[str, str]
+    defaults: dict[str, Any]
+
+
+MOST_FIXED = 64
+_fixed: dict[int, Fixed] = {}  # by the identity of the settings
+
+
 class Dialect:
     """Plain OpenAI chat, for any server that nobody recognised."""
 
@@ -56,6 +79,34 @@ class Dialect:
 
     def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
         """*request* as this server takes it."""
+        fixed = self._fixed(request, model_id, abilities, stream)
+        last = max((i for i, m in enumerate(request.messages) if m.role == "user"), default=0)
+        limits = MediaLimits.of(abilities, self.kind) if request.media else None
+        messages = [self.message(m, limits, in_turn=i > last) for i, m in enumerate(request.messages)]
+        for words in fixed.words:
+            say(messages, words)
+        body = dict(fixed.body)
+        if body["messages"] is None:
+            body["messages"] = messages
+        return Wire(body, fixed.headers, fixed.defaults)
+
+    def _fixed(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
+        """What a request shares with all others of its settings, form and tools; the rows of a column share these."""
+        of = (self, request.settings, request.schema, request.choices, request.tools, abilities)
+        known = _fixed.get(id(request.settings))
+        if (
+            known is None
+            or (known.model, known.model_id, known.stream) != (request.model, model_id, stream)
+            or not all(map(operator.is_, known.of, of))
+        ):
+            while len(_fixed) >= MOST_FIXED:
+                _fixed.pop(next(iter(_fixed)), None)
+            known = _fixed[id(request.settings)] = self._made(request, model_id, abilities, stream, of)
+        return known
+
+    def _made(
+        self, request: Request, model_id: str, abilities: Abilities, stream: bool, of: tuple[object, ...]
+    ) -> Fixed:
         defaults = self.defaults(request, abilities)
         settings = request.settings
         asked = replace(
@@ -64,22 +115,23 @@ class Dialect:
                 settings, **{n: v for n, v in defaults.items() if getattr(settings, n, 0) is None}
             ),
         )
-        last = max((i for i, m in enumerate(asked.messages) if m.role == "user"), default=0)
-        limits = MediaLimits.of(abilities, self.kind) if request.media else None
         body: dict[str, Any] = {
             "model": model_id,
-            "messages": [self.message(m, limits, in_turn=i > last) for i, m in enumerate(asked.messages)],
+            "messages": None,
             **self.sampling(asked),
             **self.thinking(asked, abilities),
             **self.tools(asked),
             **self.search(asked),
         }
-        body |= self.form(asked, abilities, body["messages"])
+        said: list[dict[str, Any]] = []
+        body |= self.form(asked, abilities, said)
         if stream:
             body["stream"] = True
             if not self.streams_usage_unasked:
                 body["stream_options"] = {"include_usage": True}
-        return Wire(merged(body, settings.extra_fields), self.headers(request), defaults)
+        body = merged(body, settings.extra_fields)
+        words = tuple(message["content"] for message in said)
+        return Fixed(of, request.model, model_id, stream, body, words, self.headers(request), defaults)
 
     def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
@@ -208,9 +260,9 @@ class Dialect:
         return Chunk(
             text=content_of(said.get("content")),
             reasoning=self.reasoning(said),
-            reasoning_blocks=tuple(map(dict, mappings(said.get("reasoning_details")))),
-            tool_calls=tuple(call_pieces(said.get("tool_calls"))),
-            logprobs=tuple(logprobs_of(choice.get("logprobs"))),
+            reasoning_blocks=tuple(map(dict, mappings(blocks))) if (blocks := said.get("reasoning_details")) else (),
+            tool_calls=tuple(call_pieces(calls)) if (calls := said.get("tool_calls")) else (),
+            logprobs=tuple(logprobs_of(given)) if (given := choice.get("logprobs")) else (),
             sources=tuple(self.sources(whole, said)),
             finish_reason=self.finish(choice.get("finish_reason"), payload),
             usage=usage_of(usage) if usage else None,

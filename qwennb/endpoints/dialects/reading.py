@@ -13,7 +13,9 @@ from qwennb.endpoints.shape import mapping, mappings, number, text
 
 def content_of(content: Any) -> str:
     """The text of a message's or delta's content: a string, or a list of parts."""
-    return "".join(text(part.get("text")) for part in mappings(content)) or text(content)
+    if isinstance(content, str):
+        return content
+    return "".join(text(part.get("text")) for part in mappings(content))
 
 
 def call_pieces(calls: Any) -> list[CallPiece]:
@@ -52,14 +54,15 @@ def usage_of(data: Mapping[str, Any]) -> Usage:
         output=_count(data, "completion_tokens"),
         reasoning=_count(made, "reasoning_tokens") or _count(data, "reasoning_tokens"),
         cached=_count(given, "cached_tokens"),
-        cache_write=_count(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        cache_write=_count(given, "cache_write_tokens") or _count(given, "cache_creation_input_tokens"),
         image=_count(given, "image_tokens") or _count(seen, "image"),
         video=_count(given, "video_tokens") or _count(seen, "video"),
     )
 
 
-def _count(where: Mapping[str, Any], *names: str) -> int:
-    return next((int(v) for name in names if (v := number(where.get(name))) is not None), 0)
+def _count(where: Mapping[str, Any], name: str) -> int:
+    value = where.get(name)
+    return 0 if value is None else int(number(value) or 0)
 
 
 def _pair(item: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -5,7 +5,8 @@ Thousands of small requests spend a fraction of a millisecond each here, where t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import orjson
@@ -13,6 +14,7 @@ import orjson
 from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.reply import payloads
 from qwennb.endpoints.transports import way
+from qwennb.endpoints.transports.line import Line, Road
 from qwennb.errors import EndpointError
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=way.CONNECT_SECONDS)
@@ -26,14 +28,23 @@ class DirectTransport:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[str, str | None] = {}
+        self._roads: dict[tuple[object, ...], Road | None] = {}
 
     async def send(self, call: Call) -> AsyncGenerator[Payload, None]:
         """The payloads of the reply to *call*, as they arrive."""
         body = orjson.dumps(call.body)
+        road = self._road(call)
         try:
-            async with self._asked(call, "POST", body) as reply:
-                async for payload in payloads(call, reply.status, reply.headers, reply.content.iter_any()):
-                    yield payload
+            if road is not None:
+                async with Line(self._open(), road, _TIMEOUT) as line:
+                    async for payload in payloads(call, *await line.ask(body)):
+                        yield payload
+            else:
+                async with self._asked(call, "POST", body) as reply:
+                    async for payload in payloads(
+                        call, reply.status, reply.headers, reply.content.iter_any()
+                    ):
+                        yield payload
         except (aiohttp.ClientError, OSError) as error:
             raise _said(call, error) from None
 
@@ -50,26 +61,46 @@ class DirectTransport:
         except (aiohttp.ClientError, OSError) as error:
             raise _said(call, error) from None
 
+    @asynccontextmanager
+    async def exchange(
+        self, call: Call, method: str, body: aiohttp.FormData | bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One exchange that is no question to a model (a file up, a list down): the reply, whatever its status."""
+        try:
+            async with self._asked(call, method, body) as reply:
+                yield reply
+        except (aiohttp.ClientError, OSError) as error:
+            raise _said(call, error) from None
+
     async def close(self) -> None:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+            self._roads.clear()
 
-    def _asked(self, call: Call, method: str, body: bytes | None) -> aiohttp.client._RequestContextManager:
+    def _road(self, call: Call) -> Road | None:
+        """The straight way to *call*'s address; None where there is a proxy, or a password in the address."""
+        name = (call.base_url, call.path, call.key, *call.headers.items())
+        if name not in self._roads:
+            straight = self._proxy(call) is None and "@" not in call.base_url
+            self._roads[name] = Road(call.url, _headers(call, b""), self._open()) if straight else None
+        return self._roads[name]
+
+    def _proxy(self, call: Call) -> str | None:
         if call.base_url not in self._proxies:
             self._proxies[call.base_url] = way.proxy_of(call.base_url)
-        headers = dict(call.headers)
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if call.key is not None:
-            headers["Authorization"] = f"Bearer {call.key.reveal()}"
+        return self._proxies[call.base_url]
+
+    def _asked(
+        self, call: Call, method: str, body: aiohttp.FormData | bytes | None
+    ) -> aiohttp.client._RequestContextManager:
         return self._open().request(
             method,
             call.url,
             data=body,
-            headers=headers,
-            proxy=self._proxies[call.base_url],
+            headers=_headers(call, body),
+            proxy=self._proxy(call),
             allow_redirects=False,  # a redirect would carry the key to another host
             timeout=_TIMEOUT,
         )
@@ -85,6 +116,15 @@ class DirectTransport:
                 headers={"Accept": "application/json, text/event-stream"},
             )
         return self._session
+
+
+def _headers(call: Call, body: object) -> dict[str, str]:
+    headers = dict(call.headers)
+    if isinstance(body, bytes):
+        headers["Content-Type"] = "application/json"
+    if call.key is not None:
+        headers["Authorization"] = f"Bearer {call.key.reveal()}"
+    return headers
 
 
 def _said(call: Call, error: BaseException) -> EndpointError:

@@ -1,4 +1,4 @@
-"""An answer as a notebook keeps it: inert Markdown, plain text, and where it comes from.
+"""An answer as a notebook shows and keeps it: inert Markdown, plain text, and where it comes from.
 
 Everything here is made of what was recorded, so that an answer from memory looks as it did when it was live.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup
@@ -24,11 +24,15 @@ _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a cell shows: the answers of its steps, the last of them whole, and all that was said between."""
+    """What a cell shows: the answers of its steps, the last of them whole, and all that was said between.
+
+    `inputs` are the short hashes of what was interpolated, by the expressions as they were typed.
+    """
 
     answers: tuple[Answer, ...]
     said: tuple[Message, ...] = ()
     as_code: bool = False
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def answer(self) -> Answer:
@@ -50,8 +54,10 @@ class Page:
 
     def plain(self) -> str:
         """For terminals, and for whoever can't see the rest."""
-        calls = "".join(f"[called {shown}]\n" for shown, _ in called(self.said))
-        text = self.answer.text + (f"\n{INTERRUPTED}" if self._interrupted else "")
+        calls = "".join(f"[called {markup.plain(shown)}]\n" for shown, _ in called(self.said))
+        failed = self.answer.error
+        text = self.answer.text if failed is None else f"failed: {failed}"
+        text += f"\n{INTERRUPTED}" if self._interrupted else ""
         return f"{calls}{markup.plain(text)}\n\n[{markup.plain(self.footer())}]"
 
     def footer(self) -> str:
@@ -92,6 +98,8 @@ class Page:
             made["steps"] = [step.key for step in self.answers[:-1]]
         if answer.request.schema is not None:
             made["schema"] = answer.request.schema.name
+        if self.inputs:
+            made["inputs"] = dict(self.inputs)
         return made
 
     @property
@@ -105,6 +113,8 @@ class Page:
         return self.answer.finish_reason == "interrupted"
 
     def _body(self) -> str:
+        if self.answer.error is not None:
+            return f"**failed:** {markup.literal(str(self.answer.error))}"
         if self._interrupted:
             return f"{markup.inert(self.answer.text)}\n\n**{markup.literal(INTERRUPTED)}**"
         if self.as_code:
@@ -121,15 +131,20 @@ class Page:
 
 
 def growing(text: str, reasoning: str) -> str:
+    """An answer on its way, as Markdown."""
+    answer, thought = markup.Growing(), markup.Growing()
+    answer.add(text)
+    thought.add(reasoning)
+    return under_way(answer, thought)
+
+
+def under_way(text: markup.Growing, reasoning: markup.Growing) -> str:
     """An answer on its way, as Markdown: the reasoning stands open until the answer begins."""
     thought = ""
-    if reasoning:
-        thought = details(
-            "Thinking …" if not text else "Thinking",
-            markup.inert(markup.settled(reasoning)),
-            is_open=not text,
-        )
-    return "\n\n".join(filter(None, [thought, markup.inert(markup.settled(text))])) or "…"
+    if not reasoning.empty:
+        name = "Thinking …" if text.empty else "Thinking"
+        thought = details(name, reasoning.inert(), is_open=text.empty)
+    return "\n\n".join(filter(None, [thought, text.inert()])) or "…"
 
 
 def details(summary: str, body: str, *, is_open: bool = False) -> str:
@@ -160,17 +175,17 @@ def table(data: Any) -> str:
     else:
         return markup.literal(_cell(data))
     lines = [f"| {' | '.join(markup.literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+    return "\n".join([lines[0], "|" + ":---|" * len(rows[0]), *lines[1:]])
 
 
 def _cell(value: Any) -> str:
-    import orjson
+    import json
 
     if isinstance(value, str):
         return value
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError):
         return str(value)
 
 

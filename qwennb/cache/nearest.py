@@ -1,0 +1,173 @@
+"""What a request that was never recorded has otherwise than the nearest one that was.
+
+A miss in replay has nearly always one small cause: an option, a word of the prompt, a picture that was drawn anew. The
+recorded request that shares most with the missing one is found by counting what differs, and the difference is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from qwennb.cache.record import Name
+from qwennb.request import Request
+
+__all__ = ["difference"]
+
+MOST_COMPARED = 20_000
+TOO_FAR = 3.5  # beyond it, calling them near would only mislead
+AROUND = 24  # characters of a text that are shown
+MOST_TOLD = 4
+
+
+def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, words: bool = True) -> str:
+    """A sentence on what *request* has otherwise than the nearest of *recorded*; empty where none is near.
+
+    Without *words* it says where texts differ, and shows nothing of them.
+    """
+    here = orjson.loads(orjson.dumps(request.canonical()))
+    nearest: tuple[float, str, Mapping[str, Any]] | None = None
+    for name, record in islice(recorded, MOST_COMPARED):
+        there = orjson.loads(record)["request"]
+        distance = _distance(here, there)
+        if nearest is None or distance < nearest[0]:
+            nearest = distance, name.key, there
+    if nearest is None or nearest[0] > TOO_FAR:
+        return ""
+    _, key, there = nearest
+    told = _told(here, there, words=words)
+    more = f", and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+    return f"The nearest recorded request, {key[:12]}, differs: {'; '.join(told[:MOST_TOLD])}{more}. "
+
+
+def _distance(here: Mapping[str, Any], there: Mapping[str, Any]) -> float:
+    """How much differs: one for each option, and up to three for what was said."""
+    options = (here.keys() | there.keys()) - {"messages"}
+    distance = float(sum(here.get(name) != there.get(name) for name in options))
+    mine, theirs = here["messages"], there["messages"]
+    if mine == theirs:
+        return distance
+    distance += min(abs(len(mine) - len(theirs)), 2) * 0.5
+    a, b = _text(mine[-1]), _text(theirs[-1])
+    if a != b:
+        alike = _shared(a, b) + _shared(a[::-1], b[::-1])
+        distance += 0.5 + 2 * (1 - min(1.0, alike / max(len(a), len(b), 1)))
+    return distance + (0.5 if mine[:-1] != theirs[:-1] else 0.0)
+
+
+def _told(here: Mapping[str, Any], there: Mapping[str, Any], *, words: bool) -> list[str]:
+    told = []
+    for name in sorted((here.keys() | there.keys()) - {"messages"}):
+        mine, theirs = here.get(name), there.get(name)
+        if mine == theirs:
+            continue
+        if name == "schema":
+            told.append(
+                "its schema is another" if mine and theirs else f"it has {'a' if theirs else 'no'} schema"
+            )
+        elif name == "tools":
+            told.append(f"its tools are {_names(theirs)}, these are {_names(mine)}")
+        else:
+            told.append(f"{name} is {_value(theirs)} there and {_value(mine)} here")
+    return told + _told_of_messages(here["messages"], there["messages"], words=words)
+
+
+def _told_of_messages(mine: list[Any], theirs: list[Any], *, words: bool) -> list[str]:
+    told = []
+    if len(mine) != len(theirs):
+        told.append(f"it has {len(theirs)} messages, this has {len(mine)}")
+    for number, (a, b) in enumerate(zip(mine, theirs, strict=False), 1):
+        if a == b:
+            continue
+        what = _what(a, number, len(mine))
+        if a.get("role") != b.get("role"):
+            told.append(f"its message {number} is the {b.get('role')}'s, this one's the {a.get('role')}'s")
+            break
+        if (one := _text(a)) != (other := _text(b)):
+            told.append(_texts(what, one, other, words=words))
+        for medium, recorded in zip(_media(a), _media(b), strict=False):
+            if medium != recorded:
+                told.append(_pictures(medium, recorded))
+        if len(_media(a)) != len(_media(b)):
+            told.append(f"{what} came with {len(_media(b))} files or pictures, this has {len(_media(a))}")
+        if a.get("tool_calls") != b.get("tool_calls"):
+            told.append(f"{what} called tools otherwise")
+        if len(told) >= MOST_TOLD:
+            break
+    return told
+
+
+def _what(message: Mapping[str, Any], number: int, count: int) -> str:
+    role = message.get("role")
+    if role == "system":
+        return "the system text"
+    if role == "tool":
+        return f"a tool's result (message {number})"
+    if number == count:
+        return "the question"
+    return f"message {number} ({role})"
+
+
+def _texts(what: str, mine: str, theirs: str, *, words: bool) -> str:
+    at = _shared(mine, theirs)
+    if not words:
+        return f"{what} differs from character {at + 1:,} on (it has {len(theirs):,} characters, this has {len(mine):,})"
+    return f"{what} says {_around(theirs, at)} where this says {_around(mine, at)} (character {at + 1:,})"
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with; by halving, because comparing slices is a thousand times as fast."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _around(text: str, at: int) -> str:
+    start = max(0, at - AROUND // 2)
+    shown = text[start : at + AROUND]
+    return repr(("…" if start else "") + shown + ("…" if at + AROUND < len(text) else ""))
+
+
+def _pictures(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    noun = {"image": "picture", "video": "video", "pdf": "PDF"}.get(str(mine.get("type")), "file")
+    if mine.get("sha256") == theirs.get("sha256"):
+        return f"the {noun} was prepared with other options"
+    drawn = (
+        "; a figure that another version of matplotlib draws has other pixels" if noun == "picture" else ""
+    )
+    return f"the {noun} is another (sha256 {_hash(theirs)} there, {_hash(mine)} here{drawn})"
+
+
+def _hash(medium: Mapping[str, Any]) -> str:
+    return str(medium.get("sha256") or medium.get("url") or "of frames")[:12]
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content", "")
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content)
+
+
+def _media(message: Mapping[str, Any]) -> list[Any]:
+    content = message.get("content", "")
+    return [] if isinstance(content, str) else [part for part in content if part.get("type") != "text"]
+
+
+def _names(tools: Any) -> str:
+    return ", ".join(str(tool.get("name")) for tool in tools) if tools else "none"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "left alone"
+    shown = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return shown if len(shown) <= 40 else shown[:39] + "…"

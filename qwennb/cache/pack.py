@@ -1,0 +1,312 @@
+"""A pack: answers with their whole requests, as a value, and as a file that can be handed to anybody.
+
+    {"qwennb_pack":1,"count":2,"defaults":{"model":"qwen3.5-plus","endpoint":"dashscope-intl"},"root":"9f86…"}
+    {"key":"2c26…","request":{…},"answer":{…}}
+    {"key":"fcde…","request":{…},"answer":{…}}
+
+One answer a line, sorted by key, each spelled in one way only: the same content is the same bytes, and a pull request
+shows which answers changed. The root is the sha256 of all other bytes. On the way in nothing is believed: every key is
+made again from its request, every line must be spelled as we would spell it, and the root must fit. Media stand there by
+their hash. No file name in a pack means anything, and nothing in one runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from qwennb.answer import Answer
+from qwennb.cache import pack_file
+from qwennb.cache.leaks import Leaks
+from qwennb.cache.pack_line import checked, request_of, taken, written_again
+from qwennb.cache.record import Name
+from qwennb.cache.recorded import record_of
+from qwennb.config import Secret
+from qwennb.errors import PackRefused
+from qwennb.request import parse_json
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["Pack"]
+
+VERSION = 1
+SHORTEST_KEY = 8  # characters, of a key that is given by how it begins
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Answers by name. `model` and `endpoint` stand in for what a request leaves open when it is replayed.
+
+    `len(pack)` counts the answers, iterating gives them, sorted by key.
+    """
+
+    records: Mapping[Name, bytes] = field(default_factory=dict, repr=False)
+    model: str = ""
+    endpoint: str = ""
+
+    def __post_init__(self) -> None:
+        ordered = {name: self.records[name] for name in sorted(self.records, key=lambda name: name.text)}
+        object.__setattr__(self, "records", ordered)
+        if not (self.model and self.endpoint):  # what most of its answers come from
+            asked = Counter(pair for pair in _asked(ordered) if self.model in ("", pair[0]))
+            ((model, endpoint), _), *_ = asked.most_common(1) or [((self.model, self.endpoint), 0)]
+            object.__setattr__(self, "model", model)
+            object.__setattr__(self, "endpoint", self.endpoint or endpoint)
+
+    # ------------------------------------------------------------------ making and reading
+
+    @classmethod
+    def of(cls, answers: Iterable[Answer], *, model: str = "", endpoint: str = "") -> Self:
+        """A pack of *answers*; those that failed or are not whole are left out. Of two to one request the later stands."""
+        made = {Name(a.key, a.endpoint): record_of(a) for a in answers if a.complete and a.endpoint}
+        return cls.of_records(made, model=model, endpoint=endpoint)
+
+    @classmethod
+    def of_records(cls, records: Mapping[Name, bytes], *, model: str = "", endpoint: str = "") -> Self:
+        """A pack of what a store holds. A record that can't be read is left out."""
+        made = ((name, written_again(value)) for name, value in records.items())
+        return cls({name: value for name, value in made if value is not None}, model, endpoint)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """The pack in the file *path*. PackRefused, with the reason, where anything about it is not as it should be."""
+        file = Path(path)
+        with pack_file.opened(file) as opened:
+            # Twice: what turns out to be refused in its last line has not filled the memory by then.
+            header = cls._checked(pack_file.lines_of(opened, file.name), file.name, None)
+            records: dict[Name, bytes] = {}
+            again = cls._checked(pack_file.lines_of(opened, file.name), file.name, records)
+        if again != header:
+            raise PackRefused(f"{file.name} changed while it was read. Read it again.")
+        defaults = header["defaults"]
+        return cls(records, defaults["model"], defaults["endpoint"])
+
+    @classmethod
+    def _checked(
+        cls, lines: Iterator[bytes], name: str, records: dict[Name, bytes] | None
+    ) -> Mapping[str, Any]:
+        """The header, once everything fits. With *records*, the lines are taken in, not looked into again."""
+        first = next(lines, b"")
+        header = _header(first, name)
+        root = hashlib.sha256(_written_header(header["count"], header["defaults"]) + b"\n")
+        count, last = 0, ""
+        for line in lines:
+            count += 1
+            if count > header["count"]:
+                break
+            root.update(line + b"\n")
+            at = f"{name}, line {count + 1}"
+            if records is None:
+                read = checked(line, at)
+                if read.text <= last:
+                    raise PackRefused(
+                        f"{at}: it stands in the wrong place, or twice; a pack is sorted by key."
+                    )
+                last = read.text
+            else:
+                read, record = taken(line)
+                records[read] = record
+        if count != header["count"]:
+            raise PackRefused(
+                f"{name} says that it holds {header['count']:,} answers, and holds another number."
+            )
+        if root.hexdigest() != header["root"]:
+            raise PackRefused(
+                f"{name} was changed after it was made: its root hash does not fit. Get it again."
+            )
+        return header
+
+    # ------------------------------------------------------------------ writing
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        allow: Collection[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the pack to *path* in one step, compressed where its name ends in `.zst`; `check` comes first."""
+        self.check(allow=allow, environ=environ)
+        pack_file.write(Path(path), self.lines())
+
+    def check(self, *, allow: Collection[str] = (), environ: Mapping[str, str] | None = None) -> None:
+        """PackRefused where it holds a secret, or more than a pack may hold.
+
+        *allow* are keys, or how they begin, of lines in which what only looks like a secret may stay. A key that is set in
+        *environ* or in use here is always one.
+        """
+        leaks = Leaks.known(os.environ if environ is None else environ, Secret.in_use())
+        total = 0
+        for name, line in self._lines():
+            allowed = any(len(key) >= SHORTEST_KEY and name.key.startswith(key) for key in allow)
+            if (kind := leaks.found(line, by_value_only=allowed)) is not None:
+                raise PackRefused(
+                    f"The answer {name.key[:12]} or its request holds {kind}. Nothing was written. Take it out of the prompt "
+                    "and ask again, or leave that question out."
+                )
+            if len(line) > pack_file.LONGEST_LINE:
+                raise PackRefused(
+                    f"The answer {name.key[:12]} is longer than a pack's line may be ({len(line):,} bytes). Leave it out."
+                )
+            total += len(line) + 1
+        if len(self) > pack_file.MOST_LINES or total > pack_file.MOST_BYTES:
+            raise PackRefused(
+                f"{len(self):,} answers of {total:,} bytes are more than one pack may hold. Make several."
+            )
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the file, the header first."""
+        yield _written_header(len(self), self._defaults, self.root)
+        for _, line in self._lines():
+            yield line
+
+    def _lines(self) -> Iterator[tuple[Name, bytes]]:
+        for name, record in self.records.items():
+            yield name, b'{"key":"%b",%b' % (name.key.encode(), record[1:])
+
+    @property
+    def _defaults(self) -> dict[str, str]:
+        return {"model": self.model, "endpoint": self.endpoint}
+
+    # ------------------------------------------------------------------ what is in it
+
+    @cached_property
+    def root(self) -> str:
+        """The sha256 over all of the content: another root, another pack."""
+        made = hashlib.sha256(_written_header(len(self), self._defaults) + b"\n")
+        for _, line in self._lines():
+            made.update(line + b"\n")
+        return made.hexdigest()
+
+    @cached_property
+    def by_key(self) -> Mapping[str, tuple[Name, ...]]:
+        """The names of the answers to each request's key."""
+        made: dict[str, tuple[Name, ...]] = {}
+        for name in self.records:
+            made[name.key] = (*made.get(name.key, ()), name)
+        return made
+
+    @cached_property
+    def models(self) -> frozenset[str]:
+        """The models that were asked."""
+        return frozenset(model for model, _ in _asked(self.records))
+
+    def replayed_with(self, model: str) -> Pack:
+        """The same, to be replayed with *model* where a request names none."""
+        return Pack(self.records, model)
+
+    def answers(self) -> Iterator[Answer]:
+        """Every answer with its request, sorted by key. `data` is a choice, or what a schema was filled with, as JSON."""
+        for record in self.records.values():
+            data = orjson.loads(record)
+            request = request_of(data["request"])
+            answer = Answer.from_json(data["answer"], request)
+            yield replace(answer, data=_value(answer))
+
+    def __iter__(self) -> Iterator[Answer]:
+        return self.answers()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    def __or__(self, newer: Pack) -> Pack:
+        """Both together; where they have an answer of the same name, *newer* stands."""
+        return Pack(
+            {**self.records, **newer.records}, self.model or newer.model, self.endpoint or newer.endpoint
+        )
+
+    def frame(self) -> polars.DataFrame:
+        """The pack as a table, one row an answer."""
+        import polars as pl
+
+        rows = [
+            {
+                "key": answer.key,
+                "model": answer.model,
+                "endpoint": answer.endpoint,
+                "question": answer.request.question,
+                "text": answer.text,
+                "finish_reason": answer.finish_reason,
+                "input_tokens": answer.usage.input,
+                "output_tokens": answer.usage.output,
+                "cost": None if answer.cost is None else float(answer.cost),
+                "attempts": answer.attempts,
+                "created": answer.created,
+                "request": orjson.dumps(answer.request.canonical()).decode(),
+            }
+            for answer in self.answers()
+        ]
+        return pl.DataFrame(rows, schema=_COLUMNS(pl))
+
+
+def _COLUMNS(pl: Any) -> dict[str, Any]:  # noqa: N802
+    return {
+        "key": pl.String, "model": pl.String, "endpoint": pl.String, "question": pl.String, "text": pl.String,
+        "finish_reason": pl.String, "input_tokens": pl.Int64, "output_tokens": pl.Int64, "cost": pl.Float64,
+        "attempts": pl.Int64, "created": pl.Datetime("us", "UTC"), "request": pl.String,
+    }  # fmt: skip
+
+
+def _value(answer: Answer) -> Any:
+    if answer.request.choices is not None:
+        return answer.text
+    if answer.request.schema is None or answer.tool_calls:
+        return None
+    try:
+        return parse_json(answer.text)
+    except ValueError:
+        return None
+
+
+def _asked(records: Mapping[Name, bytes]) -> Iterator[tuple[str, str]]:
+    for name, record in records.items():
+        yield orjson.loads(record)["request"]["model"], name.endpoint
+
+
+def _written_header(count: int, defaults: Mapping[str, str], root: str = "") -> bytes:
+    made: dict[str, Any] = {"qwennb_pack": VERSION, "count": count, "defaults": dict(defaults)}
+    return orjson.dumps({**made, "root": root} if root else made)
+
+
+def _header(line: bytes, name: str) -> Mapping[str, Any]:
+    """The first line, if it is a pack's."""
+    try:
+        header = orjson.loads(line)
+        version = header["qwennb_pack"]
+        if type(version) is int and version > VERSION:
+            raise PackRefused(f"{name} was made by a newer qwennb. Upgrade to read it.")
+        count, defaults, root = header["count"], header["defaults"], header["root"]
+        sound = (
+            type(count) is int
+            and count >= 0
+            and list(defaults) == ["model", "endpoint"]
+            and all(isinstance(value, str) for value in defaults.values())
+            and _written_header(count, defaults, root) == line
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise PackRefused(f"{name} is no pack: its first line is not a pack's header.") from None
+    if not sound:
+        raise PackRefused(
+            f"{name} was changed after it was made: its header is not as it was written. Get it again."
+        )
+    if count > pack_file.MOST_LINES:
+        raise PackRefused(
+            f"{name} says that it holds {count:,} answers; a pack may hold {pack_file.MOST_LINES:,}."
+        )
+    checked: Mapping[str, Any] = header
+    return checked

@@ -1,0 +1,101 @@
+"""The packs that are loaded: a layer of its own beneath the store, which is only ever read.
+
+An answer of one's own is never overwritten: where the store has one under the same name, it is the one that counts, and
+the two are listed as a conflict if they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from qwennb.cache.pack import Pack
+from qwennb.cache.record import Name
+
+__all__ = ["Conflict", "Loaded", "Packs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pack, and the name of the file that it was read from."""
+
+    pack: Pack
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two answers under one name: the one that counts, one's own or the earlier pack's, and the one in *file*."""
+
+    name: Name
+    counts: str
+    other: str
+    file: str
+
+
+class Packs:
+    """Packs in the order in which they were loaded; the earlier one counts."""
+
+    def __init__(self) -> None:
+        self.loaded: tuple[Loaded, ...] = ()
+
+    def load(self, pack: Pack, file: str = "") -> None:
+        """Recall from *pack* too, from now on. A pack loaded before from the same *file* makes way."""
+        others = tuple(one for one in self.loaded if not file or one.file != file)
+        self.loaded = (*others, Loaded(pack, file))
+
+    def read_from(self, file: str) -> Pack | None:
+        """The loaded pack that was read from *file*; None where there is none."""
+        return next((one.pack for one in self.loaded if one.file == file), None)
+
+    def forget(self) -> None:
+        """As before any was loaded."""
+        self.loaded = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.loaded)
+
+    @property
+    def default(self) -> tuple[str, str] | None:
+        """The model, and the endpoint, of a request that leaves them open."""
+        return next(((one.pack.model, one.pack.endpoint) for one in self.loaded if one.pack.model), None)
+
+    def hold(self, keys: Iterable[str]) -> bool:
+        """Whether there is an answer to every one of *keys*."""
+        return bool(self.loaded) and all(any(k in one.pack.by_key for one in self.loaded) for k in keys)
+
+    def find_many(self, keys: Iterable[str]) -> dict[str, dict[Name, bytes]]:
+        """The answers to each of these keys; a key without any is absent."""
+        found: dict[str, dict[Name, bytes]] = {}
+        for key in keys:
+            for one in self.loaded:
+                for name in one.pack.by_key.get(key, ()):
+                    found.setdefault(key, {}).setdefault(name, one.pack.records[name])
+        return found
+
+    def records(self, names: Iterable[Name]) -> dict[Name, bytes]:
+        """What is recorded under each of *names*; those that are not here are absent."""
+        found = ((name, one.pack.records.get(name)) for one in reversed(self.loaded) for name in names)
+        return {name: record for name, record in found if record is not None}
+
+    def names(self) -> list[Name]:
+        """Every name in them."""
+        return list(dict.fromkeys(name for one in self.loaded for name in one.pack.records))
+
+
+def same_answer(one: bytes, other: bytes) -> bool:
+    """Whether two records of one name say the same; when and at which cost they were asked makes no difference."""
+    return one == other or _said(one) == _said(other)
+
+
+def text_of(record: bytes) -> str:
+    """The text of a recorded answer, or its tool calls."""
+    answer = orjson.loads(record)["answer"]
+    return str(answer["text"]) or ", ".join(str(call["name"]) for call in answer.get("tool_calls", ()))
+
+
+def _said(record: bytes) -> tuple[object, ...]:
+    answer = orjson.loads(record)["answer"]
+    return tuple(answer.get(field) for field in ("text", "reasoning", "tool_calls", "tool_results"))

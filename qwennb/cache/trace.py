@@ -1,0 +1,39 @@
+"""Which answers a kernel used, told to whoever has started it: a line of JSON each, in the order of their use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import orjson
+
+from qwennb.cache.used import Used
+
+__all__ = ["Trace"]
+
+
+class Trace(Used):
+    """A log that is written to a file as well, at once: the reader looks at it after each cell."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def note(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were used."""
+        named = list(names)
+        super().note(named)
+        self._write({"key": key, "endpoint": endpoint} for key, endpoint in named)
+
+    def miss(self, keys: Iterable[str]) -> None:
+        """These were looked for, and are not recorded."""
+        self._write({"key": key, "missing": True} for key in keys)
+
+    def _write(self, lines: Iterable[dict[str, object]]) -> None:
+        written = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+        file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(file, written)
+        finally:
+            os.close(file)

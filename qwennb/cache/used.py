@@ -1,0 +1,75 @@
+"""Which answers a piece of work has used: the names of those that were recalled or kept while somebody listened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from qwennb.cache.record import Name
+
+__all__ = ["News", "Used"]
+
+MOST = 1_000_000  # names; a pack holds no more
+
+
+class Used:
+    """A log of names, each once. `count` grows with each new one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[str, set[bytes]] = {}  # as bytes, by endpoint: there may be a million
+        self.count = 0
+
+    def note(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were used: pairs of a request's key and the endpoint that had answered."""
+        with self._lock:
+            for key, endpoint in names:
+                keys = self._keys.setdefault(endpoint, set())
+                digest = bytes.fromhex(key)
+                if digest not in keys and self.count < MOST:
+                    keys.add(digest)
+                    self.count += 1
+
+    def keep(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were answered anew, and kept."""
+        self.note(names)
+
+    def miss(self, keys: Iterable[str]) -> None:
+        """These were looked for and are not recorded. That is no use of an answer: only a trace tells it."""
+
+    def names(self) -> list[Name]:
+        """All of them, sorted by key."""
+        with self._lock:
+            named = [Name(key.hex(), endpoint) for endpoint, keys in self._keys.items() for key in keys]
+        return sorted(named, key=lambda name: name.text)
+
+
+class News(Used):
+    """A log that is taken from, piece by piece: what was used for the first time, or answered anew, since the last time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taking = threading.Lock()
+        self._new: dict[Name, None] = {}
+
+    def note(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were used."""
+        with self._taking:
+            for key, endpoint in names:
+                before = self.count
+                super().note([(key, endpoint)])
+                if self.count > before:
+                    self._new[Name(key, endpoint)] = None
+
+    def keep(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were answered anew, and kept: the answer under a name that is known may be another now."""
+        named = list(names)
+        self.note(named)
+        with self._taking:
+            self._new |= dict.fromkeys(Name(key, endpoint) for key, endpoint in named)
+
+    def take(self) -> list[Name]:
+        """What is new."""
+        with self._taking:
+            new, self._new = self._new, {}
+            return list(new)

@@ -1,0 +1,176 @@
+"""`qwennb drift`: does a notebook's result survive another model, another endpoint, or another day?"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwennb.answer import markup, money
+from qwennb.cli.command import Parser
+from qwennb.cli.text import WIDTH, plural, table, wrapped
+from qwennb.cli.world import World
+from qwennb.client import Options
+from qwennb.errors import BadInput, nearest
+
+if TYPE_CHECKING:
+    from qwennb.notebook.drift import Drift, Moved, Pair
+
+MOST = 20  # changed answers that a terminal is shown
+LINES = 6  # of one answer
+ENOUGH, TOO_FEW = 0, 1
+
+
+def drift_options(parser: Parser) -> None:
+    """The options of `qwennb drift`."""
+    parser.add_argument("notebook", metavar="NOTEBOOK", help="a saved notebook")
+    parser.add_argument("-m", "--model", help="whom to ask instead (default: the same model, today)")
+    parser.add_argument("-e", "--endpoint", help="where to ask instead")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="an option of every call instead, such as temperature=0.2; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pack", metavar="FILE", help="the recorded answers (default: the notebook's pack, else your own)"
+    )
+    parser.add_argument("--budget", type=float, metavar="USD", help="the most that asking again may cost")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.01, metavar="SHARE", help="how far numbers may lie apart (0.01)"
+    )
+    parser.add_argument(
+        "--min-agreement", type=float, metavar="SHARE", help="fail below this mean agreement, 0 to 1"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write the whole report as a page")
+    parser.add_argument(
+        "--timeout", type=float, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
+    )
+
+
+def drift(given: Any, world: World) -> int:
+    """Ask again and tell what changed. 0, or 1 where the answers agree less than --min-agreement."""
+    from qwennb.notebook.drift import ask_again, page_of
+    from qwennb.notebook.running import pack_beside
+
+    if given.min_agreement is not None and not 0 <= given.min_agreement <= 1:
+        raise BadInput(f"--min-agreement {given.min_agreement:g} must be from 0 to 1.")
+    notebook = world.folder / given.notebook
+    if not notebook.is_file():
+        raise BadInput(f"There is no notebook {given.notebook}.")
+    pack = pack_beside(notebook) if given.pack is None else world.folder / given.pack
+    report = ask_again(
+        notebook,
+        _above(given),
+        world.config(),
+        pack=pack,
+        environ=world.environ,
+        day=world.now().date(),
+        tolerance=given.tolerance,
+        timeout=given.timeout,
+        tell=world.note,
+    )
+    world.say(*_told(report))
+    if given.html is not None:
+        Path(world.folder / given.html).write_text(page_of(report), encoding="utf-8")
+        world.say("", f"The whole report: {given.html}")
+    if given.min_agreement is not None and report.agreement < given.min_agreement:
+        world.say(f"The agreement is below {given.min_agreement:.1%}.")
+        return TOO_FEW
+    return ENOUGH
+
+
+def _above(given: Any) -> dict[str, Any]:
+    """What holds in the second run, whatever the notebook says."""
+    made: dict[str, Any] = {
+        name: value for name in ("model", "endpoint", "budget") if (value := getattr(given, name)) is not None
+    }
+    options: dict[str, Any] = {}
+    known = Options().settings().__dataclass_fields__.keys() - {"extra", "tool_choice", "logit_bias"}
+    for text in given.set:
+        name, equals, written = text.partition("=")
+        if not equals or name not in known:
+            raise BadInput(
+                f"--set {text} names no option of a call{nearest(name, known) or '; such as temperature=0.2.'}"
+            )
+        try:
+            options[name] = json.loads(written)
+        except ValueError:
+            options[name] = {"True": True, "False": False}.get(written, written)
+    if options:
+        Options(**options).settings()  # what can't be asked is said now
+        made["options"] = options
+    return made
+
+
+def _told(report: Drift) -> list[str]:
+    lines = [
+        *wrapped(
+            f"Drift of {report.notebook}: {report.before} → {report.after}, asked again on {report.day}",
+            indent="  ",
+            first="",
+        ),
+        "",
+    ]
+    rows = [("kind", "answers", "changed", "agreement")]
+    rows += [
+        (row.kind, f"{row.answers:,}", f"{row.changed:,}", f"{row.agreement:.1%}") for row in report.sums()
+    ]
+    lines += table(rows, right=(1, 2, 3))
+    for pair in report.changed[:MOST]:
+        lines += ["", *_pair(pair)]
+    if len(report.changed) > MOST:
+        lines += [
+            "",
+            f"… and {plural(len(report.changed) - MOST, 'more changed answer')}: --html shows them.",
+        ]
+    for cell in report.moved:
+        lines += ["", *_moved(cell)]
+    changed = plural(len(report.changed), "answer")
+    added = f", {report.added:,} asked that nothing recorded stands beside" if report.added else ""
+    lines += [
+        "",
+        f"{changed} of {len(report.pairs):,} changed; agreement {report.agreement:.1%}; asking again cost {money(report.cost)}{added}.",
+    ]
+    return lines
+
+
+def _pair(pair: Pair) -> list[str]:
+    from qwennb.notebook.drift import shown
+
+    question = " ".join(pair.before.request.question.split())
+    fields = (
+        f", differs in {', '.join(name or 'the value' for name in pair.agreement.fields[:6])}"
+        if pair.agreement.fields
+        else ""
+    )
+    otherwise = ", asked otherwise: it holds an earlier answer" if pair.otherwise else ""
+    head = f"Cell {pair.cell}, answer {pair.place} ({pair.agreement.kind}, {pair.agreement.share:.0%}{fields}{otherwise})"
+    return [
+        *wrapped(head),
+        f"    {_cut(question, WIDTH - 4)}",
+        *_sides(shown(pair.before), shown(pair.after)),
+    ]
+
+
+def _moved(cell: Moved) -> list[str]:
+    before, after = (markup.plain(text).splitlines() for text in (cell.before, cell.after))
+    differ = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    lines = [f"    {line[0]} {_cut(line[1:], WIDTH - 6)}" for line in differ if not line.startswith("@@")]
+    more = [f"    … {plural(len(lines) - 2 * LINES, 'more line')}"] if len(lines) > 2 * LINES else []
+    return [f"  Cell {cell.number} shows something else: {_cut(cell.title, 60)}", *lines[: 2 * LINES], *more]
+
+
+def _sides(before: str, after: str) -> list[str]:
+    """Both, one below the other, cut to what a terminal has room for. Control characters of a model's are shown, not obeyed."""
+    made = []
+    for mark, text in (("-", before), ("+", after)):
+        lines = markup.plain(text).splitlines() or [""]
+        made += [f"    {mark} {_cut(line, WIDTH - 6)}" for line in lines[:LINES]]
+        if len(lines) > LINES:
+            made.append(f"    {mark} … {plural(len(lines) - LINES, 'more line')}")
+    return made
+
+
+def _cut(text: str, most: int) -> str:
+    plain = markup.plain(text)
+    return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -1,0 +1,47 @@
+"""`qwennb verify`: does a notebook run for anybody, with no network and no key, and show what was saved?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qwennb.cli.command import Parser
+from qwennb.cli.world import World
+from qwennb.errors import BadInput, QwenError
+
+SAME, DIFFERS, CANT = 0, 1, 2
+
+
+def verify_options(parser: Parser) -> None:
+    """The options of `qwennb verify`."""
+    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="saved notebooks")
+    parser.add_argument(
+        "--pack", metavar="FILE", help="the pack (default: the one that has the notebook's name)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
+    )
+
+
+def verify(given: Any, world: World) -> int:
+    """Run each notebook and say what came of it. 0: all as saved; 1: something differs; 2: one could not be run."""
+    if given.pack is not None and len(given.notebooks) > 1:
+        raise BadInput("--pack is for one notebook. Leave it out, and each is run with its own.")
+    return max(
+        _verified(Path(name), given, world, several=len(given.notebooks) > 1) for name in given.notebooks
+    )
+
+
+def _verified(name: Path, given: Any, world: World, *, several: bool) -> int:
+    from qwennb.notebook.running import verify as verified
+
+    pack = None if given.pack is None else world.folder / given.pack
+    prefix = f"{name}: " if several else ""
+    try:
+        verdict = verified(world.folder / name, pack, timeout=given.timeout, environ=world.environ)
+    except QwenError as error:
+        world.note(f"{prefix}{error}")
+        return CANT
+    world.say(*verdict.details())
+    world.say(f"{prefix}{verdict.sentence()}")
+    return SAME if verdict.same else DIFFERS

@@ -1,0 +1,369 @@
+"""Questions by batch: handed in, left alone for hours, fetched; by this kernel or by another.
+
+    keys → which are under way already? → the others, as files within the endpoint's limits → orders, on the disk
+         → batches at the endpoint → looked at now and then → lines, in any order → answers, kept → the caller
+
+Nothing is paid for twice, whenever the process dies:
+
+    before the upload, or after it         no batch was made of it: it costs nothing, and is handed in anew
+    after the order was written            the order names the uploaded file. The endpoint's list tells whether a batch
+                                           was made of that file: if so it is taken up, if not it is handed in anew
+    after the number was written           the batch is looked at by its number
+    while answers are fetched              the order is closed after the last one is durable; what was kept stays so
+    the cache folder is lost               a batch carries the hash of its questions as its name: the same questions, asked
+                                           again, find it in the endpoint's list
+
+Who asks holds a claim on the folder while it hands in and while it fetches, so that two kernels don't do it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from qwennb.answer import Answer
+from qwennb.cache import Order, Orders
+from qwennb.endpoints import Batch, Batches, BatchTerms, batch_terms
+from qwennb.engine.budget import Reservation
+from qwennb.engine.engine import Asking
+from qwennb.engine.fetching import Fetching
+from qwennb.engine.packing import Packing
+from qwennb.errors import (
+    BadInput,
+    CacheError,
+    EndpointError,
+    Incomplete,
+    QwenError,
+    RequestRefused,
+    Stopped,
+    TimedOut,
+    Unreachable,
+)
+from qwennb.request import Request
+
+T = TypeVar("T")
+Found = Callable[[str, Answer | QwenError], None]
+
+TRIES = 4
+CLAIM_SECONDS = 0.1
+FRESH = 120.0  # seconds after which an endpoint's list surely has a batch that was made
+LOOKS = 3  # into the list for a batch that may be too fresh for it
+ADOPTED = 30 * 86_400.0  # seconds; older batches' answers may be gone
+LETTERS_A_TOKEN = 8  # at most, so that only long texts are counted
+
+
+def patience(look: int) -> float:
+    """Seconds before look number *look* at a batch: half a second at first, a minute in the end."""
+    return min(0.5 * 1.5 ** min(look, 40), 60.0)
+
+
+@dataclass(slots=True)
+class Pending:
+    """An order at the endpoint, and the money set aside for it by this run."""
+
+    order: Order
+    reservation: Reservation | None = None
+    batch: Batch | None = None
+
+
+class BatchRun:
+    """One run of questions by batch. `under_way` are the orders that go on when it is left."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        orders: Orders,
+        *,
+        terms: BatchTerms | None = None,
+        batches: Batches | None = None,
+        tell: Callable[[str], None] = lambda words: None,
+        wait: Callable[[int], float] = patience,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._asking = asking
+        self._place = asking.place
+        self._orders = orders
+        self._terms = terms or batch_terms(asking.place)
+        self._batches = batches or Batches(asking.place)
+        self._tell = tell
+        self._wait = wait
+        self._clock = clock
+        self.under_way: list[Pending] = []
+
+    async def run(
+        self, keys: Sequence[str], model: str, request: Callable[[str], Request], found: Found
+    ) -> None:
+        """Have the questions *keys* answered; *found* is told each outcome. *request* makes the question of a key."""
+        fetching = Fetching(self._asking, self._orders, self._batches, set(keys), request, found)
+        # What another run fetched while this one waited for its claim is here now, and must not be ordered again.
+        since = 0.0 if self._asking.mode == "on" else self._clock()
+        try:
+            async with AsyncExitStack() as money_set_aside:
+                async with self._claimed():
+                    here = fetching.recall(keys, self._place.identity(model), since)
+                    left = await self._taken_up([key for key in keys if key not in here], model, fetching)
+                    await self._hand_in(left, model, request, found, money_set_aside)
+                await self._fetched(fetching)
+        finally:
+            await self._batches.close()
+
+    @property
+    def words(self) -> str:
+        """What goes on at the endpoint, for a user who leaves."""
+        numbers = [each.order.batch for each in self.under_way if each.order.batch]
+        if not numbers:
+            return ""
+        named = ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
+        what = f"Batch {named} goes on" if len(numbers) == 1 else f"{len(numbers)} batches ({named}) go on"
+        return (
+            f"{what} at {self._place}. The same call takes up where this one left, in any kernel with this cache; "
+            "qwennb.batches() lists what is under way, and can cancel it."
+        )
+
+    # ------------------------------------------------------------------ what is under way already
+
+    async def _taken_up(self, keys: list[str], model: str, fetching: Fetching) -> list[str]:
+        """Find the orders that hold some of *keys*; those that are done are fetched. The keys that are in none."""
+        self._orders.sweep(self._clock())
+        left = dict.fromkeys(keys)
+        for order in await self._known(self._place.identity(model)):
+            mine = order.keys & left.keys()
+            if not mine:
+                continue
+            batch = await self._patiently(partial(self._batches.get, order.batch))
+            if batch is None:
+                self._unknown(order, len(mine))
+                continue
+            if batch.state == "waiting":
+                self.under_way.append(Pending(order, batch=batch))
+                answered = mine
+            else:  # it ended before this run began: what it has no line for is asked anew
+                answered = await fetching.fetch(order, batch)
+            for key in answered & mine:
+                del left[key]
+        return list(left)
+
+    async def _known(self, endpoint: str) -> list[Order]:
+        """The orders under way, each with its batch's number; those of which no batch was made are dropped."""
+        known = []
+        for order in self._orders.under_way(endpoint):
+            if not order.batch:
+                batch = await self._made_of(order)
+                if batch is None:
+                    self._orders.drop(order)
+                    await self._batches.delete(order.file)
+                    continue
+                order = self._numbered(order, batch)
+            known.append(order)
+        return known
+
+    async def _made_of(self, order: Order) -> Batch | None:
+        """The batch that was made of the order's file, if one was: its number may have been lost on the way."""
+        for look in range(LOOKS):
+            if look:
+                await asyncio.sleep(self._wait(look + 2))
+            async for batch in self._batches.all():
+                if batch.file == order.file:
+                    return batch
+            if self._clock() - order.created > FRESH:
+                break
+        return None
+
+    def _unknown(self, order: Order, questions: int) -> None:
+        if self._clock() - order.created > ADOPTED:
+            self._orders.drop(order)
+            return
+        raise BadInput(
+            f"Batch {order.batch}, which holds {questions:,} of these questions, is not known to {self._place} with this key. "
+            "Use the key that it was handed in with; or let it go, with qwennb.batches() and its forget(), and ask again."
+        )
+
+    # ------------------------------------------------------------------ handing in
+
+    async def _hand_in(
+        self,
+        keys: list[str],
+        model: str,
+        request: Callable[[str], Request],
+        found: Found,
+        money_set_aside: AsyncExitStack,
+    ) -> None:
+        listed: list[Batch] | None = None
+        packing = Packing(self._asking, self._terms, self._orders, model, request, self._clock)
+        while keys:
+            parcel = await asyncio.to_thread(packing.parcel, keys)
+            keys = parcel.left
+            for key, error in parcel.refused:
+                found(key, error)
+            order = parcel.order
+            if not order.keys:
+                continue
+            if listed is None:
+                listed = [] if self._asking.mode == "refresh" else await self._patiently(self._lost_ones)
+            lost = next((batch for batch in listed if batch.name == _called(order)), None)
+            if lost is not None:
+                self._tell(f"batch {lost.id} holds the same questions: taken up")
+                order = replace(order, file=lost.file, batch=lost.id, created=lost.created or order.created)
+                await asyncio.to_thread(self._note, order, request)
+                self.under_way.append(Pending(order, batch=lost))
+                continue
+            reservation = Reservation(self._asking.budgets, parcel.bound)
+            await money_set_aside.enter_async_context(reservation)
+            self._tell(f"sending {order.questions:,} questions")
+            file = await self._patiently(partial(self._batches.upload, self._orders.upload(order.id)))
+            self._orders.upload(order.id).unlink(missing_ok=True)
+            order = replace(order, file=file)
+            await asyncio.to_thread(self._note, order, request)
+            reservation.maybe_billed = True
+            self.under_way.append(each := Pending(order, reservation))
+            making = asyncio.ensure_future(self._make(each))
+            try:
+                await asyncio.shield(making)
+            except asyncio.CancelledError:
+                await asyncio.wait([making])  # a number that is lost has to be looked for: rather wait for it
+                raise
+            except (EndpointError, BadInput):
+                self.under_way.remove(each)
+                raise
+
+    async def _lost_ones(self) -> list[Batch]:
+        """Batches of ours that this folder knows nothing of."""
+        known = {*self._orders.fetched(), *(order.batch for order in self._orders.under_way())}
+        lost: list[Batch] = []
+        async for batch in self._batches.all():
+            is_fresh = not batch.created or batch.created > self._clock() - ADOPTED
+            if is_fresh and batch.id not in known and batch.state in ("waiting", "done"):
+                lost.append(batch)
+        return lost
+
+    def _note(self, order: Order, request: Callable[[str], Request]) -> None:
+        self._orders.write(order, (request(key) for key in sorted(order.keys)))
+
+    async def _make(self, each: Pending) -> None:
+        """Have a batch made of the order's file, and its number noted."""
+        order = each.order
+        about = f"{order.questions} questions to {order.model}"
+        for attempt in range(1, TRIES + 1):
+            try:
+                batch: Batch | None = await self._batches.create(
+                    order.file, self._terms, _called(order), about
+                )
+            except (EndpointError, BadInput) as error:
+                if not _passes(error):
+                    assert each.reservation is not None
+                    each.reservation.maybe_billed = False
+                    self._orders.drop(order)
+                    await self._batches.delete(order.file)
+                    raise
+                # It may have been made, though no answer came.
+                with suppress(EndpointError):
+                    batch = await self._made_of(order)
+                    if batch is not None:
+                        break
+                if attempt == TRIES:
+                    raise
+                await asyncio.sleep(self._wait(attempt))
+            else:
+                break
+        assert batch is not None
+        each.order, each.batch = self._numbered(order, batch), batch
+
+    def _numbered(self, order: Order, batch: Batch) -> Order:
+        order = replace(order, batch=batch.id)
+        try:
+            self._orders.write(order)
+        except CacheError as error:  # it can still be found in the endpoint's list
+            self._asking.warn(f"The number of batch {batch.id} could not be noted: {error}")
+        return order
+
+    # ------------------------------------------------------------------ waiting and fetching
+
+    async def _fetched(self, fetching: Fetching) -> None:
+        look, trouble = 0, ""
+        while self.under_way:
+            self._tell(self._standing(trouble))
+            await asyncio.sleep(self._wait(look))
+            look, trouble = look + 1, ""
+            for each in list(self.under_way):
+                try:
+                    batch = await self._batches.get(each.order.batch)
+                except EndpointError as error:
+                    if not _passes(error):
+                        raise
+                    trouble = f"; {error}"  # it may be away for hours: the batch goes on without us
+                    continue
+                if batch is None:
+                    self._unknown(each.order, each.order.questions)
+                    raise Incomplete(f"{self._place} no longer knows batch {each.order.batch}. Ask again.")
+                each.batch = batch
+                if batch.state == "waiting":
+                    continue
+                async with self._claimed():
+                    answered = await fetching.fetch(each.order, batch, each.reservation)
+                self.under_way.remove(each)
+                for key in each.order.keys - answered:
+                    fetching.say(key, _unanswered(batch, self._place))
+
+    def _standing(self, trouble: str) -> str:
+        total = sum(each.order.questions for each in self.under_way)
+        answered = sum(each.batch.answered + each.batch.failed for each in self.under_way if each.batch)
+        first = self.under_way[0].order.batch
+        what = f"batch {first}" if len(self.under_way) == 1 else f"{len(self.under_way)} batches"
+        return f"{what} at {self._place}: {answered:,} of {total:,} answered{trouble}"
+
+    # ------------------------------------------------------------------ the ways of the world
+
+    @asynccontextmanager
+    async def _claimed(self) -> AsyncIterator[None]:
+        while (claim := self._orders.claim()) is None:
+            self._tell("another run is handing in or fetching its answers")
+            await asyncio.sleep(CLAIM_SECONDS)
+        try:
+            yield
+        finally:
+            claim.release()
+
+    async def _patiently(self, do: Callable[[], Awaitable[T]]) -> T:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await do()
+            except EndpointError as error:
+                if attempt == TRIES or not error.transient:
+                    raise
+                await asyncio.sleep(max(error.retry_after or 0.0, self._wait(attempt)))
+        raise AssertionError
+
+
+def _called(order: Order) -> str:
+    return f"qwennb-{order.name[:32]}"
+
+
+def _passes(error: QwenError) -> bool:
+    """True for what may be over in a while."""
+    return isinstance(error, EndpointError) and (error.transient or isinstance(error, Unreachable))
+
+
+def _unanswered(batch: Batch, place: object) -> QwenError:
+    """Why a question has no line in the files of *batch*."""
+    match batch.state:
+        case "failed":
+            return RequestRefused(
+                f"{place} refused batch {batch.id}{f': {batch.complaint}' if batch.complaint else ''}. Nothing of it was answered."
+            )
+        case "expired":
+            return TimedOut(
+                f"Batch {batch.id} ran out of time at {place} before this question was answered. Ask again: what was answered is kept."
+            )
+        case "cancelled":
+            return Stopped(
+                f"Batch {batch.id} was cancelled before this question was answered. Ask again, if you like."
+            )
+        case _:
+            return Incomplete(
+                f"{place} left this question out of the answers of batch {batch.id}. Ask again."
+            )

@@ -1,0 +1,102 @@
+"""`lane="batch"`: a column's questions go to the endpoint as a file, at a part of the price, and come back hours later.
+
+The lane is in no key. What is known is recalled as ever, what is asked goes through `engine.BatchRun`, and every answer
+lands in the cache under the same key: the same column comes out, whichever lane ran. A run that is left (Stop, an
+interrupt, a dead kernel) leaves its batch at the endpoint, and the same call takes up there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qwennb.answer import Answer
+from qwennb.cache import Orders
+from qwennb.engine import BatchRun
+from qwennb.errors import InvalidAnswer, QwenError, UnsupportedOption
+from qwennb.frames.outcome import Outcome
+from qwennb.request import Request
+
+if TYPE_CHECKING:
+    from qwennb.frames.asker import Asker, Question
+    from qwennb.frames.evaluation import Scopes, Shelf
+    from qwennb.frames.progress import Tally
+
+
+def ask_by_batch(
+    asker: Asker,
+    waiting: Sequence[int],
+    questions: Sequence[Question],
+    keys: Sequence[str],
+    made: list[Outcome | None],
+    shelf: Shelf,
+    scopes: Scopes,
+    tally: Tally,
+) -> None:
+    """Have those of *questions* that are *waiting* answered by batch; *made* takes their outcomes."""
+    asking, client = asker.asking, asker.client
+    if asking.mode == "off":
+        raise UnsupportedOption(
+            'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'
+        )
+    run = BatchRun(asking, Orders(client.config.cache_dir), tell=tally.note)
+    by_key = {keys[place]: questions[place] for place in waiting}
+    ordered: dict[str, asyncio.Future[Outcome]] = {}
+
+    def request(key: str) -> Request:
+        return asker.request(by_key[key], key)
+
+    def found(key: str, said: Answer | QwenError) -> None:
+        if not ordered[key].done():
+            ordered[key].set_result(_outcome_of(asker, key, said))
+
+    async def order(key: str) -> Outcome:
+        ordered[key] = asyncio.get_running_loop().create_future()
+        return await ordered[key]
+
+    async def one(place: int) -> None:
+        outcome = await scopes.once(shelf, keys[place], partial(order, keys[place]), asker._is_durable)
+        made[place] = outcome
+        tally.add(outcome)
+
+    async def all_of_them() -> None:
+        rows = [asyncio.ensure_future(one(place)) for place in waiting]
+        try:
+            await asyncio.sleep(0)  # each row has said by now whether it is its own to order, or another's
+            if ordered:
+                await run.run(list(ordered), asker.mould.model, request, found)
+            await asyncio.gather(*rows)
+        finally:
+            for row in rows:
+                row.cancel()
+
+    _watched(asker, run, all_of_them, tally)
+
+
+def _watched(asker: Asker, run: BatchRun, work: Callable[[], object], tally: Tally) -> None:
+    """Wait for *work*; who leaves before the end is told what goes on without them."""
+    client = asker.client
+    try:
+        asker._wait(client._house.bridge.start(work()), tally)  # type: ignore[arg-type]
+    except KeyboardInterrupt as interrupt:
+        if run.words:
+            interrupt.add_note(run.words)
+        raise
+    except QwenError as error:
+        if run.words:
+            error.add_note(run.words)
+        raise error.with_traceback(None) from None
+    if tally.stopped and run.words:
+        client._warnings.append(f"Stopped waiting. {run.words}")
+    client._tell()
+
+
+def _outcome_of(asker: Asker, key: str, said: Answer | QwenError) -> Outcome:
+    if isinstance(said, Answer):
+        try:
+            return asker.outcome(key, said)
+        except ValueError as error:
+            said = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {error}.")
+    return Outcome(key, error=said, model=asker.mould.model, endpoint=str(asker.client.place))

@@ -1,0 +1,25 @@
+"""Whether a result survives another model: two runs of one notebook beside each other.
+
+`again` runs the notebook twice, `agreement` compares two answers, `report` pairs and sums them up, `page` shows the
+report as HTML.
+"""
+
+from __future__ import annotations
+
+from qwennb.notebook.drift.again import ask_again
+from qwennb.notebook.drift.agreement import Agreement, agreement
+from qwennb.notebook.drift.page import page_of, shown
+from qwennb.notebook.drift.report import Asked, Drift, Moved, Pair, drift
+
+__all__ = [
+    "Agreement",
+    "Asked",
+    "Drift",
+    "Moved",
+    "Pair",
+    "agreement",
+    "ask_again",
+    "drift",
+    "page_of",
+    "shown",
+]

@@ -1,0 +1,143 @@
+"""Asking a notebook's questions again: it is run as it was recorded, then with something else above all that it says.
+
+The second run has a cache of its own that goes with it, so it recalls nothing and replaces nothing; what it spends is
+written down where everything is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from qwennb.answer import MIME, Answer
+from qwennb.cache import Name, Pack, Spendings, Store, read_answer, read_record
+from qwennb.config import Config
+from qwennb.errors import NotRecorded
+from qwennb.notebook.drift.report import Asked, Drift, drift
+from qwennb.notebook.running import RanCell, RunningPlace, run_notebook
+
+# A column's line tells its tokens and its cost, which change by themselves.
+_RUN_OF_A_COLUMN = re.compile(r"[\d,]+ rows, [\d,]+ unique")
+
+
+def ask_again(
+    notebook: Path,
+    above: Mapping[str, Any],
+    config: Config,
+    *,
+    pack: Path | None,
+    environ: Mapping[str, str],
+    day: date,
+    tolerance: float = 0.01,
+    timeout: float = 600.0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Drift:
+    """How the answers of *notebook* change when what stands *above* (a model, an endpoint, options) holds.
+
+    What is recorded is taken from *pack*, or from one's own answers where there is none.
+    """
+    recorded = _recorded(notebook, config, pack, environ, timeout)
+    count = sum(len(cell.answers) for cell in recorded)
+    tell(f"{count:,} recorded answer{'' if count == 1 else 's'}; asking again …")
+    with RunningPlace.made(sealed=False) as place:
+        _lend_models(config.cache_dir, place.cache)
+        over = {**above, "cache": "on", "packs": False}
+        cells = run_notebook(notebook, place, over, compare=False, timeout=timeout, environ=environ)
+        anew = _asked(cells, _stored(place.cache))
+        spent = Spendings(place.cache).rows()
+    if spent:
+        Spendings(config.cache_dir).add(spent)
+    unpriced = any(row.unknown_cost for row in spent)
+    cost = None if unpriced else sum(row.cost for row in spent)
+    options = ", ".join(f"{name}={value}" for name, value in above.get("options", {}).items())
+    return drift(
+        notebook.name, recorded, anew, day=day.isoformat(), tolerance=tolerance, cost=cost, options=options
+    )
+
+
+def _recorded(
+    notebook: Path, config: Config, pack: Path | None, environ: Mapping[str, str], timeout: float
+) -> list[Asked]:
+    over: dict[str, Any] = {"cache": "replay"}
+    if pack is None:
+        over["cache_dir"] = str(config.cache_dir)
+    with RunningPlace.made(sealed=True) as place:
+        settings = {} if pack is None else {"QWENNB_PACK": str(pack.resolve())}
+        cells = run_notebook(
+            notebook, place, over, settings=settings, compare=False, timeout=timeout, environ=environ
+        )
+    if any(use.missing for cell in cells for use in cell.uses):
+        raise NotRecorded(
+            f"Not every answer of {notebook.name} is recorded, so there is nothing to compare with. "
+            "Run it once from start to end, or give its pack with --pack."
+        )
+    return _asked(cells, _packed(pack) if pack is not None else _stored(config.cache_dir))
+
+
+Find = Callable[[Sequence[Name]], Mapping[Name, bytes]]
+
+
+def _packed(pack: Path) -> Find:
+    records = Pack.read(pack).records
+    return lambda names: {name: records[name] for name in names if name in records}
+
+
+def _stored(folder: Path) -> Find:
+    def find(names: Sequence[Name]) -> Mapping[Name, bytes]:
+        if not names or not folder.is_dir():
+            return {}
+        store = Store(folder)
+        try:
+            return store.get_many(names)
+        finally:
+            store.close()
+
+    return find
+
+
+def _asked(cells: Sequence[RanCell], find: Find) -> list[Asked]:
+    """What each cell asked. An answer that several cells used counts in the first."""
+    names = dict.fromkeys(
+        Name(use.key, use.endpoint) for cell in cells for use in cell.uses if not use.missing
+    )
+    records = find(list(names))
+    seen: set[str] = set()
+    made = []
+    for cell in cells:
+        answers = []
+        for use in cell.uses:
+            record = records.get(Name(use.key, use.endpoint))
+            if record is not None and use.key not in seen:
+                seen.add(use.key)
+                answers.append(_answer(record))
+        made.append(Asked(cell.number, cell.title, tuple(answers), _outputs(cell), cell.trouble))
+    return made
+
+
+def _answer(record: bytes) -> Answer:
+    request, data = read_record(record)
+    read = read_answer(record, request)
+    return read if isinstance(read, Answer) else Answer.from_json(data, request)
+
+
+def _outputs(cell: RanCell) -> str:
+    """What a cell shows beside its answers, as text."""
+    told = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        text = str(data.get("text/plain", output.get("text", "")))
+        is_ours = MIME in data or "qwennb" in output.get("metadata", {}) or _RUN_OF_A_COLUMN.match(text)
+        if not is_ours:
+            told.append(text.rstrip("\n"))
+    return "\n".join(filter(None, told))
+
+
+def _lend_models(ours: Path, theirs: Path) -> None:
+    """Let the embedded local model be found in the other cache folder."""
+    models = ours / "models"
+    if models.is_dir():
+        theirs.mkdir(mode=0o700, parents=True)
+        (theirs / "models").symlink_to(models.resolve(), target_is_directory=True)

@@ -1,0 +1,27 @@
+"""Running a saved notebook from start to end: in a kernel of its own, watched, and compared with what was saved.
+
+`place` is where it runs, `guard` what refuses it the network, `kernel` what runs it, `runner` the way through its
+cells, `cells` what came of them, `differing` where they are not as they were; `replay` runs one on its pack alone, and
+`verdict` says what that has shown.
+"""
+
+from __future__ import annotations
+
+from qwennb.notebook.running.cells import Attempt, Difference, RanCell, Use, tells_state
+from qwennb.notebook.running.place import RunningPlace
+from qwennb.notebook.running.replay import pack_beside, verify
+from qwennb.notebook.running.runner import run_notebook
+from qwennb.notebook.running.verdict import Verdict
+
+__all__ = [
+    "Attempt",
+    "Difference",
+    "RanCell",
+    "RunningPlace",
+    "Use",
+    "Verdict",
+    "pack_beside",
+    "run_notebook",
+    "tells_state",
+    "verify",
+]

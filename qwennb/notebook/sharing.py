@@ -1,0 +1,134 @@
+"""`%qwen_pack`: recall from a pack, and record into it as one works.
+
+What is recalled or kept from the line on is written at the end of each cell that added something, in one step: the file
+is whole whenever somebody looks. In replay nothing is recorded, so that running a notebook to check it changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from qwennb.config import above
+from qwennb.errors import QwenError
+from qwennb.notebook.magics import QwenMagics, _said_shortly
+
+if TYPE_CHECKING:
+    from qwennb.cache import Memory, News
+
+
+@magics_class
+class SharingMagics(Magics):
+    """Packs in the notebook."""
+
+    shell: Any
+
+    def __init__(self, shell: Any, magics: QwenMagics) -> None:
+        super().__init__(shell)
+        self._magics = magics
+        self._recording: Recording | None = None
+
+    @line_magic
+    @_said_shortly
+    def qwen_pack(self, line: str) -> None:
+        """Recall from a pack and record into it: %qwen_pack analysis.qwenpack. What is loaded: %qwen_pack. End: %qwen_pack off.
+
+        With a name that ends in .zst the file is compressed. In replay it is only recalled from.
+        """
+        from qwennb.client import household
+        from qwennb.notebook import lines
+
+        wanted = line.strip().strip("\"'")
+        house = household()
+        client = self._magics.client()
+        client.memory  # noqa: B018  (loads what QWENNB_PACK names, before anything else)
+        if wanted == "off":
+            self.stop()
+            house.packs.forget()
+        elif wanted and above(os.environ).get("packs", True):
+            self.stop()
+            path = Path(wanted).expanduser()
+            if path.exists() or path.is_symlink():
+                house.load(path)
+            if client.config.cache != "replay":
+                self._recording = Recording(path, house.record())
+        recording = self._recording.path.name if self._recording is not None else None
+        lines.show(loaded(client.memory, recording), "pack")
+
+    def cell_ended(self, result: Any) -> None:
+        """IPython says that a cell is over."""
+        if self._recording is not None:
+            try:
+                self._recording.write()
+            except QwenError as error:
+                sys.stderr.write(f"{error}\n")
+
+    def stop(self) -> None:
+        """Record nothing more."""
+        if self._recording is not None:
+            from qwennb.client import household
+
+            self._recording.write()
+            household().stop(self._recording.log)
+            self._recording = None
+
+
+class Recording:
+    """A file that grows with what is used."""
+
+    def __init__(self, path: Path, log: News) -> None:
+        self.path = path
+        self.log = log
+
+    def write(self) -> None:
+        """Write the file, if something was used for the first time, or asked anew, since it was last written."""
+        from qwennb.client import household
+
+        if not (names := self.log.take()):
+            return
+        house, file = household(), str(self.path.resolve())
+        before, pack = house.packs.read_from(file), house.pack(names)
+        if before is not None:
+            pack = before | pack
+        if pack != before:
+            pack.write(self.path)
+            house.packs.load(pack, file)
+
+
+def loaded(memory: Memory, recording: str | None) -> str:
+    """The packs that are loaded, and what is to be known about them."""
+    rows = []
+    for one in memory.packs.loaded:
+        name = Path(one.file).name
+        answers = "1 answer" if len(one.pack) == 1 else f"{len(one.pack):,} answers"
+        rows.append(f"{name}: {answers}, root {one.pack.root}")
+        if one.pack.model:
+            rows.append(f"  recorded from {one.pack.model} at {one.pack.endpoint}")
+    conflicts = memory.conflicts()
+    rows += [f"  {one.name.key[:12]}: your own answer counts, the pack's is another" for one in conflicts[:5]]
+    if len(conflicts) > 5:
+        rows.append(f"  … and {len(conflicts) - 5:,} more that differ from your own")
+    if recording is not None:
+        rows.append(f"recording into {recording}")
+    return "\n".join(rows) or "No pack is loaded: %qwen_pack FILE recalls from one and records into it."
+
+
+_sharing: dict[int, SharingMagics] = {}
+
+
+def begin_sharing(shell: Any, magics: QwenMagics) -> None:
+    """Give *shell* its `%qwen_pack`."""
+    sharing = _sharing[id(shell)] = SharingMagics(shell, magics)
+    shell.register_magics(sharing)
+    shell.events.register("post_run_cell", sharing.cell_ended)
+
+
+def end_sharing(shell: Any) -> None:
+    """Take it away; what was recorded is written."""
+    sharing = _sharing.pop(id(shell))
+    shell.events.unregister("post_run_cell", sharing.cell_ended)
+    sharing.stop()

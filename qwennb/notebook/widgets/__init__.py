@@ -1,0 +1,13 @@
+"""Hands on the model, in the notebook: core ipywidgets over the same client, cache and columns.
+
+`static` is why nothing is lost when the kernel is gone; begin there.
+"""
+
+from __future__ import annotations
+
+from qwennb.notebook.widgets.chat import ChatPanel
+from qwennb.notebook.widgets.playground import Playground
+from qwennb.notebook.widgets.review import Review
+from qwennb.notebook.widgets.usage import Usage
+
+__all__ = ["ChatPanel", "Playground", "Review", "Usage"]

@@ -1,0 +1,140 @@
+"""A question under way: asked on a thread of its own, so that the kernel stays free.
+
+    the steps of the client  →  each question streamed, each tool only with consent  →  answers, and what was said
+
+The thread only waits: the client's loop does the work. It can be stopped at any moment. A tool that runs can't be; it is
+left to end by itself, and what it gives is dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from queue import SimpleQueue
+from typing import Any
+
+from qwennb.answer import Answer
+from qwennb.client import Options, Qwen, Stream
+from qwennb.errors import QwenError, Stopped
+from qwennb.request import Message, Request, ToolCall
+
+DENIED = "the user did not allow this call"
+
+
+class Asking:
+    """One question. `changed` is called on its thread whenever there is something new to see; `ended`, once, at its end."""
+
+    def __init__(
+        self,
+        client: Qwen,
+        request: Request,
+        options: Options,
+        *,
+        changed: Callable[[], None],
+        ended: Callable[[Asking], None],
+    ) -> None:
+        self.request = request
+        self.answers: tuple[Answer, ...] = ()
+        self.said: tuple[Message, ...] = ()
+        self.error: Exception | None = None
+        self.call: ToolCall | None = None
+        """The call that waits for consent."""
+        self._client, self._options = client, options
+        self._changed, self._ended = changed, ended
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._consents: SimpleQueue[bool | None] = SimpleQueue()
+        self._stream: Stream | None = None
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Ask."""
+        threading.Thread(target=self._run, name="qwennb-chat", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask no further. What came is still to be read."""
+        self._stopped.set()
+        if self._stream is not None:
+            self._stream.stop()
+        self._consents.put(None)
+
+    def consent(self, call: ToolCall, allowed: bool) -> None:
+        """Whether *call*, which waits, may run. A consent that comes late is for no other call."""
+        if call is self.call:
+            self.call = None
+            self._consents.put(allowed)
+
+    @property
+    def text(self) -> str:
+        """What came of the answer so far."""
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        """What came of the reasoning so far."""
+        return "".join(self._reasoning)
+
+    def _run(self) -> None:
+        try:
+            self._client._drive(self._steps(), self._options)
+        except Exception as error:
+            self.error = (
+                error if isinstance(error, QwenError) else QwenError(f"{type(error).__name__}: {error}")
+            )
+        self._ended(self)
+
+    def _steps(self) -> Generator[Any, Any, Any]:
+        """The client's steps; a refusal is not what a tool gave, and is not kept as that."""
+        steps = self._client.steps(self.request, self._options)
+        value: Any = None
+        error: Exception | None = None
+        is_refused = False
+        while True:
+            try:
+                step = steps.throw(error) if error is not None else steps.send(value)
+            except StopIteration as end:
+                self.said = end.value[1]
+                return end.value
+            value, error = None, None
+            if isinstance(step, Request):
+                value = self._asked(step)
+            elif (call := getattr(step, "call", None)) is not None and not self._is_allowed(call):
+                error, is_refused = PermissionError(DENIED), True
+            elif is_refused and isinstance(getattr(step, "answer", None), Answer):
+                is_refused = False
+            else:
+                try:
+                    value = yield step
+                except Exception as problem:
+                    error = problem
+
+    def _asked(self, request: Request) -> Answer:
+        self._text, self._reasoning = [], []
+        known = {
+            "cache": self._options.cache,
+            "timeout": self._options.timeout,
+            "budget": self._options.budget,
+        }
+        stream = self._client.stream(request, **{n: v for n, v in known.items() if v is not None})
+        self._stream = stream
+        if self._stopped.is_set():
+            stream.stop()
+        for piece in stream:
+            if self._stopped.is_set():
+                raise Stopped("Stopped.")
+            self._text.append(piece.text)
+            self._reasoning.append(piece.reasoning)
+            self._changed()
+        answer = stream.answer
+        self._text, self._reasoning = [], []
+        self.answers += (answer,)
+        self._changed()
+        return answer
+
+    def _is_allowed(self, call: ToolCall) -> bool:
+        self.call = call
+        self._changed()
+        allowed = self._consents.get()
+        if allowed is None or self._stopped.is_set():
+            raise Stopped("Stopped.")
+        return allowed

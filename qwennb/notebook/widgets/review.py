@@ -1,0 +1,178 @@
+"""Looking through a column of answers: right, wrong or fixed, and what that amounts to.
+
+One row at a time, its source beside its answer. Labels are on the disk as they are given (`labels`); the record that
+stays in the notebook tells how far one is and how good the answers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from qwennb.answer import markup
+from qwennb.notebook.widgets import review_measures as measures
+from qwennb.notebook.widgets import review_picture, tuning
+from qwennb.notebook.widgets.labels import Label, Labels
+from qwennb.notebook.widgets.review_panel import Panel
+from qwennb.notebook.widgets.review_rows import Row, Rows, truth_of
+from qwennb.notebook.widgets.static import Exhibit, Spot, somebody_looks
+
+
+class Review:
+    """Label the answers of a frame.
+
+        review = Review(frame, answer="label", source="review", labels="labels.jsonl", by="ada")
+
+    *source* is a column or several, or every other one. *other* is a second column of answers to compare with,
+    *confidence* a column of numbers. *prompt* is what was asked (`"… {{ review }}"`), for the export; *system* too.
+    *colleague* is a file of somebody else's labels; what others gave in the same file counts as well.
+    """
+
+    def __init__(
+        self,
+        frame: Any,
+        *,
+        answer: str = "answer",
+        source: str | Sequence[str] | None = None,
+        labels: str | Path,
+        by: str = "",
+        other: str | None = None,
+        confidence: str | None = None,
+        prompt: str | None = None,
+        system: str | None = None,
+        colleague: str | Path | None = None,
+    ) -> None:
+        self._rows = Rows(frame, answer=answer, source=source, other=other, confidence=confidence)
+        self._questions = self._rows.questions(prompt)
+        self._system = system
+        self._labels = Labels(labels, by)
+        self._colleague = Labels(colleague) if colleague is not None else None
+        self._panel: Panel | None = None
+        self._exhibit: Exhibit | None = None
+
+    def _ipython_display_(self) -> None:
+        if not somebody_looks():
+            Spot("review").show(self._markdown(), self._plain())
+            return
+        if self._exhibit is None or self._exhibit.closed:
+            self._panel = Panel(self, self._rows, self._labels, self._others)
+            self._exhibit = Exhibit(self._panel.box, about="review", called="Review", below=True)
+            self._panel.kept_by(self._keep)
+        self._exhibit.show()
+
+    def close(self) -> None:
+        """Take the widget away; labels and record stay."""
+        if self._exhibit is not None:
+            self._exhibit.close()
+
+    # ------------------------------------------------------------------ what the labels amount to
+
+    @property
+    def accuracy(self) -> measures.Accuracy | None:
+        """The share of right answers among the labelled, with its interval; None before the first label."""
+        labelled = self._labelled()
+        return measures.accuracy(sum(label.verdict == "right" for _, label in labelled), len(labelled))
+
+    @property
+    def confusion(self) -> measures.Confusion | None:
+        """What was answered where what is true; None where the answers are no classes."""
+        pairs = [(row.answer, truth_of(row, label)) for row, label in self._labelled()]
+        return measures.confusion(pairs, self._rows.classes)
+
+    @property
+    def agreement(self) -> dict[str, measures.Kappa]:
+        """How well this reviewer and each other one agree on what is right."""
+        given = self._labels.given()
+        made = {}
+        for name, their in self._others().items():
+            pairs = [
+                (mine.verdict == "right", yours.verdict == "right")
+                for row in self._rows.all
+                if (mine := given.get(row.name)) and (yours := their.get(row.name))
+            ]
+            if (found := measures.kappa(pairs)) is not None:
+                made[name] = found
+        return made
+
+    def labelled(self) -> Any:
+        """The frame with two columns more: the label of each row, and what is true where that is known."""
+        given = self._labels.given()
+        verdicts: list[str | None] = [None] * len(self._rows.frame)
+        truths: list[str | None] = [None] * len(self._rows.frame)
+        for row in self._rows.all:
+            label = given.get(row.name)
+            verdicts[row.number] = label.verdict if label else None
+            truths[row.number] = truth_of(row, label)
+        made = {f"{self._rows.answer}_label": verdicts, f"{self._rows.answer}_true": truths}
+        frame = self._rows.frame
+        if isinstance(frame, pl.DataFrame):
+            return frame.with_columns(
+                pl.Series(name, values, dtype=pl.String) for name, values in made.items()
+            )
+        return frame.assign(**made)
+
+    def export(self, path: str | Path, form: tuning.Form, *, right: bool = False) -> list[Path]:
+        """Write the corrected rows as examples for fine-tuning; with *right*, those that were right too.
+
+        The form is "unsloth" or "llama-factory". Back come the files that were written.
+        """
+        wanted = ("fixed", "right") if right else ("fixed",)
+        examples = [
+            tuning.Example(question, truth, self._system)
+            for (row, label), question in zip(self._each(), self._questions, strict=True)
+            if label and label.verdict in wanted and question and (truth := truth_of(row, label))
+        ]
+        return tuning.write(path, examples, form)
+
+    def _each(self) -> list[tuple[Row, Label | None]]:
+        given = self._labels.given()
+        return [(row, given.get(row.name)) for row in self._rows.all]
+
+    def _labelled(self) -> list[tuple[Row, Label]]:
+        return [(row, label) for row, label in self._each() if label is not None]
+
+    def _others(self) -> dict[str, Mapping[str, Label]]:
+        """The labels of everybody else, by name."""
+        others = {
+            by or "nobody named": self._labels.given(by)
+            for by in self._labels.reviewers
+            if by != self._labels.by
+        }
+        if self._colleague is not None:
+            stem = self._colleague.path.stem
+            others |= {by or stem: self._colleague.given(by) for by in self._colleague.reviewers}
+        return {name: given for name, given in others.items() if given}
+
+    # ------------------------------------------------------------------ the record
+
+    def summary(self) -> list[str]:
+        """How far one is, and what came out, in sentences."""
+        done = len(self._labelled())
+        lines = [f"{done:,} of {len(self._rows.all):,} rows labelled."]
+        if self._rows.missing:
+            lines.append(f"{self._rows.missing:,} rows without an answer are left out.")
+        if (share := self.accuracy) is not None:
+            lines.append(f"{share}.")
+        lines += [f"With {name}: {found}." for name, found in self.agreement.items()]
+        if self._labels.damaged:
+            lines.append(
+                f"{self._labels.damaged:,} lines of {self._labels.path.name} can't be read and are passed over."
+            )
+        return lines
+
+    def _markdown(self, *, drawn: bool = False) -> str:
+        parts = ["**Review**", *(markup.literal(line) for line in self.summary())]
+        if (found := self.confusion) is not None:
+            parts.append(review_picture.shown(found) if drawn else review_picture.table(found))
+        return "\n\n".join(parts)
+
+    def _plain(self) -> str:
+        found = self.confusion
+        return markup.plain("\n".join(["Review", *self.summary(), *([found.described()] if found else [])]))
+
+    def _keep(self, *, drawn: bool = False) -> None:
+        if self._exhibit is not None:
+            self._exhibit.keep(self._markdown(drawn=drawn), self._plain())

@@ -1,0 +1,64 @@
+"""Records a lesson anew: python -m tests.lessons.record 03-columns
+
+The notebook is run live, from an empty cache and without its pack, on the embedded model (or on --endpoint), and saved
+with its outputs; %qwen_pack in its first cell writes the pack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from qwennb.config import Config
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def record(notebook: Path, endpoint: str) -> None:
+    """Run *notebook* live, and save it with what came."""
+    (notebook.parent / "packs" / notebook.with_suffix(".qwenpack").name).unlink(missing_ok=True)
+    lesson = nbformat.read(notebook, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        cache.mkdir(mode=0o700)
+        if endpoint == "local":
+            shutil.copytree(Config.load().cache_dir / "models", cache / "models")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("QWENNB_")}
+        environ |= {"QWENNB_ENDPOINT": endpoint, "QWENNB_CACHE_DIR": str(cache)}
+        client = NotebookClient(
+            lesson,
+            timeout=1800,
+            kernel_name="python3",
+            record_timing=False,
+            resources={"metadata": {"path": str(notebook.parent)}},
+        )
+        client.execute(env=environ, stderr=subprocess.DEVNULL)
+    lesson.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.write(lesson, notebook)
+
+
+def main() -> int:
+    """Record the lessons that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lesson", nargs="+", help="as 03-columns")
+    parser.add_argument("--endpoint", default="local")
+    given = parser.parse_args()
+    for name in given.lesson:
+        record(NOTEBOOKS / f"{name}.ipynb", given.endpoint)
+        print(f"{name} is recorded")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The line that a column leaves is the same in every kernel; Stop is there only where it is heard."""
+
+from __future__ import annotations
+
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from qwennb.frames import Progress
+from qwennb.notebook.widgets.progress import INTERRUPT, Panel, Runs
+from qwennb.notebook.widgets.static import VIEW, close
+from tests.notebook.conftest import Kernel
+
+TABLE = "table = pl.DataFrame({'n': [0, 1, 2, 2]})"
+
+
+def progress(**more) -> Progress:
+    given = {
+        "rows": 400, "unique": 300, "done": 30, "cached": 10, "failed": 2, "tokens": (1200, 90), "cost": 0.5, "seconds": 10.0,
+        "finished": False, "model": "qwen3.5-flash", "stop": lambda: None, "run": 1,
+    }  # fmt: skip
+    return Progress(**{**given, **more})
+
+
+@pytest.fixture
+def panel():
+    made = Panel(progress())
+    yield made
+    close(made.box)
+
+
+def figures(panel) -> dict[str, str]:
+    return {name: label.value for name, label in panel._figures.items()}
+
+
+def test_the_panel_says_how_far_it_is_and_what_it_costs(panel):
+    assert figures(panel) == {
+        "Answered": "30 of 300", "Rows": "400", "From cache": "10", "Failed": "2", "Answers a minute": "120", "Tokens in": "1,200",
+        "Tokens out": "90", "Cost so far": "$0.50", "Cost at the end": "about $5.00", "Time left": "about 2 min 15 s",
+        "Model": "qwen3.5-flash",
+    }  # fmt: skip
+
+
+def test_what_is_not_known_is_said_so(panel):
+    panel.see(progress(done=0, cached=0, cost=None))
+    assert figures(panel)["Cost so far"] == figures(panel)["Cost at the end"] == "price unknown"
+    assert figures(panel)["Time left"] == "not known yet"
+
+
+def test_where_no_button_is_heard_it_is_off_and_says_interrupt(panel):
+    assert panel._button.disabled and panel._hint.value == INTERRUPT and panel._hint.layout.display is None
+
+
+def test_stop_stops_once(panel):
+    stopped = []
+    panel.see(progress(stop=lambda: stopped.append(1)))
+    panel._button.click()
+    panel.see(progress(stop=lambda: stopped.append(1)))
+    assert stopped == [1] and panel._button.disabled and panel._button.description == "Stopping …"
+
+
+def test_a_run_where_nobody_looks_makes_no_widget():
+    before = set(_instances)
+    runs = Runs()
+    runs.see(progress(seconds=5.0))
+    runs.see(progress(done=300, finished=True))
+    runs.settle()
+    assert set(_instances) == before
+
+
+@pytest.fixture(scope="module")
+def sim():
+    from qwennb.simulator import Simulator
+
+    with Simulator("openrouter", api_key="sk-sim") as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def kernel(sim, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    running = Kernel(
+        {
+            "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}", "QWENNB_API_KEY": "sk-sim", "QWENNB_CACHE_DIR": str(home / "cache"),
+            "HOME": str(home), "IPYTHONDIR": str(home / "ipython"),
+        }
+    )  # fmt: skip
+    assert running.run("%load_ext qwennb").status == "ok"
+    # Loaded before polars is, and the first column in the same cell: it is watched all the same.
+    first = running.run(f"import polars as pl\n{TABLE}\nmade = table.qwen.ask('Say {{{{ n }}}}')")
+    assert len(lines(first)) == 1
+    yield running
+    running.stop()
+
+
+def lines(ran) -> list[str]:
+    shown = [one for one in ran.outputs if one["output_type"] == "display_data"]
+    assert all(VIEW not in one["data"] and not one["metadata"] for one in shown)
+    return [one["data"]["text/plain"] for one in shown]
+
+
+@pytest.mark.slow
+def test_a_run_is_one_line_shown_once_live_or_from_memory_watched_or_not(kernel):
+    code = "made = table.qwen.ask('Tell {{ n }}')"
+    live, known = kernel.run(code), kernel.run(code)
+    watched = kernel.run(code, answers=[])
+    assert live.count("display_data") == 1 and live.count("update_display_data") == 0
+    assert lines(live) == lines(known) == lines(watched)
+    assert lines(live)[0].startswith("4 rows, 3 unique; ") and lines(live)[0].endswith("; qwen3.5-flash")
+
+
+@pytest.mark.slow
+def test_a_plan_is_one_line_however_often_polars_asks(kernel):
+    for plan in (
+        "table.lazy().qwen.ask('Plan {{ n }}', meta=True).collect()",
+        "table.with_columns(pl.col('n').qwen.ask('It {{ it }}', meta=True).alias('s')).unnest('s')",
+        "table.lazy().qwen.ask('Of {{ n }}', schema='a int, b int', into='s').select(pl.col('s').struct.field('a', 'b')).collect()",
+        "table.lazy().qwen.ask('Stream {{ n }}').collect(engine='streaming')",
+    ):
+        [line] = lines(kernel.run(f"made = {plan}"))
+        assert line.startswith("4 rows, 3 unique; "), (plan, line)
+
+
+@pytest.mark.slow
+def test_two_columns_are_two_lines_and_none_after_the_extension_is_unloaded(kernel):
+    both = "made = table.qwen.ask('First {{ n }}').qwen.ask('Second {{ n }}', into='other')"
+    assert len(lines(kernel.run(both))) == 2
+    kernel.run("%unload_ext qwennb")
+    assert lines(kernel.run("made = table.qwen.ask('Third {{ n }}')")) == []
+    kernel.run("%load_ext qwennb")
+    assert len(lines(kernel.run("made = table.qwen.ask('Third {{ n }}')"))) == 1
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_ours_in_every_cell_while_a_plan_lives(kernel):
+    kernel.run("import signal\nplan = table.lazy().qwen.ask('Later {{ n }}')")
+    assert "Interrupts._handle" in kernel.value("signal.getsignal(signal.SIGINT)")
