@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qwennb.cache import Pack
     from qwennb.client import Chat, Qwen
     from qwennb.frames import ask, batches, use
-    from qwennb.notebook import widgets
+    from qwennb.notebook import widgets as widgets
     from qwennb.request import Image, Pdf, Video
 
 _HOMES = {

@@ -113,7 +113,7 @@ class Memory:
         for key in packed.keys() | own.keys():
             mine = own.get(key, {})
             # What a pack brings stands first: it is what the notebook was saved with. One's own counts under its name.
-            candidates = {name: mine.get(name, value) for name, value in packed.get(key, {}).items()} | mine
+            candidates = packed.get(key, {}) | mine
             made[key] = sorted(candidates.items(), key=lambda item: not _is_of(item[0], identity))
         return made
 

@@ -64,7 +64,11 @@ COMMANDS = Command(
         ),
         Command("pack", "The answers a notebook uses, in one file beside it.", "pack:pack"),
         Command("verify", "Run a notebook on its pack alone: offline, and as it was saved?", "verify:verify"),
-        Command("drift", "Ask a notebook's questions again elsewhere, and see which answers change.", "drift:drift"),
+        Command(
+            "drift",
+            "Ask a notebook's questions again elsewhere, and see which answers change.",
+            "drift:drift",
+        ),
         Command("simulate", "An endpoint that behaves like a real one, as a server.", "simulate:simulate"),
     ),
 )

@@ -8,6 +8,7 @@ coroutine; `ask` and `ask_async` only drive it differently.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import sys
@@ -277,6 +278,12 @@ class Qwen:
         except NotRecorded:
             known = self._catalog.find(request.model)
             return known.max_input(thinking=asked is not False) if known else None
+
+    def check_recorded_window(self, request: Request) -> None:
+        """In replay: refuse what was too long for the endpoint that was recorded, as it did then."""
+        with contextlib.suppress(NotRecorded):
+            place = self._recorded_place()
+            check_window(request, place.abilities(request.model), str(place))
 
     def steps(
         self, request: Request, options: Options

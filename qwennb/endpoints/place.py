@@ -188,6 +188,8 @@ class Place:
     def __str__(self) -> str:
         if self.server is not None:
             return f"the embedded {self.server.model.file.name}"
+        if not self.base_url:  # out of a record
+            return "the embedded model"
         host = urlsplit(self.base_url).netloc.rpartition("@")[2]
         return self.name if self.hosted else f"{self.name} at {host}"
 

@@ -8,7 +8,9 @@ from typing import Any
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """*value* where it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}  # what JSON is read into; the abstract class is slow to ask
+    return (
+        value if isinstance(value, dict) else {}
+    )  # what JSON is read into; the abstract class is slow to ask
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:

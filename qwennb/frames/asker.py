@@ -139,11 +139,12 @@ class Asker:
         if waiting and self.mode == "replay":
             for place in waiting:
                 first = place == waiting[0]
-                error = self._not_recorded(questions[place], keys[place], compare=first)
+                error = self._missed(questions[place], keys[place], compare=first)
                 missed = Outcome(keys[place], error=error)
                 made[place] = missed
                 tally.add(missed)
-            self.client.memory.miss(keys[place] for place in waiting)
+            unknown = [place for place in waiting if isinstance(made[place].error, NotRecorded)]  # type: ignore[union-attr]
+            self.client.memory.miss(keys[place] for place in unknown)
         elif waiting and not tally.stopped:
             if self.lane == "batch":
                 ask_by_batch(self, waiting, questions, keys, made, shelf, scopes, tally)
@@ -302,6 +303,15 @@ class Asker:
                     f'The recorded answer to {key[:12]} no longer fits: {error}. Record it again with cache="refresh".'
                 ),
             )
+
+    def _missed(self, question: Question, key: str, *, compare: bool) -> QwenError:
+        """The error of a row without a recorded answer: what could never be asked fails as it did then."""
+        if len(question.text) > _SURELY_FITS:
+            try:
+                self.client.check_recorded_window(self.mould.request(question.text, question.image, key))
+            except QwenError as error:
+                return error
+        return self._not_recorded(question, key, compare=compare)
 
     def _not_recorded(self, question: Question, key: str, *, compare: bool) -> NotRecorded:
         """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""

@@ -194,7 +194,9 @@ class Request:
             "model": self.model,
             # Reasoning before the last question is dropped: the model's own template drops it too.
             "messages": [
-                (replace(m, reasoning="", reasoning_blocks="") if m.reasons and i <= last_question else m).to_json()
+                (
+                    replace(m, reasoning="", reasoning_blocks="") if m.reasons and i <= last_question else m
+                ).to_json()
                 for i, m in enumerate(self.messages)
             ],
             **self.settings.given(),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.benchmarks import asking, cells, columns, kills, packs, quota, verify
+from tests.benchmarks import asking, cells, columns, kills, packs, queueing, quota, verify
 
 ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "asking": (asking.cached, asking.uncached),
@@ -23,7 +23,7 @@ ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "cells-photographs": (cells.photographs,),
     "columns-speed": (columns.speed,),
     "columns-again": (columns.again_few, columns.again_all),
-    "columns-slots": (columns.slots,),
+    "columns-slots": (queueing.simulated, columns.slots),
     "columns-memory": (columns.memory,),
     "columns-interrupt": (columns.interrupt,),
     "verify": (verify.ten_thousand,),

@@ -23,13 +23,17 @@ def pack_of(lesson: Path) -> Pack:
 
 
 def test_there_are_lessons():
-    assert {"00-tour", "01-first-cell", "02-pictures-and-frames", "03-columns"} <= {one.stem for one in LESSONS}
+    assert {"00-tour", "01-first-cell", "02-pictures-and-frames", "03-columns"} <= {
+        one.stem for one in LESSONS
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 def test_a_lesson_replays_with_no_key_no_network_and_no_model(lesson, tmp_path):
-    environ = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {"HOME": str(tmp_path)}
+    environ = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
+        "HOME": str(tmp_path)
+    }
     ran = subprocess.run(
         [sys.executable, "-m", "qwennb.cli", "verify", str(lesson)],
         env=environ,

@@ -260,7 +260,9 @@ class Dialect:
         return Chunk(
             text=content_of(said.get("content")),
             reasoning=self.reasoning(said),
-            reasoning_blocks=tuple(map(dict, mappings(blocks))) if (blocks := said.get("reasoning_details")) else (),
+            reasoning_blocks=tuple(map(dict, mappings(blocks)))
+            if (blocks := said.get("reasoning_details"))
+            else (),
             tool_calls=tuple(call_pieces(calls)) if (calls := said.get("tool_calls")) else (),
             logprobs=tuple(logprobs_of(given)) if (given := choice.get("logprobs")) else (),
             sources=tuple(self.sources(whole, said)),
