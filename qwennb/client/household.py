@@ -10,7 +10,6 @@ import atexit
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from qwennb.cache import Memory, Name, News, Pack, Packs, Sources, Spendings, Trace, Used, Writer, open_store
@@ -128,13 +127,16 @@ class Household:
             memory.close()
 
 
-@lru_cache(maxsize=1)
-def _household(pid: int) -> Household:
-    house = Household(os.environ)
-    atexit.register(house.close)
-    return house
+_households: dict[int, Household] = {}
 
 
 def household() -> Household:
     """This process's household; a forked child has its own."""
-    return _household(os.getpid())
+    house = _households.get(os.getpid())
+    if house is None:
+        # Two threads may come here at once, and both must be given the same: a dictionary's own step decides.
+        made = Household(os.environ)
+        house = _households.setdefault(os.getpid(), made)
+        if house is made:
+            atexit.register(house.close)
+    return house

@@ -19,6 +19,7 @@ from qwennb.errors import (
     KeyRefused,
     NotRecorded,
     RateLimited,
+    Stopped,
     TemplateError,
     UnknownModel,
     UnsupportedOption,
@@ -419,3 +420,16 @@ def test_spending_is_recorded_by_day_model_and_endpoint(simulate, client):
     (row,) = qwen.memory.spendings.rows()
     assert (row.requests, row.model, row.endpoint) == (10, "qwen3.5-flash", "openrouter")
     assert row.cost == pytest.approx(sum(entry.usage["cost"] for entry in sim.ledger.paid()))
+
+
+def test_a_stream_is_stopped_from_another_thread(simulate, client):
+    pieces = [f"{number} " for number in range(200)]
+    sim = simulate("vllm", script=[Reply("".join(pieces), chunks=pieces, chunk_delay=0.05)])
+    stream = client(sim).stream("Count")
+    read = 0
+    with pytest.raises(Stopped):
+        for _ in stream:
+            read += 1
+            if read == 3:
+                threading.Thread(target=stream.stop).start()
+    assert 3 <= read < 100
