@@ -45,6 +45,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext qwennb`."""
     from qwennb.notebook.columns import Columns
     from qwennb.notebook.completion import Completion
+    from qwennb.notebook.figures import FIGURES
     from qwennb.notebook.magics import QwenMagics
     from qwennb.notebook.sharing import begin_sharing
 
@@ -58,6 +59,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.events.register("pre_run_cell", magics.chats.cell_begins)
     shell.events.register("pre_run_cell", magics.freshness.cell_begins)
     begin_sharing(shell, magics)
+    shell.events.callbacks["post_execute"].insert(0, FIGURES.note)  # matplotlib closes its figures there
     columns = Columns()
     columns.load(shell)
     shell.events.register("pre_run_cell", columns.cell_begins)
@@ -71,7 +73,10 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
         return
     magics, completion, columns = _loaded.pop(id(shell))
     columns.unload()
+    from qwennb.notebook.figures import FIGURES
     from qwennb.notebook.sharing import end_sharing
+
+    shell.events.unregister("post_execute", FIGURES.note)
 
     end_sharing(shell)
     shell.events.unregister("pre_run_cell", columns.cell_begins)

@@ -16,6 +16,7 @@ from qwennb.config import Config, Secret
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.cell import show_state as show
 from qwennb.notebook.chats import Chats
+from qwennb.notebook.figures import FIGURES
 from qwennb.request import Request
 
 __all__ = ["cache", "chat", "fix_prompt", "last_figure", "models", "sent", "settings", "show", "usage"]
@@ -155,9 +156,8 @@ def fix_prompt(shell: Any, more: str) -> str:
 
 def last_figure(shell: Any) -> Any:
     """The figure that was made last, or a picture that a cell gave."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None and pyplot.get_fignums():
-        return pyplot.gcf()
+    if FIGURES.last is not None:
+        return FIGURES.last
     for number in sorted((n for n in shell.user_ns.get("Out", {})), reverse=True):
         value = shell.user_ns["Out"][number]
         kind = f"{type(value).__module__}.{type(value).__name__}"

@@ -51,6 +51,8 @@ qwen = Qwen(endpoint="openrouter+" + url, api_key="sk-sim", cache_dir=folder)
 table = pl.DataFrame({"n": range(rows)})
 options = dict(client=qwen, max_tokens=20, thinking=False)
 caught, made = [0], [None]
+# One that falls into polars' own conversions comes out of them as an error of theirs.
+INTERRUPTED = (KeyboardInterrupt, TypeError, pl.exceptions.PolarsError)
 
 def ask():
     while made[0] is None:
@@ -59,7 +61,7 @@ def ask():
                 made[0] = table.qwen.ask("Say {{ n }}", **options)
             else:
                 made[0] = table.lazy().qwen.ask("Say {{ n }}", **options).collect(engine="streaming")
-        except KeyboardInterrupt:
+        except INTERRUPTED:
             caught[0] += 1
 
 def guarded(depth):  # an interrupt may come between two attempts, too
@@ -68,7 +70,7 @@ def guarded(depth):  # an interrupt may come between two attempts, too
     while made[0] is None:
         try:
             guarded(depth - 1)
-        except KeyboardInterrupt:
+        except INTERRUPTED:
             caught[0] += 1
 
 # Everything is loaded before the first one: an interrupt within an import can leave Python's own import lock held.

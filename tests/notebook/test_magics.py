@@ -179,6 +179,14 @@ def test_the_last_figure_is_looked_at(kernel, sim, script):
     )
 
 
+def test_the_last_figure_is_found_though_the_notebook_has_shown_and_closed_it(kernel, sim, script):
+    kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.bar([1], [2]);")
+    assert kernel.run("print(plt.get_fignums())").printed.strip() == "[]"
+    script("A bar.")
+    assert kernel.run("%qwen_look what is it?").status == "ok"
+    assert any(p["type"] == "image_url" for p in body(sim)["messages"][-1]["content"])
+
+
 def test_what_was_sent_and_spent_can_be_seen(kernel, script):
     script("ok")
     kernel.run("%qwen a question of mine")
