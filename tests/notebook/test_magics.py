@@ -180,7 +180,7 @@ def test_the_last_figure_is_looked_at(kernel, sim, script):
 
 
 def test_the_last_figure_is_found_though_the_notebook_has_shown_and_closed_it(kernel, sim, script):
-    kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.bar([1], [2]);")
+    kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.close('all')\nplt.bar([1], [2]);")
     assert kernel.run("print(plt.get_fignums())").printed.strip() == "[]"
     script("A bar.")
     assert kernel.run("%qwen_look what is it?").status == "ok"
