@@ -6,7 +6,8 @@ from qwennb.client.chat import Chat
 from qwennb.client.household import Household, household
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
-from qwennb.client.qwen import Piece, Qwen, QwenWarning, Stream
+from qwennb.client.qwen import Qwen, QwenWarning
+from qwennb.client.stream import Piece, Stream
 from qwennb.client.window import input_tokens
 
 __all__ = [

@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,12 @@ from qwennb.client.long import in_pieces
 from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
 from qwennb.client.steps import Keep, Run, Step, check_tools, tool_loop
+from qwennb.client.stream import Stream
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config, Secret, above
 from qwennb.endpoints import Finder, Place, embedded_place, recorded_model, recorded_place, simulated_url
 from qwennb.engine import Asking, Budget
-from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError, Stopped
+from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
 
 if TYPE_CHECKING:
@@ -42,43 +43,6 @@ if TYPE_CHECKING:
 
 class QwenWarning(UserWarning):
     """Something a user should know: a budget nearly spent, an answer cut short, an endpoint chosen by probing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One piece of a stream: new text, new reasoning, or both."""
-
-    text: str
-    reasoning: str
-
-
-class Stream:
-    """An answer as it comes: iterate for the pieces; `answer` is the whole of it, at the end."""
-
-    def __init__(self, pieces: Iterator[Chunk | Answer], stopped: threading.Event) -> None:
-        self._pieces = pieces
-        self._stopped = stopped
-        self._answer: Answer | None = None
-
-    def __iter__(self) -> Iterator[Piece]:
-        for piece in self._pieces:
-            if isinstance(piece, Answer):
-                self._answer = piece
-            elif piece.text or piece.reasoning:
-                yield Piece(piece.text, piece.reasoning)
-
-    def stop(self) -> None:
-        """End it, from any thread: whoever reads it meets `Stopped`."""
-        self._stopped.set()
-
-    @property
-    def answer(self) -> Answer:
-        """The answer; reads the rest of the stream first."""
-        for _ in self:
-            pass
-        if self._answer is None:
-            raise Stopped("The stream was left before its answer was whole.")
-        return self._answer
 
 
 class Qwen:
@@ -381,11 +345,9 @@ class Qwen:
         value: Any = None
         error: Exception | None = None
         while True:
-            try:
-                step = steps.throw(error) if error is not None else steps.send(value)
-            except StopIteration as end:
-                answer: Answer = end.value[0]
-                return answer
+            step = _next(steps, value, error)
+            if isinstance(step, Answer):
+                return step
             value, error = None, None
             if isinstance(step, Request):
                 value = self.answer(step, options)
@@ -403,11 +365,9 @@ class Qwen:
         value: Any = None
         error: Exception | None = None
         while True:
-            try:
-                step = steps.throw(error) if error is not None else steps.send(value)
-            except StopIteration as end:
-                answer: Answer = end.value[0]
-                return answer
+            step = _next(steps, value, error)
+            if isinstance(step, Answer):
+                return step
             value, error = None, None
             if isinstance(step, Request):
                 value = await self.answer_async(step, options)
@@ -604,6 +564,17 @@ class Qwen:
     def _tell(self) -> None:
         while self._warnings:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
+
+
+def _next(
+    steps: Generator[Step, Any, tuple[Answer, Any]], value: Any, error: Exception | None
+) -> Step | Answer:
+    """The next step, given what came of the last one; at the end the answer."""
+    try:
+        return steps.throw(error) if error is not None else steps.send(value)
+    except StopIteration as end:
+        answer: Answer = end.value[0]
+        return answer
 
 
 def _choices(given: Any) -> tuple[str, ...] | None:

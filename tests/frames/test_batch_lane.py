@@ -12,7 +12,7 @@ import pytest
 
 import qwennb
 from qwennb import Qwen
-from qwennb.client.qwen import QwenWarning
+from qwennb.client import QwenWarning
 from qwennb.errors import BadInput, NotRecorded, QwenError, UnsupportedOption
 from qwennb.frames import QwenFrameWarning
 from qwennb.simulator import Options, Simulator
