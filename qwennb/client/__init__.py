@@ -7,6 +7,7 @@ from qwennb.client.household import Household, household
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Qwen, QwenWarning
+from qwennb.client.steps import Steps, consented
 from qwennb.client.stream import Piece, Stream
 from qwennb.client.window import input_tokens
 
@@ -18,7 +19,9 @@ __all__ = [
     "Plan",
     "Qwen",
     "QwenWarning",
+    "Steps",
     "Stream",
+    "consented",
     "household",
     "input_tokens",
 ]

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from qwennb.client.household import Household, household
 from qwennb.client.long import in_pieces
 from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
-from qwennb.client.steps import Keep, Run, Step, check_tools, tool_loop
+from qwennb.client.steps import Keep, Run, Steps, check_tools, following, tool_loop
 from qwennb.client.stream import Stream
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config, Secret, above
@@ -249,15 +249,11 @@ class Qwen:
             place = self._recorded_place()
             check_window(request, place.abilities(request.model), str(place))
 
-    def steps(
-        self, request: Request, options: Options
-    ) -> Generator[Step, Any, tuple[Answer, tuple[Message, ...]]]:
+    def steps(self, request: Request, options: Options) -> Steps:
         """What is to be done for the answer to *request*."""
         return tool_loop(request, options.max_steps)
 
-    def _steps(
-        self, prompt: str | Request, values: Mapping[str, Any], options: Options
-    ) -> Generator[Step, Any, tuple[Answer, tuple[Message, ...]]]:
+    def _steps(self, prompt: str | Request, values: Mapping[str, Any], options: Options) -> Steps:
         if options.overflow == "map" and not isinstance(prompt, Request):
             return in_pieces(self, prompt, values, options)
         return self.steps(self.request(prompt, values, options), options)
@@ -341,13 +337,13 @@ class Qwen:
 
     # ------------------------------------------------------------------ driving
 
-    def _drive(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Answer:
+    def _drive(self, steps: Steps, options: Options) -> Answer:
         value: Any = None
         error: Exception | None = None
         while True:
-            step = _next(steps, value, error)
-            if isinstance(step, Answer):
-                return step
+            step = following(steps, value, error)
+            if isinstance(step, tuple):
+                return step[0]
             value, error = None, None
             if isinstance(step, Request):
                 value = self.answer(step, options)
@@ -361,13 +357,13 @@ class Qwen:
                 except Exception as problem:
                     error = problem
 
-    async def _drive_async(self, steps: Generator[Step, Any, tuple[Answer, Any]], options: Options) -> Answer:
+    async def _drive_async(self, steps: Steps, options: Options) -> Answer:
         value: Any = None
         error: Exception | None = None
         while True:
-            step = _next(steps, value, error)
-            if isinstance(step, Answer):
-                return step
+            step = following(steps, value, error)
+            if isinstance(step, tuple):
+                return step[0]
             value, error = None, None
             if isinstance(step, Request):
                 value = await self.answer_async(step, options)
@@ -564,17 +560,6 @@ class Qwen:
     def _tell(self) -> None:
         while self._warnings:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
-
-
-def _next(
-    steps: Generator[Step, Any, tuple[Answer, Any]], value: Any, error: Exception | None
-) -> Step | Answer:
-    """The next step, given what came of the last one; at the end the answer."""
-    try:
-        return steps.throw(error) if error is not None else steps.send(value)
-    except StopIteration as end:
-        answer: Answer = end.value[0]
-        return answer
 
 
 def _choices(given: Any) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ the async client drive the same generator, each in its own way.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,11 +36,48 @@ class Keep:
 
 
 Step = Request | list[Request] | Run | Keep
+Ended = tuple[Answer, tuple[Message, ...]]
+Steps = Generator[Step, Any, Ended]
 
 
-def tool_loop(
-    request: Request, max_steps: int | None = None
-) -> Generator[Step, Any, tuple[Answer, tuple[Message, ...]]]:
+def following(steps: Steps, value: Any, error: Exception | None) -> Step | Ended:
+    """The next step, given what came of the last one; at the end what `tool_loop` comes back with."""
+    try:
+        return steps.throw(error) if error is not None else steps.send(value)
+    except StopIteration as end:
+        ended: Ended = end.value
+        return ended
+
+
+def consented(
+    steps: Steps, ask: Callable[[Request], Answer], refusal: Callable[[ToolCall], str | None]
+) -> Steps:
+    """*steps*, of which each request is asked by *ask*, and each call of a tool is put before *refusal*: why it may not run.
+
+    The model is told of a refusal. It is not what the tool gave, and is not kept as that.
+    """
+    value: Any = None
+    error: Exception | None = None
+    is_refused = False
+    while True:
+        step = following(steps, value, error)
+        if isinstance(step, tuple):
+            return step
+        value, error = None, None
+        if isinstance(step, Request):
+            value = ask(step)
+        elif isinstance(step, Run) and (why := refusal(step.call)):
+            error, is_refused = PermissionError(why), True
+        elif is_refused and isinstance(step, Keep):
+            is_refused = False
+        else:
+            try:
+                value = yield step
+            except Exception as problem:
+                error = problem
+
+
+def tool_loop(request: Request, max_steps: int | None = None) -> Steps:
     """Ask *request*, run the tools that the answer calls, and ask on, until an answer calls none.
 
     Comes back with that answer and the messages since the question. A step that is remembered with its results runs

@@ -6,12 +6,12 @@ while it comes, a tool runs only with consent.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qwennb.answer import Answer, Page, Usage, capped, markup
-from qwennb.client import Options, Qwen
+from qwennb.client import Options, Qwen, Steps, consented
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Turn
 from qwennb.notebook.options import SETTINGS
@@ -117,7 +117,6 @@ class _Steps:
         self.answers: list[Answer] = []
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._refused = False
 
     @property
     def grown(self) -> bool:
@@ -135,30 +134,12 @@ class _Steps:
             finish_reason="interrupted",
         )
 
-    def watched(self, request: Request, said: list[tuple[Message, ...]]) -> Generator[Any, Any, Any]:
+    def watched(self, request: Request, said: list[tuple[Message, ...]]) -> Steps:
         """The client's steps, of which each question is shown here and each tool is asked about."""
         steps = self._asker.client.steps(request, self._options)
-        value: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                step = steps.throw(error) if error is not None else steps.send(value)
-            except StopIteration as end:
-                said.append(end.value[1])
-                return end.value
-            value, error = None, None
-            if isinstance(step, Request):
-                value = self._asked(step)
-            elif (call := getattr(step, "call", None)) and (refusal := self._refusal(call)):
-                self._refused = True
-                error = PermissionError(refusal)
-            elif isinstance(getattr(step, "answer", None), Answer) and self._refused:
-                continue  # a refusal is not what the tool gave, and must not be remembered as that
-            else:
-                try:
-                    value = yield step
-                except Exception as problem:
-                    error = problem
+        ended = yield from consented(steps, self._asked, self._refusal)
+        said.append(ended[1])
+        return ended
 
     def _asked(self, request: Request) -> Answer:
         client, options = self._asker.client, self._options

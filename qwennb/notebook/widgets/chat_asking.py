@@ -9,12 +9,11 @@ left to end by itself, and what it gives is dropped.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
 
 from qwennb.answer import Answer
-from qwennb.client import Options, Qwen, Stream
+from qwennb.client import Options, Qwen, Steps, Stream, consented
 from qwennb.errors import QwenError, Stopped
 from qwennb.request import Message, Request, ToolCall
 
@@ -83,30 +82,14 @@ class Asking:
             )
         self._ended(self)
 
-    def _steps(self) -> Generator[Any, Any, Any]:
-        """The client's steps; a refusal is not what a tool gave, and is not kept as that."""
+    def _steps(self) -> Steps:
+        """The client's steps: each question is streamed here, and each call of a tool waits for its consent."""
         steps = self._client.steps(self.request, self._options)
-        value: Any = None
-        error: Exception | None = None
-        is_refused = False
-        while True:
-            try:
-                step = steps.throw(error) if error is not None else steps.send(value)
-            except StopIteration as end:
-                self.said = end.value[1]
-                return end.value
-            value, error = None, None
-            if isinstance(step, Request):
-                value = self._asked(step)
-            elif (call := getattr(step, "call", None)) is not None and not self._is_allowed(call):
-                error, is_refused = PermissionError(DENIED), True
-            elif is_refused and isinstance(getattr(step, "answer", None), Answer):
-                is_refused = False
-            else:
-                try:
-                    value = yield step
-                except Exception as problem:
-                    error = problem
+        ended = yield from consented(
+            steps, self._asked, lambda call: None if self._is_allowed(call) else DENIED
+        )
+        self.said = ended[1]
+        return ended
 
     def _asked(self, request: Request) -> Answer:
         self._text, self._reasoning = [], []
