@@ -38,7 +38,8 @@ def register() -> None:
     """See to it that polars' frames and expressions have `.qwen`, now or once polars is imported."""
     polars = sys.modules.get("polars")
     if polars is not None and hasattr(polars, "LazyFrame"):
-        _register(polars)
+        if getattr(polars.DataFrame, "qwen", None) is not _frame:  # `%reload_ext` comes here once more
+            _register(polars)
     elif not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Waiting())
 

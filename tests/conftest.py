@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from qwennb import Qwen
 from qwennb.simulator import Simulator
@@ -14,6 +15,10 @@ from qwennb.simulator import Simulator
 # Who starts a run in the background may have switched interrupts off, for us and for every child of ours.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is the machine's affair, not the code's.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # A developer's keys and settings must decide nothing here. Set before anything reads them.
 for _name in list(os.environ):

@@ -124,7 +124,9 @@ def plain_piece(text: str) -> str:
 
 def literal(text: str) -> str:
     """*text* as one line of Markdown or HTML that shows it as it is."""
-    return _entities(_MARKS, " ".join(_clean(text).split()))
+    made = _entities(_MARKS, " ".join(_clean(text).split()))
+    # An entity keeps Markdown from seeing a dollar, but not MathJax, which reads the page and pairs two of one element.
+    return made.replace("&#36;", "<span>&#36;</span>") if made.count("&#36;") > 1 else made
 
 
 def code_block(text: str, language: str = "") -> str:

@@ -19,7 +19,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from qwennb.answer import Answer
-from qwennb.cache.nearest import difference
+from qwennb.cache.nearest import difference, media_of_nearest
 from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import read_answer, record_of
@@ -61,10 +61,10 @@ class Memory:
         if mode in ("off", "refresh"):
             return None
         problem: ValueError | None = None
-        for name, value in self._candidates(request.key, identity, mode):
+        for value in self._candidates(request.key, identity, mode):
             answer = read_answer(value, request)
             if isinstance(answer, Answer):
-                self.note([(name.key, name.endpoint)], request.media)
+                self.note([(answer.key, answer.endpoint)], request.media)
                 return answer
             problem = answer
         if mode == "on":
@@ -85,36 +85,36 @@ class Memory:
         known = self.known([request.key for request in requests], identity, mode)
         made: list[Answer | None] = []
         for request in requests:
-            read = ((name, read_answer(value, request)) for name, value in known.get(request.key, ()))
-            name, found = next(((n, a) for n, a in read if isinstance(a, Answer)), (None, None))
-            if name is not None:
-                self.note([(name.key, name.endpoint)], request.media)
+            read = (read_answer(value, request) for value in known.get(request.key, ()))
+            found = next((answer for answer in read if isinstance(answer, Answer)), None)
+            if found is not None:
+                self.note([(found.key, found.endpoint)], request.media)
             made.append(found)
         return made
 
-    def known(
-        self, keys: Sequence[str], identity: str | None, mode: str
-    ) -> dict[str, list[tuple[Name, bytes]]]:
+    def known(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
         """The records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
         if mode in ("off", "refresh"):
             return {}
-        wanted = [Name(key, identity) for key in keys] if identity is not None and mode == "on" else []
         if mode == "on" and not self.packs:
-            return {name.key: [(name, value)] for name, value in self.store.get_many(wanted).items()}
+            found = self.store.get_each(keys, identity) if identity is not None else {}
+            return {key: (value,) for key, value in found.items()}
         packed = self.packs.find_many(keys)
         if mode == "on":
+            wanted = [Name(key, identity) for key in keys] if identity is not None else []
             wanted += [name for candidates in packed.values() for name in candidates]
             own: dict[str, dict[Name, bytes]] = {}
             for name, value in self.store.get_many(wanted).items():
                 own.setdefault(name.key, {})[name] = value
         else:
             own = {key: dict(found) for key, found in self.store.find_many(keys).items()}
-        made = {}
+        made: dict[str, Sequence[bytes]] = {}
         for key in packed.keys() | own.keys():
-            mine = own.get(key, {})
             # What a pack brings stands first: it is what the notebook was saved with. One's own counts under its name.
-            candidates = packed.get(key, {}) | mine
-            made[key] = sorted(candidates.items(), key=lambda item: not _is_of(item[0], identity))
+            candidates = packed.get(key, {}) | own.get(key, {})
+            made[key] = [
+                candidates[name] for name in sorted(candidates, key=lambda n: not _is_of(n, identity))
+            ]
         return made
 
     def holds(self, request: Request, identity: str | None, mode: str) -> bool:
@@ -163,8 +163,15 @@ class Memory:
 
     def difference(self, request: Request, *, words: bool = True) -> str:
         """What *request* has otherwise than the nearest that is recorded, as a sentence; *words*: its text may be shown."""
+        return difference(request, self._recorded(), words=words)
+
+    def media_of_nearest(self, request: Request) -> list[tuple[str, list[str]]]:
+        """The keys of the recorded requests that are nearest to *request*, whatever its media are, and the hashes of theirs."""
+        return media_of_nearest(request, self._recorded())
+
+    def _recorded(self) -> Iterable[tuple[Name, bytes]]:
         packed = ((name, record) for one in self.packs.loaded for name, record in one.pack.records.items())
-        return difference(request, packed if self.packs else self.store.items(), words=words)
+        return packed if self.packs else self.store.items()
 
     def default(self, notebook: str = "") -> tuple[str, str] | None:
         """The model and the endpoint that a request means that names none, by what was recorded: for *notebook* if it can be told."""
@@ -181,17 +188,17 @@ class Memory:
         self.writer.close()
         self.store.close()
 
-    def _candidates(self, key: str, identity: str | None, mode: CacheMode) -> list[tuple[Name, bytes]]:
-        if mode == "replay":
-            return self.known([key], identity, mode).get(key, [])
+    def _candidates(self, key: str, identity: str | None, mode: CacheMode) -> Sequence[bytes]:
         try:
-            if self.packs:
-                return self.known([key], identity, mode).get(key, [])
-            if identity is None or (value := self.store.get(name := Name(key, identity))) is None:
-                return []
-            return [(name, value)]
-        except CacheError:  # held by another process for too long: asking again is better than failing
-            return list(self.packs.find_many([key]).get(key, {}).items())
+            if mode == "replay" or self.packs or identity is None:
+                return self.known([key], identity, mode).get(key, ())
+            value = self.store.get(Name(key, identity))
+            return () if value is None else (value,)
+        except CacheError:
+            if mode == "replay":
+                raise
+            # Held by another process for too long: asking again is better than failing.
+            return list(self.packs.find_many([key]).get(key, {}).values())
 
     async def keep(self, answer: Answer, warn: Callable[[str], None]) -> None:
         """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""

@@ -15,12 +15,13 @@ import orjson
 from qwennb.cache.record import Name
 from qwennb.request import Request
 
-__all__ = ["difference"]
+__all__ = ["difference", "media_of_nearest"]
 
 MOST_COMPARED = 20_000
 TOO_FAR = 3.5  # beyond it, calling them near would only mislead
 AROUND = 24  # characters of a text that are shown
 MOST_TOLD = 4
+MOST_NEAR = 100
 
 
 def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, words: bool = True) -> str:
@@ -29,22 +30,41 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
     Without *words* it says where texts differ, and shows nothing of them.
     """
     here = orjson.loads(orjson.dumps(request.canonical()))
-    nearest: tuple[float, str, Mapping[str, Any]] | None = None
-    for name, record in islice(recorded, MOST_COMPARED):
-        there = orjson.loads(record)["request"]
-        distance = _distance(here, there)
-        if nearest is None or distance < nearest[0]:
-            nearest = distance, name.key, there
-    if nearest is None or nearest[0] > TOO_FAR:
+    if not (near := _nearest(here, recorded)):
         return ""
-    _, key, there = nearest
+    key, there = near[0]
     told = _told(here, there, words=words)
     more = f", and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
     return f"The nearest recorded request, {key[:12]}, differs: {'; '.join(told[:MOST_TOLD])}{more}. "
 
 
-def _distance(here: Mapping[str, Any], there: Mapping[str, Any]) -> float:
-    """How much differs: one for each option, and up to three for what was said."""
+def media_of_nearest(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[tuple[str, list[str]]]:
+    """The recorded requests that are nearest to *request*, all as near: the key of each, and the hashes of its media.
+
+    What a medium of *request* is makes no difference to that, only how many there are.
+    """
+    here = orjson.loads(orjson.dumps(request.canonical()))
+    near = _nearest(here, recorded, media=False)
+    return [(key, [_whole_hash(medium) for medium in _media(there["messages"][-1])]) for key, there in near]
+
+
+def _nearest(
+    here: Mapping[str, Any], recorded: Iterable[tuple[Name, bytes]], *, media: bool = True
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """The recorded requests that differ least, with their keys; none where that is not near."""
+    least, found = TOO_FAR, dict[str, Mapping[str, Any]]()
+    for name, record in islice(recorded, MOST_COMPARED):
+        there = orjson.loads(record)["request"]
+        distance = _distance(here, there, media=media)
+        if distance < least:
+            least, found = distance, {}
+        if distance == least and len(found) < MOST_NEAR:
+            found.setdefault(name.key, there)
+    return list(found.items())
+
+
+def _distance(here: Mapping[str, Any], there: Mapping[str, Any], *, media: bool) -> float:
+    """How much differs: one for each option, and up to three for what was said. Without *media* only their number counts."""
     options = (here.keys() | there.keys()) - {"messages"}
     distance = float(sum(here.get(name) != there.get(name) for name in options))
     mine, theirs = here["messages"], there["messages"]
@@ -52,6 +72,10 @@ def _distance(here: Mapping[str, Any], there: Mapping[str, Any]) -> float:
         return distance
     distance += min(abs(len(mine) - len(theirs)), 2) * 0.5
     a, b = _text(mine[-1]), _text(theirs[-1])
+    one, other = _media(mine[-1]), _media(theirs[-1])
+    distance += 0.3 * min(abs(len(one) - len(other)), 2)
+    if media:
+        distance += 0.2 * min(sum(x != y for x, y in zip(one, other, strict=False)), 2)
     if a != b:
         alike = _shared(a, b) + _shared(a[::-1], b[::-1])
         distance += 0.5 + 2 * (1 - min(1.0, alike / max(len(a), len(b), 1)))
@@ -148,6 +172,10 @@ def _pictures(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
 
 def _hash(medium: Mapping[str, Any]) -> str:
     return str(medium.get("sha256") or medium.get("url") or "of frames")[:12]
+
+
+def _whole_hash(medium: Mapping[str, Any]) -> str:
+    return str(medium.get("sha256") or medium.get("url") or "")
 
 
 def _text(message: Mapping[str, Any]) -> str:

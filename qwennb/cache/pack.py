@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ __all__ = ["Pack"]
 
 VERSION = 1
 SHORTEST_KEY = 8  # characters, of a key that is given by how it begins
+_SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # in a text its quotes would be escaped
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,21 @@ class Pack:
         return made
 
     @cached_property
+    def asked(self) -> Counter[tuple[str, str]]:
+        """How many answers there are of each model at each endpoint."""
+        return Counter(_asked(self.records))
+
+    @cached_property
     def models(self) -> frozenset[str]:
         """The models that were asked."""
-        return frozenset(model for model, _ in _asked(self.records))
+        return frozenset(model for model, _ in self.asked)
+
+    @cached_property
+    def media(self) -> frozenset[str]:
+        """The sha256 of each picture, video and PDF that was asked about."""
+        return frozenset(
+            found.decode() for record in self.records.values() for found in _SHA256.findall(record)
+        )
 
     def replayed_with(self, model: str) -> Pack:
         """The same, to be replayed with *model* where a request names none."""

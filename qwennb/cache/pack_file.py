@@ -160,8 +160,15 @@ def _lines(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
         begun.append(rest)
         waiting += len(rest)
         _check_length(waiting, name)
+    if waiting and total == waiting and not _begins_like_a_pack(b"".join(begun)):
+        raise PackRefused(f"{name} is no pack: its first line is not a pack's header.")
     if waiting:
         raise PackRefused(f"{name} is cut off in the middle of a line. Get it again.")
+
+
+def _begins_like_a_pack(text: bytes) -> bool:
+    header = b'{"qwennb_pack":'
+    return text.startswith(header) or header.startswith(text)
 
 
 def _check_length(length: int, name: str) -> None:

@@ -6,23 +6,27 @@ the two are listed as a conflict if they differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import orjson
 
 from qwennb.cache.pack import Pack
 from qwennb.cache.record import Name
+from qwennb.cache.sources import Sources
+from qwennb.errors import MediaError
 
 __all__ = ["Conflict", "Loaded", "Packs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A pack, and the name of the file that it was read from."""
+    """A pack, the name of the file that it was read from, and the folder of pictures beside that."""
 
     pack: Pack
     file: str = ""
+    sources: Sources | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Packs:
     def load(self, pack: Pack, file: str = "") -> None:
         """Recall from *pack* too, from now on. A pack loaded before from the same *file* makes way."""
         others = tuple(one for one in self.loaded if not file or one.file != file)
-        self.loaded = (*others, Loaded(pack, file))
+        sources = Sources.beside(Path(file)) if file else None
+        self.loaded = (*others, Loaded(pack, file, sources))
 
     def read_from(self, file: str) -> Pack | None:
         """The loaded pack that was read from *file*; None where there is none."""
@@ -61,6 +66,35 @@ class Packs:
     def default(self) -> tuple[str, str] | None:
         """The model, and the endpoint, of a request that leaves them open."""
         return next(((one.pack.model, one.pack.endpoint) for one in self.loaded if one.pack.model), None)
+
+    def default_at(self, kinds: Collection[str]) -> tuple[str, str] | None:
+        """As `default`, for an endpoint of one of these *kinds*; None where no pack has an answer from such a one."""
+        for one in self.loaded if kinds else ():
+            pairs = [(one.pack.model, one.pack.endpoint), *(pair for pair, _ in one.pack.asked.most_common())]
+            for model, identity in pairs:
+                if model and identity.partition(":")[0] in kinds:
+                    return model, identity
+        return None
+
+    def source(self, file: str, cap: int) -> bytes | None:
+        """The content of a missing *file*, from the folder beside a pack whose requests were asked with it.
+
+        None where no pack was asked with any; MediaError where one was, and its folder does not have it as it should.
+        """
+        without: Loaded | None = None
+        for one in self.loaded:
+            if one.sources is None or not one.pack.media:
+                continue
+            if (content := one.sources.find(file, cap, one.pack.media)) is not None:
+                return content
+            without = without or one
+        if without is None or without.sources is None or not file:
+            return None
+        raise MediaError(
+            f"there is no file {file}, and {without.sources.folder.name} beside the pack does not have it; put the file "
+            "where the notebook looks for it, or get that folder from whoever made the pack (qwennb pack NOTEBOOK --media "
+            "makes it)"
+        )
 
     def hold(self, keys: Iterable[str]) -> bool:
         """Whether there is an answer to every one of *keys*."""

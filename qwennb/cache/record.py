@@ -8,9 +8,8 @@ out the seal is checked on every read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Self
+from typing import NamedTuple, Self
 
 __all__ = ["Name", "seal", "unseal"]
 
@@ -19,9 +18,8 @@ SEAL_LENGTH = 16
 HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
-    """What an answer is filed under: a request's key and the endpoint that answered it."""
+class Name(NamedTuple):
+    """What an answer is filed under: a request's key and the endpoint that answered it. There may be a million."""
 
     key: str
     """64 hex characters of the request's sha256."""

@@ -13,13 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.answer import money
-from qwennb.cache import Memory, PrunePlan, Spending, Spendings, Store, Writer, kept, plan_prune
+from qwennb.cache import (
+    Memory,
+    Order,
+    Orders,
+    PrunePlan,
+    Spending,
+    Spendings,
+    Store,
+    Writer,
+    kept,
+    plan_prune,
+)
 from qwennb.cache import prune as forget
 from qwennb.catalog import Catalog
 from qwennb.cli.command import Parser
 from qwennb.cli.text import amount, plural, table, wrapped
 from qwennb.cli.world import World
-from qwennb.errors import BadInput, nearest
+from qwennb.errors import BadInput, CacheError, nearest
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _BY = ("day", "model", "endpoint", "notebook")
@@ -55,10 +66,12 @@ def info_options(parser: Parser) -> None:
 def info(given: Any, world: World) -> int:
     """Print how many answers there are, from which models and endpoints, and what was spent."""
     config = world.config()
+    orders = Orders(config.cache_dir).under_way()
     with opened(config.cache_dir) as memory:
         if memory is None:
-            told = {"folder": str(config.cache_dir), "answers": 0}
-            world.say(json.dumps(told) if given.json else f"No answers are kept yet in {config.cache_dir}.")
+            told = {"folder": str(config.cache_dir), "answers": 0, "batches": _orders_as_json(orders)}
+            nothing = [f"No answers are kept yet in {config.cache_dir}.", *_under_way(orders)]
+            world.say(*([json.dumps(told)] if given.json else nothing))
             return 0
         counts: Counter[tuple[str, str]] = Counter()
         sizes: Counter[tuple[str, str]] = Counter()
@@ -66,7 +79,7 @@ def info(given: Any, world: World) -> int:
             counts[answer.model, answer.name.endpoint] += 1
             sizes[answer.model, answer.name.endpoint] += answer.size
         spent = _sum(memory.spendings.rows())
-        size, damaged = memory.store.size(), memory.store.quarantined
+        size, damaged = memory.store.size() + _size_of_batches(config.cache_dir), memory.store.quarantined
     if given.json:
         by = [
             {"model": model, "endpoint": endpoint, "answers": n, "bytes": sizes[model, endpoint]}
@@ -78,6 +91,7 @@ def info(given: Any, world: World) -> int:
             "bytes": size,
             "damaged": damaged,
             "by": by,
+            "batches": _orders_as_json(orders),
         }
         world.say(json.dumps(told | {"spent": spent.cost, "requests": spent.requests}, indent=1))
         return 0
@@ -93,6 +107,7 @@ def info(given: Any, world: World) -> int:
         world.say(*table(rows, right=(2, 3)))
     if damaged:
         world.say(f"{plural(damaged, 'damaged answer')} set aside; asked again when next wanted.")
+    world.say(*_under_way(orders))
     world.say(f"Spent so far: {_told(spent)} for {plural(spent.requests, 'request')} (qwennb cache usage).")
     return 0
 
@@ -100,6 +115,70 @@ def info(given: Any, world: World) -> int:
 def _short(endpoint: str) -> str:
     """An identity that fits a column: a local model's is 64 hexadecimal characters long."""
     return endpoint if len(endpoint) <= 44 else endpoint[:43] + "…"
+
+
+# ---------------------------------------------------------------------- batches
+
+
+def _under_way(orders: list[Order]) -> list[str]:
+    """What was handed in and not fetched yet: its answers are charged, and wait at the endpoint."""
+    if not orders:
+        return []
+    questions = plural(sum(order.questions for order in orders), "question")
+    batches = f"{len(orders):,} batch{'' if len(orders) == 1 else 'es'}"
+    head = f"{batches} under way with {questions}; the column's next call fetches the answers:"
+    rows = [
+        (
+            _short(order.endpoint),
+            order.model,
+            plural(order.questions, "question"),
+            f"{_day(order)}, {order.batch or 'no number yet'}",
+        )
+        for order in orders
+    ]
+    return [head, *table(rows, right=(2,))]
+
+
+def _orders_as_json(orders: list[Order]) -> list[dict[str, Any]]:
+    return [
+        {"endpoint": order.endpoint, "model": order.model, "questions": order.questions, "batch": order.batch, "since": _day(order)}
+        for order in orders
+    ]  # fmt: skip
+
+
+def _day(order: Order) -> str:
+    return f"{datetime.fromtimestamp(order.created, UTC):%Y-%m-%d}"
+
+
+def _size_of_batches(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in (folder / "batches").glob("*"))
+
+
+def _meant(order: Order, *, before: datetime | None, model: str | None, endpoint: str | None) -> bool:
+    return (
+        (before is None or order.created < before.timestamp())
+        and (model is None or order.model == model)
+        and (endpoint is None or endpoint in (order.endpoint, order.endpoint.partition(":")[0]))
+    )
+
+
+def _forget_orders(folder: Path, orders: list[Order], world: World, *, yes: bool) -> bool:
+    """Forget *orders* on a yes, having said what that means; False where it was a no."""
+    world.say(*_under_way(orders))
+    world.say("The endpoint goes on with them and charges them; what it answers is not fetched any more.")
+    if not (yes or world.agrees(f"Forget {len(orders):,} of what is under way?")):
+        world.say("Nothing of it was forgotten.")
+        return False
+    claim = Orders(folder).claim()
+    if claim is None:
+        raise CacheError("Another process hands in or fetches a batch right now. Try again when it is done.")
+    try:
+        for order in orders:
+            Orders(folder).drop(order)
+    finally:
+        claim.release()
+    world.say(f"{len(orders):,} under way forgotten.")
+    return True
 
 
 # ---------------------------------------------------------------------- prune
@@ -117,6 +196,11 @@ def prune_options(parser: Parser) -> None:
         "--endpoint", help="from this endpoint, or this server and model (vllm:Qwen/Qwen3.5-9B)"
     )
     parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument(
+        "--batches",
+        action="store_true",
+        help="what of these is under way in a batch too, though it is charged; left alone without this",
+    )
     parser.add_argument("--yes", action="store_true", help="don't ask back")
 
 
@@ -124,22 +208,32 @@ def prune(given: Any, world: World) -> int:
     """Say what would be forgotten and what it would cost to ask again; forget it on a yes."""
     before = None if given.older_than is None else _before(given.older_than, world.now())
     known = Catalog.bundled().find(given.model) if given.model else None
-    rules = {"before": before, "model": known.name if known else given.model, "endpoint": given.endpoint}
+    rules: dict[str, Any] = {
+        "before": before,
+        "model": known.name if known else given.model,
+        "endpoint": given.endpoint,
+    }
     if given.all == any(rule is not None for rule in rules.values()):
         raise BadInput(
             "qwennb cache prune wants to know which answers: --older-than 30d, --model, --endpoint (together: those that all "
             "of these mean), or --all alone."
         )
-    with opened(world.config().cache_dir) as memory:
+    folder = world.config().cache_dir
+    orders = [order for order in Orders(folder).under_way() if _meant(order, **rules)]
+    with opened(folder) as memory:
         plan = None if memory is None else plan_prune(memory, everything=given.all, **rules)
         if memory is None or not plan:
             world.say("No answer fits that; nothing is forgotten.")
-            return 0
-        world.say(*wrapped(_meaning(plan), indent=""))
-        if not (given.yes or world.agrees(f"Forget {plural(len(plan), 'answer')}?")):
-            world.say("Nothing was forgotten.")
-            return 1
-        world.say(f"{plural(forget(memory, plan), 'answer')} forgotten.")
+        else:
+            world.say(*wrapped(_meaning(plan), indent=""))
+            if not (given.yes or world.agrees(f"Forget {plural(len(plan), 'answer')}?")):
+                world.say("Nothing was forgotten.")
+                return 1
+            world.say(f"{plural(forget(memory, plan), 'answer')} forgotten.")
+    if orders and given.batches:
+        return 0 if _forget_orders(folder, orders, world, yes=given.yes) else 1
+    if orders:
+        world.say(*_under_way(orders), "They stay: their answers are charged. --batches forgets them too.")
     return 0
 
 

@@ -105,6 +105,17 @@ class Parser(argparse.ArgumentParser):
         return given
 
 
+def seconds(text: str) -> float:
+    """A time that somebody is ready to wait, as it is typed."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return number
+
+
 def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> int:
     """Run what was typed; the exit code: 0, 1 for a failure, 2 for a mistake."""
     words = list(sys.argv[1:] if argv is None else argv)

@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbconvert import HTMLExporter
 
+from qwennb.answer import money
 from qwennb.cache import Pack
 from qwennb.cli.command import Parser
 from qwennb.cli.local import pull
@@ -133,10 +134,9 @@ def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
     pack = Pack.read(folder / PACK)
     answers = list(pack)
     costs = [answer.cost for answer in answers]
-    if any(cost is None for cost in costs):
-        cost = "price unknown"
-    else:
-        cost = f"${sum(float(one) for one in costs if one is not None):.4f}".replace("0.0000", "0.00")
+    known = [one for one in costs if one is not None]
+    estimated = any(one and one.estimated for one in known)
+    cost = money(sum(known) if len(known) == len(costs) else None, estimated=estimated)
     world.say(
         "",
         f"{len(answers)} answers by {', '.join(sorted({a.model for a in answers}))}, "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup, money
-from qwennb.cli.command import Parser
+from qwennb.cli.command import Parser, seconds
 from qwennb.cli.text import WIDTH, plural, table, wrapped
 from qwennb.cli.world import World
 from qwennb.client import Options
@@ -43,7 +43,7 @@ def drift_options(parser: Parser) -> None:
     )
     parser.add_argument("--html", metavar="FILE", help="write the whole report as a page")
     parser.add_argument(
-        "--timeout", type=float, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
+        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
     )
 
 
@@ -54,13 +54,12 @@ def drift(given: Any, world: World) -> int:
 
     if given.min_agreement is not None and not 0 <= given.min_agreement <= 1:
         raise BadInput(f"--min-agreement {given.min_agreement:g} must be from 0 to 1.")
-    notebook = world.folder / given.notebook
-    if not notebook.is_file():
-        raise BadInput(f"There is no notebook {given.notebook}.")
+    above = _above(given)
+    notebook = world.notebook(given.notebook)
     pack = pack_beside(notebook) if given.pack is None else world.folder / given.pack
     report = ask_again(
         notebook,
-        _above(given),
+        above,
         world.config(),
         pack=pack,
         environ=world.environ,

@@ -7,6 +7,7 @@ tool steps and columns, is the pack. What is about to be shared is shown before 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.answer import markup
-from qwennb.cache import Name, Pack, Packs
+from qwennb.cache import Name, Pack, Packs, Sources
 from qwennb.cli.cache import opened
-from qwennb.cli.command import Parser
+from qwennb.cli.command import Parser, seconds
 from qwennb.cli.text import amount, plural, wrapped
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, NotRecorded, PackRefused
@@ -45,7 +46,7 @@ def pack_options(parser: Parser) -> None:
     parser.add_argument(
         "--media",
         action="store_true",
-        help="put pictures, videos and PDFs beside the pack, each under its hash",
+        help="put pictures, videos and PDFs beside the pack, for whoever has not got them",
     )
     parser.add_argument(
         "--allow", action="append", default=[], metavar="KEY",
@@ -53,56 +54,79 @@ def pack_options(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="don't ask back")
     parser.add_argument(
-        "--timeout", type=float, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
+        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
     )
 
 
 def pack(given: Any, world: World) -> int:
     """Run the notebook in replay, show what it recalled, and write it on a yes."""
-    notebook = world.folder / given.notebook
-    if not notebook.is_file():
-        raise BadInput(f"There is no notebook {given.notebook}.")
+    notebook = world.notebook(given.notebook)
     target = world.folder / given.out if given.out else notebook.with_suffix(".qwenpack")
-    made = _packed(notebook, target, given, world)
+    if target.is_dir() or not target.parent.is_dir():  # found out now, and not after the notebook has run
+        what = (
+            "is a folder" if target.is_dir() else f"can't be written: there is no folder {target.parent.name}"
+        )
+        raise BadInput(f"{given.out or target.name} {what}. Give the pack a file's name: -o NAME.qwenpack")
+    with tempfile.TemporaryDirectory(prefix="qwennb-") as folder:
+        return _pack(notebook, target, Sources(Path(folder) / "media"), given, world)
+
+
+def _pack(notebook: Path, target: Path, sources: Sources, given: Any, world: World) -> int:
+    made = _packed(notebook, target, sources, given, world)
     if not len(made):
         raise NotRecorded(f"{notebook.name} recalled no answer, so there is nothing to pack.")
     lines = sum(len(line) + 1 for line in made.lines())
     world.say(f"{notebook.name} recalls {plural(len(made), 'answer')}, {amount(lines)}:", *_told(made), "")
     world.say(*_samples(made), "")
     made.check(allow=given.allow, environ=world.environ)
-    if not (given.yes or world.agrees(f"Write them to {target.name}, for others to read?")):
+    sources.check(world.environ)
+    beside = Sources.beside(target)
+    files = (
+        f", and {plural(count, 'file')} that they were asked about to {beside.folder.name}"
+        if (count := sources.count)
+        else ""
+    )
+    if not (given.yes or world.agrees(f"Write them to {target.name}{files}, for others to read?")):
         world.say("Nothing was written.")
         return DECLINED
     made.write(target, allow=given.allow, environ=world.environ)
     world.say(f"{target.name}: {plural(len(made), 'answer')}, root {made.root}")
-    if given.media and (folder := _media_folder(target)).is_dir():
-        world.say(f"{folder.name}: {plural(sum(1 for _ in folder.iterdir()), 'file')}, each under its sha256")
+    if given.media:
+        beside.take_over(sources)
+        none = f"{notebook.name} asks about no picture, video or PDF, so there is no {beside.folder.name}."
+        world.say(f"{beside.folder.name}: {plural(count, 'file')}, each under its sha256" if count else none)
     return 0
 
 
 def _sources(named: Sequence[str], target: Path, world: World) -> list[Path]:
     """The packs that the notebook may recall from: those named, the environment's, and the one that is to be made anew."""
     found = [world.folder / name for name in named]
-    if path := world.environ.get("QWENNB_PACK"):
-        found.append(world.folder / path)
+    found += [world.folder / path for path in world.environ.get("QWENNB_PACK", "").split(os.pathsep) if path]
     return [*found, *([target] if target.is_file() else [])]
 
 
-def _packed(notebook: Path, target: Path, given: Any, world: World) -> Pack:
-    """What running *notebook* in replay recalls."""
+def _packed(notebook: Path, target: Path, media: Sources, given: Any, world: World) -> Pack:
+    """What running *notebook* in replay recalls. What was asked about goes to *media*, if it is wanted."""
     from qwennb.notebook.running import RunningPlace, run_notebook
 
     config = world.config()
     sources = _sources(given.sources, target, world)
     packs = Packs()
     for path in sources:
-        packs.load(Pack.read(path), str(path))
+        try:
+            packs.load(Pack.read(path), str(path))
+        except PackRefused as error:
+            if path != target:
+                raise
+            raise PackRefused(
+                f"{error} It would be written anew: move it away first, or give -o another name."
+            ) from None
     above = {"cache": "replay", "cache_dir": str(config.cache_dir.absolute())}
     settings: dict[str, str] = {}
     if sources:
         settings["QWENNB_PACK"] = _joined(sources)
     if given.media:
-        settings["QWENNB_MEDIA"] = str(_media_folder(target).absolute())
+        settings["QWENNB_MEDIA"] = str(media.folder)
     with RunningPlace.made(sealed=False) as place:
         cells = run_notebook(
             notebook,
@@ -136,10 +160,6 @@ def _packed(notebook: Path, target: Path, given: Any, world: World) -> Pack:
 
 def _joined(paths: Iterable[Path]) -> str:
     return os.pathsep.join(str(path.resolve()) for path in paths)
-
-
-def _media_folder(target: Path) -> Path:
-    return target.with_name(target.name.removesuffix(".zst") + ".media")
 
 
 def _told(made: Pack) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qwennb.cli.command import Parser
+from qwennb.cli.command import Parser, seconds
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, QwenError
 
@@ -19,7 +19,7 @@ def verify_options(parser: Parser) -> None:
         "--pack", metavar="FILE", help="the pack (default: the one that has the notebook's name)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
+        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
     )
 
 
@@ -38,7 +38,8 @@ def _verified(name: Path, given: Any, world: World, *, several: bool) -> int:
     pack = None if given.pack is None else world.folder / given.pack
     prefix = f"{name}: " if several else ""
     try:
-        verdict = verified(world.folder / name, pack, timeout=given.timeout, environ=world.environ)
+        notebook = world.notebook(str(name))
+        verdict = verified(notebook, pack, timeout=given.timeout, environ=world.environ)
     except QwenError as error:
         world.note(f"{prefix}{error}")
         return CANT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from qwennb.config import Config
+from qwennb.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,26 @@ class World:
     def config(self) -> Config:
         """The settings that hold here."""
         return Config.load(environ=self.environ, folder=self.folder)
+
+    def notebook(self, name: str) -> Path:
+        """The saved notebook that *name* means; BadInput, with the reason, where it is none."""
+        path = self.folder / name
+        if path.is_dir():
+            raise BadInput(f"{name} is a folder. Give a notebook in it.")
+        try:
+            written = path.read_bytes()
+            whole = json.loads(written) if written.strip() else {}
+        except FileNotFoundError:
+            raise BadInput(f"There is no notebook {name}.") from None
+        except OSError as error:
+            raise BadInput(f"The notebook {name} can't be read ({error.strerror}).") from None
+        except (ValueError, RecursionError):
+            raise BadInput(f"{name} is no notebook that can be read: it is not JSON.") from None
+        if not isinstance(whole, dict) or not {"cells", "worksheets"} & whole.keys():
+            raise BadInput(
+                f"{name} is no notebook that can be read: it {'has no cells' if written.strip() else 'is empty'}."
+            )
+        return path
 
     def say(self, *lines: str) -> None:
         """Print *lines*."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwennb.client.chat import Chat
-from qwennb.client.household import Household, household
+from qwennb.client.household import Household, household, packed_source
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Qwen, QwenWarning
@@ -24,4 +24,5 @@ __all__ = [
     "consented",
     "household",
     "input_tokens",
+    "packed_source",
 ]

@@ -128,9 +128,10 @@ class Chat:
 
     def _steps(self, prompt: str, given: dict[str, Any]) -> tuple[Any, Options]:
         options, values = split(prompt, given)
-        options = self._client.settled(options.over(self._options))
+        options = options.over(self._options)
         if options.system is not None:
             raise BadInput("A chat has its system text from the start: client.chat(system=…).")
+        options = self._client.settled(options)  # the client's own system text opens a chat that has none
         if self._tools and options.tools is None:
             options = Options(tools=self._tools).over(options)
         request = self._client.request(prompt, values, options, self.messages)

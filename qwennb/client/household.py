@@ -16,6 +16,7 @@ from qwennb.cache import Memory, Name, News, Pack, Packs, Sources, Spendings, Tr
 from qwennb.client.bridge import Bridge
 from qwennb.endpoints import DirectTransport, SdkTransport, Transport
 from qwennb.engine import Engine, Ledger
+from qwennb.request import look_elsewhere
 
 
 class Household:
@@ -84,6 +85,10 @@ class Household:
         made = Pack.of_records(records)
         return made.replayed_with(self.default_model) if self.default_model in made.models else made
 
+    def source(self, file: str, cap: int) -> bytes | None:
+        """What the missing *file* was, as a loaded pack has it beside it; at most *cap* bytes."""
+        return self._all_packs().source(file, cap)
+
     def _all_packs(self) -> Packs:
         """The packs; the one that the environment names is read with their first use."""
         for path in filter(None, self._environ.get("QWENNB_PACK", "").split(os.pathsep)):
@@ -140,3 +145,11 @@ def household() -> Household:
         if house is made:
             atexit.register(house.close)
     return house
+
+
+def packed_source(file: str, cap: int) -> bytes | None:
+    """What the missing *file* was, as a pack that this process has loaded knows it."""
+    return household().source(file, cap)
+
+
+look_elsewhere(packed_source)

@@ -18,21 +18,32 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from qwennb.answer import Answer, Chunk
 from qwennb.cache import Memory, Pack
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household, household
 from qwennb.client.long import in_pieces
+from qwennb.client.missing import hashes_told, without_missing
 from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
 from qwennb.client.steps import Keep, Run, Steps, check_tools, following, tool_loop
 from qwennb.client.stream import Stream
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config, Secret, above
-from qwennb.endpoints import Finder, Place, embedded_place, recorded_model, recorded_place, simulated_url
+from qwennb.endpoints import (
+    HOSTED,
+    SELF_HOSTED,
+    Finder,
+    Place,
+    embedded_place,
+    recorded_model,
+    recorded_place,
+    simulated_url,
+)
 from qwennb.engine import Asking, Budget
-from qwennb.errors import BadInput, EndpointError, NotRecorded, QwenError
+from qwennb.errors import BadInput, EndpointError, MediaError, NotRecorded, QwenError
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
 
 if TYPE_CHECKING:
@@ -215,15 +226,18 @@ class Qwen:
         if isinstance(prompt, Request):
             over = self._above.model
             return prompt if over is None else replace(prompt, model=self._model(options))
-        question = user_message(
-            prompt, values, images=options.images, videos=options.videos, files=options.files
-        )
+        try:
+            question = user_message(
+                prompt, values, images=options.images, videos=options.videos, files=options.files
+            )
+        except MediaError as error:
+            raise self._told_of_missing(error, prompt, values, options, history) from None
         if options.max_pixels is not None:
             question = replace(
                 question, parts=merged(_bounded(part, options.max_pixels) for part in question.parts)
             )
         system = (Message("system", (Text(options.system),)),) if options.system and not history else ()
-        return Request(
+        request = Request(
             model=self._model(options),
             messages=(*system, *history, question),
             settings=options.settings(),
@@ -231,6 +245,21 @@ class Qwen:
             choices=_choices(options.choices),
             tools=tuple(Tool.of(tool) for tool in options.tools or ()),
         )
+        return self._unless_elsewhere(request, options)
+
+    def _told_of_missing(
+        self,
+        error: MediaError,
+        prompt: str,
+        values: Mapping[str, Any],
+        options: Options,
+        history: Sequence[Message],
+    ) -> MediaError:
+        """*error*; where what is recorded counts and a file is missing, with the hash that it had in the nearest record."""
+        if not self._looks_back(self._mode(options)) or (stand_ins := without_missing(options)) is None:
+            return error
+        request = self.request(prompt, values, stand_ins, history)
+        return MediaError(f"{error}{hashes_told(self.memory.media_of_nearest(request), stand_ins)}")
 
     def window(self, request: Request) -> int | None:
         """The most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
@@ -292,15 +321,35 @@ class Qwen:
             if not (options.model or self._names_model):
                 self._house.default_model = self._house.default_model or name
             return name
-        recorded = self.memory.packs.default
+        packs = self.memory.packs
+        recorded = packs.default_at(self._kinds()) or packs.default
         # A reader's own settings must not turn a pack's requests into others; what the notebook says itself counts.
         named = options.model or (self.config.model if self._names_model or recorded is None else None)
         if named is not None:
             usual = recorded or (self.memory.default(self._notebook) if self._wanted == "local" else None)
             return recorded_model(named, usual[0] if usual else "", self._catalog)
-        default = self._recorded_default()[0]
+        default = (recorded or self._recorded_default())[0]
         self._house.default_model = self._house.default_model or default
         return default
+
+    def _unless_elsewhere(self, request: Request, options: Options) -> Request:
+        """*request*; where it names no model and is for an endpoint that no pack knows, with the default of that one.
+
+        What a pack answers it answers first: then nothing is looked for.
+        """
+        packs = self.memory.packs
+        if not packs or options.model or self._names_model or self._mode(options) == "replay":
+            return request
+        kinds = self._kinds()
+        if not kinds or packs.default_at(kinds) is not None or packs.hold([request.key]):
+            return request
+        return replace(request, model=self.place.model_name(self.config.model))
+
+    def _kinds(self) -> list[str]:
+        """Which kinds of endpoint the notebook itself may mean by the one that it names; none where it names none."""
+        if not self._names_endpoint or self.config.endpoint is None:
+            return []
+        return [self._wanted] if self._wanted else _kinds_at(self.config.endpoint)
 
     def _recorded_default(self) -> tuple[str, str]:
         """The model and the endpoint that were asked here before: nothing is probed in replay."""
@@ -562,6 +611,13 @@ class Qwen:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
 
 
+def _kinds_at(address: str) -> list[str]:
+    """Which kinds of endpoint may be found at *address*."""
+    host = urlsplit(address).hostname or ""
+    hosted = [name for name, provider in HOSTED.items() if urlsplit(provider.base_url).hostname == host]
+    return hosted or [host, *SELF_HOSTED]
+
+
 def _choices(given: Any) -> tuple[str, ...] | None:
     if isinstance(given, str):
         raise BadInput(f"choices={given!r} is one text; give the answers to choose from as a list.")
@@ -588,8 +644,8 @@ def _notebook_name(environ: Mapping[str, str]) -> str:
 
 
 def _user_level() -> int:
-    """How far up the stack the line that called into qwennb stands."""
-    level, frame = 2, sys._getframe(1)
+    """How far up the stack the line that called into qwennb stands, counted from whoever asks."""
+    level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
         level, frame = level + 1, frame.f_back
     return level

@@ -98,6 +98,7 @@ class Errand:
     retry: Tries
     deadline: float
     spent: Spent = field(default_factory=Spent)
+    alone: float = 0.0  # seconds that it must wait by itself, while others may go
 
 
 class Engine:
@@ -240,6 +241,7 @@ class Engine:
         attempt = 0
         while True:
             attempt += 1
+            errand.alone = 0.0
             if limiter.pause > errand.deadline - loop.time():
                 raise RateLimited(
                     f"{errand.asking.place} asks to wait {limiter.pause:.0f} s, longer than this request may take. "
@@ -252,10 +254,10 @@ class Engine:
             except EndpointError as error:
                 # What somebody has been shown can't be taken back.
                 wait = None if errand.flight.listened else errand.retry.wait(error, attempt)
-                if wait is None or loop.time() + wait >= errand.deadline:
+                if wait is None or loop.time() + max(wait, errand.alone) >= errand.deadline:
                     raise
                 errand.flight.restart()
-                await asyncio.sleep(wait)
+                await asyncio.sleep(max(wait, errand.alone))
 
     async def _attempt(self, wire: Wire, request: Request, errand: Errand) -> Draft:
         """One call over the wire, within the budgets and in a slot that is given back whatever comes."""
@@ -292,7 +294,7 @@ class Engine:
             except EndpointError as error:
                 reservation.maybe_billed = error.maybe_billed and reservation.cost is None
                 if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
-                    limiter.refused(error.retry_after, ticket)
+                    errand.alone = limiter.refused(error.retry_after, ticket)
                 elif error.transient:
                     limiter.failed()
                 raise

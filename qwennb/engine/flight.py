@@ -22,14 +22,16 @@ class Flight:
         self._pieces: list[Chunk] = []
         self._queues: list[asyncio.Queue[Chunk | None]] = []
         self._waiting = 0
+        self._landed: Callable[[], None] | None = None
         self.drains = False
 
     def start(self, asking: Coroutine[Any, Any, Answer], landed: Callable[[], None]) -> None:
-        """Begin. *landed* is called once it is over, whatever the outcome."""
+        """Begin. *landed* is called once it is over, whatever the outcome: from then on nobody may join it."""
         self._task = asyncio.get_running_loop().create_task(asking)
+        self._landed = landed
 
         def over(task: asyncio.Task[Answer]) -> None:
-            landed()
+            self._land()
             for queue in self._queues:
                 queue.put_nowait(None)
             if not task.cancelled():
@@ -82,4 +84,10 @@ class Flight:
     def _leave(self) -> None:
         self._waiting -= 1
         if self._waiting == 0 and self._task is not None and not self._task.done() and not self.drains:
+            self._land()  # at once: who asks the same before the task has ended must not share its end
             self._task.cancel()
+
+    def _land(self) -> None:
+        landed, self._landed = self._landed, None
+        if landed is not None:
+            landed()

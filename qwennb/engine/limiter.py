@@ -5,15 +5,14 @@ allow it:
 
     the gate      shut for the whole fleet while the server has said "wait" (Retry-After), or keeps failing
     the window    requests in flight; it starts at 8, grows by half a round trip until something is refused, then by a
-                  few a round trip; a refusal takes it down by a third, once for each incident. Where a server queues
-                  instead of refusing, latency steers it (knee.py). What a window lets
-                  through is spread over the round trip, so that when a limit is met few are under way to meet it too
-    the pace      requests a second, once it is known: from a quota, or measured. Between two refusals exactly as much
-                  was let through as the server's bucket refilled, so that is its rate. The pace then creeps up, ever
-                  faster while nothing is refused, to find a limit that was raised
+                  few a round trip; a limit that is met takes it down by a third, once for each incident. Where a server
+                  queues instead of refusing, latency steers it (knee.py). What a window lets through is spread over the
+                  round trip, so that when a limit is met few are under way to meet it too
+    the pace      requests a second, once it is known: from a quota, or measured between refusals (pace.py)
     the tokens    a minute's quota of tokens, where one is known; reserved by estimate, settled by what was used
 
-No request is ever failed by the limiter: it waits, until its own deadline.
+A refusal that has nothing to do with how much was asked shuts no gate and slows nothing down (noise.py): the request
+that it struck waits alone. No request is ever failed by the limiter: it waits, until its own deadline.
 """
 
 from __future__ import annotations
@@ -25,24 +24,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qwennb.engine.knee import Knee
+from qwennb.engine.noise import Noise
+from qwennb.engine.pace import Pace
 
 START = 8.0
 QUEUE_START = 4.0  # where latency steers: the first round shows what it is without a queue
 GROWTH = 0.5  # of a request for each answer while ramping: half the window in a round trip
 STEP = 4.0  # requests a round trip once a limit was met
 SHRINK = 0.7
-PACE_GROWTH = 0.01  # a second, doubling every PACE_PATIENCE seconds without a refusal
-PACE_PATIENCE = 8.0
 SPREAD = 0.7  # of the round trip, over which a window's requests are spread
 CAREFUL = 0.1  # seconds: once something was refused, a window is spread over no less
-FIRST_PAUSE = 1.0
+FIRST_PAUSE = (
+    1.0  # where something failed; where it was refused with no time named, a round trip if that is less
+)
 SHORTEST_PAUSE = 0.1  # some servers name the few milliseconds until the next single request would fit
-MEASURE = 0.3  # seconds between two refusals from which a rate can be told
 LONGEST_PAUSE = 60.0
 STREAK = 12  # failures in a row, nothing between them, that shut the gate
 
 
-# When a request went: after how many incidents, and in which measurement of the rate.
+# When a request went: its number, and how many were in flight with it.
 Ticket = tuple[int, int]
 
 
@@ -89,8 +89,9 @@ class Limiter:
         self._knee = Knee() if queues else None
         self._window = min(START if not queues else QUEUE_START, float(most))
         self._ramping = True
-        self._quota_pace = pace
-        self._pace = pace
+        self._pace = Pace(pace)
+        self._noise = Noise()
+        self._before = self._window, 0  # the window, and how many were in flight, when a limit was met last
         self._next = 0.0
         self._tokens = Tokens(tokens_a_minute) if tokens_a_minute else None
         self._gate = 0.0
@@ -99,10 +100,10 @@ class Limiter:
         self._waiting: deque[tuple[asyncio.Future[Ticket], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._latency: float | None = None
-        self._incident: float | None = None
-        self._incidents = 0
-        self._measured = 0
-        self._sent_since = 0
+        self._number = 0
+        self._measured_from = 0
+        self._incident_at = -1
+        self._careful = False
         self.in_flight = 0
         self.refusals = 0
 
@@ -156,27 +157,27 @@ class Limiter:
         elif self.in_flight >= self.window // 2:
             self._window += STEP / self._window
         self._window = min(self._window, float(self._most))
-        if self._pace is not None and self._incident is not None:
-            quiet = max(now - max(self._incident, self._gate), 0.0)
-            growth = min(PACE_GROWTH * 2 ** (quiet / PACE_PATIENCE), 0.5)
-            self._pace *= 1 + growth / self._pace
-            if self._quota_pace is not None:
-                self._pace = min(self._pace, self._quota_pace)
+        self._pace.answered(now, self._gate)
+        self._noise.answered()
 
-    def refused(self, wait: float | None, ticket: Ticket) -> None:
-        """The server said that this was too fast, and perhaps how long to wait."""
+    def refused(self, wait: float | None, ticket: Ticket) -> float:
+        """The server said that this was too fast, and perhaps how long to wait: the seconds for which this one must, alone."""
         now = self._clock()
         self.refusals += 1
-        incidents, measured = ticket
-        if measured == self._measured:
-            self._sent_since -= 1
-        if incidents == self._incidents:  # not one of those that were under way when the limit was met
-            self._new_incident(now)
+        number, in_flight = ticket
+        if number >= self._measured_from:
+            self._pace.taken_back()
+        if self._noise.refused(number) and (wait is None or self._noise.known):
+            return self._first_pause if wait is None else wait
+        if number >= self._incident_at:  # not one of those that were under way when the limit was met
+            if not self._is_limit(now, in_flight):
+                return self._first_pause if wait is None else wait
             self._pauses += 1
         if wait is None:
-            wait = min(FIRST_PAUSE * 2 ** max(self._pauses - 1, 0), LONGEST_PAUSE)
+            wait = min(self._first_pause * 2 ** max(self._pauses - 1, 0), LONGEST_PAUSE)
         self._gate = max(self._gate, now + max(wait, SHORTEST_PAUSE) * (1 + 0.1 * self._jitter()))
         self._arm()
+        return 0.0
 
     def failed(self) -> None:
         """A request failed for reasons of the server's own. Many in a row shut the gate, so that an outage costs little."""
@@ -190,41 +191,60 @@ class Limiter:
             )
             self._arm()
 
-    def _new_incident(self, now: float) -> None:
-        self._incidents += 1
-        if self._incident is not None and now - self._incident < MEASURE:
-            return  # still the same trouble: shrinking again for it would overshoot
-        if self._incident is not None and self._sent_since >= 3:
-            measured = self._sent_since / (now - self._incident)
-            self._pace = min(measured, self._quota_pace or measured)
-        elif self._incident is not None and self._pace is not None:
-            self._pace *= SHRINK  # refused again before anything could be measured: far too fast
+    def _is_limit(self, now: float, in_flight: int) -> bool:
+        """Take a refusal for a limit, and slow down; False where it turns out that refusals have another reason."""
+        self._incident_at = self._number
+        if self._pace.is_too_soon(now):
+            return True  # still the same trouble: shrinking again for it would overshoot
+        window, most = self._before
+        was_free = self._pace.is_free
+        verdict = self._pace.refused(now, 1 / self._gap if self._gap else float(in_flight))
+        if was_free:
+            self._noise.tried(self._pace.found_more)
+        if verdict == "limit" or in_flight > max(0.8 * most, 2):
+            self._noise.explained()
+            self._before = self._window, in_flight
+        elif verdict == "unexplained" and self._noise.unexplained():
+            self._window, self._ramping = window, self._knee is None
+            self._pace.set_free(now)
+            self._measured_from = self._number
+            return False
+        self._measured_from = self._number
         self._window = max(self._window * SHRINK, 1.0)
         self._ramping = False
-        self._incident = now
-        self._measured += 1
-        self._sent_since = 0
+        self._careful = True
+        return True
+
+    @property
+    def _first_pause(self) -> float:
+        """Where the server names no time: a round trip, and long enough for a few requests more."""
+        if self._latency is None:
+            return FIRST_PAUSE
+        few = 3 / self._pace.rate if self._pace.rate is not None else 0.0
+        return min(max(self._latency, few, SHORTEST_PAUSE), FIRST_PAUSE)
 
     def _take(self, tokens: float) -> Ticket:
         self.in_flight += 1
-        self._sent_since += 1
+        self._number += 1
+        self._pace.sent(self._clock())
+        self._noise.sent()
         if (gap := self._gap) is not None:
             # What the loop was late for may be caught up, four thousandths of a second's worth.
             self._next = max(self._next, self._clock() - 0.004) + gap
         if self._tokens is not None:
             self._tokens.left -= tokens
-        return self._incidents, self._measured
+        return self._number - 1, self.in_flight
 
     @property
     def _gap(self) -> float | None:
         """Seconds between one request and the next; None while nothing is known."""
         latency = self._latency
-        if latency is not None and self._incident is not None:
+        if latency is not None and self._careful:
             latency = max(latency, CAREFUL)
         spread = SPREAD * latency / self._window if latency is not None else None
-        if self._pace is None:
+        if self._pace.rate is None:
             return spread
-        return max(1 / self._pace, spread or 0.0)
+        return max(1 / self._pace.rate, spread or 0.0)
 
     def _wait(self, tokens: float) -> float | None:
         """Seconds until a request may go; None: when another leaves."""

@@ -10,7 +10,7 @@ import concurrent.futures
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -27,6 +27,7 @@ from qwennb.errors import (
 from qwennb.frames.bulk import BULK
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
 from qwennb.frames.form import Form
+from qwennb.frames.inquiry import Inquiry, Question
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.lane import ask_by_batch
 from qwennb.frames.mould import Mould
@@ -36,13 +37,6 @@ from qwennb.request import Image, Request, Schema
 
 SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
 CHUNK = 20_000  # questions looked up at a time, between two looks at the same
-
-
-class Question(NamedTuple):
-    """What differs from row to row: the text, and a picture where the column has one."""
-
-    text: str
-    image: Image | None = None
 
 
 class Asker:
@@ -114,9 +108,9 @@ class Asker:
         identity = self.client.identity(model, keys, mode)
         found: dict[str, Outcome] = {}
         for key, candidates in self.client.memory.known(keys, identity, mode).items():
-            outcome = self._read(key, model, candidates[0][1])
+            outcome = self._read(key, model, candidates[0])
             if outcome.error is not None:
-                others = (self._read(key, model, value) for _, value in candidates[1:])
+                others = (self._read(key, model, value) for value in candidates[1:])
                 outcome = next((other for other in others if other.error is None), outcome)
             if outcome.error is None or mode == "replay":
                 found[key] = outcome
@@ -129,59 +123,55 @@ class Asker:
 
         With *batches*, more questions of the same evaluation may follow, and what was found is remembered for them.
         """
-        shelf = self._shelf()
         with BULK:
             keys = self.keys(questions)
             tally.expect(keys)
-            made = scopes.known_many(shelf, keys)
-            missing = self._look_up(questions, keys, made, shelf, scopes, tally, batches=batches)
-        waiting = [place for place in missing if made[place] is None]
+            inquiry = Inquiry(questions, keys, self._shelf(), scopes, tally)
+            self._look_up(inquiry, batches=batches)
+        waiting = inquiry.open
         if waiting and self.mode == "replay":
             for place in waiting:
-                first = place == waiting[0]
-                error = self._missed(questions[place], keys[place], compare=first)
-                missed = Outcome(keys[place], error=error)
-                made[place] = missed
-                tally.add(missed)
-            unknown = [place for place in waiting if isinstance(made[place].error, NotRecorded)]  # type: ignore[union-attr]
-            self.client.memory.miss(keys[place] for place in unknown)
+                inquiry.came(place, self._missed(questions[place], keys[place], compare=place == waiting[0]))
+            self.client.memory.miss(o.key for p in waiting if (o := inquiry.outcomes[p]) and _is_missing(o))
         elif waiting and not tally.stopped:
             if self.lane == "batch":
-                ask_by_batch(self, waiting, questions, keys, made, shelf, scopes, tally)
+                ask_by_batch(self, waiting, inquiry)
             else:
-                self._ask(waiting, questions, keys, made, shelf, scopes, tally)
-        return made
+                self._ask(waiting, inquiry)
+        return inquiry.outcomes
 
-    def _look_up(
-        self,
-        questions: Sequence[Question],
-        keys: Sequence[str],
-        made: list[Outcome | None],
-        shelf: Shelf,
-        scopes: Scopes,
-        tally: Tally,
-        *,
-        batches: bool,
-    ) -> list[int]:
-        """Fill *made* with what the cache knows; the places that nobody had filled before."""
-        missing = [place for place, outcome in enumerate(made) if outcome is None]
-        for some in _chunks(missing, CHUNK):
-            if tally.stopped:
+    def _look_up(self, inquiry: Inquiry, *, batches: bool) -> None:
+        """Fill *inquiry* with what the cache knows."""
+        keys, missing = inquiry.keys, inquiry.open
+        for some in _chunks(
+            sorted(missing, key=keys.__getitem__), CHUNK
+        ):  # neighbours share pages of the store
+            if inquiry.tally.stopped:
                 break
             found = self.recalled([keys[place] for place in some])
-            used = [found[keys[place]] for place in some if keys[place] in found]  # in the order of the rows
-            pictures = (questions[place].image for place in some if keys[place] in found)
-            self.client.memory.note(
-                [(o.key, o.endpoint) for o in used if o.error is None],
-                (picture for picture in pictures if picture is not None),
-            )
-            self.client.memory.miss(o.key for o in used if o.error is not None)
             for place in some:
-                made[place] = found.get(keys[place])
+                inquiry.outcomes[place] = found.get(keys[place])
             if batches:
-                scopes.note(shelf, found.values())
-        tally.found(outcome for outcome in made if outcome is not None)
-        return missing
+                inquiry.remember(found.values())
+        self._note(inquiry, missing)
+        inquiry.recalled()
+
+    def _note(self, inquiry: Inquiry, looked_up: Sequence[int]) -> None:
+        """Tell the memory which of its answers were used, in the order of the rows, and which no longer fit."""
+        used: list[tuple[str, str]] = []
+        pictures: list[Image] = []
+        unusable: list[str] = []
+        for place in looked_up:
+            if (outcome := inquiry.outcomes[place]) is None:
+                continue
+            if outcome.error is not None:
+                unusable.append(outcome.key)
+                continue
+            used.append((outcome.key, outcome.endpoint))
+            if (image := inquiry.questions[place].image) is not None:
+                pictures.append(image)
+        self.client.memory.note(used, pictures)
+        self.client.memory.miss(unusable)
 
     def request(self, question: Question, key: str) -> Request:
         """The request that *question* makes; what its model can't take is refused."""
@@ -194,16 +184,7 @@ class Asker:
         """What *answer* means in this column. ValueError where it does not fit."""
         return _outcome(key, self.form.value(answer.text, answer.data), answer)
 
-    def _ask(
-        self,
-        waiting: list[int],
-        questions: Sequence[Question],
-        keys: Sequence[str],
-        made: list[Outcome | None],
-        shelf: Shelf,
-        scopes: Scopes,
-        tally: Tally,
-    ) -> None:
+    def _ask(self, waiting: list[int], inquiry: Inquiry) -> None:
         asking = self.asking
         ended: list[QwenError] = []
         places = iter(waiting)
@@ -211,15 +192,14 @@ class Asker:
 
         async def worker() -> None:
             for place in places:
-                if tally.stopped or (ended and not isinstance(ended[0], BudgetExceeded)):
+                if inquiry.tally.stopped or (ended and not isinstance(ended[0], BudgetExceeded)):
                     return
+                key = inquiry.keys[place]
                 if ended:  # the rows beyond the budget are told so, and nothing is asked for them
-                    outcome = Outcome(keys[place], error=ended[0])
-                else:
-                    ask = partial(self._one, questions[place], keys[place], asking)
-                    outcome = await scopes.once(shelf, keys[place], ask, self._is_durable)
-                made[place] = outcome
-                tally.add(outcome)
+                    inquiry.came(place, Outcome(key, error=ended[0]))
+                    continue
+                ask = partial(self._one, inquiry.questions[place], key, asking)
+                outcome = await inquiry.once(place, ask, self._is_durable)
                 if outcome.error is not None and _ends_all(outcome.error) and not ended:
                     ended.append(outcome.error)
 
@@ -228,7 +208,7 @@ class Asker:
                 for _ in range(most):
                     group.create_task(worker())
 
-        self._wait(self.client._house.bridge.start(all_of_them()), tally)
+        self._wait(self.client._house.bridge.start(all_of_them()), inquiry.tally)
         self.client._tell()
         if ended and not isinstance(ended[0], BudgetExceeded):
             raise ended[0].with_traceback(None)
@@ -304,14 +284,14 @@ class Asker:
                 ),
             )
 
-    def _missed(self, question: Question, key: str, *, compare: bool) -> QwenError:
-        """The error of a row without a recorded answer: what could never be asked fails as it did then."""
+    def _missed(self, question: Question, key: str, *, compare: bool) -> Outcome:
+        """The outcome of a row without a recorded answer: what could never be asked fails as it did then."""
         if len(question.text) > _SURELY_FITS:
             try:
                 self.client.check_recorded_window(self.mould.request(question.text, question.image, key))
             except QwenError as error:
-                return error
-        return self._not_recorded(question, key, compare=compare)
+                return Outcome(key, error=error)
+        return Outcome(key, error=self._not_recorded(question, key, compare=compare))
 
     def _not_recorded(self, question: Question, key: str, *, compare: bool) -> NotRecorded:
         """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""
@@ -340,6 +320,10 @@ def _outcome(key: str, value: Any, answer: Answer) -> Outcome:
         answer.finish_reason,
         answer.cached,
     )
+
+
+def _is_missing(outcome: Outcome) -> bool:
+    return isinstance(outcome.error, NotRecorded)
 
 
 def _ends_all(error: QwenError) -> bool:

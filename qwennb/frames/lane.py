@@ -20,29 +20,20 @@ from qwennb.frames.outcome import Outcome
 from qwennb.request import Request
 
 if TYPE_CHECKING:
-    from qwennb.frames.asker import Asker, Question
-    from qwennb.frames.evaluation import Scopes, Shelf
+    from qwennb.frames.asker import Asker
+    from qwennb.frames.inquiry import Inquiry
     from qwennb.frames.progress import Tally
 
 
-def ask_by_batch(
-    asker: Asker,
-    waiting: Sequence[int],
-    questions: Sequence[Question],
-    keys: Sequence[str],
-    made: list[Outcome | None],
-    shelf: Shelf,
-    scopes: Scopes,
-    tally: Tally,
-) -> None:
-    """Have those of *questions* that are *waiting* answered by batch; *made* takes their outcomes."""
+def ask_by_batch(asker: Asker, waiting: Sequence[int], inquiry: Inquiry) -> None:
+    """Have those of *inquiry* that are *waiting* answered by batch."""
     asking, client = asker.asking, asker.client
     if asking.mode == "off":
         raise UnsupportedOption(
             'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'
         )
-    run = BatchRun(asking, Orders(client.config.cache_dir), tell=tally.note)
-    by_key = {keys[place]: questions[place] for place in waiting}
+    run = BatchRun(asking, Orders(client.config.cache_dir), tell=inquiry.tally.note)
+    by_key = {inquiry.keys[place]: inquiry.questions[place] for place in waiting}
     ordered: dict[str, asyncio.Future[Outcome]] = {}
 
     def request(key: str) -> Request:
@@ -57,9 +48,7 @@ def ask_by_batch(
         return await ordered[key]
 
     async def one(place: int) -> None:
-        outcome = await scopes.once(shelf, keys[place], partial(order, keys[place]), asker._is_durable)
-        made[place] = outcome
-        tally.add(outcome)
+        await inquiry.once(place, partial(order, inquiry.keys[place]), asker._is_durable)
 
     async def all_of_them() -> None:
         rows = [asyncio.ensure_future(one(place)) for place in waiting]
@@ -72,7 +61,7 @@ def ask_by_batch(
             for row in rows:
                 row.cancel()
 
-    _watched(asker, run, all_of_them, tally)
+    _watched(asker, run, all_of_them, inquiry.tally)
 
 
 def _watched(asker: Asker, run: BatchRun, work: Callable[[], object], tally: Tally) -> None:

@@ -13,7 +13,7 @@ from qwennb.cache import Orders
 from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
-from qwennb.frames.asker import Question
+from qwennb.frames.inquiry import Question
 from qwennb.frames.run import Evaluator, Rows
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes

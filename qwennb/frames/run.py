@@ -17,11 +17,12 @@ import polars as pl
 
 from qwennb.answer import money
 from qwennb.errors import MediaError, QwenError, Stopped
-from qwennb.frames.asker import Asker, Question
+from qwennb.frames.asker import Asker
 from qwennb.frames.bulk import BULK
 from qwennb.frames.column import Column, warn_of_failures
 from qwennb.frames.evaluation import Evaluation, Evaluations, Scopes
 from qwennb.frames.image import image_of
+from qwennb.frames.inquiry import Question
 from qwennb.frames.outcome import Outcome, error_text, meta_series
 from qwennb.frames.progress import Tally
 from qwennb.frames.sink import Sink
@@ -93,18 +94,18 @@ class Evaluator:
     def _outcomes(self, rows: Rows, scopes: Scopes, tally: Tally, *, batches: bool) -> list[Outcome | None]:
         asked = [question for question in rows.questions if isinstance(question, Question)]
         try:
-            answered = iter(self.asker.outcomes(asked, scopes, tally, batches=batches))
+            outcomes = self.asker.outcomes(asked, scopes, tally, batches=batches)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(_left(tally))
             raise
-        with BULK:
-            outcomes = [
-                next(answered) if isinstance(question, Question) else Outcome("", error=question)
-                for question in rows.questions
-            ]
-        for question in rows.questions:
-            if not isinstance(question, Question):
-                tally.add(Outcome("", error=question))
+        if len(asked) < len(rows.questions):
+            answered, outcomes = iter(outcomes), []
+            for question in rows.questions:
+                if isinstance(question, Question):
+                    outcomes.append(next(answered))
+                else:
+                    outcomes.append(refused := Outcome("", error=question))
+                    tally.add(refused)
         tally.show(finished=True)
         if self.column.on_error == "raise" and tally.first_error is not None:
             error = tally.first_error.error

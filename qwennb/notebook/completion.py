@@ -29,7 +29,9 @@ class Completion:
     def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
         """What may stand where the cursor is; nothing outside of the options' line."""
         found = _ON_LINE.match(context.text_until_cursor)
-        if found is None or (context.cursor_line > 0 and "%%qwen" in context.text_until_cursor):
+        # Below the first line of such a cell everything is prompt, also what looks like a magic.
+        asks = context.full_text.lstrip().startswith("%%qwen") or "%%qwen" in context.text_until_cursor
+        if found is None or (context.cursor_line > 0 and asks):
             return {"completions": []}
         before, word = found["before"], found["word"]
         last = _LAST_FLAG.search(before)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from qwennb.answer import money
+from qwennb.cache import Orders
 from qwennb.catalog import Catalog
 from qwennb.client import Qwen
 from qwennb.config import Config, Secret
@@ -72,13 +73,15 @@ def usage(client: Qwen) -> str:
 def cache(client: Qwen) -> str:
     """How much is remembered, and in which mode."""
     store = client.memory.store
-    return _columns(
-        [
-            ["mode", client.config.cache],
-            ["answers", str(len(store))],
-            ["size", f"{store.size() / 1e6:.1f} MB"],
-        ]
-    )
+    rows = [
+        ["mode", client.config.cache],
+        ["answers", str(len(store))],
+        ["size", f"{store.size() / 1e6:.1f} MB"],
+    ]
+    if orders := Orders(client.config.cache_dir).under_way():
+        questions = sum(order.questions for order in orders)
+        rows.append(["in batches", f"{questions:,} questions under way (qwennb.batches())"])
+    return _columns(rows)
 
 
 def settings(config: Config, defaults: Mapping[str, Any]) -> str:

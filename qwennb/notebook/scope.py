@@ -72,16 +72,16 @@ class Scope:
         return name is not None and name in self._shell.user_ns
 
     def media(self, option: str, text: str, of: Callable[[Any], Any]) -> list[Any]:
-        """Pictures, videos or documents by variable, else by path, made into parts by *of*."""
+        """Pictures, videos or documents by variable, made into parts by *of*; else the path, which is read with the question."""
         if not text.isidentifier() and Path(text).is_file():  # chart.png, though there is a `chart` too
-            return [of(text)]
+            return [text]
         if not self.knows(text):
             if text.isidentifier() and not Path(text).exists():
                 raise BadInput(
                     f"--{option} {text}: there is neither such a variable nor such a file"
                     f"{nearest(text, self._names()) or '.'}"
                 )
-            return [of(text)]
+            return [text]
         value = self.value(text, option)
         return [
             self._read(text, of(item)) for item in (value if isinstance(value, list | tuple) else [value])

@@ -13,6 +13,7 @@ from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.media import MOST_PIXELS, Image, Pdf, Video, media_from_json, recognise
 from qwennb.request.request import Message, Part, Request, Settings, Text, merged
 from qwennb.request.schema import Schema
+from qwennb.request.source import file_name, look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
 from qwennb.request.template import Hole, Template, look_up
 from qwennb.request.tool import Tool, ToolCall
@@ -35,14 +36,17 @@ __all__ = [
     "Video",
     "canonical_json",
     "cell_text",
+    "file_name",
     "frame_text",
     "is_frame",
     "key_of",
+    "look_elsewhere",
     "look_up",
     "media_from_json",
     "merged",
     "parse_json",
     "part_of",
+    "read_file",
     "recognise",
     "user_message",
 ]

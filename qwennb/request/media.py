@@ -31,6 +31,7 @@ from qwennb.request.source import (
     VIDEOS,
     Source,
     amount,
+    file_name,
     file_source,
     from_url,
     given_bytes,
@@ -151,10 +152,9 @@ class Image(_Media):
 
         What lies outside the folder, by `..`, by a link or by an absolute path, is refused unopened.
         """
-        return cls(
-            source_of(read_file(inside(root, name), CAPS["image"], shown=name, follow=False), "image", name),
-            **options,
-        )
+        found, file = inside(root, name), file_name(os.path.join(root, name))  # noqa: PTH118
+        data = read_file(found, CAPS["image"], shown=name, file=file, follow=False)
+        return cls(source_of(data, "image", name, file), **options)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -265,10 +265,10 @@ def recognise(anything: object) -> Image | Video | Pdf:
         return Video(anything)
     if (read := given_bytes(anything, max(CAPS.values()))) is None:
         return Image(anything)
-    data, name = read
+    data, name, file = read
     kind = kind_of(data)
     medium = Video if kind in VIDEOS else Pdf if kind == "pdf" else Image
-    return medium(source_of(data, medium.TYPE, name))
+    return medium(source_of(data, medium.TYPE, name, file))
 
 
 def media_from_json(data: dict[str, Any], content: bytes | None = None) -> Image | Video | Pdf:

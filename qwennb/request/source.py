@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import functools
 import hashlib
 import io
@@ -19,6 +20,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +44,8 @@ class Source:
     """What a medium was made from. Two are equal when their digests are.
 
     `kind` is what the bytes are ("png", "mp4", "pdf"), or "pixels" (raw upright RGBA, `pixels` being width and
-    height), "url", "frames", or "record" (only the digest is known). `name` is how errors call it, never in a key.
+    height), "url", "frames", or "record" (only the digest is known). `name` is how errors call it, `file` the file that
+    it was read from, as `file_name` calls it; neither is in a key.
     """
 
     digest: str
@@ -51,6 +54,7 @@ class Source:
     data: bytes | None = field(default=None, compare=False, repr=False)
     url: str | None = field(default=None, compare=False)
     pixels: tuple[int, int] | None = field(default=None, compare=False)
+    file: str = field(default="", compare=False, repr=False)
 
     def content(self) -> bytes:
         """The bytes; a `MediaError` naming the digest where only that is known."""
@@ -95,26 +99,28 @@ def file_source(source: object, wanted: str) -> Source:
     if (read := given_bytes(source, CAPS[wanted])) is None:
         typed = type(source).__name__
         raise MediaError(f"`{typed}` can't be used as {NOUNS[wanted]}; give {_ACCEPTED[wanted]}")
-    return source_of(read[0], wanted, read[1])
+    data, name, file = read
+    return source_of(data, wanted, name, file)
 
 
-def given_bytes(source: object, cap: int) -> tuple[bytes, str] | None:
-    """The bytes that a path, a data: URI or a buffer stands for, and what to call them."""
+def given_bytes(source: object, cap: int) -> tuple[bytes, str, str] | None:
+    """The bytes that a path, a data: URI or a buffer stands for, what to call them, and the file's name if it is one."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         if (length := memoryview(source).nbytes) > cap:
             raise MediaError(f"{amount(length)} given as bytes is too much; at most {amount(cap)} is read")
-        return bytes(source), "what was given as bytes"
+        return bytes(source), "what was given as bytes", ""
     if isinstance(source, str) and source[:5].lower() == "data:":
-        return _from_data_uri(source, cap), "the data: URI"
+        return _from_data_uri(source, cap), "the data: URI", ""
     if isinstance(source, str) and _is_url(source):
         return None
     if isinstance(source, (str, os.PathLike)):
         typed = os.fsdecode(source)
-        return read_file(_home(typed), cap, shown=typed), typed
+        file = file_name(typed)
+        return read_file(_home(typed), cap, shown=typed, file=file), typed, file
     return None
 
 
-def source_of(data: bytes, wanted: str, name: str) -> Source:
+def source_of(data: bytes, wanted: str, name: str, file: str = "") -> Source:
     """*data* as a source, when its first bytes say that it is what was *wanted*."""
     kind, name = kind_of(data), _short(name)
     if kind not in _KINDS[wanted]:
@@ -124,7 +130,7 @@ def source_of(data: bytes, wanted: str, name: str) -> Source:
         raise MediaError(f"{name} is not {NOUNS[wanted]} that can be read (it starts like {starts}){hint}")
     if len(data) > CAPS[wanted]:
         raise MediaError(f"{name} has {amount(len(data))}; at most {amount(CAPS[wanted])} is read")
-    return Source(sha256(data), kind, name, data)
+    return Source(sha256(data), kind, name, data, file=file)
 
 
 def _home(typed: str) -> Path:
@@ -134,21 +140,46 @@ def _home(typed: str) -> Path:
         return Path(typed)
 
 
-def read_file(path: Path, cap: int, *, shown: str, follow: bool = True) -> bytes:
-    """The bytes of a regular file of at most *cap* bytes; anything odd is refused in one sentence."""
+def file_name(path: str | os.PathLike[str]) -> str:
+    """How *path* is called on every machine: from the working folder on if it lies there, else as it was typed."""
+    typed = os.path.normpath(path)
+    if os.path.isabs(typed):  # noqa: PTH117
+        with contextlib.suppress(OSError):  # the working folder is gone
+            typed = typed.removeprefix(os.getcwd() + os.sep)  # noqa: PTH109
+    return typed.replace(os.sep, "/")
+
+
+# Who knows the content of a file that is not where it should be, by its `file_name`: the packs that are loaded. They
+# stand above this room, so they come and say so.
+_elsewhere: list[Callable[[str, int], bytes | None]] = []
+
+
+def look_elsewhere(find: Callable[[str, int], bytes | None]) -> None:
+    """Have *find* asked for a missing file: by its `file_name`, for at most so many bytes."""
+    _elsewhere[:] = [find]
+
+
+def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = True) -> bytes:
+    """The bytes of a regular file of at most *cap* bytes; anything odd is refused in one sentence.
+
+    Where there is none, what is known elsewhere of a *file* of that name.
+    """
     shown = _short(shown)
     # Without waiting: what was a file a moment ago may be a pipe by now, which would never open.
     wanted = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
     flags = functools.reduce(operator.or_, (getattr(os, flag, 0) for flag in wanted), os.O_RDONLY)
     try:
         _check_file(path.stat(), cap, shown)  # before opening: to open a device or a pipe can do something
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            _check_file(os.fstat(file.fileno()), cap, shown)
-            data = file.read(cap + 1)
+        with os.fdopen(os.open(path, flags), "rb") as opened:
+            _check_file(os.fstat(opened.fileno()), cap, shown)
+            data = opened.read(cap + 1)
     except MediaError:
         raise
     except FileNotFoundError:
-        raise MediaError(f"there is no file {shown}; check the path and the current folder") from None
+        found = next((content for find in _elsewhere if (content := find(file, cap)) is not None), None)
+        if found is None:
+            raise MediaError(f"there is no file {shown}; check the path and the current folder") from None
+        data = found
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise MediaError(f"{shown} can't be read: {reason}; give a path that can") from None

@@ -87,6 +87,7 @@ def test_every_field_is_either_remembered_or_named_here_as_one_that_is_not():
         ({"text": "bad", "finish_reason": "content_filter"}, False),
         ({"text": "half", "finish_reason": "aborted"}, False),
         ({"text": "half", "finish_reason": "error"}, False),
+        ({"text": "half", "finish_reason": "interrupted"}, False),
         ({"text": "yes", "error": TimedOut("late")}, False),
     ],
 )

@@ -302,3 +302,10 @@ def test_a_hundred_thousand_chunks_are_folded_in_two_seconds(chunks, seconds):
     with seconds(2.0):
         draft, _ = folded(*chunks)
     assert draft.text.endswith("ok")
+
+
+def test_the_reason_that_was_told_last_is_why_it_ended():
+    fold = Fold()
+    for chunk in (Chunk("a", finish_reason="length"), Chunk("b", finish_reason="stop"), Chunk("c")):
+        fold.add(chunk)
+    assert fold.draft().finish_reason == "stop"

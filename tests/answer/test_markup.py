@@ -328,3 +328,35 @@ def test_a_long_answer_is_made_inert_in_a_moment():
         started = time.perf_counter()
         markup.inert(text)
         assert time.perf_counter() - started < 3.0, text[:20]
+
+
+MACROS = (
+    r"\href{javascript:alert(1)}{x}", r"\url{http://a.example}", r"\style{color:red}{x}", r"\class{big}{x}",
+    r"\cssId{own}{x}", r"\htmlId{own}{x}", r"\data{a=1}{x}", r"\require{html}", r"\def\x{\x\x}\x", r"\gdef\x{1}",
+    r"\let\frac\sqrt", r"\newcommand{\x}{1}", r"\renewcommand{\frac}[2]{#1}", r"\includegraphics{http://a.example/p.png}",
+    r"\input{file}", r"\csname href\endcsname", r"\unicode{x41}", r"\bbox[red]{x}", r"\texttip{x}{y}", r"\mmlToken{mi}{x}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("macro", MACROS)
+@pytest.mark.parametrize("form", ["${}$", "$${}$$", r"\({}\)", r"\[{}\]", "$$\n{}\n$$"])
+def test_a_formula_that_could_do_more_than_mathematics_is_shown_as_code(macro, form):
+    shown = markup.inert(f"So: {form.format(macro)}" if "\n" not in form else form.format(macro))
+    fenced = re.fullmatch(r"```latex\n.*\n```", shown, re.DOTALL)
+    assert fenced or ("$" not in shown and "<code>" in shown), shown
+
+
+@pytest.mark.parametrize(
+    "sign", [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x7, 0x9B)]
+)
+def test_no_sign_that_turns_text_around_or_steers_a_terminal_is_left(sign):
+    text = f"pay {sign}evil{sign} now"
+    for shown in (
+        markup.inert(text),
+        markup.plain(text),
+        markup.literal(text),
+        markup.code_block(text),
+        markup.inert(f"`{text}`"),
+        markup.inert(f"[{text}](https://a.example)"),
+    ):
+        assert sign not in shown and "pay" in shown

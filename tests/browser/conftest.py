@@ -47,6 +47,16 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
 @pytest.fixture
 def notebook(lab) -> Iterator[Callable[..., Notebook]]:
     """Open notebooks of given cells, whose kernels have the environment given by keyword; closed with the test."""
+    yield from _opener(lab)
+
+
+@pytest.fixture(scope="module")
+def notebooks(lab) -> Iterator[Callable[..., Notebook]]:
+    """The same, closed with the module: one notebook for all tests of it, each of which begins with cells of its own."""
+    yield from _opener(lab)
+
+
+def _opener(lab: Lab) -> Iterator[Callable[..., Notebook]]:
     opened: list[Notebook] = []
 
     def open_one(cells: Sequence[str | dict[str, Any]], **environ: str) -> Notebook:

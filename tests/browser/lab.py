@@ -1,7 +1,8 @@
 """A real JupyterLab, seen in a real Chromium.
 
-One server and one browser serve all browser tests; each notebook has a browser context and a kernel of its own. A test
-takes the fixture `notebook` (see conftest.py) and gives it cells:
+One server, one browser and one page of it serve all browser tests, for loading JupyterLab takes ten times as long as
+opening a notebook in it. Each notebook has a kernel of its own, and the page while it is open. A test takes the fixture
+`notebook` (see conftest.py) and gives it cells:
 
     def test_an_answer_is_seen(notebook):
         opened = notebook(["%load_ext qwennb", "%qwen hello"], QWENNB_ENDPOINT=f"openrouter+{sim.base_url}")
@@ -9,7 +10,9 @@ takes the fixture `notebook` (see conftest.py) and gives it cells:
         opened.wait_text("Hello")            # until some output shows it
         opened.wait_done()                   # until every cell has ended; a failing cell ends the run too
         saved = opened.save()                # the .ipynb as it is on disk
-        opened.reload()                      # the same page anew; the kernel lives on
+        opened.begin([…])                    # other cells; the same kernel, if there is one yet
+        opened.reopen()                      # closed and opened again; the kernel lives on
+        opened.reload()                      # all of JupyterLab anew; the kernel lives on
         opened.reopen_without_kernel()       # as a reader sees it, who has only the file
         opened.picture("cell.png", 1)        # the second cell as a PNG
         assert opened.strangers() == []      # every request that left for another host
@@ -34,15 +37,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright
 
 AXE = Path(__file__).parent / "axe.min.js"  # fetched by the set-up step
 FLAGS = (
@@ -87,6 +92,18 @@ DONE = """() => {
   for (let i = 0; i < cells.length; i++) if (cells.get(i).executionState === 'running') return false;
   return !window.running && kernel.status === 'idle';
 }"""
+OPEN = """async path => {
+  await jupyterapp.serviceManager.kernelspecs.refreshSpecs();  // each notebook has a kind of kernel of its own
+  jupyterapp.commands.execute('docmanager:open', {path});
+}"""
+CLOSE = """() => {
+  for (const one of [...jupyterapp.shell.widgets('main')].filter(one => one.context)) {
+    one.context.model.dirty = false;
+    one.dispose();
+  }
+  window.running = false;
+  return !document.querySelector('.jp-Dialog, .jp-Notebook');
+}"""
 OUTPUT = ".jp-Cell-outputArea"
 SIZE: Any = {"width": 1280, "height": 900}
 UNCHOSEN = ".jp-cell-toolbar, .jp-Collapser { visibility: hidden !important; }"
@@ -107,6 +124,8 @@ class Lab:
         self._playwright = playwright
         self._token = secrets.token_hex(16)
         self._opened = 0
+        self._desk: Page | None = None
+        self._ends: list[threading.Thread] = []
 
     def start(self) -> Lab:
         """Start both; returns when the server answers."""
@@ -137,6 +156,8 @@ class Lab:
 
     def stop(self) -> None:
         """End both, and every kernel that is left."""
+        for end in self._ends:
+            end.join()
         self.chromium.close()
         os.killpg(self._server.pid, signal.SIGTERM)
         try:
@@ -158,7 +179,10 @@ class Lab:
         metadata: dict[str, Any] | None = None,
         browser: Browser | None = None,
     ) -> Notebook:
-        """A notebook of these *cells* (code as text, any other as nbformat has it), its kernel ready."""
+        """A notebook of these *cells* (code as text, any other as nbformat has it), its kernel ready.
+
+        It is opened in the page that all share, one after the other; in a page of its own in another *browser*.
+        """
         self._opened += 1
         name = f"notebook-{self._opened}"
         home = self.folder / "homes" / name
@@ -177,26 +201,22 @@ class Lab:
                 }
             )
         )  # fmt: skip
-        path = self.root / f"{name}.ipynb"
-        made = [cell if isinstance(cell, dict) else code(cell, n) for n, cell in enumerate(cells)]
-        kernelspec = {"name": name, "display_name": name, "language": "python"}
-        path.write_text(
-            json.dumps(
-                {
-                    "nbformat": 4, "nbformat_minor": 5, "cells": made,
-                    "metadata": {"kernelspec": kernelspec, **(metadata or {})},
-                }
-            )
-        )  # fmt: skip
-        context = (browser or self.chromium).new_context(viewport=SIZE, service_workers="block")
-        opened = Notebook(self, context, context.new_page(), path, home)
-        opened.go()
+        book = {"kernelspec": {"name": name, "display_name": name, "language": "python"}, **(metadata or {})}
+        opened = Notebook(self, self._page(browser), self.root / f"{name}.ipynb", home, book)
+        opened.begin(cells)
         return opened
 
-    def address(self, notebook: Path, visit: int) -> str:
-        """Where the page of *notebook* is."""
-        name = notebook.stem
-        return f"{self.url}/lab/workspaces/{name}-{visit}/tree/{notebook.name}?reset&token={self._token}"
+    def address(self, notebook: Path | None = None) -> str:
+        """Where JupyterLab is, without a notebook or with one."""
+        tree = f"/tree/{notebook.name}" if notebook else ""
+        return f"{self.url}/lab/workspaces/tests{tree}?reset&token={self._token}"
+
+    def leave(self, page: Page) -> None:
+        """Have *page* ready for the next notebook; another one where something in it could not be closed."""
+        if page is self._desk and not page.is_closed() and page.evaluate(CLOSE):
+            return
+        self._desk = None
+        page.context.close()
 
     def ask(self, route: str, method: str = "GET") -> Any:
         """What the server's own interface says."""
@@ -207,11 +227,32 @@ class Lab:
             read = answer.read()
         return json.loads(read) if read else None
 
-    def end_kernels(self, notebook: Path) -> None:
+    def end_kernels(self, notebook: Path, *, wait: bool = True) -> None:
         """End the kernels of *notebook*."""
+        end = threading.Thread(target=self._end_kernels, args=[notebook])
+        end.start()
+        if wait:
+            end.join()
+        else:
+            self._ends.append(end)
+
+    def _end_kernels(self, notebook: Path) -> None:
         for session in self.ask("sessions"):
             if session["path"] == notebook.name:
                 self.ask(f"sessions/{session['id']}", "DELETE")
+
+    def _page(self, browser: Browser | None) -> Page:
+        """A page with JupyterLab in it."""
+        if browser is None and self._desk is not None:
+            return self._desk
+        page = (browser or self.chromium).new_context(viewport=SIZE, service_workers="block").new_page()
+        page.goto(self.address())
+        page.wait_for_function(
+            "() => window.jupyterapp && jupyterapp.restored.then(() => true)", timeout=60_000
+        )
+        if browser is None:
+            self._desk = page
+        return page
 
     def _answers(self) -> bool:
         try:
@@ -235,20 +276,29 @@ class Notebook:
     """A notebook in a page of the browser."""
 
     lab: Lab
-    context: BrowserContext
     page: Page
     path: Path
     home: Path
+    metadata: dict[str, Any]
     requests: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
-    visits: int = 0
 
     def __post_init__(self) -> None:
-        self._watch(self.page)
-        self.context.on("page", self._watch)
+        for what, kind, heard in self._heard:
+            what.on(kind, heard)
+
+    def begin(self, cells: Sequence[str | dict[str, Any]]) -> None:
+        """Have these *cells* and nothing that was seen before. What its kernel knows stays; one that was ended is replaced."""
+        self.page.evaluate(CLOSE)
+        made = [cell if isinstance(cell, dict) else code(cell, n) for n, cell in enumerate(cells)]
+        book = {"nbformat": 4, "nbformat_minor": 5, "cells": made, "metadata": self.metadata}
+        self.path.write_text(json.dumps(book), encoding="utf-8")
+        self.requests.clear()
+        self.dialogs.clear()
+        self.go()
 
     def go(self) -> None:
-        """Show the notebook in a fresh page, and wait for its kernel."""
+        """Show the notebook, and wait for its kernel."""
         self._show()
         self.page.wait_for_function(READY, timeout=60_000, polling=50)
 
@@ -307,12 +357,22 @@ class Notebook:
         self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
         return json.loads(self.path.read_text(encoding="utf-8"))
 
-    def reload(self) -> None:
-        """The saved notebook in a page of its own; its kernel lives on."""
+    def reopen(self) -> None:
+        """The saved notebook, closed and opened again; its kernel lives on."""
+        self.page.evaluate(CLOSE)
         self.go()
 
-    def reopen_without_kernel(self, *, trusted: bool = True) -> None:
-        """The saved notebook, and no kernel. With *trusted* off, as one who got the file from somebody else."""
+    def reload(self) -> None:
+        """The saved notebook in a JupyterLab that is loaded anew; its kernel lives on."""
+        self.page.goto(self.lab.address(self.path))
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_function(READY, timeout=60_000, polling=50)
+
+    def reopen_without_kernel(self, *, trusted: bool = True, fresh: bool = False) -> None:
+        """The saved notebook, and no kernel; with *fresh*, in a JupyterLab that is loaded anew.
+
+        With *trusted* off, as one who got the file from somebody else.
+        """
         self.lab.end_kernels(self.path)
         saved = json.loads(self.path.read_text(encoding="utf-8"))
         saved["metadata"]["kernelspec"] = {"name": "gone", "display_name": "gone", "language": "python"}
@@ -320,8 +380,12 @@ class Notebook:
             saved["cells"].append(
                 {"cell_type": "markdown", "id": "theirs", "metadata": {}, "source": "Theirs."}
             )
+        self.page.evaluate(CLOSE)
         self.path.write_text(json.dumps(saved), encoding="utf-8")
-        self._show()
+        if fresh:
+            self.page.goto(self.lab.address(self.path))
+        else:
+            self._show()
         chosen = self.page.locator(".jp-Dialog")
         chosen.wait_for(timeout=60_000)
         chosen.locator("select").select_option(label="No Kernel")
@@ -356,15 +420,16 @@ class Notebook:
 
     def close(self) -> None:
         """Leave the page, and end the kernel."""
-        self.context.close()
-        self.lab.end_kernels(self.path)
+        for what, kind, heard in self._heard:
+            what.remove_listener(kind, heard)
+        for page in self.page.context.pages:
+            if page is not self.page:
+                page.close()
+        self.lab.leave(self.page)
+        self.lab.end_kernels(self.path, wait=False)
 
     def _show(self) -> None:
-        if self.visits:
-            self.page.close()
-            self.page = self.context.new_page()
-        self.visits += 1
-        self.page.goto(self.lab.address(self.path, self.visits))
+        self.page.evaluate(OPEN, self.path.name)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
 
     def _start(self, command: str) -> None:
@@ -373,13 +438,21 @@ class Notebook:
     def _at(self, number: int) -> int:
         return number if number >= 0 else self.page.locator(".jp-Notebook .jp-Cell").count() + number
 
-    def _watch(self, page: Page) -> None:
-        if getattr(page, "watched", False):
-            return
-        page.watched = True  # type: ignore[attr-defined]
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("websocket", lambda opened: self.requests.append(opened.url))
-        page.on("dialog", self._dismiss)
+    @cached_property
+    def _heard(self) -> list[tuple[Any, str, Callable[[Any], None]]]:
+        """What is listened to: the page, and every window that it opens."""
+
+        def asked(one: Any) -> None:
+            self.requests.append(one.url)
+
+        def opened(window: Page) -> None:
+            window.on("websocket", asked)
+
+        around = self.page.context
+        return [
+            (around, "request", asked), (around, "dialog", self._dismiss), (around, "page", opened),
+            (self.page, "websocket", asked),
+        ]  # fmt: skip
 
     def _dismiss(self, dialog: Any) -> None:
         if dialog.type != "beforeunload":

@@ -1,4 +1,4 @@
-"""Two hundred attacks in a live JupyterLab, which runs scripts out of Markdown: none runs, and nothing leaves."""
+"""Two hundred attacks in a live JupyterLab, in cells and in every widget: none comes to life, and nothing leaves."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
-from qwennb.simulator import Simulator
+from qwennb.simulator import Reply, Simulator, ToolCall
 
+pytestmark = pytest.mark.timeout(
+    600
+)  # all that is waited for ends by itself; a loaded machine may take its time
 FILE = Path(__file__).parents[1] / "answer" / "attacks.json"
 ATTACKS = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -32,6 +36,36 @@ ACTIVE = """() => {
     }
   }
   return found;
+}"""
+# The same for all that is ever drawn, for as long as it is there: widgets have fields and buttons of their own, and no more.
+WATCH = """() => {
+  window.alive = [];
+  window.drawn = 0;
+  const active = /^(script|img|image|iframe|object|embed|style|link|meta|base|form|video|audio|source|svg|math|template|portal|marquee|frame|frameset|applet|area|map)$/;
+  const control = /^(input|button|textarea|select|option|datalist|label)$/;
+  const led = /^(href|src|action|formaction|xlink:href|background|poster)$/i;
+  const look = one => {
+    drawn += 1;
+    const name = one.tagName.toLowerCase(), tell = () => alive.push(one.outerHTML.slice(0, 200));
+    const picture = name === 'img' && (one.getAttribute('src') || '').startsWith('data:image/png;base64,');
+    // MathJax says a formula again, for screen readers.
+    if (active.test(name) && !picture && !(name === 'math' && one.closest('mjx-assistive-mml'))) tell();
+    if (control.test(name) && one.closest('.jp-RenderedMarkdown')) tell();
+    for (const at of one.attributes) {
+      if (/^on/i.test(at.name) || at.name === 'data-commandlinker-command' || at.name === 'srcdoc') tell();
+      if (led.test(at.name) && !picture && !(/^(https?:\\/\\/|#)/i.test(at.value)
+          && one.closest('.jp-RenderedMarkdown') && !one.closest('mjx-container'))) tell();
+    }
+  };
+  new MutationObserver(found => {
+    for (const {type, target, addedNodes} of found) for (const one of type === 'attributes' ? [target] : addedNodes) {
+      if (!(one instanceof Element) || !one.closest('.jp-OutputArea-output')) continue;
+      look(one);
+      if (type !== 'attributes') one.querySelectorAll('*').forEach(look);
+    }
+  }).observe(document.body, {
+    subtree: true, childList: true, attributes: true, attributeFilter: ['href', 'src', 'srcdoc', 'action', 'onerror', 'onload', 'onclick'],
+  });
 }"""
 SET_UP = f"""
 import json, pathlib, polars as pl
@@ -89,13 +123,13 @@ def attacked(lab, tmp_path_factory) -> Iterator[tuple]:
         for number in range(len(CELLS)):  # one after the other, for some of them fail on purpose
             opened.run(number)
             opened.wait_done(100)
-        yield opened, browser, log
+        yield opened, browser, log, sim
         opened.close()
         browser.close()
 
 
 def test_no_attack_comes_to_life_in_a_live_notebook(attacked):
-    opened, _, _ = attacked
+    opened, *_ = attacked
     assert opened.page.locator(".jp-OutputArea-output").count() > 3 * len(ATTACKS)
     for number in range(5, len(CELLS)):
         assert len(opened.shown(number)) > 60, (number, opened.shown(number))
@@ -107,7 +141,7 @@ def test_nor_where_the_saved_file_is_exported(attacked, tmp_path):
     nbconvert = pytest.importorskip("nbconvert")
     import nbformat
 
-    opened, browser, _ = attacked
+    opened, browser, *_ = attacked
     opened.save()
     read = nbformat.read(opened.path, as_version=4)
     empty = nbformat.v4.new_notebook()
@@ -129,9 +163,116 @@ def test_nor_where_the_saved_file_is_exported(attacked, tmp_path):
         assert asked[1] <= asked[0], "nothing but what the template of every export asks for"
 
 
+SEEN = [
+    f"import sys\nsys.path.insert(0, {str(FILE.parents[2])!r})\nfrom tests.browser import attacked",
+    "panel = attacked.chat()",
+    "play = attacked.playground('{echo}')",
+    "made = attacked.review()",
+    "usage = attacked.usage()",
+    "attacked.progressing()",
+]
+FIELDS = {  # every field of every widget that a text can be typed into
+    1: ["The model wants to call", "Your message", "Variable", "Model", "Save as"],
+    2: ["prompt", "inputs", "system", "choices", "schema", "stop", "input 1", "A1", "copy"],
+    3: ["source", "answer", "other answer", "label", "correction", "file"],
+    4: [],
+    5: [],
+}
+EVERYTHING = "\n\n".join(ATTACKS).encode("utf-8", "replace").decode()  # the wire holds no half characters
+OVER = "all are through"  # said last, so all that came before is drawn
+
+
+@pytest.fixture(scope="module")
+def widgets(attacked) -> Iterator[tuple]:
+    """Every widget, with all attacks gone through it from the kernel, in the page of the cells and under the same log."""
+    opened, _, _, sim = attacked
+    with Simulator("vllm", script=lambda asked: Reply(str(asked.body["messages"][-1]["content"]))) as echo:
+        opened.begin([cell.replace("{echo}", f"vllm+{echo.base_url}") for cell in SEEN])
+        opened.page.evaluate(WATCH)
+        for number in range(len(SEEN)):
+            opened.run(number)
+            opened.wait_done(300)
+            if number:
+                expect(opened.output(number)).to_contain_text(OVER, timeout=120_000)
+        yield opened, sim
+
+
+def is_dead(opened) -> None:
+    assert opened.page.evaluate("alive") == []
+    assert opened.dialogs == [] and opened.strangers() == []
+
+
+def test_no_attack_comes_to_life_in_any_widget(widgets):
+    opened, _ = widgets
+    assert opened.page.evaluate("drawn") > 100 * len(ATTACKS)
+    is_dead(opened)
+
+
+def test_nor_where_it_is_typed_answered_or_called_with(widgets):
+    opened, sim = widgets
+    page = opened.page
+    for number, known in FIELDS.items():
+        fields = opened.output(number).locator("input[type=text], textarea")
+        named = fields.evaluate_all(
+            "all => all.map(one => [...one.labels].map(label => label.textContent).join())"
+        )
+        rows = [name for name in named if name[:1] == "A" or name.startswith("input ")]
+        assert set(named) - set(rows) == set(known) - set(rows), f"a field of cell {number} was not attacked"
+        for label in known:
+            field = opened.output(number).get_by_label(label, exact=True)
+            if field.is_visible():
+                field.fill(EVERYTHING.replace("\0", ""))
+                field.blur()
+    chat = opened.output(1)
+    for name in ("Attach", "Save"):
+        chat.get_by_role("button", name=name, exact=False).first.click()
+    chat.get_by_label("Model", exact=True).fill("")
+    told = iter(
+        [
+            Reply(EVERYTHING, reasoning=EVERYTHING),
+            Reply(None, tool_calls=[ToolCall("weather", {"city": EVERYTHING})]),
+        ]
+    )
+    sim.script(lambda asked: next(told, Reply(EVERYTHING)))
+    for number in (1, 2):
+        chat.get_by_label("Your message", exact=True).fill(EVERYTHING.strip("\n"))
+        chat.get_by_role("button", name="Send").click()
+        if number == 2:
+            chat.get_by_role("button", name="Allow").click(timeout=60_000)
+        expect(chat).to_contain_text(f"{number} answer", timeout=60_000)
+        expect(chat.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+    for name in ("Run", "Copy as column call"):
+        opened.output(2).get_by_role("button", name=name, exact=True).click()
+    for name in ("Export", "Save correction"):
+        button = opened.output(3).get_by_role("button", name=name)
+        if button.is_visible():
+            button.click()
+    assert page.evaluate("alive.length") == 0
+    is_dead(opened)
+
+
+def test_nor_in_what_is_left_of_the_widgets(widgets, attacked):
+    import nbconvert
+    import nbformat
+
+    opened, _ = widgets
+    opened.save()
+    opened.reopen_without_kernel(trusted=False)
+    assert opened.page.evaluate(ACTIVE) == []
+    is_dead(opened)
+    read = nbformat.read(opened.path, as_version=4)
+    page = opened.page.context.new_page()
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.set_content(nbconvert.HTMLExporter().from_notebook_node(read)[0])
+    found = page.evaluate(ACTIVE)
+    assert [one for one in found if "data:image/png" not in one] == [] and dialogs == []
+    page.close()
+
+
 def test_nothing_left_by_chromiums_own_log(attacked):
-    opened, browser, log = attacked
-    opened.context.close()
+    opened, browser, log, _ = attacked
+    opened.page.context.close()
     browser.close()  # the log is whole only then
     told = json.loads(log.read_text(encoding="utf-8"))
     kinds = {number: name for name, number in told["constants"]["logEventTypes"].items()}

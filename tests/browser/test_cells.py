@@ -35,17 +35,20 @@ def sim():
         yield simulator
 
 
+@pytest.fixture(scope="module")
+def one_kernel(notebooks, sim):
+    """A notebook that asks the simulator, for all tests here."""
+    return notebooks([], QWENNB_ENDPOINT=f"openrouter+{sim.base_url}", QWENNB_API_KEY="sk-sim")
+
+
 @pytest.fixture
-def asking(notebook, sim):
-    """A notebook whose cells ask the simulator, which says these replies."""
+def asking(one_kernel, sim):
+    """The notebook with these cells, and the simulator with these replies."""
 
     def opened(cells, *replies):
         sim.script(list(replies))
-        return notebook(
-            ["%load_ext qwennb", *cells],
-            QWENNB_ENDPOINT=f"openrouter+{sim.base_url}",
-            QWENNB_API_KEY="sk-sim",
-        )
+        one_kernel.begin(["%reload_ext qwennb", *cells])
+        return one_kernel
 
     return opened
 

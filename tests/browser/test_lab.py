@@ -13,10 +13,17 @@ def test_a_notebook_runs_saves_and_is_read_without_a_kernel(notebook):
     assert "ZeroDivisionError" in opened.shown(1) and opened.shown(2) == ""
     saved = opened.save()
     assert saved["cells"][0]["outputs"][0]["text"] == ["here is amber\n"]
-    opened.reload()
-    assert "here is amber" in opened.shown(0)
-    opened.reopen_without_kernel()
-    assert "here is amber" in opened.shown(0) and opened.lab.ask("sessions") == []
+    for again in (opened.reopen, opened.reload):
+        again()
+        assert "here is amber" in opened.shown(0)
+        opened.type_into(2, "print('still', os.environ['WORD'])")
+        opened.run(2)
+        opened.wait_text("still amber")
+        opened.wait_done()
+    for fresh in (False, True):
+        opened.reopen_without_kernel(fresh=fresh)
+        assert "here is amber" in opened.shown(0) and "still" not in opened.shown(2)
+        assert opened.path.name not in [session["path"] for session in opened.lab.ask("sessions")]
     assert opened.strangers() == [] and opened.dialogs == []
 
 
@@ -31,7 +38,33 @@ def test_what_leaves_the_page_and_what_opens_in_it_is_seen(notebook):
     opened.page.wait_for_function(
         "() => performance.getEntriesByType('resource').some(e => e.name.includes('evil'))"
     )
-    assert opened.strangers() == ["http://evil.example/p.png"] and opened.dialogs == ["1"]
+    assert set(opened.strangers()) == {"http://evil.example/p.png"} and opened.dialogs == ["1"]
+
+
+def test_what_leaves_a_window_that_the_page_opens_is_seen_too(notebook):
+    opened = notebook(
+        ["from IPython.display import HTML\nHTML('<script>window.open(\"http://evil.example/w\")</script>')"]
+    )
+    with opened.page.expect_popup():
+        opened.run_all()
+    opened.wait_done()
+    assert "http://evil.example/w" in opened.strangers()
+
+
+def test_the_next_notebook_finds_nothing_of_the_one_before(notebook):
+    before = notebook(["word = 'amber'\nprint(word)"])
+    before.run_all()
+    before.wait_text("amber")
+    before.page.evaluate(
+        "() => { jupyterapp.commands.execute('apputils:change-theme'); window.running = true; }"
+    )
+    before.page.locator(".jp-Cell-inputArea .cm-content").first.fill("not saved")
+    before.close()
+    after = notebook(["print('word' in globals())"])
+    after.run_all()
+    after.wait_text("False")
+    after.wait_done()
+    assert after.page.locator(".jp-Notebook").count() == 1 and after.strangers() == []
 
 
 def test_a_cell_is_interrupted(notebook):

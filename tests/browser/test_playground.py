@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
-from qwennb.simulator import Reply, Simulator
+from qwennb.simulator import Simulator
 
-ATTACKS = Path(__file__).parents[1] / "answer" / "attacks.json"
 CANARY = "sk-canary-90bb1c2d7e"
 CELL = """
 import polars as pl
-from qwennb import widgets
+from qwennb import Qwen, widgets
 frame = pl.DataFrame({"review": ["The soup was cold.", "What a lovely evening!", "We waited an hour."]})
 play = widgets.Playground(
     "Is this praise or a complaint? {{ review }}", frame,
     variants=[{"thinking": False, "choices": ["praise", "complaint"]}, {"thinking": False, "temperature": 0.2}],
+    client=Qwen(cache_dir="{answers}"),
 )
 play
 """
@@ -31,21 +30,20 @@ def sim():
         yield simulator
 
 
+@pytest.fixture(scope="module")
+def one_kernel(notebooks, sim):
+    """A notebook that asks the simulator, for all tests here."""
+    return notebooks([], QWENNB_ENDPOINT=f"openrouter+{sim.base_url}", QWENNB_API_KEY=CANARY)
+
+
 @pytest.fixture
-def playground(notebook, sim):
-    """A notebook with a playground in it."""
-
-    def open_one(cell=CELL, **environ):
-        sim.reset()
-        opened = notebook(
-            [cell],
-            **{"QWENNB_ENDPOINT": f"openrouter+{sim.base_url}", "QWENNB_API_KEY": CANARY, **environ},
-        )
-        opened.run_all()
-        opened.wait_done()
-        return opened
-
-    return open_one
+def playground(one_kernel, sim, tmp_path):
+    """The notebook with a playground in it, which knows no answers yet."""
+    sim.reset()
+    one_kernel.begin([CELL.replace("{answers}", str(tmp_path))])
+    one_kernel.run_all()
+    one_kernel.wait_done()
+    return one_kernel
 
 
 def field(opened, name):
@@ -67,7 +65,7 @@ def holds(opened, name, text):
 
 
 def test_a_grid_is_asked_changed_and_copied(playground, sim):
-    opened = playground()
+    opened = playground
     press(opened, "Run")
     opened.wait_text("Done: 6 of 6 answered.")
     assert field(opened, "A1").input_value() in ("praise", "complaint")
@@ -79,7 +77,10 @@ def test_a_grid_is_asked_changed_and_copied(playground, sim):
     field(opened, "rows").fill("1")
     field(opened, "model B").select_option("qwen3.5-plus")
     opened.page.wait_for_function(
-        "() => [...document.querySelectorAll('label')].filter(l => l.textContent === 'seed')[1].control.value === '11'"
+        """() => {
+          const seeds = [...document.querySelectorAll('label')].filter(label => label.textContent === 'seed');
+          return seeds.length === 2 && seeds[1].control && seeds[1].control.value === '11';  // drawn anew for the model
+        }"""
     )
     press(opened, "Run")
     opened.wait_text("Done: 2 of 2 answered.")
@@ -105,7 +106,7 @@ def test_a_grid_is_asked_changed_and_copied(playground, sim):
 
 
 def test_it_is_run_and_stopped_with_the_keyboard_alone(playground, sim):
-    opened = playground()
+    opened = playground
     keyboard = opened.page.keyboard
     sim.pace(latency=60.0)
 
@@ -134,11 +135,11 @@ def test_it_is_run_and_stopped_with_the_keyboard_alone(playground, sim):
 
 
 def test_it_goes_on_after_a_reload_and_is_read_without_a_kernel(playground):
-    opened = playground()
+    opened = playground
     press(opened, "Run")
     opened.wait_text("Done: 6 of 6 answered.")
     opened.save()
-    opened.reload()
+    opened.reopen()
     press(opened, "Run")
     opened.wait_text("from the cache")
     opened.save()
@@ -152,38 +153,3 @@ def test_it_goes_on_after_a_reload_and_is_read_without_a_kernel(playground):
     shown = opened.shown(0)
     assert "2: Is this praise or a complaint? What a lovely evening!" in shown
     assert "3 of 3 answered" in shown and "Error displaying widget" not in shown
-
-
-def test_attacks_in_every_field_and_answer_do_nothing(playground, sim):
-    attacks = [text.encode(errors="replace").decode() for text in json.loads(ATTACKS.read_text())]
-    opened = playground("from qwennb import widgets\nplay = widgets.Playground('Say {{ x }}')\nplay")
-    sim.script(lambda asked: Reply("\n".join(attacks)))
-    lines = "\n".join(json.dumps({"x": attack}) for attack in attacks[:20])
-    for name, text in (
-        ("prompt", "Say {{ x }}\n" + "\n".join(attacks).replace("{{", "{")),
-        ("inputs", lines),
-        ("system", "\n".join(attacks)),
-        ("schema", attacks[0]),
-    ):
-        field(opened, name).fill(text)
-        field(opened, name).blur()
-    press(opened, "Run")
-    opened.page.locator(".widget-label", has_text="schema line").wait_for()
-    field(opened, "schema").fill("")
-    field(opened, "schema").blur()
-    field(opened, "rows").fill("3")
-    press(opened, "Run")
-    opened.wait_text("Done: 3 of 3 answered.")
-    holds(opened, "A3", attacks[0])
-    for name in ("input 1", "A1"):
-        field(opened, name).fill("\n".join(attacks))
-        field(opened, name).blur()
-    holds(opened, "A1", attacks[0])
-    for copy in ("Copy as %%qwen", "Copy as column call", "Copy as curl"):
-        press(opened, copy)
-    holds(opened, "copy", "curl -sS")
-    opened.save()
-    opened.reload()
-    opened.reopen_without_kernel(trusted=False)
-    assert opened.dialogs == [] and opened.strangers() == []
-    assert opened.page.locator(".jp-OutputArea a[href^='javascript']").count() == 0

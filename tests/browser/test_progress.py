@@ -10,22 +10,32 @@ import pytest
 from playwright.sync_api import expect
 
 from qwennb.notebook.widgets.static import VIEW
+from qwennb.simulator import Simulator
 
 ROWS = 300
-BEGIN = f"%load_ext qwennb\nimport polars as pl\ntable = pl.DataFrame({{'n': range({ROWS})}})"
+BEGIN = f"%reload_ext qwennb\nimport polars as pl\ntable = pl.DataFrame({{'n': range({ROWS})}})"
 ASK = "made = table.qwen.ask('Say {{ n }}', concurrency=12)\nprint('there are', made['answer'].count())"
 LAZY = "made = table.lazy().qwen.ask('Tell {{ n }}', meta=True).collect()\nprint('lazily', made['answer'].count())"
 
 
-@pytest.fixture
-def sim(simulate):
-    return simulate(latency=0.4)
+@pytest.fixture(scope="module")
+def sim():
+    with Simulator("openrouter", api_key="sk-sim", latency=0.4) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def one_kernel(notebooks, sim):
+    """A notebook that asks the simulator, for all tests here."""
+    return notebooks([], QWENNB_ENDPOINT=f"openrouter+{sim.base_url}", QWENNB_API_KEY="sk-sim")
 
 
 @pytest.fixture
-def opened(notebook, sim):
-    environ = {"QWENNB_ENDPOINT": f"openrouter+{sim.base_url}", "QWENNB_API_KEY": "sk-sim"}
-    return notebook([BEGIN, ASK, ASK, LAZY], **environ)
+def opened(one_kernel, sim):
+    sim.reset()
+    sim.pace(0.4)
+    one_kernel.begin([BEGIN, ASK, ASK, LAZY])
+    return one_kernel
 
 
 def told(opened, cell: int) -> list[str]:
@@ -92,7 +102,7 @@ def test_stop_is_heard_while_the_cell_runs_and_the_same_call_asks_only_for_the_r
 
 
 def test_an_interrupt_of_an_earlier_cells_plan_comes_once_and_leaves_the_line_too(opened, sim):
-    opened.type_into(1, "plan = table.lazy().qwen.ask('Say {{ n }}', concurrency=12)")
+    opened.type_into(1, "plan = table.lazy().qwen.ask('Ask {{ n }}', concurrency=12)")
     # polars raises the interrupt; Python's own handler would raise it once more, in what follows.
     opened.type_into(
         2, "try:\n    plan.collect()\nexcept KeyboardInterrupt:\n    sum(range(10**6))\n    print('once')"

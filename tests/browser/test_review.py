@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-
-ATTACKS = Path(__file__).parents[1] / "answer" / "attacks.json"
 
 CELL = """
 import polars as pl
@@ -25,16 +22,22 @@ review
 """
 
 
+@pytest.fixture(scope="module")
+def one_kernel(notebooks):
+    """A notebook for all tests here."""
+    return notebooks([])
+
+
 @pytest.fixture
-def review(notebook, tmp_path):
-    """A notebook with a review in it, and the file of its labels."""
+def review(one_kernel, tmp_path):
+    """The notebook with a review in it, and the file of its labels."""
 
     def open_one():
         labels = tmp_path / "labels.jsonl"
-        opened = notebook([CELL.replace("{labels}", str(labels))])
-        opened.run_all()
-        opened.wait_done()
-        return opened, labels
+        one_kernel.begin([CELL.replace("{labels}", str(labels))])
+        one_kernel.run_all()
+        one_kernel.wait_done()
+        return one_kernel, labels
 
     return open_one
 
@@ -125,7 +128,7 @@ def test_labels_outlive_the_page_and_the_kernel(review):
     opened.page.keyboard.type("rw", delay=20)
     opened.wait_text("2 of 4 rows labelled")
     saved = opened.save()
-    opened.reload()
+    opened.reopen()
     opened.wait_text("2 of 4 rows labelled")
     field(opened, "label").click()
     opened.page.keyboard.type("r", delay=20)
@@ -155,43 +158,3 @@ def test_a_saved_review_is_read_without_a_kernel(review):
     assert "2 of 4 rows labelled" in opened.shown(0) and "50.0% right (1 of 2" in opened.shown(0)
     assert opened.page.locator(".jp-OutputArea img").evaluate("image => image.naturalWidth") > 100
     assert "Error displaying widget" not in opened.shown(0)
-
-
-ATTACKED = """
-import json, polars as pl
-from pathlib import Path
-from qwennb import widgets
-attacks = [a.encode(errors="replace").decode() for a in json.loads(Path({attacks!r}).read_text())]
-frame = pl.DataFrame({{"review": attacks, "second": attacks, "label": attacks}})
-review = widgets.Review(frame, answer="label", source="review", other="second", labels={labels!r}, by=attacks[0])
-review
-"""
-
-
-def test_attacks_in_the_frame_and_in_every_field_do_nothing(notebook, tmp_path):
-    attacks = [a.encode(errors="replace").decode() for a in json.loads(ATTACKS.read_text())]
-    cell = ATTACKED.format(attacks=str(ATTACKS), labels=str(tmp_path / "labels.jsonl"))
-    opened = notebook([cell])
-    opened.run_all()
-    opened.wait_done()
-    field(opened, "label").click()
-    for letter in "rn" * 10:
-        opened.page.keyboard.type(letter)
-    field(opened, "label").fill(attacks[0])
-    for name in ("source", "answer", "other answer", "file"):
-        field(opened, name).fill("\n".join(attacks[:40]))
-        field(opened, name).blur()
-    opened.page.get_by_role("button", name="Export").click()
-    opened.page.get_by_role("button", name="Fix (f)").click()
-    field(opened, "correction").fill("\n".join(attacks))
-    opened.page.get_by_role("button", name="Save correction").click()
-    opened.page.get_by_role("button", name="Previous (p)").click()
-    opened.wait_text("rows labelled")
-    opened.page.wait_for_function(
-        "() => [...document.querySelectorAll('textarea')].some(area => area.value.includes('[corrected]'))"
-    )
-    opened.save()
-    opened.reload()
-    opened.reopen_without_kernel(trusted=False)
-    assert opened.dialogs == [] and opened.strangers() == []
-    assert opened.page.locator(".jp-OutputArea a[href^='javascript']").count() == 0

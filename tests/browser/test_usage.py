@@ -38,7 +38,7 @@ def test_spending_is_a_table_with_switches_that_stays(notebook, simulate):
     assert opened.complaints() == []
 
     opened.save()
-    opened.reload()
+    opened.reopen()
     page = opened.page
     page.get_by_label("By", exact=True).select_option("endpoint")
     opened.wait_text("openrouter")  # in the panel: the page no longer knows which output the table was

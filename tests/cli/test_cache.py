@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from qwennb.cache import Order, Orders
 from qwennb.client.household import household
+from qwennb.request import Message, Request, Text
 
 
 @pytest.fixture
@@ -110,3 +112,87 @@ def test_forgetting_answers_does_not_forget_what_they_cost(run, kept):
     before = run("cache", "usage").out
     run("cache", "prune", "--all", "--yes")
     assert run("cache", "usage").out == before
+
+
+# ---------------------------------------------------------------------- what is under way in batches
+
+
+@pytest.fixture
+def orders(tmp_path):
+    """Two batches under way, one of them without a number yet, and one that was fetched."""
+    made = Orders(tmp_path / "cache")
+    made.claim().release()
+    for name, model, batch, day in (
+        ("a", "qwen3.5-plus", "batch_17", 1),
+        ("b", "qwen3.5-flash", "", 9),
+        ("c", "qwen3.5-plus", "batch_3", 2),
+    ):
+        asked = [Request(model, (Message("user", (Text(f"{name} {n}"),)),)) for n in range(3)]
+        order = Order(
+            name, name, "dashscope-intl", model, datetime(2026, 11, day, tzinfo=UTC).timestamp(), batch=batch,
+            questions=3, keys=frozenset(request.key for request in asked),
+        )  # fmt: skip
+        made.write(order, asked)
+        if name == "c":
+            made.close(order)
+    return made
+
+
+def under_way(orders: Orders) -> set[str]:
+    return {order.id for order in orders.under_way()}
+
+
+def test_info_tells_what_is_under_way_though_nothing_is_kept_yet(run, orders, simulate, client):
+    ran = run("cache", "info")
+    assert ran.code == 0 and "No answers are kept yet" in ran.out
+    assert "2 batches under way with 6 questions; the column's next call fetches the answers" in ran.out
+    assert (
+        "2026-11-01, batch_17" in ran.out
+        and "2026-11-09, no number yet" in ran.out
+        and "batch_3" not in ran.out
+    )
+    client(simulate()).ask("One")
+    household().close()
+    assert "2 batches under way with 6 questions" in run("cache", "info").out
+    told = json.loads(run("cache", "info", "--json").out)
+    assert [(one["batch"], one["questions"], one["since"]) for one in told["batches"]] == [
+        ("batch_17", 3, "2026-11-01"), ("", 3, "2026-11-09"),
+    ]  # fmt: skip
+    files = sum(path.stat().st_size for path in orders.folder.iterdir())
+    for path in orders.folder.iterdir():
+        path.unlink()
+    assert told["bytes"] - json.loads(run("cache", "info", "--json").out)["bytes"] == files > 0
+
+
+def test_prune_leaves_what_is_under_way_and_says_so(run, kept, orders):
+    ran = run("cache", "prune", "--all", "--yes")
+    assert ran.code == 0 and "3 answers forgotten" in ran.out
+    assert "2 batches under way" in ran.out and "They stay: their answers are charged." in ran.out
+    assert under_way(orders) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        (["--all"], set()),
+        (["--model", "plus"], {"b"}),
+        (["--endpoint", "dashscope-intl"], set()),
+        (["--endpoint", "openrouter"], {"a", "b"}),
+        (["--older-than", "2026-11-05"], {"b"}),
+    ],
+)
+def test_what_is_under_way_is_forgotten_only_where_it_is_asked_for(run, orders, rule, left):
+    ran = run("cache", "prune", *rule, "--batches", says="n\n")
+    assert under_way(orders) == {"a", "b"} and ran.code == (1 if left != {"a", "b"} else 0)
+    ran = run("cache", "prune", *rule, "--batches", says="y\n")
+    assert ran.code == 0 and under_way(orders) == left
+    if left != {"a", "b"}:
+        assert "goes on with them and charges them" in ran.out
+    assert orders.fetched() == {"batch_3"}  # which is how a batch that is fetched is not fetched again
+
+
+def test_nothing_is_forgotten_while_somebody_fetches(run, orders):
+    claim = orders.claim()
+    ran = run("cache", "prune", "--all", "--batches", "--yes")
+    assert ran.code == 1 and "Another process" in ran.err and under_way(orders) == {"a", "b"}
+    claim.release()

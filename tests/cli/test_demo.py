@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import nbformat
 import pytest
 
 from qwennb import Pack
+from qwennb.answer import Cost
+from qwennb.cli.demo import _tell
+from qwennb.cli.world import World
+from tests.sharing.answers import answers
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +28,10 @@ def test_the_tour_is_run_once_and_recalled_once(run, simulate, tmp_path):
     notebook = nbformat.read(tmp_path / "tour" / "00-tour.ipynb", as_version=4)
     assert all(cell.outputs or "mail =" in cell.source for cell in notebook.cells if cell.cell_type == "code")
     assert "A tour of qwennb" in (tmp_path / "tour" / "00-tour.html").read_text()
-    assert len(Pack.read(tmp_path / "tour" / "packs" / "00-tour.qwenpack")) == asked
+    pack = Pack.read(tmp_path / "tour" / "packs" / "00-tour.qwenpack")
+    assert len(pack) == asked
+    read, written = sum(a.usage.input for a in pack), sum(a.usage.output for a in pack)
+    assert f"{read:,} tokens in, {written:,} out, price unknown, in" in ran.out
 
     again = run("demo", "-e", f"vllm+{sim.base_url}", "--into", "tour")
     assert again.code == 0 and sim.ledger.count("asked") == asked
@@ -45,6 +55,25 @@ def test_an_endpoint_that_does_not_answer_is_a_failure_with_its_sentence(run, si
 def test_the_simulators_answers_are_said_to_be_no_models(run):
     ran = run("demo", "--endpoint", "simulator")
     assert ran.code == 0 and "no model's" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("costs", "told"),
+    [
+        ((Cost(0.0, "local"), Cost(0.0, "local")), "$0.00"),
+        ((Cost(0.00001, "server"), Cost(0.00002, "server")), "$0.00003"),
+        ((Cost(0.00001, "table"), Cost(0.00002, "server")), "≈ $0.00003"),
+        ((Cost(0.00001, "server"), None), "price unknown"),
+    ],
+)
+def test_what_it_cost_is_the_sum_of_its_answers_and_never_nothing_where_that_is_not_so(tmp_path, costs, told):
+    said = io.StringIO()
+    world = World({}, tmp_path, said, said, io.StringIO())
+    (tmp_path / "packs").mkdir()
+    made = [replace(one, cost=cost) for one, cost in zip(answers(2), costs, strict=True)]
+    Pack.of(made).write(tmp_path / "packs" / "00-tour.qwenpack")
+    _tell(nbformat.v4.new_notebook(), tmp_path, 3.2, world)
+    assert f"2 answers by qwen3.5-plus, 41 tokens in, 10 out, {told}, in 3 s." in said.getvalue()
 
 
 def test_in_replay_it_does_not_ask(run):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -19,14 +22,16 @@ from qwennb.errors import (
     KeyRefused,
     NotRecorded,
     RateLimited,
+    ServerFailed,
     Stopped,
     TemplateError,
+    TimedOut,
     UnknownModel,
     UnsupportedOption,
     WindowExceeded,
 )
 from qwennb.request import Message, Request, Text
-from qwennb.simulator import Quota, Reply
+from qwennb.simulator import Fault, Quota, Reply
 from tests.conftest import NAMES
 
 
@@ -286,8 +291,9 @@ def test_a_budget_is_never_overshot(simulate, client):
 
 def test_four_fifths_of_a_budget_are_warned_of(simulate, client):
     sim = simulate(script=lambda asked: Reply("x", usage={"cost": 0.0009}))
-    with pytest.warns(QwenWarning, match=r"of the budget of \$0.001 is spent"):
+    with pytest.warns(QwenWarning, match=r"of the budget of \$0.001 is spent") as told:
         client(sim, budget=0.001).ask("Why?", max_tokens=10, thinking=False)
+    assert told[0].filename == __file__, "it points at the line that asked"
 
 
 def test_a_budget_where_no_price_is_known_is_refused(simulate, client):
@@ -433,3 +439,153 @@ def test_a_stream_is_stopped_from_another_thread(simulate, client):
             if read == 3:
                 threading.Thread(target=stream.stop).start()
     assert 3 <= read < 100
+
+
+def test_where_a_server_counts_nothing_the_figures_are_estimates_and_say_so(simulate, client):
+    sim = simulate(script=[Reply("four words of text", usage=False)])
+    answer = client(sim).ask("Why is the sky blue, and since when?")
+    assert answer.usage.estimated and answer.usage.input >= 9 and answer.usage.output >= 4
+    assert answer.cost.source == "table" and answer.cost > 0
+    assert "≈ " in str(answer.cost)
+
+
+def test_an_unknown_price_is_counted_as_unknown_and_never_as_nothing(simulate, client):
+    qwen = client(simulate("dashscope"))
+    assert qwen.ask("Why?", model="27b", max_tokens=10, thinking=False).cost is None
+    household().settle(qwen.config.cache_dir)
+    (row,) = qwen.memory.spendings.rows()
+    assert (row.requests, row.unknown_cost, row.cost) == (1, 1, 0.0)
+
+
+def test_an_attempt_that_may_have_been_billed_is_listed_and_stays_reserved(simulate, client):
+    sim = simulate()
+    sim.fault("hang")
+    given = {"max_tokens": 1_000, "thinking": False}
+    bound = client(sim).place.bound(client(sim).request("Why not?", {}, Options(**given)))
+    qwen = client(sim, budget=1.5 * bound)
+    with pytest.raises(TimedOut):
+        qwen.ask("Why?", timeout=1.0, **given)
+    household().settle(qwen.config.cache_dir)
+    (row,) = qwen.memory.spendings.rows()
+    assert (row.requests, row.maybe_billed, qwen.spent) == (0, 1, 0.0)
+    sim.reset()
+    with pytest.raises(BudgetExceeded):
+        qwen.ask("Why not?", **given)
+    assert sim.ledger.count("asked") == 0
+
+
+def test_where_leaving_saves_no_money_the_rest_is_fetched_and_remembered(simulate, client):
+    assert asked_when_left_and_asked_again(simulate("openrouter"), client) == 1
+
+
+def test_who_asks_again_at_once_what_was_left_gets_an_answer_of_its_own(simulate, client):
+    assert asked_when_left_and_asked_again(simulate("vllm"), client) == 2
+
+
+def asked_when_left_and_asked_again(sim, client) -> int:
+    pieces = [f"{number} " for number in range(40)]
+    sim.script(lambda asked: Reply("".join(pieces), chunks=pieces, chunk_delay=0.02))
+    qwen = client(sim)
+    stream = qwen.stream("Count")
+    with pytest.raises(Stopped):
+        for _ in stream:
+            stream.stop()
+    assert qwen.ask("Count").text == "".join(pieces)
+    return sim.ledger.count("asked")
+
+
+FOUND = """
+import warnings
+from qwennb import Qwen
+
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    qwen = Qwen()
+    assert qwen.ask("Why?").cached and qwen.ask("Why?").cached
+    Qwen(endpoint="openrouter").ask("Why?")
+print(*(one.message for one in told), sep="\\n")
+"""
+
+
+def test_an_endpoint_that_nobody_chose_is_named_once(simulate, client, tmp_path):
+    client(simulate()).ask("Why?")
+    environ = {**os.environ, "OPENROUTER_API_KEY": "sk-any", "QWENNB_CACHE_DIR": str(tmp_path / "cache")}
+    said = subprocess.run(
+        [sys.executable, "-c", FOUND],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert said.stdout.splitlines() == [
+        "Asking qwen3.5-flash at openrouter. Set endpoint= or QWENNB_ENDPOINT to choose."
+    ]
+
+
+def test_who_joins_a_stream_late_gets_all_of_it(simulate, client):
+    pieces = [f"{number} " for number in range(30)]
+    sim = simulate(script=[Reply("".join(pieces), chunks=pieces, chunk_delay=0.05)])
+    qwen = client(sim)
+    first = iter(qwen.stream("Count"))
+    assert [next(first).text for _ in range(3)] == pieces[:3]
+    late = qwen.stream("Count")
+    assert "".join(piece.text for piece in late) == late.answer.text == "".join(pieces)
+    assert "".join(piece.text for piece in first) == "".join(pieces[3:])
+    assert sim.ledger.count("asked") == 1
+
+
+def test_a_wait_that_would_outlast_the_deadline_is_not_begun(simulate, client):
+    sim = simulate()
+    sim.fault(Fault("500", retry_after=20))
+    began = time.monotonic()
+    with pytest.raises(ServerFailed):
+        client(sim).ask("Why?", timeout=10.0)
+    assert time.monotonic() - began < 8 and sim.ledger.count("asked") == 1
+
+
+def test_pages_that_a_searching_model_names_are_told_and_remembered(simulate, client):
+    named = {"type": "url_citation", "url_citation": {"url": "https://rivers.example/a", "title": "Rivers"}}
+    sim = simulate(script=[Reply("Wide.", chunks=["Wide.", {"annotations": [named]}])])
+    qwen = client(sim)
+    for _ in range(2):
+        (page,) = qwen.ask("How wide is it?", search=True).sources
+        assert (page.title, page.url) == ("Rivers", "https://rivers.example/a")
+    assert sim.ledger.count("asked") == 1
+
+
+def test_a_value_that_was_cut_is_not_asked_for_again(simulate, client):
+    sim = simulate(script=[Reply('{"name": "Ad', finish_reason="length"), '{"name": "Ada"}'])
+    with pytest.raises(InvalidAnswer, match="give a larger max_tokens="):
+        client(sim).ask("Who?", schema="name")
+    assert sim.ledger.count("asked") == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"timeout": 0},
+        {"timeout": "soon"},
+        {"budget": -1},
+        {"overflow": "maps"},
+        {"max_steps": 0},
+        {"max_steps": 1.5},
+        {"cache": "onn"},
+    ],
+)
+def test_an_option_of_the_clients_own_that_can_not_be_is_told(simulate, client, given):
+    sim = simulate()
+    ((name, value),) = given.items()
+    with pytest.raises(BadInput, match=f"^{name}={value!r}"):
+        client(sim).ask("Why?", **given)
+    assert sim.ledger.count("asked") == 0
+
+
+def test_the_budget_of_one_call_holds_for_that_call(simulate, client):
+    sim = simulate()
+    qwen = client(sim)
+    with pytest.raises(BudgetExceeded):
+        qwen.ask("Why?", budget=1e-7, max_tokens=100, thinking=False)
+    assert sim.ledger.count("asked") == 0
+    assert qwen.ask("Why?", max_tokens=100, thinking=False).complete

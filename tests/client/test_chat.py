@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+import polars
 import pytest
 
 from qwennb import Chat, Image, Qwen
@@ -241,6 +242,9 @@ def test_tool_definitions_that_break_a_rule_are_refused_before_sending(simulate,
         ([silent], "wants a description of tool `silent`"),
         ([spoken, spoken], "Two tools are called `spoken`"),
         ([{"name": "bad name", "description": "x"}], "can't be a tool's name"),
+        ([{"name": "n" * 65, "description": "x"}], "64 at most"),
+        ([{"name": "naïve", "description": "x"}], "can't be a tool's name"),
+        ([{"name": "list", "description": "x", "parameters": {"type": "array"}}], 'of type "object"'),
         ([lambda x: x], "lambda can't be a tool"),
     ]:
         with pytest.raises(ToolError, match=words):
@@ -252,3 +256,59 @@ def test_a_chat_without_a_client_finds_one(tmp_path):
     (tmp_path / "chat.json").write_text('{"qwennb_chat": 1, "messages": [{"role": "user", "content": "hi"}]}')
     chat = Chat.load(tmp_path / "chat.json", Qwen(cache_dir=tmp_path))
     assert chat.messages[0].text == "hi"
+
+
+def test_what_a_client_was_made_with_holds_in_its_chats_too(simulate, client):
+    sim = simulate(script=["one", "two", "three"])
+    qwen = client(sim, system="Be brief.", temperature=0.25)
+    chat = qwen.chat()
+    chat.ask("first")
+    chat.ask("second")
+    body = sim.ledger.last().body
+    assert [m["content"] for m in body["messages"]] == ["Be brief.", "first", "one", "second"]
+    assert body["temperature"] == 0.25
+    qwen.chat(system="Be kind.", temperature=1).ask("first")
+    body = sim.ledger.last().body
+    assert [m["content"] for m in body["messages"]] == ["Be kind.", "first"] and body["temperature"] == 1
+    with pytest.raises(BadInput, match="its system text from the start"):
+        chat.ask("third", system="Be quick.")
+
+
+def test_a_fork_has_the_tools_and_options_of_its_chat(simulate, client):
+    def look(city: str) -> str:
+        """Looks."""
+        return city
+
+    sim = simulate(script=["one", "two"])
+    chat = client(sim).chat(tools=[look], temperature=0.5)
+    chat.ask("first")
+    chat.fork().ask("second")
+    body = sim.ledger.last().body
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["look"] and body["temperature"] == 0.5
+
+
+def test_a_stream_runs_no_tools_and_says_so(simulate, client):
+    sim = simulate()
+    with pytest.raises(BadInput, match="runs no tools. Use ask"):
+        client(sim).stream("Why?", tools=[len])
+    assert sim.ledger.count("asked") == 0
+
+
+def test_a_chat_of_a_newer_version_and_another_file_are_told_apart(tmp_path):
+    (tmp_path / "newer.json").write_text('{"qwennb_chat": 99, "messages": []}')
+    with pytest.raises(BadInput, match="written by a newer qwennb"):
+        Chat.load(tmp_path / "newer.json")
+    (tmp_path / "other.json").write_text('{"messages": []}')
+    with pytest.raises(BadInput, match="not a chat that qwennb wrote"):
+        Chat.load(tmp_path / "other.json")
+
+
+def test_a_frame_that_a_tool_gives_goes_back_as_a_small_table(simulate, client):
+    def sales() -> polars.DataFrame:
+        """The sales."""
+        return polars.DataFrame({"shop": ["north", "south"]})
+
+    sim = simulate(script=[calls(("sales", {})), "done"])
+    client(sim).ask("How was it?", tools=[sales])
+    told = next(m for m in sim.ledger.last().body["messages"] if m["role"] == "tool")["content"]
+    assert told.startswith("2 rows × 1 columns") and "| north |" in told

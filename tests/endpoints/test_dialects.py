@@ -677,6 +677,21 @@ def test_half_an_answer_before_done_is_not_taken_for_a_whole_one(dialect, tmp_pa
         client(sim, tmp_path, timeout=1.0).ask("Hello")
 
 
+def test_choices_full_of_signs_are_themselves_in_sglangs_pattern(tmp_path):
+    with simulator("sglang", script=["C++"]) as sim:
+        assert client(sim, tmp_path).ask("Which?", choices=["C++", "C", "a.b|c"]).data == "C++"
+        assert sim.ledger.last().body["regex"] == r"(C\+\+|C|a\.b\|c)"
+
+
+def test_a_seed_goes_to_llama_cpp_without_its_prompt_cache(tmp_path):
+    with simulator("llama.cpp") as sim:
+        qwen = client(sim, tmp_path)
+        qwen.ask("Hello", seed=3)
+        assert sim.ledger.last().body["cache_prompt"] is False
+        qwen.ask("Hello")
+        assert "cache_prompt" not in sim.ledger.last().body
+
+
 class TestOpenRouter:
     def test_comments_keep_a_stream_alive_and_are_no_text(self, tmp_path):
         with simulator("openrouter", options=Options(comments=5, comment_delay=0.02)) as sim:

@@ -253,6 +253,22 @@ def test_it_ends_with_a_parent_that_ends(model: LocalModel, python: str) -> None
         assert ended(child)
 
 
+def test_it_ends_when_its_stdin_does(model: LocalModel, python: str) -> None:
+    """Which is how it sees the end of its parent on systems other than Linux."""
+    settings = LocalServer(model, python=python)._settings()
+    child_file = str(Path(sys.modules[LocalServer.__module__].__file__ or "").with_name("child.py"))
+    with subprocess.Popen([python, "-P", child_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(json.dumps(settings).encode() + b"\n")
+        child.stdin.flush()
+        assert b"address" in child.stdout.readline()
+        child.stdin.close()
+        try:
+            assert child.wait(30) == 0
+        finally:
+            child.kill()
+
+
 def test_it_ends_with_its_parent_while_it_loads(tmp_path: Path, python: str) -> None:
     model = stand_in_model(tmp_path / "slow.gguf")
     code = """

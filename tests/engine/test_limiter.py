@@ -15,23 +15,45 @@ from tests.engine.clockwork import run
 
 @dataclass
 class Server:
-    """Grants `rate` requests a second (a burst of `burst`), at most `slots` at once; beyond them it refuses."""
+    """Grants `rate` requests a second (a burst of `burst`), at most `slots` at once; beyond them it refuses.
+
+    `slope` is a rate that grows by so much each second; `noise` the share that is refused for no reason, with
+    `noise_after` as the time to wait.
+    """
 
     rate: float = float("inf")
     burst: float = 1.0
     slots: int = 10**9
     service: Callable[[], float] = lambda: 0.2
     retry_after: float | None = 1.0
+    slope: float | None = None
+    noise: float = 0.0
+    noise_after: float | None = None
+    chance: random.Random = field(default_factory=lambda: random.Random(5))
+    says: float | None = None
     in_flight: int = 0
     peak: int = 0
     served: int = 0
     refused: int = 0
     _left: float = field(default=-1.0)
     _seen: float = 0.0
+    _began: float | None = None
+    _granted: int = 0
 
     async def ask(self) -> bool:
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(0.001)
+        self.says = self.retry_after
+        if self.noise and self.chance.random() < self.noise:
+            self.says = self.noise_after
+            self.refused += 1
+            return False
+        if self.slope is not None:
+            self._began = now if self._began is None else self._began
+            if (2 * (self._granted + 1) / self.slope) ** 0.5 - 1 > now - self._began:
+                self.refused += 1
+                return False
+            self._granted += 1
         if self.rate != float("inf"):
             self._left = (
                 self.burst if self._left < 0 else min(self.burst, self._left + (now - self._seen) * self.rate)
@@ -64,14 +86,16 @@ async def work(
             ticket = await limiter.enter()
             began = loop.time()
             served = await server.ask()
+            alone = 0.0
             if served:
                 limiter.succeeded(loop.time() - began)
             else:
-                limiter.refused(server.retry_after, ticket)
+                alone = limiter.refused(server.says, ticket)
             limiter.leave()
             during(server.served)
             if served:
                 return
+            await asyncio.sleep(alone)
 
     await asyncio.gather(*(row() for _ in range(rows)))
     return loop.time() - started

@@ -30,6 +30,7 @@ def fails(retry: Retry, *errors) -> int:
         ((CUT,), 3),
         ((FAILED, CUT), 6),
         ((FAILED, LATE), 10),
+        ((FAILED, FAILED, FAILED, LATE), 10),
         ((KeyRefused("no"),), 1),
     ],
 )
@@ -65,3 +66,8 @@ def test_waits_grow_and_a_servers_word_is_kept():
         FIRST_WAIT * 8,
     ]
     assert tries.wait(ServerFailed("503", status=503, retry_after=30.0), 4) == 30.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_wait_is_drawn_between_nothing_and_its_bound(share):
+    assert Retry(jitter=lambda: share).question().wait(FAILED, 1) == share * FIRST_WAIT * 2

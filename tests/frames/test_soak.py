@@ -76,9 +76,9 @@ def test_a_minute_of_outage_costs_at_most_the_quota_of_retries(simulate, client,
 # ---------------------------------------------------------------------- everything at once, and kills
 
 
-# Everything but 429: a refusal that has nothing to do with the rate is not what the limiter is for, and slows it down.
+# 429 and capacity: refusals that have nothing to do with the rate.
 SOAK = (
-    "400", "408", "409", "422", "500", "502", "503", "504", "524", "529", "html", "html_as_json", "error_in_200",
+    "400", "408", "409", "422", "429", "capacity", "500", "502", "503", "504", "524", "529", "html", "html_as_json", "error_in_200",
     "no_choices", "bad_utf8", "bad_json", "nan_body", "duplicate_body", "empty_body", "reset", "reset_midway",
     "short_body", "null_content", "empty_content", "content_filter",
 )  # fmt: skip
@@ -129,7 +129,7 @@ def check_soaked(made, rows):
 
 
 @pytest.mark.slow
-def test_a_column_through_twenty_five_faults_and_a_kill_is_right_or_says_why_not(tmp_path):
+def test_a_column_through_twenty_seven_faults_and_a_kill_is_right_or_says_why_not(tmp_path):
     rows = 600
     made, twice, kinds = soak(tmp_path, rows=rows, kills=1, seed=7)
     assert 0 < check_soaked(made, rows) < rows * 0.15
@@ -138,7 +138,7 @@ def test_a_column_through_twenty_five_faults_and_a_kill_is_right_or_says_why_not
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-def test_ten_thousand_rows_through_twenty_five_faults_and_three_kills(tmp_path, record_property):
+def test_ten_thousand_rows_through_twenty_seven_faults_and_three_kills(tmp_path, record_property):
     rows = 10_000
     made, twice, kinds = soak(tmp_path, rows=rows, kills=3, seed=19)
     failed = check_soaked(made, rows)

@@ -73,3 +73,65 @@ def test_yes_allows_the_calls_of_the_cell(kernel, script):
     script(Reply(None, tool_calls=[ToolCall("make", {"n": 3}, id="call_9")]), "made it")
     assert kernel.run("%qwen --tools make --yes go").plain.startswith("[called make(")
     assert kernel.value("made") == "[3]"
+
+
+def forget(kernel) -> None:
+    kernel.run("get_ipython().find_magic('qwen').__self__.chats.named.clear()")  # as in a kernel that starts
+
+
+def test_a_chat_that_is_not_to_be_remembered_is_stored_nowhere(kernel, script):
+    script("said")
+    assert kernel.run("%qwen --no-cache --chat secret between us", cell="s1").status == "ok"
+    forget(kernel)
+    ran = kernel.run("%qwen --chat secret --resume and now", cell="s2")
+    assert "No conversation `secret` is stored here" in ran.error["evalue"]
+
+
+def test_two_questions_of_one_cell_are_two_turns(kernel, sim, script):
+    script("a", "b", "c")
+    twice = "%qwen --chat pair first\n%qwen --chat pair second"
+    for _ in range(2):
+        kernel.run(twice, cell="p1")
+        assert said(sim) == ["first", "second"]
+    assert sim.ledger.count("asked") == 2
+    kernel.run("%qwen --chat pair third", cell="p2")
+    assert said(sim) == ["first", "second", "third"]
+
+
+def test_where_no_cell_has_an_id_turns_follow_each_other(kernel, sim, script):
+    script("a", "b")
+    kernel.run("%qwen --chat bare one")
+    kernel.run("%qwen --chat bare two")
+    assert said(sim) == ["one", "two"]
+
+
+def test_the_system_text_of_a_conversation_stands_in_its_first_cell(kernel, sim, script):
+    script("a", "b")
+    kernel.run("%qwen --chat mild --system 'Be mild.' one", cell="m1")
+    ran = kernel.run("%qwen --chat mild --system 'Be harsh.' two", cell="m2")
+    assert "has its system text from its first cell" in ran.error["evalue"]
+    kernel.run("%qwen --chat mild two", cell="m2")
+    assert [m["content"] for m in body(sim)["messages"]] == ["Be mild.", "one", "a", "two"]
+
+
+def test_a_conversation_is_saved_emptied_and_asked_for_by_name(kernel, sim, script, tmp_path):
+    script("a", "b")
+    kernel.run("%qwen --chat filed one", cell="v1")
+    kernel.run(f"%qwen_chat filed save {tmp_path / 'filed.json'}")
+    loaded = f"[m.text for m in __import__('qwennb').Chat.load({str(tmp_path / 'filed.json')!r}).messages]"
+    assert kernel.value(loaded) == "['one', 'a']"
+    kernel.run("%qwen_chat filed clear")
+    kernel.run("%qwen --chat filed two", cell="v2")
+    assert said(sim) == ["two"]
+    assert "did you mean `filed`?" in kernel.run("%qwen_chat fild").error["evalue"]
+
+
+def test_a_step_is_shown_without_what_the_one_before_it_said(kernel, script):
+    kernel.run("def look(city: str) -> str:\n    'Looks.'\n    return 'looked at ' + city")
+    call = Reply("Let me look.", tool_calls=[ToolCall("look", {"city": "Bonn"}, id="call_1")])
+    script(call, Reply("", chunks=["It ", "is ", "there."], chunk_delay=0.4))
+    ran = kernel.run("%qwen --tools look --yes where?")
+    shown = [c["data"]["text/plain"] for _, kind, c in ran.messages if "display_data" in kind]
+    assert shown[0].startswith("Let") and shown[-1].startswith("[called look(")
+    assert any(one.startswith("It ") for one in shown[1:-1])
+    assert not any("Let" in one for one in shown if "It " in one)

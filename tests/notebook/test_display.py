@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
-from qwennb.answer import MIME
-from qwennb.simulator import Reply
+from qwennb.answer import MIME, Answer, Page
+from qwennb.notebook.screen import Cell
+from qwennb.request import Request, user_message
+from qwennb.simulator import Fault, Reply
 from tests.notebook.conftest import CANARY
 
 
@@ -37,7 +39,7 @@ def test_an_answer_from_memory_is_one_display_and_the_same(kernel, script):
 
 
 def test_a_piece_that_waits_is_shown_before_the_next_one_comes(kernel, script):
-    script(streamed(["first ", "second ", "third"], delay=0.15))
+    script(streamed(["first ", "second ", "third"], delay=1.2))
     ran = kernel.run("%qwen slowly")
     shown = [c["data"]["text/plain"] for _, kind, c in ran.messages if "display_data" in kind]
     assert shown[0] == "first "
@@ -160,3 +162,76 @@ def test_a_saved_streamed_notebook_passes_nbval(kernel, sim, script, tmp_path):
         command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout[-3000:]
+
+
+class Watched(Cell):
+    """A cell whose output is seen by the test, and whose time is the test's."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(**settings)
+        self.shown: list[dict[str, str]] = []
+
+    def _publish(self, bundle, *, grows=False):
+        self._handle = self
+        self.shown.append(bundle)
+
+
+def test_nothing_is_shown_after_the_end():
+    cell = Watched()
+    cell.grow("first", "")
+    cell.grow(" and the last", "")  # too soon: it waits for its turn
+    waiting = cell._timer
+    assert waiting is not None and len(cell.shown) == 1
+    page = Page((Answer(Request("m", (user_message("x"),)), text="first and the last"),))
+    cell.end(page)
+    waiting.join(10)
+    assert cell.shown[1:] == [page.bundle()]
+
+
+def test_half_a_value_is_never_shown(kernel, script):
+    script(streamed(['{"name": ', '"Ada", ', '"age": 36}'], delay=0.1))
+    ran = kernel.run("%qwen --schema 'name, age int' Who was she?")
+    assert ran.count("display_data") == 1 and ran.count("update_display_data") == 0
+    assert "| name | Ada |" in ran.markdown
+
+
+def test_a_stream_that_breaks_leaves_what_had_come_marked(kernel, script):
+    script(Reply("", chunks=["half ", "of ", "it "], chunk_delay=0.3, fault=Fault("error_midway")))
+    ran = kernel.run("%qwen --no-cache --param timeout=20 until it breaks")
+    assert ran.status == "error" and len(ran.error["traceback"]) == 1
+    [shown] = [o for o in ran.outputs if o["output_type"] == "display_data"]
+    assert "half" in shown["data"]["text/plain"] and "[interrupted]" in shown["data"]["text/plain"]
+    assert shown["data"][MIME]["finish_reason"] == "interrupted"
+
+
+def test_five_hundred_pieces_a_second_are_shown_five_times_a_second():
+    now = [100.0]
+    cell = Watched(clock=lambda: now[0])
+    for number in range(5_000):
+        cell.grow(f"w{number} ", "")
+        if number in (0, 2_500, 4_999):
+            late = number - int(cell.shown[-1]["text/plain"].rstrip().rpartition("w")[2])
+            assert late <= 100, "never further behind than one update"
+        now[0] += 0.002
+    cell.close()
+    assert 45 <= len(cell.shown) <= 300, "ten seconds of ours, and timers of real time"
+
+
+def test_a_piece_that_comes_too_soon_is_shown_without_another_one():
+    cell = Watched()
+    cell.grow("first", "")
+    cell.grow(" second", "")
+    assert [one["text/plain"] for one in cell.shown] == ["first"]
+    assert cell._timer is not None
+    cell._timer.join(10)
+    assert [one["text/plain"] for one in cell.shown] == ["first", "first second"]
+
+
+def test_what_went_in_is_known_by_its_hash_in_what_is_saved(kernel, script):
+    kernel.run("figure, other = [1, 2], 'b'")
+    script("a", "b")
+    one = kernel.run("%qwen about {{ figure }} and {{ other }}").data[MIME]["inputs"]
+    assert list(one) == ["figure", "other"] and len(set(one.values())) == 2
+    kernel.run("figure = [1, 3]")
+    two = kernel.run("%qwen about {{ figure }} and {{ other }}").data[MIME]["inputs"]
+    assert two["other"] == one["other"] and two["figure"] != one["figure"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
@@ -202,3 +203,137 @@ def test_code_goes_into_the_next_cell_and_is_shown(kernel, script):
     ran = kernel.run("%qwen --code print one")
     assert [p["text"] for p in ran.payload if p["source"] == "set_next_input"] == ["print(1)"]
     assert "```python\nprint(1)\n```" in ran.markdown
+
+
+def test_config_sets_the_endpoint_the_mode_the_budget_and_the_time_limit(kernel, sim, script):
+    script(*["said"] * 9)
+
+    def refused(setting: str, value: object) -> dict[str, str]:
+        kernel.run(f"%config QwenMagics.{setting} = {value!r}")
+        try:
+            return kernel.run("%qwen by another setting").error
+        finally:
+            kernel.run(f"%config QwenMagics.{setting} = None")
+
+    assert "did you mean `vllm`?" in refused("endpoint", "vlm")["evalue"]
+    assert refused("cache", "replay")["ename"] == "NotRecorded"
+    assert refused("budget", 1e-7)["ename"] == "BudgetExceeded"
+    assert sim.ledger.count("asked") == 0
+    sim.pace(latency=30)
+    try:
+        assert "for 0.4 s" in refused("timeout", 0.4)["evalue"]
+    finally:
+        sim.pace()
+
+
+def test_tab_knows_what_the_notebook_has(kernel, script):
+    script("said")
+    kernel.run("%qwen --no-cache --chat journey begin")
+    kernel.run("class Journal: pass\njotted = ['yes', 'no']\njoint = {'type': 'object'}\ndef jog(): pass")
+    assert kernel.complete("%qwen --chat jou") == ["journey"]
+    assert kernel.complete("%qwen --schema jo") == ["joint"] and kernel.complete("%qwen --schema Jo") == [
+        "Journal"
+    ]
+    assert kernel.complete("%qwen --choices jo") == ["jotted"]
+    assert kernel.complete("%qwen --tools jo") == ["jog"]
+    assert kernel.complete("%qwen --param top") == ["top_k=", "top_p="]
+    assert {"joint", "jotted", "jog"} <= set(kernel.complete("%qwen --image jo"))
+    assert kernel.complete("%qwen --think=me") == ["medium"]
+
+
+def test_tab_in_the_body_of_a_cell_is_not_about_options(kernel):
+    assert "--think" not in kernel.complete("%%qwen --no-think\n--th")
+    assert "--think" not in kernel.complete("%%qwen\n%qwen --th")
+    assert kernel.complete("x = 1\n%qwen --thi") == ["--think"]
+
+
+def test_behind_two_dashes_everything_is_prompt(kernel, sim, script):
+    script("a", "b")
+    assert kernel.run("%qwen --seed 3 -- --think is no option here").status == "ok"
+    assert asked(sim) == "--think is no option here" and body(sim)["seed"] == 3
+    assert kernel.run("%qwen --  -- twice").status == "ok"
+    assert asked(sim) == "-- twice"
+
+
+def test_an_object_that_says_it_is_a_picture_travels_as_one(kernel, sim, script):
+    kernel.run(
+        "import io, base64\nfrom PIL import Image as I\nbuffer = io.BytesIO()\nI.new('RGB', (40, 40), 'blue').save(buffer, 'PNG')\n"
+        "class Raw:\n    def _ai_repr_(self): return {'image/png': buffer.getvalue(), 'text/plain': 'no'}\n"
+        "class Coded:\n    def _ai_repr_(self): return {'image/png': base64.b64encode(buffer.getvalue()).decode()}\n"
+        "class Marked:\n    def _ai_repr_(self): return {'text/plain': 'no', 'text/markdown': '**marked**'}\n"
+        "raw, coded, marked = Raw(), Coded(), Marked()"
+    )
+    script("a", "b", "c")
+    for name in ("raw", "coded"):
+        assert kernel.run(f"%qwen --no-cache see {{{{ {name} }}}}").status == "ok"
+        [image] = [p for p in body(sim)["messages"][-1]["content"] if p["type"] == "image_url"]
+        assert base64.b64decode(image["image_url"]["url"].partition(",")[2]).startswith(b"\x89PNG")
+        assert asked(sim) == "see "
+    assert kernel.run("%qwen read {{ marked }}").status == "ok" and asked(sim) == "read **marked**"
+
+
+def test_what_is_to_be_fixed_comes_with_the_types_of_the_values_and_no_path(kernel, sim, script):
+    kernel.run(
+        "import json, polars as pl\nrows, table = [1, 2], pl.DataFrame({'a': [1]})\njson.loads(rows[0] + table.width * '{')"
+    )
+    kernel.run("rows, table\njson.loads('{')")
+    script("Close it.")
+    assert kernel.run("%qwen_fix --seed 4 in one word").status == "ok"
+    said = asked(sim)
+    assert said.endswith("\n\nin one word") and body(sim)["seed"] == 4
+    assert "rows: list, 2 items" in said and "table: DataFrame, shape (1, 1)" in said
+    assert "decoder.py, line" in said and "site-packages" not in said and "/lib" not in said
+
+
+def test_what_was_spent_is_a_table_and_a_chart(kernel, script):
+    script("ok")
+    kernel.run("%qwen something that costs")
+    table, chart = kernel.run("%qwen_usage").plain.split("\n\n")
+    assert table.split()[:4] == ["day", "model", "endpoint", "requests"] and "█" in chart and "$" in chart
+
+
+def test_a_mode_that_there_is_not_is_told_with_those_there_are(kernel):
+    ran = kernel.run("%qwen_cache onn")
+    assert ran.error["evalue"] == "'onn' is not a cache mode. Use on, refresh, replay, off."
+    assert kernel.run("%qwen_cache").plain.startswith("mode     on")
+
+
+def test_unloaded_it_is_gone_and_loaded_again_it_is_there(kernel, sim, script):
+    assert kernel.run("%unload_ext qwennb").status == "ok"
+    assert kernel.complete("%qwen --thi") == []
+    for gone in ("%qwen hello", "%%qwen\nhello", "%qwen_sent"):
+        ran = kernel.run(gone)
+        assert ran.status == "error" or "not found" in str(ran.outputs), ran.outputs
+    script("said")
+    assert kernel.run("%load_ext qwennb").status == "ok"
+    assert kernel.run("%qwen loaded again?").plain.startswith("said") and asked(sim) == "loaded again?"
+    assert kernel.complete("%qwen --thi") == ["--think"]
+
+
+def test_what_left_this_machine_is_shown_whole_with_media_by_their_hash(kernel, sim, script):
+    kernel.run("from PIL import Image as I\nsquare = I.new('RGB', (32, 32), 'green')")
+    script("said")
+    kernel.run("%qwen --temperature 0.5 --system 'Be brief.' --image square what colour?")
+    sent = json.loads(kernel.run("%qwen_sent").plain)
+    assert sent["model"] == "qwen3.5-flash" and sent["temperature"] == 0.5
+    system, question = sent["messages"]
+    assert system == {"role": "system", "content": "Be brief."}
+    assert question["content"][0] == {"type": "text", "text": "what colour?"}
+    assert question["content"][1].keys() == {"type", "sha256"} and len(question["content"][1]["sha256"]) == 64
+
+
+def test_no_folder_of_this_machine_is_among_the_settings(kernel):
+    shown = kernel.run("%qwen_config").plain
+    assert "cache_dir    …/cache\n" in shown
+    assert kernel.value("__import__('os').environ['HOME']") not in shown
+
+
+def test_a_figure_is_found_whichever_was_loaded_first(kernel, sim, script):
+    kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.close('all')")
+    kernel.run("%unload_ext qwennb")
+    assert kernel.run("%load_ext qwennb").status == "ok"
+    kernel.run("from qwennb.notebook.figures import FIGURES as noted\nnoted._last = figure = None")
+    kernel.run("plt.bar([1], [3]);")
+    script("A bar.")
+    assert kernel.run("%qwen_look --no-cache and now?").status == "ok"
+    assert any(p["type"] == "image_url" for p in body(sim)["messages"][-1]["content"])

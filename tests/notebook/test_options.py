@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,7 @@ def test_replay_opens_no_connection(ready, sim, script):
     script("said")
     ran = ready.run("%qwen --replay nobody asked this")
     assert ran.error["ename"] == "NotRecorded" and sim.ledger.count("asked") == 0
+    assert re.match(r"Cell \[\d+\]\. Replay: ", ran.error["evalue"])
 
 
 @pytest.mark.parametrize(
@@ -269,3 +271,17 @@ def test_the_page_about_cells_tells_of_every_option_and_every_line():
 
     for name in QwenMagics.class_trait_names(config=True):
         assert f"`{name}`" in page or f"QwenMagics.{name}" in page, name
+
+
+def test_a_list_of_pictures_is_sent_one_by_one(ready, sim, script):
+    script("said")
+    ready.run("album = [red, red.rotate(90, expand=True)]")
+    assert ready.run("%qwen --image album compare").status == "ok"
+    assert len(parts(sim, "image_url")) == 2
+
+
+def test_what_goes_on_needs_a_conversation(ready, sim, script):
+    script("said")
+    ran = ready.run("%qwen --resume and then")
+    assert ran.error["evalue"] == "--resume goes on with a conversation: --chat NAME --resume."
+    assert sim.ledger.count("asked") == 0

@@ -164,3 +164,8 @@ def test_neighbouring_texts_are_one_and_empty_ones_are_gone():
     assert merged([Text("a"), Text(""), Text("b")]) == (Text("ab"),)
     assert merged([Text("")]) == ()
     assert user_message("") == Message("user", ())
+
+
+def test_a_value_that_nothing_asks_for_is_an_error():
+    with pytest.raises(BadInput, match=r"`town` is given and not used: the prompt has no \{\{ town \}\}"):
+        user_message("About {{ city }}", {"city": "Bonn", "town": "Ulm"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 
@@ -9,6 +10,7 @@ import pytest
 
 from qwennb import Pack
 from qwennb.cache import Name, record_of
+from qwennb.cache.pack_file import SEAL, zstd
 from qwennb.config import Secret
 from qwennb.errors import PackRefused
 from qwennb.request import Message, Request, Text
@@ -131,6 +133,13 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, name):
         path.write_bytes(whole[:length])
         with pytest.raises(PackRefused):
             Pack.read(path)
+
+
+def test_a_compressed_pack_carries_a_seal_over_its_bytes(tmp_path, pack):
+    pack.write(tmp_path / "a.qwenpack.zst")
+    whole = (tmp_path / "a.qwenpack.zst").read_bytes()
+    assert whole[-40:] == SEAL + hashlib.sha256(whole[:-40]).digest()
+    assert zstd.decompress(whole) == b"".join(line + b"\n" for line in pack.lines())  # others pass over it
 
 
 def test_a_pack_that_another_tool_has_compressed_is_read(tmp_path, pack):

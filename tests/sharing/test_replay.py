@@ -14,11 +14,12 @@ import polars as pl
 import pytest
 
 from qwennb import Pack, Qwen
+from qwennb.answer import Answer
 from qwennb.cache import Memory, Packs, Spendings, Store, Used, Writer
 from qwennb.client import Options, household
 from qwennb.endpoints import PORTS
 from qwennb.errors import InvalidAnswer, NotRecorded
-from qwennb.request import Image
+from qwennb.request import Image, Message, Request, Text
 from qwennb.testing import no_network, replaying
 from tests.sharing.answers import PICTURE, answer_of
 
@@ -101,6 +102,45 @@ def test_with_a_pack_loaded_hits_need_no_endpoint_and_a_miss_looks_for_one(recor
         assert work(qwen) == shown and tried == []
     with pytest.raises(ValueError, match="DASHSCOPE_API_KEY"):
         qwen.ask("Never asked")
+
+
+def test_another_endpoint_that_is_named_has_its_own_default_once_the_pack_knows_no_answer(
+    recorded, simulate, tmp_path, fresh
+):
+    shown, file = recorded
+    fresh.load(file)
+    vllm = simulate("vllm")
+    for endpoint in (f"vllm+{vllm.base_url}", vllm.base_url):  # by kind, and by address alone
+        qwen = Qwen(endpoint=endpoint, cache_dir=tmp_path / "reader")
+        with no_network() as tried:
+            assert work(qwen) == shown and tried == []
+        answer = qwen.ask(f"Never asked at {endpoint}")
+        assert answer.endpoint.startswith("vllm:") and answer.model == qwen.place.model_name(None)
+        assert answer.model not in fresh.packs.default and answer.text
+        assert qwen.ask(f"Never asked at {endpoint}").cached
+        with pytest.raises(
+            NotRecorded, match=f"to {fresh.packs.default[0]} "
+        ):  # nobody can be asked for his default
+            Qwen(endpoint=endpoint, cache="replay", cache_dir=tmp_path / "empty").ask("Never asked anywhere")
+
+
+def test_a_named_endpoint_means_the_model_that_was_recorded_there(tmp_path, fresh):
+    def asked(number: int, model: str, endpoint: str):
+        request = Request(model, (Message("user", (Text(f"Why {number}?"),)),))
+        return Answer(request, text=model, endpoint=endpoint, created=answer_of(0).created)
+
+    made = [asked(n, "qwen3.5-plus", "dashscope-intl") for n in range(3)]
+    made += [asked(1, "qwen3.5-9b", "vllm:Qwen/Qwen3.5-9B"), asked(2, "qwen3.5-flash", "openrouter")]
+    Pack.of(made).write(tmp_path / "two.qwenpack")
+    fresh.load(tmp_path / "two.qwenpack")
+    for mode in ("on", "replay"):
+        with no_network() as tried:
+            there = {"vllm": "qwen3.5-9b", "http://127.0.0.1:8000/v1": "qwen3.5-9b", None: "qwen3.5-plus"}
+            for endpoint, model in there.items():
+                client = Qwen(endpoint=endpoint, cache=mode, cache_dir=tmp_path / "empty")
+                assert str(client.ask("Why 1?")) == model
+            theirs = Qwen(endpoint="https://openrouter.ai/api/v1", cache=mode, cache_dir=tmp_path / "empty")
+            assert str(theirs.ask("Why 2?")) == "qwen3.5-flash" and tried == []
 
 
 READER = """
@@ -198,6 +238,21 @@ def test_ones_own_answer_wins_and_the_conflict_is_listed(memory):
     [conflict] = memory.conflicts()
     assert (conflict.name.key, conflict.counts, conflict.other) == (own.key, "own", "theirs")
     assert dict(memory.store.items()) == before  # nothing of the pack was taken into the store
+
+
+def test_the_magic_lists_packs_with_their_roots_and_what_differs_from_ones_own(memory):
+    from qwennb.notebook.sharing import loaded
+
+    pack = Pack.of([answer_of(6 * number, "theirs") for number in range(7)])
+    memory.packs.load(pack, "/somewhere/theirs.qwenpack")
+    told = loaded(memory, "mine.qwenpack").splitlines()
+    assert told[0] == f"theirs.qwenpack: 7 answers, root {pack.root}"
+    assert told[-1] == "recording into mine.qwenpack" and len(told) == 3
+    kept(memory, answer_of(0, "own"), answer_of(6, "theirs"))
+    told = loaded(memory, None).splitlines()
+    assert told[2:] == [f"  {answer_of(0).key[:12]}: your own answer counts, the pack's is another"]
+    kept(memory, *[answer_of(6 * number, "own") for number in range(7)])
+    assert loaded(memory, None).splitlines()[-1] == "  … and 2 more that differ from your own"
 
 
 def test_when_it_was_asked_makes_no_conflict(memory):

@@ -76,6 +76,7 @@ def test_a_row_far_down_a_frame_counts_for_what_is_called_on_it():
 
 def test_what_reads_no_data_can_not_be_told():
     assert since("random.random()", {"random": random}, {"random": random}) == "unknown"
+    assert since("'tea'.upper()", {}, {}) == "unknown"  # it is a call, and no call is made for looking
     assert since("math.sqrt(x)", {"math": math, "x": 4}, {"math": math, "x": 4}) == "same"
 
 

@@ -14,6 +14,7 @@ from qwennb.client import Chat
 from qwennb.errors import BadInput
 from qwennb.notebook.widgets import ChatPanel
 from qwennb.notebook.widgets.chat_attach import Question, attached, value_named
+from qwennb.request import ToolCall as Called
 from qwennb.simulator import Reply, ToolCall
 
 CANARY = "sk-canary-91c0ffee21"
@@ -126,6 +127,8 @@ def test_editing_and_asking_again_lose_nothing(sim, panel):
         ["B1"],
         ["C1"],
     ]
+    every = [turn.answers[0] for turns in chat._talk.branches for turn in turns]
+    assert f"4 answers, {sum(answer.usage.input for answer in every):,} tokens in" in chat._talk.told
     chat.go_to(0)
     chat.branch(0)
     asked(chat, "from there")
@@ -150,6 +153,7 @@ def test_a_tool_runs_only_with_consent_and_a_refusal_is_not_remembered(sim, pane
     until(lambda: chat._talk.asking and chat._talk.asking.call, "nothing was called")
     chat._draw()
     assert "Lima" in chat._controls._call.value and not ran
+    chat._talk.asking.consent(Called("call_0", "weather", '{"city": "Rome"}'), True)  # of an earlier call
     chat.consent(allowed=False)
     until(lambda: not chat.is_busy, "no answer came")
     assert not ran and "did not allow" in contents(sim)[-1]
@@ -187,7 +191,11 @@ def test_switches_and_attachments_are_sent(sim, panel):
     chat._controls._thinking.value = "off"
     asked(chat, "which?")
     body = sim.ledger.asks()[-1].body
-    assert "plus" in body["model"] and body["messages"][0]["content"] == "Be short."
+    assert (
+        "plus" in body["model"]
+        and body["reasoning"] == {"enabled": False}
+        and body["messages"][0]["content"] == "Be short."
+    )
     assert "which?\n\ncities:\n" in contents(sim)[1] and "Lima" in contents(sim)[1]
     assert asked(chat, "and then?").question.attached == (), "what was sent is not attached to the next"
 
@@ -218,6 +226,8 @@ def test_it_is_saved_as_what_it_says(sim, panel, tmp_path):
     with pytest.raises(BadInput, match="there already"):
         chat.save(str(tmp_path / "mine.txt"))
     assert (tmp_path / "mine.txt").read_text() == "precious"
+    with pytest.raises(BadInput, match="control characters"):
+        chat.save("chat\0.json")
     again = panel(chat=Chat.load(tmp_path / "chat.json", chat.chat._client))
     assert "an answer" in again._exhibit._kept[0]
     sim.script(["more"])

@@ -19,10 +19,11 @@ from qwennb.notebook.widgets.playground import Playground
 from qwennb.notebook.widgets.playground_controls import NO_CONTROL, WITH_CONTROL, Controls
 from qwennb.notebook.widgets.playground_inputs import Inputs
 from qwennb.notebook.widgets.playground_panel import Panel
+from qwennb.notebook.widgets.playground_record import agreement
 from qwennb.notebook.widgets.playground_run import Outcome
 from qwennb.notebook.widgets.playground_variant import VariantPanel
 from qwennb.notebook.widgets.shown import Shown, Told
-from qwennb.request import Message, Request, Text
+from qwennb.request import Message, Request, Text, user_message
 from qwennb.simulator import Fault
 
 FRAME = pl.DataFrame(
@@ -350,3 +351,21 @@ def test_a_playground_takes_a_client_for_each_of_its_settings(client, simulate, 
     with pytest.raises(BadInput, match="takes a Qwen"):
         Playground("x", variants=[{"client": "vllm"}])
     assert isinstance(Playground("x", variants=[{"client": other}])._given[0][0], Qwen)
+
+
+def test_it_is_told_on_how_many_inputs_all_settings_agree():
+    def said(*texts: str) -> dict[tuple[int, int], Outcome]:
+        asked = Request("m", (user_message("x"),))
+        return {(at // 2, at % 2): Outcome(Answer(asked, text=text)) for at, text in enumerate(texts)}
+
+    assert agreement(said("yes", "yes ", "yes", "no"), 2, 2) == "The same answer for 1 of 2 inputs."
+    assert agreement(said("yes", "no"), 1, 2) == "The same answer for 0 of 1 inputs."
+    assert agreement(said("yes", "yes") | {(0, 1): Outcome(problem="stopped")}, 1, 2) == ""
+    assert agreement(said("yes", "yes"), 1, 1) == ""
+
+
+def test_braces_in_an_input_are_what_stands_there(panel, sim):
+    made = panel(prompt="Say {{ x }}", inputs=[{"x": "{{ y }} and {{ x }}"}], rows=1)
+    run(made)
+    [asked] = sim.ledger.asks()
+    assert asked.body["messages"][-1]["content"] == "Say {{ y }} and {{ x }}"

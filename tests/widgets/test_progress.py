@@ -62,6 +62,7 @@ def test_a_run_where_nobody_looks_makes_no_widget():
     before = set(_instances)
     runs = Runs()
     runs.see(progress(seconds=5.0))
+    assert set(_instances) == before
     runs.see(progress(done=300, finished=True))
     runs.settle()
     assert set(_instances) == before
@@ -127,6 +128,8 @@ def test_two_columns_are_two_lines_and_none_after_the_extension_is_unloaded(kern
     kernel.run("%unload_ext qwennb")
     assert lines(kernel.run("made = table.qwen.ask('Third {{ n }}')")) == []
     kernel.run("%load_ext qwennb")
+    assert len(lines(kernel.run("made = table.qwen.ask('Third {{ n }}')"))) == 1
+    assert kernel.run("%reload_ext qwennb").status == "ok"
     assert len(lines(kernel.run("made = table.qwen.ask('Third {{ n }}')"))) == 1
 
 

@@ -177,6 +177,8 @@ class ChatPanel:
             return
         if not where:
             raise BadInput("Give a name for a variable, or a file such as chat.json or chat.md.")
+        if not where.isprintable():
+            raise BadInput("The name of a file holds no control characters. Give another name.")
         path = Path(where)
         if path.exists() and path not in self._saved:
             raise BadInput(f"{path.name} is there already. Give another name.")

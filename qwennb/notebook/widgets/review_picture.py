@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from io import BytesIO
 
 from qwennb.answer import markup
@@ -57,10 +58,14 @@ def picture(found: Confusion) -> bytes | None:
 def shown(found: Confusion) -> str:
     """The picture with its description and the table, as Markdown."""
     made = picture(found)
-    if made is None:
-        return table(found)
-    data = base64.b64encode(made).decode()
-    return f"![{markup.literal(found.described())}](data:image/png;base64,{data})\n\n{table(found)}"
+    return table(found) if made is None else described(found, made)
+
+
+def described(found: Confusion, drawn: bytes) -> str:
+    """The picture that was *drawn* of it, described in words, and the table."""
+    data = base64.b64encode(drawn).decode()
+    words = re.sub("</?span>", "", markup.literal(found.described()))  # there are no tags in an attribute
+    return f"![{words}](data:image/png;base64,{data})\n\n{table(found)}"
 
 
 def _short(name: str) -> str:

@@ -60,6 +60,8 @@ def write(path: str | Path, examples: Sequence[Example], form: Form) -> list[Pat
                 f"Example {number + 1} has no question or no answer; nothing can be learnt from it."
             )
     path = Path(path)
+    if not str(path).isprintable():
+        raise BadInput("The name of a file holds no control characters. Choose another name.")
     _check_ours(path, _COLUMN[form])
     lines = [orjson.dumps({_COLUMN[form]: example.messages()}) + b"\n" for example in examples]
     described = path.with_name("dataset_info.json")

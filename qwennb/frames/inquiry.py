@@ -1,0 +1,58 @@
+"""Questions that are asked together: those of one table, or of one batch that polars gives, and what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from qwennb.frames.evaluation import Scopes, Shelf
+from qwennb.frames.outcome import Outcome
+from qwennb.frames.progress import Tally
+from qwennb.request import Image
+
+
+class Question(NamedTuple):
+    """What differs from row to row: the text, and a picture where the column has one."""
+
+    text: str
+    image: Image | None = None
+
+
+class Inquiry:
+    """Questions with their keys, in order, and their outcomes as they come."""
+
+    def __init__(
+        self, questions: Sequence[Question], keys: Sequence[str], shelf: Shelf, scopes: Scopes, tally: Tally
+    ) -> None:
+        self.questions = questions
+        self.keys = keys
+        self.tally = tally
+        self.outcomes: list[Outcome | None] = scopes.known_many(shelf, keys)
+        self._shelf = shelf
+        self._scopes = scopes
+
+    @property
+    def open(self) -> list[int]:
+        """The places of the questions without an outcome."""
+        return [place for place, outcome in enumerate(self.outcomes) if outcome is None]
+
+    def remember(self, outcomes: Iterable[Outcome]) -> None:
+        """These were found in the cache; other batches of the evaluation may want them."""
+        self._scopes.note(self._shelf, outcomes)
+
+    def recalled(self) -> None:
+        """Nothing more is known; the rest is to be asked."""
+        self.tally.found(outcome for outcome in self.outcomes if outcome is not None)
+
+    def came(self, place: int, outcome: Outcome) -> None:
+        """The question at *place* has come to *outcome*."""
+        self.outcomes[place] = outcome
+        self.tally.add(outcome)
+
+    async def once(
+        self, place: int, ask: Callable[[], Awaitable[Outcome]], is_durable: Callable[[Outcome], bool]
+    ) -> Outcome:
+        """The outcome of *ask* for the question at *place*; nobody asks where it is known or under way."""
+        outcome = await self._scopes.once(self._shelf, self.keys[place], ask, is_durable)
+        self.came(place, outcome)
+        return outcome

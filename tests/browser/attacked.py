@@ -1,0 +1,269 @@
+"""Every widget with every attack in it: run in a kernel, for `test_attacks.py` to look at in the browser.
+
+Each function shows one widget and then takes all attacks, one after the other, through all of its fields and answers, on
+the paths that they would come by: typed, answered, named by a frame or a server, told by an error. The browser draws
+every one of them. `FIELDS` is what has been attacked; the test holds it against what is in the page.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ipywidgets as widgets
+import polars as pl
+from IPython.display import display
+from PIL import Image as Picture
+
+from qwennb import Qwen
+from qwennb.answer import Answer
+from qwennb.cache import Spending
+from qwennb.frames import Progress
+from qwennb.notebook.widgets import ChatPanel, Playground, Review, Usage, chat_page, progress, review_picture
+from qwennb.notebook.widgets.chat_attach import Attached, Question
+from qwennb.notebook.widgets.chat_talk import STOPPED, Turn
+from qwennb.notebook.widgets.playground_run import Outcome
+from qwennb.notebook.widgets.static import parts
+from qwennb.request import Request, ToolCall, part_of, user_message
+
+TYPED = json.loads((Path(__file__).parents[1] / "answer" / "attacks.json").read_text(encoding="utf-8"))
+ATTACKS = [
+    attack.encode("utf-8", "replace").decode() for attack in TYPED
+]  # the wire holds no half characters
+END = "all are through"
+TEXTS = (widgets.Text, widgets.Textarea)  # a Combobox is a Text
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return city
+
+
+def chat() -> ChatPanel:
+    """The chat: fields, uploads, tables, turns, calls, errors, a stopped and a failed answer."""
+    os.chdir(tempfile.mkdtemp())  # some names can be saved under
+    panel = ChatPanel(tools=[weather])
+    display(panel)
+    controls = panel._controls
+    drawn = io.BytesIO()
+    Picture.new("RGB", (2, 2)).save(drawn, "PNG")
+    press = _buttons(controls.box)
+    for attack in ATTACKS:
+        for field in _fields(controls.box):
+            field.value = attack
+        press["Attach"].click()
+        controls._name.value = attack
+        press["Save"].click()
+        controls._upload.value = (_file(attack, drawn.getvalue()),)
+        panel._draw()
+        press["Detach"].click()
+        call = ToolCall("call", attack, json.dumps({"city": attack}))
+        table = Attached(attack, "table", part_of(attack))
+        asking = SimpleNamespace(
+            text=attack, reasoning=attack, call=None, request=SimpleNamespace(model=attack), error=None
+        )
+        controls.show_growing(chat_page.under_way(1, Question(attack, (table,)), asking))
+        controls.show_call(chat_page.call_text(call))
+    for field in _fields(controls.box):
+        field.value = ""
+    whole = "\n\n".join(ATTACKS)
+    panel._talk.branches[0] = [
+        *map(_turn, ATTACKS),
+        Turn(Question(whole), partial=whole, ended=STOPPED, model=whole),
+        *(Turn(Question("?"), ended=attack, model=attack) for attack in ATTACKS),
+    ]
+    panel._draw()
+    press["Edit"].click()
+    panel._talk.branches[0] = []
+    panel._draw()
+    controls.text = ""
+    controls.say(END)
+    return panel
+
+
+def playground(endpoint: str) -> Playground:
+    """The playground: prompt, inputs, settings, answers, copies, what an error names. *endpoint* gives back what it is asked."""
+    panel_of = Playground("Say {{ x }}", client=Qwen(endpoint=endpoint, cache_dir=tempfile.mkdtemp()))
+    display(panel_of)
+    panel = panel_of._panel
+    assert panel is not None
+    prompt, typed = panel._prompt, panel._typed
+    kept = panel._keep
+    for attack in ATTACKS:
+        panel._keep = lambda *_: None  # drawn once for all fields
+        for field in _fields(panel.box):
+            field.value = attack
+        panel._keep = kept
+        panel._record()
+        panel._keep = lambda *_: None
+        prompt.value, typed.value = "{{ nope }}", json.dumps({attack: "x"})
+        panel.start()
+        assert panel._run is None, "what it names is not there"
+    panel._keep = kept
+    named = {field.description: field for field in _fields(panel.box)}
+    for name in ("choices", "schema", "stop", "system"):
+        named[name].value = ""
+    prompt.value, panel._rows.value = "Say {{ x }}", 20
+    press = _buttons(panel.box)
+    first = ATTACKS[:20]
+    typed.value = "\n".join(json.dumps({"x": attack}) for attack in first)
+    panel.start()
+    assert panel._run is None or panel._run.wait(60)
+    assert [answer.text for answer in panel.answers().values()].count(f"Say {first[1]}") == 1
+    shown = _fields(panel._grid)
+    for at, attack in enumerate(ATTACKS):  # in the same grid, for making another takes a second
+        named["system"].value = attack
+        place, said = (at % 20, 0), Answer(Request(attack, (user_message(attack),)), text=attack)
+        panel._asked[1][place[0]] = attack
+        panel._told_of(place, Outcome(problem=attack))
+        panel._told_of(place, Outcome(said))
+        shown[at % len(shown)].value = attack
+        if at % 20 == 19 or at == len(ATTACKS) - 1:
+            panel._record()
+    prompt.value = "Say {{ x }}"
+    for start in range(0, len(ATTACKS), 20):
+        typed.value = "\n".join(json.dumps({"x": attack}) for attack in ATTACKS[start : start + 20])
+        for name in ("Copy as %%qwen", "Copy as column call", "Copy as curl"):
+            press[name].click()
+    panel._status.say(END)
+    return panel_of
+
+
+def review() -> Review:
+    """The review: source, answers, corrections, names of reviewers and of files, classes."""
+    folder = Path(tempfile.mkdtemp())
+    os.chdir(folder)
+    given = folder / "theirs.jsonl"
+    frame = pl.DataFrame({"a": ATTACKS, "second": ATTACKS[::-1], "label": ATTACKS})
+    given = folder / "labels.jsonl"
+    made = Review(frame, answer="label", source="a", other="second", labels=given, by=ATTACKS[0])
+    display(made)
+    panel = made._panel
+    assert panel is not None
+    press = _buttons(panel.box)
+    press["Right (r)"].click()
+    panel._too.value = True
+    for attack in ATTACKS:  # while there is little to write
+        panel._path.value = attack
+        press["Export"].click()
+    for at, attack in enumerate(ATTACKS):
+        for field in _fields(panel.box):
+            if field not in (panel._letters, panel._path):
+                field.value = attack
+        panel._at = at
+        press["Fix (f)"].click()
+        panel._fix.value = f"{attack} "
+        press["Save correction"].click()
+        panel._at = at
+        panel._show()
+    press["Fix (f)"].click()  # meanwhile letters are no commands
+    for attack in ATTACKS:
+        panel._letters.value = attack
+    press["Leave as it is"].click()
+    assert len(made._labels.given()) > 0.9 * len(ATTACKS)
+    drawn: bytes | None = None
+    for batch in _batches(ATTACKS, 12):
+        few = pl.DataFrame({"a": batch, "label": pl.Series(batch, dtype=pl.Enum(list(dict.fromkeys(batch))))})
+        classes = Review(few, answer="label", labels=folder / f"{batch[0].__hash__()}.jsonl")
+        for one in classes._rows.all:
+            classes._labels.give(one.name, "right")
+        found = classes.confusion
+        assert found is not None
+        drawn = drawn or review_picture.picture(found)  # one is drawn, for that takes two seconds
+        made._exhibit.keep(review_picture.described(found, drawn or b""), classes._plain())
+    labelled = made._rows.all[0].name
+    given.write_text(
+        "".join(
+            json.dumps({"row": labelled, "verdict": "right", "fix": None, "by": attack, "at": ""}) + "\n"
+            for attack in ATTACKS
+        )
+    )
+    reviewers = Review(frame[:1], answer="label", source="a", labels=given, by=ATTACKS[0])
+    assert len(reviewers.agreement) > 0.8 * len(ATTACKS)
+    made._exhibit.keep(reviewers._markdown(), reviewers._plain())
+    panel._reached.say(" ".join(reviewers.summary()))
+    panel._status.say(END)
+    return made
+
+
+def usage() -> Usage:
+    """The usage: the names that the ledger holds, and what an error says."""
+    rows = [Spending(attack, attack, attack, attack, requests=1, nanos=10**9) for attack in ATTACKS]
+    client = SimpleNamespace(
+        config=SimpleNamespace(cache_dir=Path(tempfile.mkdtemp()), budget=2.0),
+        memory=SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows)),
+        spent=1.0,
+    )
+    made = Usage(client)
+    display(made)
+    for by in made._by.options:
+        made._by.value = by
+    for attack in ATTACKS:
+        made._spent.say(attack)
+        made._budget.say(attack)
+    for attack in ATTACKS[:9]:
+        made._notebook.value = attack
+    made._notebook.value = "all"
+    made._budget.say(END)
+    return made
+
+
+def progressing() -> None:
+    """The progress: what a model is called and what a run waits for, in the panel and in the line."""
+    seen = {
+        "rows": 9,
+        "unique": 9,
+        "done": 3,
+        "cached": 0,
+        "failed": 0,
+        "tokens": (1, 1),
+        "cost": 0.5,
+        "seconds": 9.0,
+    }
+    run = progress._Run()
+    run._is_watched = True
+    for finished in (False, True):
+        for attack in ATTACKS:
+            run.see(Progress(**seen, finished=finished, model=attack, stop=lambda: None, note=attack))
+            if finished:
+                run._show_line(Progress(**seen, finished=True, model=attack, stop=lambda: None, note=attack))
+    print(END)
+
+
+def _fields(box: Any) -> list[Any]:
+    """Every field that a text can be typed into."""
+    return [part for part in parts(box) if isinstance(part, TEXTS)]
+
+
+def _buttons(box: Any) -> dict[str, Any]:
+    return {part.description: part for part in parts(box) if isinstance(part, widgets.Button)}
+
+
+def _turn(attack: str) -> Turn:
+    asked = user_message(attack)
+    question = Question(attack, (Attached(attack, "table", part_of(attack)),))
+    answer = Answer(Request(attack, (asked,)), text=attack, reasoning=attack)
+    return Turn(question, answers=(answer,), messages=(asked,), model=attack)
+
+
+def _file(name: str, content: bytes) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    return {
+        "name": name,
+        "type": "image/png",
+        "size": 1,
+        "content": content,
+        "last_modified": datetime.now(UTC),
+    }
+
+
+def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(texts), size):
+        yield list(texts[start : start + size])
