@@ -31,7 +31,7 @@ def test_the_tour_is_run_once_and_recalled_once(run, simulate, tmp_path):
     pack = Pack.read(tmp_path / "tour" / "packs" / "00-tour.qwenpack")
     assert len(pack) == asked
     read, written = sum(a.usage.input for a in pack), sum(a.usage.output for a in pack)
-    assert f"{read:,} tokens in, {written:,} out, price unknown, in" in ran.out
+    assert f"{read:,} tokens in, {written:,} out, $0.00, in" in ran.out
 
     again = run("demo", "-e", f"vllm+{sim.base_url}", "--into", "tour")
     assert again.code == 0 and sim.ledger.count("asked") == asked

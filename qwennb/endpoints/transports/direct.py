@@ -136,7 +136,9 @@ def _said(call: Call, error: BaseException) -> EndpointError:
         case aiohttp.ClientHttpProxyError():
             return way.unreachable(call, f"{error.status} {error.message}")
         case aiohttp.ClientConnectorError():
-            return way.unreachable(call, error.os_error.strerror or str(error.os_error) or "no connection")
+            return way.unreachable(
+                call, way.reason_of(error.os_error) or str(error.os_error) or "no connection"
+            )
         case aiohttp.ConnectionTimeoutError():
             return way.slow_to_connect(call)
         case aiohttp.ServerTimeoutError():

@@ -155,8 +155,8 @@ def _said(call: Call, error: BaseException) -> EndpointError:
         case httpx2.ProxyError():
             return way.unreachable(call, str(error))
         case httpx2.ConnectError():
-            told = next((e.strerror for e in reversed(causes) if isinstance(e, OSError) and e.strerror), None)
-            return way.unreachable(call, told or str(error) or "no connection")
+            told = (way.reason_of(cause) for cause in reversed(causes) if isinstance(cause, OSError))
+            return way.unreachable(call, next(filter(None, told), None) or str(error) or "no connection")
         case httpx2.TimeoutException():
             return way.silent(call)
         case httpx2.DecodingError():

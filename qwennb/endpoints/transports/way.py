@@ -8,6 +8,8 @@ Neither library is left to read the environment by itself. aiohttp would also ta
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 import urllib.request
 from functools import lru_cache
@@ -50,6 +52,13 @@ def certificates() -> ssl.SSLContext:
 
 def _way(call: Call) -> str:
     return " through the proxy of this environment" if proxy_of(call.base_url) else ""
+
+
+def reason_of(error: OSError) -> str | None:
+    """Why there is no connection, in the system's words: each event loop puts words of its own there."""
+    if error.errno is not None and error.errno > 0 and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror
 
 
 def unreachable(call: Call, reason: str) -> EndpointError:
