@@ -120,8 +120,10 @@ class Finder:
         simulated: Callable[[], str],
         ports: Sequence[int] = PORTS,
         transport: DirectTransport | None = None,
+        patience: float = PROBE_SECONDS,
     ) -> None:
         self._config = config
+        self._patience = patience
         self._environ = environ
         self._catalog = catalog
         self._embedded = embedded
@@ -210,7 +212,7 @@ class Finder:
             )
         if name:
             return await self._asked(self._self_hosted(SELF_HOSTED[name], url))
-        probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * PROBE_SECONDS)
+        probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * self._patience)
         if probed is not None:
             return await self._asked(replace(probed, base_url=url, key=self._own_key(url)))
         loopback = is_loopback(url)
@@ -263,10 +265,12 @@ class Finder:
     # ------------------------------------------------------------------ asking what is there
 
     async def _answering(self) -> list[Place]:
-        found = await asyncio.gather(*(self._probe(f"http://127.0.0.1:{port}") for port in self._ports))
+        found = await asyncio.gather(
+            *(self._probe(f"http://127.0.0.1:{port}", self._patience) for port in self._ports)
+        )
         return [place for place in found if place is not None]
 
-    async def _probe(self, root: str, seconds: float = PROBE_SECONDS) -> Place | None:
+    async def _probe(self, root: str, seconds: float) -> Place | None:
         """The server at *root*, told by the first of the marks that it answers to."""
         answers = await asyncio.gather(
             *(self._get(root, server.mark, within=seconds) for server in SELF_HOSTED.values())
@@ -280,7 +284,7 @@ class Finder:
 
     async def _asked(self, place: Place) -> Place:
         """*place* with the models that it says it serves; unchanged when it is silent."""
-        listed = await self._get(place.base_url, "/models", place.key, within=10 * PROBE_SECONDS)
+        listed = await self._get(place.base_url, "/models", place.key, within=10 * self._patience)
         data = listed.get("data") if isinstance(listed, Mapping) else None
         ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
         return replace(place, served=tuple(ids))

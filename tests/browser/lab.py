@@ -144,6 +144,8 @@ class Lab:
                 sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
                 "--ServerApp.port_retries=0", f"--IdentityProvider.token={self._token}", f"--ServerApp.root_dir={self.root}",
                 "--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+                # Hundreds of attacks are shown as fast as the machine can.
+                "--ZMQChannelsWebsocketConnection.limit_rate=False",
             ],
             env=self._environ(), start_new_session=True, stdout=self._log, stderr=subprocess.STDOUT,
         )  # fmt: skip

@@ -32,6 +32,7 @@ def search(config=None, environ=None, *, ports=NOWHERE, embedded=None, ask=None,
             embedded=lambda _: embedded,
             simulated=lambda: "http://127.0.0.1:1/v1",
             ports=ports,
+            patience=3.0,  # whoever runs these tests may be busy
         )
         try:
             return await (ask(finder) if ask else finder.find())
