@@ -50,18 +50,11 @@ def __getattr__(name: str) -> Any:
 
     home = import_module(_HOMES[name])
     if home.__name__ == "qwennb.request":
-        home.look_elsewhere(
-            _packed_source
-        )  # a missing picture may lie beside a pack, though nobody has asked yet
+        # A missing picture may lie beside a pack, though nobody has asked yet.
+        home.look_elsewhere(lambda file, cap: import_module("qwennb.client").packed_source(file, cap))
     value = home if name == "widgets" else getattr(home, name)
     globals()[name] = value
     return value
-
-
-def _packed_source(file: str, cap: int) -> bytes | None:
-    from qwennb.client import packed_source
-
-    return packed_source(file, cap)
 
 
 def __dir__() -> list[str]:

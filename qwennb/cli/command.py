@@ -89,6 +89,16 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="store_true", help="show this and exit")
         self.add_argument("--debug", action="store_true", help="show the traceback of a failure")
 
+    def add_timeout(self) -> None:
+        """How long a notebook that is run may take over one cell."""
+        self.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=600.0,
+            metavar="SECONDS",
+            help="the most for one cell (600)",
+        )
+
     def error(self, message: str) -> NoReturn:
         """What argparse has to say against the words given."""
         raise BadInput(f"{self.prog}: {message}. See {self.prog} --help.")
@@ -103,17 +113,6 @@ class Parser(argparse.ArgumentParser):
                 f"{self.prog} takes no {strange!r}{nearest(strange, known) or '.'} See {self.prog} --help."
             )
         return given
-
-
-def seconds(text: str) -> float:
-    """A time that somebody is ready to wait, as it is typed."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return number
 
 
 def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> int:
@@ -196,3 +195,14 @@ def _help(command: Command, path: str) -> list[str]:
     if command is COMMANDS:
         lines.append("qwennb --version; --debug with any command shows the traceback of a failure.")
     return lines
+
+
+def _seconds(text: str) -> float:
+    """A time that somebody is ready to wait, as it is typed."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return number

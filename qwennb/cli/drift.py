@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup, money
-from qwennb.cli.command import Parser, seconds
+from qwennb.cli.command import Parser
 from qwennb.cli.text import WIDTH, plural, table, wrapped
 from qwennb.cli.world import World
 from qwennb.client import Options
@@ -42,9 +42,7 @@ def drift_options(parser: Parser) -> None:
         "--min-agreement", type=float, metavar="SHARE", help="fail below this mean agreement, 0 to 1"
     )
     parser.add_argument("--html", metavar="FILE", help="write the whole report as a page")
-    parser.add_argument(
-        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
-    )
+    parser.add_timeout()
 
 
 def drift(given: Any, world: World) -> int:

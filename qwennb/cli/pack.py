@@ -17,7 +17,7 @@ from typing import Any
 from qwennb.answer import markup
 from qwennb.cache import Name, Pack, Packs, Sources
 from qwennb.cli.cache import opened
-from qwennb.cli.command import Parser, seconds
+from qwennb.cli.command import Parser
 from qwennb.cli.text import amount, plural, wrapped
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, NotRecorded, PackRefused
@@ -53,9 +53,7 @@ def pack_options(parser: Parser) -> None:
         help="let stay what looks like a secret in the line of this key, and is none",
     )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="don't ask back")
-    parser.add_argument(
-        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
-    )
+    parser.add_timeout()
 
 
 def pack(given: Any, world: World) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qwennb.cli.command import Parser, seconds
+from qwennb.cli.command import Parser
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, QwenError
 
@@ -18,9 +18,7 @@ def verify_options(parser: Parser) -> None:
     parser.add_argument(
         "--pack", metavar="FILE", help="the pack (default: the one that has the notebook's name)"
     )
-    parser.add_argument(
-        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
-    )
+    parser.add_timeout()
 
 
 def verify(given: Any, world: World) -> int:

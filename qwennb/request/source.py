@@ -151,12 +151,13 @@ def file_name(path: str | os.PathLike[str]) -> str:
 
 # Who knows the content of a file that is not where it should be, by its `file_name`: the packs that are loaded. They
 # stand above this room, so they come and say so.
-_elsewhere: list[Callable[[str, int], bytes | None]] = []
+_elsewhere: Callable[[str, int], bytes | None] | None = None
 
 
 def look_elsewhere(find: Callable[[str, int], bytes | None]) -> None:
     """Have *find* asked for a missing file: by its `file_name`, for at most so many bytes."""
-    _elsewhere[:] = [find]
+    global _elsewhere
+    _elsewhere = find
 
 
 def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = True) -> bytes:
@@ -176,7 +177,7 @@ def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = Tru
     except MediaError:
         raise
     except FileNotFoundError:
-        found = next((content for find in _elsewhere if (content := find(file, cap)) is not None), None)
+        found = None if _elsewhere is None else _elsewhere(file, cap)
         if found is None:
             raise MediaError(f"there is no file {shown}; check the path and the current folder") from None
         data = found
