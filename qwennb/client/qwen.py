@@ -18,13 +18,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from qwennb.answer import Answer, Chunk
 from qwennb.cache import Memory, Pack
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household, household
 from qwennb.client.long import in_pieces
+from qwennb.client.lookback import Lookback
 from qwennb.client.missing import hashes_told, without_missing
 from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
@@ -33,13 +33,9 @@ from qwennb.client.stream import Stream
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config, Secret, above
 from qwennb.endpoints import (
-    HOSTED,
-    SELF_HOSTED,
     Finder,
     Place,
     embedded_place,
-    recorded_model,
-    recorded_place,
     simulated_url,
 )
 from qwennb.engine import Asking, Budget
@@ -90,7 +86,6 @@ class Qwen:
             "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,
         }  # fmt: skip
         self.config = Config.load(arguments)
-        self._names_model, self._names_endpoint = model is not None, endpoint is not None
         given, unknown = split("", options)
         assert not unknown
         self._defaults = given
@@ -104,6 +99,9 @@ class Qwen:
         self._warnings: list[str] = []
         self._budget = Budget(self.config.budget, warn=self._warnings.append) if self.config.budget else None
         self._notebook = _notebook_name(os.environ)
+        self._lookback = Lookback(
+            self.config, self._catalog, self._notebook, model is not None, endpoint is not None, household
+        )
 
     def __repr__(self) -> str:
         place = self._place or self.config.endpoint or "endpoint not looked for yet"
@@ -197,7 +195,7 @@ class Qwen:
     def place(self) -> Place:
         """Where this client asks; looked for on first use. In replay, where what is replayed was asked."""
         if self.config.cache == "replay":
-            return self._recorded_place()
+            return self._lookback.place
         with self._lock:
             if self._place is None:
                 self._place = self._house.bridge.run(self._found())
@@ -256,7 +254,7 @@ class Qwen:
         history: Sequence[Message],
     ) -> MediaError:
         """*error*; where what is recorded counts and a file is missing, with the hash that it had in the nearest record."""
-        if not self._looks_back(self._mode(options)) or (stand_ins := without_missing(options)) is None:
+        if not self._lookback.counts(self._mode(options)) or (stand_ins := without_missing(options)) is None:
             return error
         request = self.request(prompt, values, stand_ins, history)
         return MediaError(f"{error}{hashes_told(self.memory.media_of_nearest(request), stand_ins)}")
@@ -264,10 +262,10 @@ class Qwen:
     def window(self, request: Request) -> int | None:
         """The most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
         asked = request.settings.thinking
-        if not self._looks_back(self.config.cache):
+        if not self._lookback.counts(self.config.cache):
             return self.place.abilities(request.model).max_input(asked)
         try:
-            return self._recorded_place().abilities(request.model).max_input(asked)
+            return self._lookback.place.abilities(request.model).max_input(asked)
         except NotRecorded:
             known = self._catalog.find(request.model)
             return known.max_input(thinking=asked is not False) if known else None
@@ -275,7 +273,7 @@ class Qwen:
     def check_recorded_window(self, request: Request) -> None:
         """In replay: refuse what was too long for the endpoint that was recorded, as it did then."""
         with contextlib.suppress(NotRecorded):
-            place = self._recorded_place()
+            place = self._lookback.place
             check_window(request, place.abilities(request.model), str(place))
 
     def steps(self, request: Request, options: Options) -> Steps:
@@ -315,73 +313,28 @@ class Qwen:
             )
 
     def _model(self, options: Options) -> str:
-        if not self._looks_back(self._mode(options)):
-            wanted = options.model or self.config.model
-            name = self.place.model_name(wanted)
-            if not (options.model or self._names_model):
-                self._house.default_model = self._house.default_model or name
-            return name
-        packs = self.memory.packs
-        recorded = packs.default_at(self._kinds()) or packs.default
-        # A reader's own settings must not turn a pack's requests into others; what the notebook says itself counts.
-        named = options.model or (self.config.model if self._names_model or recorded is None else None)
-        if named is not None:
-            usual = recorded or (self.memory.default(self._notebook) if self._wanted == "local" else None)
-            return recorded_model(named, usual[0] if usual else "", self._catalog)
-        default = (recorded or self._recorded_default())[0]
-        self._house.default_model = self._house.default_model or default
-        return default
+        if self._lookback.counts(self._mode(options)):
+            name = self._lookback.model(options.model)
+            is_named = self._lookback.named(options.model) is not None
+        else:
+            name = self.place.model_name(options.model or self.config.model)
+            is_named = options.model is not None or self._lookback.names_model
+        if not is_named:
+            self._house.default_model = self._house.default_model or name
+        return name
 
     def _unless_elsewhere(self, request: Request, options: Options) -> Request:
-        """*request*; where it names no model and is for an endpoint that no pack knows, with the default of that one.
-
-        What a pack answers it answers first: then nothing is looked for.
-        """
-        packs = self.memory.packs
-        if not packs or options.model or self._names_model or self._mode(options) == "replay":
+        """*request*; where it names no model and is for an endpoint that no pack knows, with the default of that one."""
+        if options.model or self._lookback.names_model or self._mode(options) == "replay":
             return request
-        kinds = self._kinds()
-        if not kinds or packs.default_at(kinds) is not None or packs.hold([request.key]):
+        if not self._lookback.is_elsewhere(request.key):
             return request
         return replace(request, model=self.place.model_name(self.config.model))
-
-    def _kinds(self) -> list[str]:
-        """Which kinds of endpoint the notebook itself may mean by the one that it names; none where it names none."""
-        if not self._names_endpoint or self.config.endpoint is None:
-            return []
-        return [self._wanted] if self._wanted else _kinds_at(self.config.endpoint)
-
-    def _recorded_default(self) -> tuple[str, str]:
-        """The model and the endpoint that were asked here before: nothing is probed in replay."""
-        self._house.settle(self.config.cache_dir)
-        if (recorded := self.memory.default(self._notebook)) is not None:
-            return recorded
-        raise NotRecorded(
-            'Replay: no model is named and nothing was ever recorded here. Give model=, or record first with cache="on".'
-        )
-
-    def _recorded_place(self) -> Place:
-        """The endpoint that answered what is recorded: its abilities and prices count, and nothing is sent to it."""
-        return recorded_place(self._wanted or self._recorded_default()[1], self._catalog)
-
-    @property
-    def _wanted(self) -> str | None:
-        """The endpoint that the user named, by its kind; None where none was named, or only an address.
-
-        Once a pack is loaded, only the notebook's own word counts, and not the environment of whoever runs it.
-        """
-        named = self.config.endpoint if self._names_endpoint or not self.memory.packs else None
-        scheme, address, _ = (named or "").partition("://")
-        return (scheme.partition("+")[0] if not address or "+" in scheme else "") or None
-
-    def _looks_back(self, mode: str) -> bool:
-        """Whether what a request leaves open is taken from what was recorded: in replay, and once a pack is loaded."""
-        return mode == "replay" or bool(self.memory.packs)
 
     def identity(self, model: str, keys: Sequence[str], mode: str) -> str | None:
         """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for."""
         if mode == "replay" or (self._place is None and self.memory.packs.hold(keys)):
-            return self._wanted
+            return self._lookback.endpoint
         return self.place.identity(model)
 
     # ------------------------------------------------------------------ driving
@@ -523,7 +476,9 @@ class Qwen:
 
     def _replayed(self, request: Request) -> Answer:
         try:
-            return self.memory.recall(request, self._wanted, "replay") or _failed(request, NotRecorded())
+            return self.memory.recall(request, self._lookback.endpoint, "replay") or _failed(
+                request, NotRecorded()
+            )
         except QwenError as error:
             return _failed(request, error)
 
@@ -574,7 +529,7 @@ class Qwen:
         if options.budget is not None:
             budgets.append(Budget(options.budget, warn=self._warnings.append))
         return Asking(
-            place=self._recorded_place() if self._mode(options) == "replay" else self.place,
+            place=self._lookback.place if self._mode(options) == "replay" else self.place,
             memory=self.memory,
             mode=self._mode(options),
             timeout=options.timeout or self.config.timeout,
@@ -609,13 +564,6 @@ class Qwen:
     def _tell(self) -> None:
         while self._warnings:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
-
-
-def _kinds_at(address: str) -> list[str]:
-    """Which kinds of endpoint may be found at *address*."""
-    host = urlsplit(address).hostname or ""
-    hosted = [name for name, provider in HOSTED.items() if urlsplit(provider.base_url).hostname == host]
-    return hosted or [host, *SELF_HOSTED]
 
 
 def _choices(given: Any) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_form
 from qwennb.cache import Memory
@@ -196,14 +196,22 @@ class Engine:
         while True:
             wire, draft = await self._whole(asked, errand)
             try:
-                data = None if draft.tool_calls else read_form(request, draft.text)
-                break
-            except ValueError as complaint:
+                data, complaint = _read(request, draft)
+                if complaint is None:
+                    answer = self._answer(errand, wire, draft, data)
+                    if answer.complete:
+                        await self._keep(answer, errand.asking)
+                    return answer
                 _give_up_if_pointless(complaint, complaints, draft, errand)
                 complaints += 1
                 asked = _with_complaint(request, draft, complaint)
-        spent = errand.spent
-        answer = Answer(
+            finally:
+                errand.limiter.settled()
+
+    def _answer(self, errand: Errand, wire: Wire, draft: Draft, data: Any) -> Answer:
+        """*draft* as the answer to the errand's question, with what all its attempts have used."""
+        request, spent = errand.request, errand.spent
+        return Answer(
             request=request,
             # A choice, out of whatever it was wrapped in.
             text=data if request.choices is not None and isinstance(data, str) else draft.text,
@@ -222,9 +230,6 @@ class Engine:
             created=self._now(),
             defaults=wire.defaults,
         )
-        if answer.complete:
-            await self._keep(answer, errand.asking)
-        return answer
 
     async def _keep(self, answer: Answer, asking: Asking) -> None:
         if asking.mode == "off":
@@ -264,7 +269,7 @@ class Engine:
         asking, limiter = errand.asking, errand.limiter
         place, loop = asking.place, asyncio.get_running_loop()
         size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
-        used, began, ticket = 0, None, (0, 0)
+        used, began, ticket, whole = 0, None, (0, 0), False
         async with Reservation(
             asking.budgets, place.bound(request) if asking.budgets else 0.0
         ) as reservation:
@@ -283,6 +288,7 @@ class Engine:
                     asking.ledger.record(request.model, place, usage, cost)
                 draft = _judged(draft, fold, request, place)
                 limiter.succeeded(loop.time() - began)
+                whole = True
                 return draft
             except TimeoutError:
                 limiter.failed()
@@ -300,7 +306,7 @@ class Engine:
                 raise
             finally:
                 if began is not None:
-                    limiter.leave(reserved=size, used=used)
+                    limiter.leave(reserved=size, used=used, answered=whole)
                 if reservation.maybe_billed and asking.ledger is not None:
                     asking.ledger.maybe_billed(request.model, place)
 
@@ -320,6 +326,14 @@ class Engine:
 
 def _label(request: Request, asking: Asking) -> Label:
     return Label(request.key, asking.place.identity(request.model), asking.mode, asking.memory)
+
+
+def _read(request: Request, draft: Draft) -> tuple[Any, ValueError | None]:
+    """What *draft* says in the form that was asked for; or what is wrong with it."""
+    try:
+        return (None if draft.tool_calls else read_form(request, draft.text)), None
+    except ValueError as complaint:
+        return None, complaint
 
 
 def _give_up_if_pointless(complaint: ValueError, complaints: int, draft: Draft, errand: Errand) -> None:

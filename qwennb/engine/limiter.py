@@ -1,6 +1,6 @@
 """How many requests may be under way at one endpoint, and how fast they may follow one another.
 
-One limiter is shared by everything that asks the same endpoint with the same key. A request goes when four things
+One limiter is shared by everything that asks the same endpoint with the same key. A request goes when five things
 allow it:
 
     the gate      shut for the whole fleet while the server has said "wait" (Retry-After), or keeps failing
@@ -10,6 +10,8 @@ allow it:
                   round trip, so that when a limit is met few are under way to meet it too
     the pace      requests a second, once it is known: from a quota, or measured between refusals (pace.py)
     the tokens    a minute's quota of tokens, where one is known; reserved by estimate, settled by what was used
+    the disk      what was answered and is not kept yet counts against the most that may be under way: where the disk is
+                  slow, the asking waits for it, and a crash never costs more than that many answers
 
 A refusal that has nothing to do with how much was asked shuts no gate and slows nothing down (noise.py): the request
 that it struck waits alone. No request is ever failed by the limiter: it waits, until its own deadline.
@@ -104,6 +106,7 @@ class Limiter:
         self._measured_from = 0
         self._incident_at = -1
         self._careful = False
+        self._unkept = 0
         self.in_flight = 0
         self.refusals = 0
 
@@ -136,11 +139,17 @@ class Limiter:
                 self.leave()
             raise
 
-    def leave(self, *, reserved: float = 0.0, used: float = 0.0) -> None:
-        """Give a slot back; *used* tokens replace the *reserved* ones."""
+    def leave(self, *, reserved: float = 0.0, used: float = 0.0, answered: bool = False) -> None:
+        """Give a slot back; *used* tokens replace the *reserved* ones. What was *answered* has yet to be `settled`."""
         self.in_flight -= 1
+        self._unkept += answered
         if self._tokens is not None:
             self._tokens.left += reserved - used
+        self._grant()
+
+    def settled(self) -> None:
+        """An answer was kept, or won't be."""
+        self._unkept -= 1
         self._grant()
 
     def succeeded(self, latency: float) -> None:
@@ -248,7 +257,7 @@ class Limiter:
 
     def _wait(self, tokens: float) -> float | None:
         """Seconds until a request may go; None: when another leaves."""
-        if self.in_flight >= self.window:
+        if self.in_flight >= self.window or self.in_flight + self._unkept >= self._most:
             return None
         now = self._clock()
         wait = self._gate - now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -65,6 +66,32 @@ def test_a_stream_goes_on_while_another_process_holds_the_write_lock(simulate, c
     assert ended > 4.5, "the end waits until the answer is durable"
     assert str(stream.answer) == "".join(pieces)
     assert qwen.ask("second").cached
+
+
+def test_no_more_is_asked_than_may_be_in_flight_while_nothing_can_be_kept(simulate, client, tmp_path):
+    """A crash just then costs at most what was under way: a slow disk slows the asking down."""
+    sim = simulate(script=lambda question: "first" if question.index == 0 else None)
+    qwen = client(sim, concurrency=8)
+    qwen.ask("first")
+    database = str(tmp_path / "cache" / "cache.db")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    asked_while_locked = []
+
+    def let_go():
+        asked_while_locked.append(sim.ledger.count("asked") - 1)
+        holder.communicate("\n")
+
+    threading.Timer(1.5, let_go).start()
+
+    async def all_at_once():
+        return await asyncio.gather(*(qwen.ask_async(f"question {n}") for n in range(40)))
+
+    answers = asyncio.run(all_at_once())
+    assert asked_while_locked == [8]
+    assert len(answers) == 40 and sim.ledger.count("asked") == 41
 
 
 def test_what_is_remembered_is_read_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
