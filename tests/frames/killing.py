@@ -71,11 +71,10 @@ class Toll:
 
     @property
     def kept(self) -> bool:
-        # In flight is what is being answered and, its slot free for the next one already, what is being written.
         return (
             self.acknowledged_and_asked_again == 0
             and self.counted_and_asked_again == 0
-            and self.most_asked_again_after_a_kill <= 2 * IN_FLIGHT
+            and self.most_asked_again_after_a_kill <= IN_FLIGHT
         )
 
     def __add__(self, other: Toll) -> Toll:
