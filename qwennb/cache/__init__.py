@@ -10,7 +10,7 @@ from qwennb.cache.packs import Conflict, Loaded, Packs
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
 from qwennb.cache.record import Name
-from qwennb.cache.recorded import read_answer, read_record, record_of
+from qwennb.cache.recorded import read_answer, read_record, read_short, record_of
 from qwennb.cache.shelf import open_store
 from qwennb.cache.sources import Sources
 from qwennb.cache.spending import Spending, Spendings
@@ -47,5 +47,6 @@ __all__ = [
     "prune",
     "read_answer",
     "read_record",
+    "read_short",
     "record_of",
 ]

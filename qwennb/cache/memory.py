@@ -97,8 +97,8 @@ class Memory:
         if mode in ("off", "refresh"):
             return {}
         if mode == "on" and not self.packs:
-            found = self.store.get_each(keys, identity) if identity is not None else {}
-            return {key: (value,) for key, value in found.items()}
+            found = self.store.get_each(keys, identity) if identity is not None else ()
+            return {key: (value,) for key, value in found}
         packed = self.packs.find_many(keys)
         if mode == "on":
             wanted = [Name(key, identity) for key in keys] if identity is not None else []

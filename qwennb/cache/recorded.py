@@ -6,12 +6,36 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 
 from qwennb.answer import Answer, read_form
 from qwennb.request import Request
 
-__all__ = ["read_answer", "read_record", "record_of"]
+__all__ = ["Short", "read_answer", "read_record", "read_short", "record_of"]
+
+
+class _Tokens(msgspec.Struct, gc=False):
+    input: int = 0
+    output: int = 0
+
+
+class Short(msgspec.Struct, gc=False):
+    """What a column wants of a recorded answer. There may be a million: nothing else of the record is made."""
+
+    text: str
+    endpoint: str
+    attempts: int
+    finish_reason: str
+    usage: _Tokens
+    cost: tuple[float, str] | None = None
+
+
+class _Record(msgspec.Struct, gc=False):
+    answer: Short
+
+
+_SHORT = msgspec.json.Decoder(_Record)
 
 
 def record_of(answer: Answer) -> bytes:
@@ -24,6 +48,14 @@ def read_record(value: bytes) -> tuple[Request, Mapping[str, Any]]:
     """The request and the answer's JSON in a stored record."""
     data = orjson.loads(value)
     return Request.from_json(data["request"]), data["answer"]
+
+
+def read_short(value: bytes) -> Short:
+    """What a column wants of the answer in a stored record; ValueError where it can't be read."""
+    try:
+        return _SHORT.decode(value).answer
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
 
 
 def read_answer(value: bytes, request: Request) -> Answer | ValueError:

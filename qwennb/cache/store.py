@@ -108,11 +108,11 @@ class Store:
         texts = sorted(wanted)
         return {wanted[texts[place]]: value for place, value in self._whole(texts)}
 
-    def get_each(self, keys: Iterable[str], endpoint: str) -> dict[str, bytes]:
+    def get_each(self, keys: Iterable[str], endpoint: str) -> Iterator[tuple[str, bytes]]:
         """As `get_many`, for what one endpoint answered to each of these request keys: a million of them."""
-        wanted = sorted(dict.fromkeys(keys))
+        wanted = sorted(set(keys))
         texts = [f"{key}@{endpoint}" for key in wanted]
-        return {wanted[place]: value for place, value in self._whole(texts)}
+        return ((wanted[place], value) for place, value in self._whole(texts))
 
     def _whole(self, texts: list[str]) -> Iterator[tuple[int, bytes]]:
         """The values under *texts* whose seals fit, each with the place of its text. Sorted ones share pages."""
@@ -124,11 +124,10 @@ class Store:
                     (place, row[0][0]) for place, text in enumerate(some) if (row := self._select(_ONE, text))
                 ]
             for place, sealed in rows:
-                value = unseal(some[place], sealed)
-                if value is None:
-                    self._suspect(some[place].encode())
-                else:
+                if (value := unseal(some[place], sealed)) is not None:
                     yield start + place, value
+                else:
+                    self._suspect(some[place].encode())
 
     def find(self, key: str) -> list[tuple[Name, bytes]]:
         """What any endpoint answered to this request key, sorted by endpoint."""

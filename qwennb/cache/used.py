@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from itertools import islice
 
 from qwennb.cache.record import Name
 
@@ -15,20 +16,24 @@ MOST = 1_000_000  # names; a pack holds no more
 class Used:
     """A log of names, each once. `count` grows with each new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
         self._lock = threading.Lock()
+        self._most = most
         self._keys: dict[str, set[bytes]] = {}  # as bytes, by endpoint: there may be a million
         self.count = 0
 
     def note(self, names: Iterable[tuple[str, str]]) -> None:
         """These were used: pairs of a request's key and the endpoint that had answered."""
+        by_endpoint: dict[str, list[str]] = {}
+        for key, endpoint in names:
+            by_endpoint.setdefault(endpoint, []).append(key)
         with self._lock:
-            for key, endpoint in names:
-                keys = self._keys.setdefault(endpoint, set())
-                digest = bytes.fromhex(key)
-                if digest not in keys and self.count < MOST:
-                    keys.add(digest)
-                    self.count += 1
+            for endpoint, keys in by_endpoint.items():
+                known = self._keys.setdefault(endpoint, set())
+                fresh = set(map(bytes.fromhex, keys)) - known
+                left = self._most - self.count
+                known.update(islice(fresh, left))
+                self.count += min(len(fresh), left)
 
     def keep(self, names: Iterable[tuple[str, str]]) -> None:
         """These were answered anew, and kept."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-import orjson
+import polars as pl
 
 from qwennb.answer import Answer, read_form
+from qwennb.cache import read_short
 from qwennb.client import Options, Qwen
 from qwennb.engine import Asking
 from qwennb.errors import (
@@ -36,7 +38,7 @@ from qwennb.frames.progress import Tally
 from qwennb.request import Image, Request, Schema
 
 SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
-CHUNK = 20_000  # questions looked up at a time, between two looks at the same
+CHUNK = 4_000  # questions looked up at a time: what is made of them stays in the processor's cache
 
 
 class Asker:
@@ -143,9 +145,7 @@ class Asker:
     def _look_up(self, inquiry: Inquiry, *, batches: bool) -> None:
         """Fill *inquiry* with what the cache knows."""
         keys, missing = inquiry.keys, inquiry.open
-        for some in _chunks(
-            sorted(missing, key=keys.__getitem__), CHUNK
-        ):  # neighbours share pages of the store
+        for some in _chunks(_by_key(missing, keys), CHUNK):  # neighbours share pages of the store
             if inquiry.tally.stopped:
                 break
             found = self.recalled([keys[place] for place in some])
@@ -259,21 +259,19 @@ class Asker:
 
     def _read(self, key: str, model: str, value: bytes) -> Outcome:
         try:
-            answer = orjson.loads(value)["answer"]
-            text = answer["text"]
-            made = self.form.value(text, read_form(self._mould.sample, text))
-            usage, cost = answer["usage"], answer.get("cost")
+            answer = read_short(value)
+            text, usage, cost = answer.text, answer.usage, answer.cost
             return Outcome(
                 key,
-                made,
+                self.form.value(text, read_form(self._mould.sample, text)),
                 None,
                 model,
-                answer["endpoint"],
-                usage.get("input", 0),
-                usage.get("output", 0),
+                sys.intern(answer.endpoint),
+                usage.input,
+                usage.output,
                 None if cost is None else cost[0],
-                answer["attempts"],
-                answer["finish_reason"],
+                answer.attempts,
+                sys.intern(answer.finish_reason),
                 True,
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -301,6 +299,12 @@ class Asker:
             f"Replay: no answer is recorded for request {key[:12]} to {self.mould.model}. {near}"
             'To record it, run the column once with cache="on" and an endpoint that answers.'
         )
+
+
+def _by_key(places: list[int], keys: Sequence[str]) -> list[int]:
+    """*places* in the order of their keys."""
+    asked = pl.Series([keys[place] for place in places], dtype=pl.String)
+    return pl.Series(places, dtype=pl.UInt32).gather(asked.arg_sort()).to_list()
 
 
 _SURELY_FITS = 4_000  # characters; every model's window is larger

@@ -172,10 +172,13 @@ class Rows:
         whole = asked.drop_nulls()
         keys = [name for name in asked.columns if name != "row"]
         unique = whole.select(keys).unique(maintain_order=True).with_row_index("place")
-        if len(column.template.holes) > 1:
+        if sorted_ := len(column.template.holes) > 1:
             # What begins alike goes one after the other, as a server's prefix cache likes it.
             unique = unique.sort("text", maintain_order=True).drop("place").with_row_index("place")
-        places = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
+        if len(unique) == count and not sorted_:
+            places = unique["place"]
+        else:
+            places = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
         if column.image is None:
             with BULK:
                 return cls([Question(text) for text in unique["text"].to_list()], places)
