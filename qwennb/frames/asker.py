@@ -26,7 +26,7 @@ from qwennb.errors import (
     NotRecorded,
     QwenError,
 )
-from qwennb.frames.bulk import BULK
+from qwennb.frames.bulk import BULK, MANY
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
 from qwennb.frames.form import Form
 from qwennb.frames.inquiry import Inquiry, Question
@@ -208,7 +208,8 @@ class Asker:
                 for _ in range(most):
                     group.create_task(worker())
 
-        self._wait(self.client._house.bridge.start(all_of_them()), inquiry.tally)
+        with MANY:
+            self._wait(self.client._house.bridge.start(all_of_them()), inquiry.tally)
         self.client._tell()
         if ended and not isinstance(ended[0], BudgetExceeded):
             raise ended[0].with_traceback(None)
