@@ -12,6 +12,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,30 @@ else:
 IN_FLIGHT = 64
 
 
+class Reasked:
+    """Of what each run had asked, how much a later one asked again: that was in flight when the run was killed."""
+
+    def __init__(self) -> None:
+        self.all = 0
+        self._last_asked_in: dict[int, int] = {}
+        self._after = Counter[int]()
+        self._runs = 0
+
+    def add(self, asked: Iterable[int]) -> set[int]:
+        """One run more, with what it *asked*: those that were asked before."""
+        self._runs += 1
+        again = set(asked) & self._last_asked_in.keys()
+        self.all += len(again)
+        self._after.update(self._last_asked_in[number] for number in again)
+        self._last_asked_in |= dict.fromkeys(asked, self._runs)
+        return again
+
+    @property
+    def most(self) -> int:
+        """The most after one kill."""
+        return max(self._after.values(), default=0)
+
+
 @dataclass
 class Toll:
     """What the kills cost."""
@@ -66,11 +92,11 @@ class Toll:
 
 def kill_again_and_again(folder: Path, *, kills: int, rows: int, seed: int, lane: str = "async") -> Toll:
     """Run *rows* questions to the end, with *kills* kills on the way."""
-    draw, toll, acknowledged = random.Random(seed), Toll(), set[int]()
+    draw, toll, reasked, acknowledged = random.Random(seed), Toll(), Reasked(), set[int]()
     with Simulator("openrouter", api_key="sk-sim", latency=0.05) as sim:
         while len(acknowledged) < rows:
             known = frozenset(acknowledged)
-            asked_before = [_number(entry.body) for entry in sim.ledger.asks()]
+            asked_before = len(sim.ledger.asks())
             child = subprocess.Popen(
                 [sys.executable, "-c", CHILD, sim.base_url, str(folder), str(rows), str(IN_FLIGHT), lane],
                 stdout=subprocess.PIPE,
@@ -89,11 +115,9 @@ def kill_again_and_again(folder: Path, *, kills: int, rows: int, seed: int, lane
             child.stdout.close()
             if child.wait() not in (0, -signal.SIGKILL):
                 raise RuntimeError("the run failed by itself")
-            run = [_number(entry.body) for entry in sim.ledger.asks()[len(asked_before) :]]
-            again = set(run) & set(asked_before)
-            toll.asked_again += len(again)
-            toll.most_asked_again_after_a_kill = max(toll.most_asked_again_after_a_kill, len(again))
+            again = reasked.add([_number(entry.body) for entry in sim.ledger.asks()[asked_before:]])
             toll.acknowledged_and_asked_again += len(again & known)
+    toll.asked_again, toll.most_asked_again_after_a_kill = reasked.all, reasked.most
     toll.acknowledged = len(acknowledged)
     return toll
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwennb.simulator import Simulator
+from tests.client.killing import Reasked
 
 IN_FLIGHT = 64
 PART = 100  # rows of an eager call
@@ -111,23 +112,22 @@ class Heard:
 
 def kill_again_and_again(folder: Path, *, kills: int, rows: int, seed: int, how: str = "eager") -> Toll:
     """Run a column of *rows* to the end, with *kills* kills on the way."""
-    draw, toll, heard = random.Random(seed), Toll(), Heard(set())
+    draw, toll, reasked, heard = random.Random(seed), Toll(), Reasked(), Heard(set())
     folder.mkdir(mode=0o700, exist_ok=True)
     with Simulator("openrouter", api_key="sk-sim", latency=0.03) as sim:
         while len(heard.given) < rows:
             known, start, counted = frozenset(heard.given), heard.start, heard.counted
-            before = [_number(entry.body) for entry in sim.ledger.asks()]
+            before = len(sim.ledger.asks())
             heard = Heard(set(known))
             _one_child(sim, folder, rows, how, heard, _until(draw, rows - len(known), kills - toll.kills))
             toll.kills += toll.kills < kills
-            asked = [_number(entry.body) for entry in sim.ledger.asks()][len(before) :]
-            again = set(asked) & set(before)
+            asked = [_number(entry.body) for entry in sim.ledger.asks()[before:]]
+            reasked.add(asked)
             part = {number for number in asked if start <= number < start + PART}
-            toll.asked_again += len(again)
-            toll.most_asked_again_after_a_kill = max(toll.most_asked_again_after_a_kill, len(again))
             toll.acknowledged_and_asked_again += len(set(asked) & known)
             toll.counted_and_asked_again += max(len(part) - (PART - counted), 0) if how == "eager" else 0
     toll.acknowledged = len(heard.given)
+    toll.asked_again, toll.most_asked_again_after_a_kill = reasked.all, reasked.most
     return toll
 
 
