@@ -19,7 +19,7 @@ import pydantic
 import pytest
 from PIL import Image as Pillow
 
-from qwennb import Image
+from qwennb import Image, Qwen
 from qwennb.errors import KeyRefused, NotRecorded
 from qwennb.request import Message, Request, Text, ToolCall
 from qwennb.simulator import Reply
@@ -530,9 +530,10 @@ def test_the_other_routes_reach_the_endpoint_with_the_real_key(simulate, client)
 
 
 class Listener:
-    """A socket that answers every request with an empty list, and keeps what came."""
+    """A socket that answers every request with an empty list, or sends it elsewhere, and keeps what came."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved_to: str | None = None) -> None:
+        self._status = "200 OK" if moved_to is None else f"302 Found\r\nlocation: {moved_to}"
         self.came: list[bytes] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -540,7 +541,7 @@ class Listener:
 
     def _serve(self) -> None:
         body = b'{"object": "list", "data": []}'
-        head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        head = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         with contextlib.suppress(OSError):
             while True:
                 line, _ = self._socket.accept()
@@ -548,11 +549,25 @@ class Listener:
                 while b"\r\n\r\n" not in came:
                     came += line.recv(65536)
                 self.came.append(came)
-                line.sendall(head % len(body) + body)
+                line.sendall(head % (self._status.encode(), len(body)) + body)
                 line.close()
 
     def close(self) -> None:
         self._socket.close()
+
+
+def test_no_other_route_follows_a_redirect_with_the_key(tmp_path):
+    elsewhere = Listener()
+    moved = Listener(moved_to=f"{elsewhere.url}/v1/files")
+    qwen = Qwen("flash", f"vllm+{moved.url}/v1", api_key="sk-real", cache_dir=tmp_path)
+    with pytest.raises(openai.APIStatusError) as caught:
+        qwen.openai.files.list()
+    assert caught.value.status_code == 302
+    with pytest.raises(openai.APIStatusError):
+        asyncio.run(listed(qwen.openai_async))
+    moved.close()
+    elsewhere.close()
+    assert elsewhere.came == [] and b"Bearer sk-real" in moved.came[-1]
 
 
 OTHERS = {

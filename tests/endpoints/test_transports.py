@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qwennb.endpoints import DirectTransport
 from qwennb.endpoints.reply import MOST_BODY
 from qwennb.errors import (
     CreditExhausted,
@@ -214,6 +215,22 @@ def test_no_redirect_is_followed(transport, status):
     assert elsewhere.asked == []
     assert not error.transient
     assert "give the final address as endpoint=" in str(error)
+
+
+def test_no_redirect_is_followed_by_a_probe():
+    async def run():
+        elsewhere = Raw(reply())
+        async with serving(elsewhere) as other:
+            moved = reply(b"", status="302 Found", headers=[f"location: http://127.0.0.1:{other}/v1/models"])
+            async with serving(Raw(moved)) as port:
+                transport = DirectTransport()
+                try:
+                    return await transport.get(call(f"http://127.0.0.1:{port}/v1", stream=False)), elsewhere
+                finally:
+                    await transport.close()
+
+    (status, _), elsewhere = asyncio.run(run())
+    assert status == 302 and elsewhere.asked == []
 
 
 # ---------------------------------------------------------------------- refusals
