@@ -69,6 +69,13 @@ def test_prune_forgets_what_the_rule_means_and_nothing_else(run, kept, rule, lef
     assert run("cache", "info").out.startswith(f"{left} answer")
 
 
+@pytest.mark.parametrize("rule", [[], ["--batches"], ["--all", "--model", "plus"], ["--all", "--older-than", "1h"]])
+def test_prune_wants_one_meaning(run, kept, rule):
+    ran = run("cache", "prune", *rule, "--yes")
+    assert ran.code == 2 and "--all alone" in ran.err
+    assert run("cache", "info").out.startswith("3 answers")
+
+
 def test_prune_goes_by_age(run, kept):
     later = datetime.now(UTC) + timedelta(days=2)
     assert "3 answers forgotten" in run("cache", "prune", "--older-than", "47h", now=later, says="y\n").out
