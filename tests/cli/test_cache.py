@@ -69,7 +69,9 @@ def test_prune_forgets_what_the_rule_means_and_nothing_else(run, kept, rule, lef
     assert run("cache", "info").out.startswith(f"{left} answer")
 
 
-@pytest.mark.parametrize("rule", [[], ["--batches"], ["--all", "--model", "plus"], ["--all", "--older-than", "1h"]])
+@pytest.mark.parametrize(
+    "rule", [[], ["--batches"], ["--all", "--model", "plus"], ["--all", "--older-than", "1h"]]
+)
 def test_prune_wants_one_meaning(run, kept, rule):
     ran = run("cache", "prune", *rule, "--yes")
     assert ran.code == 2 and "--all alone" in ran.err

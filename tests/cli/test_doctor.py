@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 
@@ -93,6 +94,48 @@ def test_a_provider_too_busy_to_answer_has_still_taken_the_key(run):
         ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=hosts)
         server.shutdown()
     assert ran.code == 0 and ran.out.count("takes the key") == 3
+
+
+@contextlib.contextmanager
+def answering(status, body):
+    """The address of a server that says *body* to whoever gets anything from it."""
+
+    class Says(Busy):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Says) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("left", "code", "said"),
+    [(b"0", 1, "its limit is used up"), (b"-0.5", 1, "its limit is used up"), (b"2.5", 0, "$2.50 left of its limit"),
+     (b"null", 0, "takes the key"), (b"false", 0, "takes the key")],
+)  # fmt: skip
+def test_a_key_whose_limit_is_used_up_can_not_answer(run, left, code, said):
+    with answering(200, b'{"data": {"limit_remaining": %s}}' % left) as url:
+        ran = run("doctor", environ={"OPENROUTER_API_KEY": KEY}, hosts={"openrouter": url})
+    assert ran.code == code and said in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (404, 0), (500, 1), (403, 1)])
+def test_a_chosen_address_that_only_fails_can_not_answer(run, status, code):
+    with answering(status, b"{}") as url:
+        ran = run("doctor", environ={"QWENNB_ENDPOINT": url})
+    assert ran.code == code, ran.out
+
+
+def test_a_variables_own_key_is_tried_whatever_the_general_one_says(run, regions):
+    environ = {"DASHSCOPE_API_KEY": KEY, "QWENNB_API_KEY": "sk-for-something-else"}
+    ran = run("doctor", environ=environ, hosts=regions("dashscope-us"))
+    assert ran.out.split("Servers")[0].count("refuses the key (401)") == 2
 
 
 def test_servers_of_this_machine_are_found_with_their_models(run, simulate):

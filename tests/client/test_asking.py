@@ -239,6 +239,15 @@ def test_what_does_not_fit_is_asked_again_with_the_complaint_and_paid_once_in_th
     assert client(sim).ask("How old?", schema=answer.request.schema).cached
 
 
+def test_what_did_not_fit_takes_no_slot_from_what_is_asked_next(simulate, client):
+    sim = simulate("dashscope", script=["no", '{"age": 7}', "no", "no", "no", '{"age": 8}'])
+    qwen = client(sim, concurrency=1, timeout=20)
+    assert qwen.ask("How old?", schema="age int").data == {"age": 7}
+    with pytest.raises(InvalidAnswer):
+        qwen.ask("And she?", schema="age int")
+    assert qwen.ask("And he?", schema="age int").data == {"age": 8}
+
+
 def test_after_two_complaints_it_is_an_error_and_nothing_is_kept(simulate, client):
     sim = simulate("dashscope", script=["no", "no", "no", '{"age": 7}'])
     qwen, schema = client(sim), "age int"

@@ -35,6 +35,15 @@ def test_twins_are_asked_once_and_nulls_not_at_all(simulate, client, frame):
     assert made["answer"][0] == made["answer"][3] and made["answer"][2] is None
 
 
+def test_every_row_has_its_own_answer_whatever_the_order_in_which_they_are_asked(simulate, client):
+    """Several holes: what begins alike is asked one after the other, and comes back where it belongs."""
+    table = pl.DataFrame({"n": [3, 1, 2, 0], "word": ["d", "b", "a", "c"]})
+    made = table.qwen.ask(
+        "Say {{ word }} {{ n }}", client=client(simulate(script=lambda asked: asked.text[4:]))
+    )
+    assert made["answer"].to_list() == ["d 3", "b 1", "a 2", "c 0"]
+
+
 def test_the_column_and_qwen_ask_share_their_answers(simulate, client):
     sim = simulate()
     qwen = client(sim)

@@ -12,7 +12,7 @@ from qwennb.notebook.widgets import Usage
 from qwennb.notebook.widgets.usage import Sum, tables
 
 ROWS = [
-    Spending("2026-11-01", "old.ipynb", "qwen3.5-plus", "openrouter", 2, 10, 20, 3_000_000_000),
+    Spending("2026-11-14", "old.ipynb", "qwen3.5-plus", "openrouter", 2, 10, 20, 3_000_000_000),
     Spending("2026-11-20", "a.ipynb", "qwen3.5-flash", "openrouter", 5, 1_000, 50, 500_000_000),
     Spending("2026-11-21", "a.ipynb", "<img src=x onerror=alert(1)>", "openrouter", 1, 1, 1, 0, 1, 2),
 ]
@@ -49,10 +49,10 @@ def test_it_is_by_model_first_the_dearest_on_top_with_a_sum(usage):
 def test_the_switches_change_what_is_counted(usage):
     usage._by.value = "day"
     assert [line.split("|")[1].strip() for line in kept(usage)[0].splitlines()[2:5]] == [
-        "2026-11-01", "2026-11-20", "2026-11-21",
+        "2026-11-14", "2026-11-20", "2026-11-21",
     ]  # fmt: skip
     usage._since.value = "the last 7 days"
-    assert "2026-11-01" not in kept(usage)[0]
+    assert "2026-11-14" not in kept(usage)[0]
     usage._since.value = "today"
     assert "2026-11-20" not in kept(usage)[0] and "2026-11-21" in kept(usage)[0]
     usage._since.value, usage._notebook.value, usage._by.value = "always", "old.ipynb", "notebook"
