@@ -1,5 +1,6 @@
 """What `import qwennb` loads, and how long it takes."""
 
+import importlib.resources
 import os
 import statistics
 import subprocess
@@ -65,3 +66,7 @@ def test_importing_qwennb_takes_at_most_sixty_milliseconds(tmp_path):
     seconds("import qwennb")
     extra = [seconds("import qwennb") - seconds("pass") for _ in range(15)]
     assert statistics.median(extra) <= 0.060, sorted(extra)
+
+
+def test_type_checkers_are_told_that_the_package_has_types():
+    assert importlib.resources.files("qwennb").joinpath("py.typed").is_file()

@@ -172,10 +172,11 @@ class Rows:
         whole = asked.drop_nulls()
         keys = [name for name in asked.columns if name != "row"]
         unique = whole.select(keys).unique(maintain_order=True).with_row_index("place")
-        if sorted_ := len(column.template.holes) > 1:
+        grouped = len(column.template.holes) > 1
+        if grouped:
             # What begins alike goes one after the other, as a server's prefix cache likes it.
             unique = unique.sort("text", maintain_order=True).drop("place").with_row_index("place")
-        if len(unique) == count and not sorted_:
+        if len(unique) == count and not grouped:  # each row is a question of its own
             places = unique["place"]
         else:
             places = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
