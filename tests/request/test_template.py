@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from qwennb.errors import BadInput, TemplateError
@@ -65,7 +65,12 @@ def test_json_comes_out_byte_for_byte(value):
         assert Template.of_expressions(text).pieces == (text,)
 
 
+QUOTED = re.compile(r"\{\{\s*[\"']")
+
+
 @given(braces)
+@example("{{''}}")
+@example("a{{ '' }}b")
 @settings(max_examples=120, deadline=None)
 def test_literals_and_holes_together_are_the_text(text):
     """Whatever the soup: put back as typed, the pieces are what was cut."""
@@ -80,9 +85,9 @@ def test_literals_and_holes_together_are_the_text(text):
         elif text.startswith(piece, position):
             position += len(piece)
         else:  # the one other thing that is taken out: a quoted text
-            assert re.search(r"\{\{\s*[\"']", text)
+            assert QUOTED.search(text)
             return
-    assert position == len(text)
+    assert position == len(text) or QUOTED.match(text, position), "nothing is left but an empty quoted text"
 
 
 @given(
