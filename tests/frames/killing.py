@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwennb.simulator import Simulator
-from tests.client.killing import Reasked
+from tests.client import killing
+from tests.client.killing import IN_FLIGHT, Reasked
 
-IN_FLIGHT = 64
 PART = 100  # rows of an eager call
 GROUP = 20  # rows of a row group, which a sink gives out together
 
@@ -60,32 +60,23 @@ else:
 
 
 @dataclass
-class Toll:
-    """What the kills cost."""
+class Toll(killing.Toll):
+    """What the kills cost; for a column also what its progress had counted, and was asked for again."""
 
-    kills: int = 0
-    acknowledged: int = 0
-    acknowledged_and_asked_again: int = 0
     counted_and_asked_again: int = 0
-    asked_again: int = 0
-    most_asked_again_after_a_kill: int = 0
 
     @property
     def kept(self) -> bool:
-        return (
-            self.acknowledged_and_asked_again == 0
-            and self.counted_and_asked_again == 0
-            and self.most_asked_again_after_a_kill <= IN_FLIGHT
-        )
+        return super().kept and self.counted_and_asked_again == 0
 
     def __add__(self, other: Toll) -> Toll:
         return Toll(
             self.kills + other.kills,
             self.acknowledged + other.acknowledged,
             self.acknowledged_and_asked_again + other.acknowledged_and_asked_again,
-            self.counted_and_asked_again + other.counted_and_asked_again,
             self.asked_again + other.asked_again,
             max(self.most_asked_again_after_a_kill, other.most_asked_again_after_a_kill),
+            self.counted_and_asked_again + other.counted_and_asked_again,
         )
 
 
