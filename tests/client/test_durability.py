@@ -40,11 +40,23 @@ def test_an_answer_is_durable_before_anyone_sees_it(simulate, client, tmp_path):
 HOLDER = """
 import sqlite3, sys
 lock = sqlite3.connect(sys.argv[1], isolation_level=None)
-lock.execute("BEGIN IMMEDIATE")
+lock.execute("BEGIN " + sys.argv[2])
 print("held", flush=True)
 sys.stdin.readline()
 lock.execute("COMMIT")
 """
+
+
+def holding(database, lock="IMMEDIATE"):
+    """Another process that holds this lock of the store until it is told a line."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(database), lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "held\n"
+    return holder
 
 
 def test_a_stream_goes_on_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
@@ -52,11 +64,7 @@ def test_a_stream_goes_on_while_another_process_holds_the_write_lock(simulate, c
     sim = simulate(script=["first", Reply("".join(pieces), chunks=pieces, chunk_delay=0.025)])
     qwen = client(sim)
     qwen.ask("first")
-    database = str(tmp_path / "cache" / "cache.db")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout.readline() == "held\n"
+    holder = holding(tmp_path / "cache" / "cache.db")
     threading.Timer(5.0, lambda: holder.communicate("\n")).start()
     began = time.monotonic()
     stream = qwen.stream("second")
@@ -73,11 +81,7 @@ def test_no_more_is_asked_than_may_be_in_flight_while_nothing_can_be_kept(simula
     sim = simulate(script=lambda question: "first" if question.index == 0 else None)
     qwen = client(sim, concurrency=8)
     qwen.ask("first")
-    database = str(tmp_path / "cache" / "cache.db")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout.readline() == "held\n"
+    holder = holding(tmp_path / "cache" / "cache.db")
     asked_while_locked = []
 
     def let_go():
@@ -97,11 +101,7 @@ def test_no_more_is_asked_than_may_be_in_flight_while_nothing_can_be_kept(simula
 def test_what_is_remembered_is_read_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
     qwen = client(simulate())
     qwen.ask("first")
-    database = str(tmp_path / "cache" / "cache.db")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout.readline() == "held\n"
+    holder = holding(tmp_path / "cache" / "cache.db")
     began = time.monotonic()
     assert qwen.ask("first").cached and time.monotonic() - began < 0.5
     holder.communicate("\n")
@@ -115,11 +115,7 @@ def test_where_another_process_lets_nobody_read_for_too_long_the_question_is_ask
     sim = simulate(script=lambda question: asked.set() if question.index else None)
     qwen = client(sim)
     qwen.ask("first")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER.replace("IMMEDIATE", "EXCLUSIVE"), str(tmp_path / "cache" / "cache.db")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert holder.stdout.readline() == "held\n"
+    holder = holding(tmp_path / "cache" / "cache.db", "EXCLUSIVE")
     release = threading.Thread(target=lambda: (asked.wait(60), holder.communicate("\n")))
     release.start()
     assert not qwen.ask("second").cached
