@@ -337,6 +337,11 @@ class Qwen:
             return self._lookback.endpoint
         return self.place.identity(model)
 
+    def server(self, mode: str) -> tuple[str, Secret | None] | None:
+        """The address and the API key that this client asks with; None where it asks nobody, or has not looked yet."""
+        place = None if mode == "replay" else self._place
+        return None if place is None else (place.base_url, place.key)
+
     # ------------------------------------------------------------------ driving
 
     def _drive(self, steps: Steps, options: Options) -> Answer:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_form
 from qwennb.cache import Memory
 from qwennb.catalog import estimate_tokens
-from qwennb.config import CacheMode
+from qwennb.config import CacheMode, Secret
 from qwennb.endpoints import Place, Transport, Wire
 from qwennb.engine.budget import Budget, Reservation
 from qwennb.engine.flight import Flight
@@ -35,11 +35,13 @@ IDLE_SECONDS = 300.0
 RECENT = 4096
 
 
-class Label(NamedTuple):
-    """What tells one flight from another: the same question, to the same endpoint, in the same mode and folder."""
+class FlightName(NamedTuple):
+    """What tells one flight from another: the same question, to the same server with the same API key, in the same mode and folder."""
 
     key: str
     identity: str
+    base_url: str
+    api_key: Secret | None  # shows itself nowhere
     mode: CacheMode
     memory: Memory
 
@@ -114,21 +116,24 @@ class Engine:
         self._sdk = sdk
         self._direct = direct
         self._now = now
-        self._flights: dict[Label, Flight] = {}
-        self._recent: dict[Label, Answer] = {}
+        self._flights: dict[FlightName, Flight] = {}
+        self._recent: dict[tuple[str, str, Memory], None] = {}  # what was kept last: names, and no answers
         self._limiters: dict[tuple[object, ...], Limiter] = {}
         self._retries: dict[str, Retry] = {}
 
     async def answer(self, request: Request, asking: Asking) -> Answer:
         """The answer to *request*: remembered, or asked for."""
-        label = _label(request, asking)
-        if (known := self._just_now(request, label)) is not None:
+        if (known := await self._just_now(request, asking)) is not None:
             return known
-        return await self._flight(request, asking, label).outcome()
+        return await self._flight(request, asking).outcome()
 
     async def stream(self, request: Request, asking: Asking) -> AsyncIterator[Chunk | Answer]:
         """The pieces of the answer as they arrive, and the answer itself as the last."""
-        flight = self._flight(request, asking, _label(request, asking))
+        if (known := await self._just_now(request, asking)) is not None:
+            yield Chunk(text=known.text, reasoning=known.reasoning)
+            yield known
+            return
+        flight = self._flight(request, asking)
         async with aclosing(flight.pieces()) as pieces:
             async for chunk in pieces:
                 yield chunk
@@ -157,36 +162,33 @@ class Engine:
 
     # ------------------------------------------------------------------ flights
 
-    def _just_now(self, request: Request, label: Label) -> Answer | None:
+    async def _just_now(self, request: Request, asking: Asking) -> Answer | None:
         # Asked and kept between the caller's look into the cache and now: it must not be paid for twice.
-        known = self._recent.get(label)
-        if known is None:
+        identity = asking.place.identity(request.model)
+        if asking.mode != "on" or (request.key, identity, asking.memory) not in self._recent:
             return None
-        try:
-            data = None if known.tool_calls else read_form(request, known.text)
-        except ValueError:
-            return None
-        return replace(known, request=request, data=data, cached=True)
+        return await asyncio.to_thread(asking.memory.recall, request, identity, "on")
 
-    def _flight(self, request: Request, asking: Asking, label: Label) -> Flight:
-        flight = self._flights.get(label)
+    def _flight(self, request: Request, asking: Asking) -> Flight:
+        name = flight_name(request, asking)
+        flight = self._flights.get(name)
         if flight is None:
-            flight = self._flights[label] = Flight()
+            flight = self._flights[name] = Flight()
             flight.drains = asking.place.bills_cancelled(request.model)
             errand = Errand(
                 request,
                 asking,
-                label.identity,
+                name.identity,
                 flight,
                 self.limiter(asking, request.model),
                 self._retries.setdefault(asking.place.base_url, Retry()).question(),
                 asyncio.get_running_loop().time() + asking.timeout,
             )
-            flight.start(self._ask(errand), lambda: self._land(label))
+            flight.start(self._ask(errand), lambda: self._land(name))
         return flight
 
-    def _land(self, label: Label) -> None:
-        del self._flights[label]
+    def _land(self, name: FlightName) -> None:
+        del self._flights[name]
 
     # ------------------------------------------------------------------ asking
 
@@ -235,7 +237,7 @@ class Engine:
         if asking.mode == "off":
             return
         await asking.memory.keep(answer, asking.warn)
-        self._recent[Label(answer.key, answer.endpoint, "on", asking.memory)] = answer
+        self._recent[answer.key, answer.endpoint, asking.memory] = None
         while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
 
@@ -324,8 +326,11 @@ class Engine:
         return fold
 
 
-def _label(request: Request, asking: Asking) -> Label:
-    return Label(request.key, asking.place.identity(request.model), asking.mode, asking.memory)
+def flight_name(request: Request, asking: Asking) -> FlightName:
+    """The name of the flight that *request* would join."""
+    place = asking.place
+    identity = place.identity(request.model)
+    return FlightName(request.key, identity, place.base_url, place.key, asking.mode, asking.memory)
 
 
 def _read(request: Request, draft: Draft) -> tuple[Any, ValueError | None]:

@@ -256,7 +256,14 @@ class Asker:
     def _shelf(self) -> Shelf:
         place = self.client.identity(self.mould.model, (), self.mode)
         # The form is no part of a key: two columns may read the same answer as different types.
-        return (place, self.mode, self.client.config.cache_dir, self.form.dtype, *map(id, self.form.reader))
+        return (
+            place,
+            self.client.server(self.mode),
+            self.mode,
+            self.client.config.cache_dir,
+            self.form.dtype,
+            *map(id, self.form.reader),
+        )
 
     def _read(self, key: str, model: str, value: bytes) -> Outcome:
         try:
