@@ -10,7 +10,19 @@ from typing import Any, Literal, TypeVar
 
 from qwennb.config import CACHE_MODES, CacheMode
 from qwennb.errors import BadInput, nearest
-from qwennb.request import Settings, Template
+from qwennb.request import (
+    SETTING_CHECKS,
+    Check,
+    Settings,
+    Template,
+    check_options,
+    flag,
+    number,
+    one_of,
+    read_choices,
+    several,
+    text,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,16 +65,9 @@ class Options:
     allow_urls: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.cache is not None and self.cache not in CACHE_MODES:
-            raise BadInput(f"cache={self.cache!r} is not a mode. Use {', '.join(CACHE_MODES)}.")
-        if self.overflow not in (None, "error", "map"):
-            raise BadInput(f'overflow={self.overflow!r} is not known. Use "error" or "map".')
-        for name in ("timeout", "budget"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise BadInput(f"{name}={value!r} must be a number above 0.")
-        if self.max_steps is not None and not (isinstance(self.max_steps, int) and self.max_steps > 0):
-            raise BadInput(f"max_steps={self.max_steps!r} must be a whole number above 0.")
+        check_options({name: getattr(self, name) for name in CALL_CHECKS}, CALL_CHECKS)
+        if self.choices is not None:
+            object.__setattr__(self, "choices", read_choices("choices", self.choices))
 
     def settings(self) -> Settings:
         """The options that take part in the key."""
@@ -77,6 +82,25 @@ class Options:
         )
 
 
+def _mode(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or value not in CACHE_MODES:
+        raise BadInput(f"{name}={value!r} is not a mode. Use {', '.join(CACHE_MODES)}.")
+    return value
+
+
+CALL_CHECKS: dict[str, Check] = {
+    **SETTING_CHECKS,
+    "model": text("a model's name"),
+    "system": text(empty=True),
+    "cache": _mode,
+    "timeout": number(above=0),
+    "budget": number(above=0),
+    "overflow": one_of("error", "map"),
+    "max_pixels": number(whole=True, above=0),
+    "max_steps": number(whole=True, above=0),
+    "allow_urls": flag,
+    "tools": several("tools"),
+}
 NAMES = tuple(f.name for f in fields(Options))
 NOTHING = Options()
 

@@ -240,7 +240,7 @@ class Qwen:
             messages=(*system, *history, question),
             settings=options.settings(),
             schema=None if options.schema is None else Schema.of(options.schema),
-            choices=_choices(options.choices),
+            choices=options.choices,
             tools=tuple(Tool.of(tool) for tool in options.tools or ()),
         )
         return self._unless_elsewhere(request, options)
@@ -569,12 +569,6 @@ class Qwen:
     def _tell(self) -> None:
         while self._warnings:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
-
-
-def _choices(given: Any) -> tuple[str, ...] | None:
-    if isinstance(given, str):
-        raise BadInput(f"choices={given!r} is one text; give the answers to choose from as a list.")
-    return None if given is None else tuple(given)
 
 
 def _bounded(part: Any, max_pixels: int) -> Any:

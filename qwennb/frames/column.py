@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +17,7 @@ from qwennb.frames.form import Form
 from qwennb.frames.outcome import META, META_OF_THE_RUN
 from qwennb.frames.progress import Progress
 from qwennb.frames.text import names_in
-from qwennb.request import Request, Schema, Template
+from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
 
 OnError = Literal["null", "raise", "column"]
 Nulls = Literal["skip", "send"]
@@ -52,6 +52,7 @@ class Column:
     root: Path | None = None
     lane: Lane = "live"
     client: Callable[[], Qwen] = default_client
+    named: bool = False  # whether the user has said `into`
 
     @classmethod
     def of(
@@ -70,20 +71,17 @@ class Column:
                 f'The prompt is {type(prompt).__name__}, not text. Columns are named in it: "… {{{{ review }}}}".'
             )
         client = _client(rest)
-        own = {name: rest.pop(name) for name in _OWN if rest.get(name) is not None}
-        for name in _OWN:
-            rest.pop(name, None)
+        own = check_options({name: rest.pop(name, None) for name in OWN_CHECKS}, OWN_CHECKS)
         for name in rest:
             if name not in _OPTIONS:
                 raise BadInput(
-                    f"A column has no option `{name}`{nearest(name, [*_OPTIONS - _NOT_HERE.keys(), *_OWN]) or '.'}"
+                    f"A column has no option `{name}`{nearest(name, [*_OPTIONS - _NOT_HERE.keys(), *OWN_CHECKS]) or '.'}"
                 )
             if name in _NOT_HERE and rest[name] is not None:
                 raise BadInput(_NOT_HERE[name])
-        _check(own)
         options = Options(**rest).over(defaults or Options())
         schema = None if options.schema is None else Schema.of(options.schema)
-        choices = None if options.choices is None else tuple(options.choices)
+        choices = options.choices
         Request(
             "", (), settings=options.settings(), schema=schema, choices=choices
         )  # what can't be asked is said now
@@ -104,9 +102,10 @@ class Column:
             concurrency=own.get("concurrency"),
             progress=own.get("progress"),
             image=image,
-            root=Path(own["root"]) if "root" in own else None,
+            root=own.get("root"),
             lane=own.get("lane", "live"),
             client=client,
+            named="into" in own,
         )
 
     @property
@@ -124,12 +123,33 @@ class Column:
             made[f"{self.into}_error"] = pl.String()
         return made
 
-    def named(self, into: str) -> Column:
-        """The same under another name."""
-        return replace(self, into=into)
+    def check_free(self, existing: Collection[str]) -> None:
+        """Refuse to replace a column that exists, unless the user has named it."""
+        taken = next((name for name in self.outputs if name in existing), None)
+        if taken is not None and not self.named:
+            raise BadInput(
+                f"There is a column `{taken}` already, and a name that nobody gave replaces none. "
+                f'Give into="…" for another name, or into="{self.into}" to replace it.'
+            )
 
 
-_OWN = ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root", "lane")
+def _progress(name: str, value: Any) -> Any:
+    if not isinstance(value, bool) and not callable(value):
+        raise BadInput(f"{name}={value!r} must be True, False or a function that is told how far the run is.")
+    return value
+
+
+OWN_CHECKS: dict[str, Check] = {
+    "into": text("the name of a column"),
+    "on_error": one_of(*get_args(OnError)),
+    "meta": one_of(False, True, "run"),
+    "nulls": one_of(*get_args(Nulls)),
+    "concurrency": number(whole=True, above=0),
+    "progress": _progress,
+    "image": text("the name of a column"),
+    "root": folder,
+    "lane": one_of(*get_args(Lane)),
+}
 
 
 def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
@@ -148,22 +168,6 @@ def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
         made = Qwen(model=rest.get("model"), endpoint=endpoint, api_key=api_key)
         return lambda: made
     return default_client
-
-
-def _check(own: Mapping[str, Any]) -> None:
-    known: dict[str, tuple[Any, ...]] = {
-        "on_error": get_args(OnError), "nulls": get_args(Nulls), "meta": (False, True, "run"),
-        "lane": get_args(Lane),
-    }  # fmt: skip
-    for name, values in known.items():
-        if name in own and own[name] not in values:
-            raise BadInput(f"{name}={own[name]!r} is not known. Use {', '.join(map(repr, values))}.")
-    for name in ("into", "image"):
-        if name in own and not isinstance(own[name], str):
-            raise BadInput(f"{name}={own[name]!r} must be the name of a column.")
-    concurrency = own.get("concurrency")
-    if concurrency is not None and not (isinstance(concurrency, int) and concurrency > 0):
-        raise BadInput(f"concurrency={concurrency!r} must be a whole number above 0.")
 
 
 class QwenFrameWarning(UserWarning):

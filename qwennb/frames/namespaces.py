@@ -8,7 +8,7 @@ expression is a struct of what a frame would get as columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -34,8 +34,8 @@ class QwenFrame:
         """The frame with the answers to *prompt*, a template over its columns: `"Is it about food? {{ review }}"`."""
         return self._with(verbs.asked(prompt, options))
 
-    def classify(self, column: str, labels: Sequence[str], **options: Any) -> pl.DataFrame:
-        """The frame with one of *labels* for each text of *column*."""
+    def classify(self, column: str, labels: Any, **options: Any) -> pl.DataFrame:
+        """The frame with one of *labels* for each text of *column*: a list, `{label: what it means}`, an Enum class."""
         return self._with(verbs.classified(column, labels, options))
 
     def extract(self, column: str, schema: Any, **options: Any) -> pl.DataFrame:
@@ -50,9 +50,18 @@ class QwenFrame:
         """The frame with each text of *column* in the language *to*."""
         return self._with(verbs.translated(column, to, options))
 
-    def score(self, column: str, criterion: str, **options: Any) -> pl.DataFrame:
-        """The frame with a number for each text of *column*: `score("text", "how urgent, 0 to 1")`."""
-        return self._with(verbs.scored(column, criterion, options))
+    def score(
+        self,
+        column: str,
+        criterion: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        integer: bool = False,
+        **options: Any,
+    ) -> pl.DataFrame:
+        """The frame with a number for each text of *column*: `score("text", "how urgent", low=1, high=5)`."""
+        return self._with(verbs.scored(column, criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> pl.DataFrame:
         """The rows of which *statement*, a template, is true: `filter("{{ review }} mentions delivery")`."""
@@ -65,6 +74,7 @@ class QwenFrame:
         return Plans(lambda column: planned(Evaluator(column), self._columns(column)))
 
     def _with(self, column: Column) -> pl.DataFrame:
+        column.check_free(self._frame.columns)
         return self._frame.with_columns(self._made(column).values())
 
     def _made(self, column: Column) -> dict[str, pl.Series]:
@@ -85,8 +95,8 @@ class QwenLazyFrame:
         """The frame with the answers to *prompt*, a template over its columns: `"Is it about food? {{ review }}"`."""
         return self._with(verbs.asked(prompt, options))
 
-    def classify(self, column: str, labels: Sequence[str], **options: Any) -> pl.LazyFrame:
-        """The frame with one of *labels* for each text of *column*."""
+    def classify(self, column: str, labels: Any, **options: Any) -> pl.LazyFrame:
+        """The frame with one of *labels* for each text of *column*: a list, `{label: what it means}`, an Enum class."""
         return self._with(verbs.classified(column, labels, options))
 
     def extract(self, column: str, schema: Any, **options: Any) -> pl.LazyFrame:
@@ -101,9 +111,18 @@ class QwenLazyFrame:
         """The frame with each text of *column* in the language *to*."""
         return self._with(verbs.translated(column, to, options))
 
-    def score(self, column: str, criterion: str, **options: Any) -> pl.LazyFrame:
-        """The frame with a number for each text of *column*: `score("text", "how urgent, 0 to 1")`."""
-        return self._with(verbs.scored(column, criterion, options))
+    def score(
+        self,
+        column: str,
+        criterion: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        integer: bool = False,
+        **options: Any,
+    ) -> pl.LazyFrame:
+        """The frame with a number for each text of *column*: `score("text", "how urgent", low=1, high=5)`."""
+        return self._with(verbs.scored(column, criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> pl.LazyFrame:
         """The rows of which *statement*, a template, is true: `filter("{{ review }} mentions delivery")`."""
@@ -121,6 +140,7 @@ class QwenLazyFrame:
         return planned(Evaluator(column), {name: frame[name] for name in column.columns})
 
     def _with(self, column: Column) -> pl.LazyFrame:
+        column.check_free(self._frame.collect_schema())
         return self._frame.with_columns(self._made(column))
 
     def _made(self, column: Column) -> list[pl.Expr]:
@@ -146,31 +166,43 @@ class QwenExpr:
 
     def ask(self, prompt: str, **options: Any) -> pl.Expr:
         """The answers to *prompt*: `pl.col("review").qwen.ask("Is it about food? {{ it }}")`."""
-        return self._made(verbs.asked(prompt, options))
+        return self._with(verbs.asked(prompt, options))
 
-    def classify(self, labels: Sequence[str], **options: Any) -> pl.Expr:
+    def classify(self, labels: Any, **options: Any) -> pl.Expr:
         """One of *labels* for each value."""
-        return self._made(verbs.classified("it", labels, options))
+        return self._with(verbs.classified("it", labels, options))
 
     def extract(self, schema: Any, **options: Any) -> pl.Expr:
         """What *schema* asks for, out of each value."""
-        return self._made(verbs.extracted("it", schema, options))
+        return self._with(verbs.extracted("it", schema, options))
 
     def summarize(self, **options: Any) -> pl.Expr:
         """A summary of each value."""
-        return self._made(verbs.summarized("it", options))
+        return self._with(verbs.summarized("it", options))
 
     def translate(self, to: str, **options: Any) -> pl.Expr:
         """Each value in the language *to*."""
-        return self._made(verbs.translated("it", to, options))
+        return self._with(verbs.translated("it", to, options))
 
-    def score(self, criterion: str, **options: Any) -> pl.Expr:
-        """A number for each value: `score("how urgent, 0 to 1")`."""
-        return self._made(verbs.scored("it", criterion, options))
+    def score(
+        self,
+        criterion: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        integer: bool = False,
+        **options: Any,
+    ) -> pl.Expr:
+        """A number for each value: `score("how urgent", low=1, high=5)`."""
+        return self._with(verbs.scored("it", criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> pl.Expr:
         """Whether *statement* is true of each value: `df.filter(pl.col("review").qwen.filter("{{ it }} mentions delivery"))`."""
         return self._made(verbs.filtering(statement, options)) == verbs.YES
+
+    def _with(self, column: Column) -> pl.Expr:
+        made = self._made(column)
+        return made.alias(column.into) if column.named and len(column.outputs) == 1 else made
 
     def _made(self, column: Column) -> pl.Expr:
         evaluator = Evaluator(column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from qwennb.frames import verbs
@@ -24,7 +24,7 @@ class Plans:
         """What `ask` would take."""
         return self(prompt, **options)
 
-    def classify(self, column: str, labels: Sequence[str], **options: Any) -> ColumnPlan:
+    def classify(self, column: str, labels: Any, **options: Any) -> ColumnPlan:
         """What `classify` would take."""
         return self._planned(verbs.classified(column, labels, options))
 
@@ -40,9 +40,18 @@ class Plans:
         """What `translate` would take."""
         return self._planned(verbs.translated(column, to, options))
 
-    def score(self, column: str, criterion: str, **options: Any) -> ColumnPlan:
+    def score(
+        self,
+        column: str,
+        criterion: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        integer: bool = False,
+        **options: Any,
+    ) -> ColumnPlan:
         """What `score` would take."""
-        return self._planned(verbs.scored(column, criterion, options))
+        return self._planned(verbs.scored(column, criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> ColumnPlan:
         """What `filter` would take."""

@@ -8,17 +8,18 @@ these questions rarely need it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from qwennb.client import Options
 from qwennb.errors import BadInput
 from qwennb.frames.column import Column
-from qwennb.request import Schema
+from qwennb.request import Schema, cell_text, flag, number, read_labels
 
 _PLAIN = Options(thinking=False)
-_NUMBER = r"-?\d+(?:\.\d+)?"
-_RANGE = re.compile(rf"({_NUMBER})\s*(?:to|–|-|\.\.)\s*({_NUMBER})")
+_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
+_RANGE = re.compile(rf"(?<![\w.-])(?<!\d,)({_NUMBER})\s+to\s+({_NUMBER})\s*\.?$")
+_FAR = 1e15  # beyond it a float no longer tells whole numbers apart
 _SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
 YES, NO = "yes", "no"
 
@@ -28,13 +29,19 @@ def asked(prompt: str, given: Mapping[str, Any]) -> Column:
     return Column.of(prompt, given, noun="answer")
 
 
-def classified(subject: str, labels: Sequence[str], given: Mapping[str, Any]) -> Column:
+def classified(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
     """One of *labels* for each text."""
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise BadInput('classify() takes a list of labels: classify("review", ["praise", "complaint"]).')
-    labels = list(labels)
-    prompt = f"Which of these describes the text best: {', '.join(map(_quoted, labels))}?\n\nText:\n{_hole(subject)}"
-    return Column.of(prompt, {**given, "choices": labels}, noun="label", defaults=_PLAIN)
+    _refuse(given, "classify() chooses among its labels", "choices", "schema")
+    meanings = read_labels("labels", labels)
+    listed = ", ".join(map(_quoted, meanings))
+    if any(meanings.values()):
+        listed = "".join(
+            f"\n- {_quoted(label)}{': ' if about else ''}{_text(about)}" for label, about in meanings.items()
+        )
+        prompt = f"Which of these describes the text best?{listed}\n\nText:\n{_hole(subject)}"
+    else:
+        prompt = f"Which of these describes the text best: {listed}?\n\nText:\n{_hole(subject)}"
+    return Column.of(prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN)
 
 
 def extracted(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
@@ -61,31 +68,74 @@ def translated(subject: str, to: str, given: Mapping[str, Any]) -> Column:
     return Column.of(prompt, given, noun="translation", defaults=_PLAIN)
 
 
-def scored(subject: str, criterion: str, given: Mapping[str, Any]) -> Column:
-    """A number for each text, in the range that *criterion* names ("how urgent, 0 to 1"), else from 0 to 1."""
-    found = _RANGE.search(criterion)
-    low, high = (float(found[1]), float(found[2])) if found else (0.0, 1.0)
-    if low >= high:
+def scored(
+    subject: str,
+    criterion: str,
+    given: Mapping[str, Any],
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    integer: bool = False,
+) -> Column:
+    """A number for each text, from *low* to *high*, or in the range that the *criterion* ends in; else from 0 to 1."""
+    if not isinstance(criterion, str) or not criterion.strip():
+        raise BadInput('score() takes a criterion: score("text", "how urgent", low=1, high=5).')
+    _refuse(given, "score() gives a number", "choices", "schema")
+    low, high, is_said = _range_of(criterion, low, high)
+    if flag("integer", integer) and not (float(low).is_integer() and float(high).is_integer()):
         raise BadInput(
-            f'The range of `{criterion}` is empty. Write the lower number first: "how urgent, 0 to 1".'
+            f"With integer=True, low= and high= are whole numbers, and {_range(low, high)} is not."
         )
-    number = {"type": "number", "minimum": low, "maximum": high}
+    value = {"type": "integer" if integer else "number", "minimum": low, "maximum": high}
     schema = {
         "type": "object",
-        "properties": {"score": number},
+        "properties": {"score": value},
         "required": ["score"],
         "additionalProperties": False,
     }
-    asked_range = "" if found else ", 0 to 1"
-    prompt = f"Score the text: {_text(criterion)}{asked_range}.\n\nText:\n{_hole(subject)}"
+    said = "" if is_said else f", {_range(low, high)}"
+    prompt = f"Score the text: {_text(criterion)}{said}.\n\nText:\n{_hole(subject)}"
     bound = Options(max_tokens=_SCORE_TOKENS).over(_PLAIN) if given.get("thinking") is None else _PLAIN
     return Column.of(prompt, {**given, "schema": schema}, noun="score", defaults=bound, take="score")
 
 
+def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
+    """The range of a score, and whether the *criterion* says it."""
+    found = _RANGE.search(criterion)
+    said = (float(found[1]), float(found[2])) if found else None
+    if (low is None) != (high is None):
+        raise BadInput("low= and high= are given together: score(…, low=1, high=5).")
+    if low is None:
+        if said is None and re.search(r"\d", criterion):
+            raise BadInput(
+                f"The criterion {criterion!r} has digits in it, and what range they mean is not guessed. "
+                f"Say it: score(…, {criterion!r}, low=0, high=10)."
+            )
+        low, high = said or (0.0, 1.0)
+    else:
+        bound = number(-_FAR, _FAR)
+        low, high = bound("low", low), bound("high", high)
+    if low >= high:
+        raise BadInput(
+            f"The range {_range(low, high)} is empty: low= must be below high=, as in score(…, low=1, high=5)."
+        )
+    if said is not None and said != (low, high):
+        raise BadInput(
+            f"The criterion says {_range(*said)} and the arguments {_range(low, high)}. Leave one of them out."
+        )
+    return low, high, said is not None
+
+
+def _range(low: float, high: float) -> str:
+    return f"{cell_text(low)} to {cell_text(high)}"
+
+
 def filtering(statement: str, given: Mapping[str, Any]) -> Column:
     """Whether *statement*, a template, is true of each row. A row that fails must not vanish: it is an error."""
+    _refuse(given, f"filter() asks for {YES} or {NO}", "choices", "schema")
+    given = {name: value for name, value in given.items() if value is not None}
     for name in ("into", "meta"):
-        if given.get(name):
+        if given.get(name, False) is not False:
             raise BadInput(
                 f'filter() makes no column, so it takes no {name}=. To keep the answers, use ask(…, choices=["yes", "no"]).'
             )
@@ -96,6 +146,13 @@ def filtering(statement: str, given: Mapping[str, Any]) -> Column:
     prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
     options = {"on_error": "raise", **given, "choices": [YES, NO]}
     return Column.of(prompt, options, noun="is it true", defaults=_PLAIN)
+
+
+def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:
+    """Refuse options that the verb would have to drop."""
+    for name in names:
+        if given.get(name) is not None:
+            raise BadInput(f"{why}, so it takes no {name}=. For a form of your own, use ask(…, {name}=…).")
 
 
 def _hole(subject: str) -> str:

@@ -96,11 +96,11 @@ class Scope:
         """A class or dict of the notebook, else a schema line."""
         return self.value(text, "schema") if self.knows(text) or text.isidentifier() else text
 
-    def choices(self, text: str) -> list[str]:
-        """A list of the notebook, else the words between commas."""
+    def choices(self, text: str) -> Any:
+        """A list or class of the notebook, else the words between commas."""
         if self.knows(text) and "," not in text:
             given = self.value(text, "choices")
-            return list(given) if not isinstance(given, str) else _split(given)
+            return _split(given) if isinstance(given, str) else given
         return _split(text)
 
     def tools(self, text: str) -> list[Any]:

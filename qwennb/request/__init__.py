@@ -10,7 +10,19 @@ from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
 from qwennb.request.cell import cell_text
 from qwennb.request.compose import part_of, user_message
 from qwennb.request.frame import frame_text, is_frame
+from qwennb.request.labels import read_choices, read_labels
 from qwennb.request.media import MOST_PIXELS, Image, Pdf, Video, media_from_json, recognise
+from qwennb.request.option_types import (
+    SETTING_CHECKS,
+    Check,
+    check_options,
+    flag,
+    folder,
+    number,
+    one_of,
+    several,
+    text,
+)
 from qwennb.request.request import Message, Part, Request, Settings, Text, merged
 from qwennb.request.schema import Schema
 from qwennb.request.source import file_name, look_elsewhere, read_file
@@ -21,6 +33,8 @@ from qwennb.request.tool import Tool, ToolCall
 __all__ = [
     "KEY_VERSION",
     "MOST_PIXELS",
+    "SETTING_CHECKS",
+    "Check",
     "Hole",
     "Image",
     "Message",
@@ -36,7 +50,10 @@ __all__ = [
     "Video",
     "canonical_json",
     "cell_text",
+    "check_options",
     "file_name",
+    "flag",
+    "folder",
     "frame_text",
     "is_frame",
     "key_of",
@@ -44,9 +61,15 @@ __all__ = [
     "look_up",
     "media_from_json",
     "merged",
+    "number",
+    "one_of",
     "parse_json",
     "part_of",
+    "read_choices",
     "read_file",
+    "read_labels",
     "recognise",
+    "several",
+    "text",
     "user_message",
 ]

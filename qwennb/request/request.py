@@ -15,8 +15,9 @@ from typing import Any, Literal
 import orjson
 
 from qwennb.errors import BadInput, nearest
-from qwennb.request.canonical import canonical_json, key_of
+from qwennb.request.canonical import key_of
 from qwennb.request.media import Image, Pdf, Video, media_from_json
+from qwennb.request.option_types import SETTING_CHECKS, check_options
 from qwennb.request.schema import Schema
 from qwennb.request.tool import Tool, ToolCall
 
@@ -140,9 +141,9 @@ class Settings:
     @classmethod
     def of(cls, **given: Any) -> Settings:
         """Settings from what a user typed, checked for type and range that hold everywhere."""
-        for name in given.keys() - _CHECKS.keys():
-            raise BadInput(f"There is no option `{name}`{nearest(name, _CHECKS) or '.'}")
-        return cls(**{name: _CHECKS[name](name, v) for name, v in given.items() if v is not None})
+        for name in given.keys() - SETTING_CHECKS.keys():
+            raise BadInput(f"There is no option `{name}`{nearest(name, SETTING_CHECKS) or '.'}")
+        return cls(**check_options(given, SETTING_CHECKS))
 
     def given(self) -> dict[str, Any]:
         """The options that were set, as plain JSON values."""
@@ -251,115 +252,3 @@ def _check_choices(choices: tuple[str, ...]) -> None:
             raise BadInput(f"{choice!r} can't be a choice: each is text without spaces around it.")
     if len({choice.casefold() for choice in choices}) < len(choices):
         raise BadInput("Two of the choices are the same but for capitals; an answer could not be told apart.")
-
-
-def _number(low: float | None, high: float | None, *, whole: bool = False) -> Any:
-    kind = "__index__" if whole else "__float__"  # as numpy's numbers have them too
-
-    def check(name: str, value: Any) -> Any:
-        try:
-            if isinstance(value, bool | str) or not hasattr(value, kind):
-                raise TypeError
-            number = int(value) if hasattr(value, "__index__") else float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise BadInput(f"{name}={value!r} is not a {'whole ' if whole else ''}number.") from None
-        if number != number or (low is not None and number < low) or (high is not None and number > high):
-            limits = f"from {low} to {high}" if high is not None else f"at least {low}"
-            raise BadInput(f"{name}={value!r} is out of range: it must be {limits}.")
-        return number
-
-    return check
-
-
-def _thinking(name: str, value: Any) -> Any:
-    levels = ("low", "medium", "high")
-    if isinstance(value, bool) or value in levels:
-        return value
-    if isinstance(value, int) and value > 0:
-        return value
-    raise BadInput(
-        f"{name}={value!r} is not known: use None, True, False, {', '.join(map(repr, levels))} or a budget in tokens."
-    )
-
-
-def _stop(name: str, value: Any) -> tuple[str, ...]:
-    stops = (value,) if isinstance(value, str) else value
-    if (
-        not isinstance(stops, list | tuple)
-        or not stops
-        or not all(isinstance(stop, str) and stop for stop in stops)
-    ):
-        raise BadInput(f"{name}={value!r} must be text or a list of texts, none of them empty.")
-    return tuple(sorted(set(stops)))  # whichever comes first in the answer ends it: their order says nothing
-
-
-def _logit_bias(name: str, value: Any) -> tuple[tuple[int, float], ...] | None:
-    try:
-        biases = {int(str(token)): _number(-100, 100)(name, bias) for token, bias in dict(value).items()}
-        return tuple(sorted(biases.items())) or None
-    except BadInput:
-        raise
-    except (TypeError, ValueError):
-        raise BadInput(f"{name}= must map token ids to numbers from -100 to 100.") from None
-
-
-def _logprobs(name: str, value: Any) -> int | None:
-    if isinstance(value, bool):
-        return 0 if value else None
-    return int(_number(0, 20, whole=True)(name, value))
-
-
-def _sample(name: str, value: Any) -> int | None:
-    # The first draw is the plain question.
-    return int(_number(0, None, whole=True)(name, value)) or None
-
-
-def _tool_choice(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        inner = value.get("function", value)
-        value = inner.get("name") if isinstance(inner, Mapping) else None
-    if not isinstance(value, str) or not value:
-        raise BadInput(f'{name}= must be "auto", "none", "required" or a tool\'s name.')
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise BadInput(f"{name}={value!r} must be True or False.")
-    return value
-
-
-def _extra(name: str, value: Any) -> str | None:
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            value = None
-    if not isinstance(value, Mapping):
-        raise BadInput(f"{name}= must be a dict of fields to pass through.")
-    if "n" in value:
-        raise BadInput(
-            "n is not passed through: no hosted endpoint draws several answers at once. Use sample=0, 1, 2 …"
-        )
-    return canonical_json(value).decode() if value else None
-
-
-_CHECKS: dict[str, Any] = {
-    "thinking": _thinking,
-    "temperature": _number(0, 2),
-    "top_p": _number(0, 1),
-    "top_k": _number(0, None, whole=True),
-    "min_p": _number(0, 1),
-    "max_tokens": _number(1, None, whole=True),
-    "seed": _number(0, 2**63 - 1, whole=True),
-    "stop": _stop,
-    "presence_penalty": _number(-2, 2),
-    "frequency_penalty": _number(-2, 2),
-    "repetition_penalty": _number(0, 10),
-    "logit_bias": _logit_bias,
-    "logprobs": _logprobs,
-    "tool_choice": _tool_choice,
-    "search": _flag,
-    "sample": _sample,
-    "extra": _extra,
-}

@@ -1,0 +1,79 @@
+"""The labels that an answer is chosen from, in the order of the user, each with what it means.
+
+A list, a dict `{label: what it means}`, an Enum or StrEnum class, `Literal[…]`, `pl.Enum` or another type with
+categories. A set is refused: its order is another one in every process, and the order is part of the key.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from qwennb.errors import BadInput
+
+
+def read_labels(name: str, given: Any) -> dict[str, str]:
+    """The labels that are *given* as *name*, each with its meaning; empty where nothing is said of it."""
+    if isinstance(given, set | frozenset):
+        order = ", ".join(sorted(repr(plain_label(label)) for label in given))
+        raise BadInput(
+            f"{name} is a set, whose order is another one in every process, and the order is part of what is asked. "
+            f"Give a list: [{order}]."
+        )
+    if isinstance(given, Mapping):
+        return {_label(name, label): _meaning(name, label, about) for label, about in given.items()}
+    given = getattr(given, "__value__", given) if type(given).__name__ == "TypeAliasType" else given
+    if get_origin(given) is Literal:
+        given = get_args(given)
+    elif (categories := getattr(given, "categories", None)) is not None and not callable(categories):
+        given = list(categories)
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        shown = repr(given) if isinstance(given, str | int | float) else _named(given)
+        raise BadInput(
+            f"{name} is {shown}, and not a list of labels. Give a list, {{label: what it means}}, an Enum class, Literal[…] or pl.Enum."
+        )
+    labels = [_label(name, label) for label in given]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise BadInput(f"{name} names {twice!r} twice. Name each label once.")
+    return dict.fromkeys(labels, "")
+
+
+def read_choices(name: str, given: Any) -> tuple[str, ...]:
+    """The answers to choose from; what they mean belongs into the prompt."""
+    labels = read_labels(name, given)
+    if any(labels.values()):
+        raise BadInput(
+            f"{name} is a dict, and a question of your own says in its prompt what each answer means. "
+            f"Write it there and give {name}={list(labels)}; classify(…) takes such a dict."
+        )
+    return tuple(labels)
+
+
+def plain_label(label: Any) -> Any:
+    """A label as plain text, where it is a member of an Enum or text of another kind."""
+    label = label.value if isinstance(label, enum.Enum) else label
+    return str.__str__(label) if isinstance(label, str) else label
+
+
+def _label(name: str, given: Any) -> str:
+    label = plain_label(given)
+    if not isinstance(label, str) or not label.strip():
+        raise BadInput(f"{name} names {_shown(given)}, and a label is text that is not empty.")
+    return label
+
+
+def _meaning(name: str, label: Any, about: Any) -> str:
+    if about is not None and not isinstance(about, str):
+        raise BadInput(
+            f"{name} says of {_shown(label)} that it means {_shown(about)}, and a meaning is text."
+        )
+    return " ".join(about.split()) if about else ""
+
+
+def _shown(given: Any) -> str:
+    return repr(given)[:80]
+
+
+def _named(given: Any) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
