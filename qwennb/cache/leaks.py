@@ -13,27 +13,10 @@ from urllib.parse import quote
 import orjson
 
 from qwennb.config import Secret
+from qwennb.machine import names_secret
 
 __all__ = ["Leaks"]
 
-_NAMES = frozenset(
-    [
-        "APIKEY",
-        "AUTH",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "KEY",
-        "KEYS",
-        "PASS",
-        "PASSWD",
-        "PASSWORD",
-        "PAT",
-        "SECRET",
-        "SECRETS",
-        "TOKEN",
-        "TOKENS",
-    ]
-)
 SHORTEST = 8  # characters; a shorter value stands in ordinary text too
 
 # What must stand in a line for the pattern to be tried, the pattern, and what is said. A marker is found ten times as
@@ -99,10 +82,9 @@ class Leaks:
 
 
 def _is_key(name: str, value: str) -> bool:
-    words = _NAMES.intersection(name.upper().split("_"))
     # A switch, a path or a sentence under such a name is no key.
     return (
-        bool(words)
+        names_secret(name)
         and len(value) >= SHORTEST
         and not value.startswith(("/", "~"))
         and not re.search(r"\s", value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from qwennb.config import Secret
 from qwennb.errors import EndpointError
@@ -60,9 +59,3 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Close its connections."""
         ...
-
-
-def is_loopback(url: str) -> bool:
-    """True for an address on this machine."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -21,7 +21,7 @@ import orjson
 
 from qwennb.catalog import Catalog
 from qwennb.config import Config, Secret
-from qwennb.endpoints.call import Call, is_loopback
+from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import (
     DashScope,
     Dialect,
@@ -36,6 +36,7 @@ from qwennb.endpoints.dialects import (
 from qwennb.endpoints.place import Place
 from qwennb.endpoints.transports import DirectTransport
 from qwennb.errors import EndpointError, MissingKey, ServerFailed, UnknownEndpoint, nearest
+from qwennb.machine import is_loopback
 
 PROBE_SECONDS = 0.3
 
@@ -251,12 +252,12 @@ class Finder:
             raise MissingKey(
                 f"{place.name} at {urlsplit(place.base_url).netloc} wants a key of its own: give api_key= or set QWENNB_API_KEY."
             )
-        if place.base_url.startswith("http://") and not is_loopback(place.base_url):
+        if _is_overheard(place.base_url):
             raise MissingKey(f"{place.base_url} is not https: a key is not sent over it.")
         return replace(place, key=key)
 
     def _own_key(self, url: str) -> Secret | None:
-        if self._config.api_key is not None and url.startswith("http://") and not is_loopback(url):
+        if self._config.api_key is not None and _is_overheard(url):
             raise MissingKey(
                 f"{url} is not https: a key is not sent over it. Use https, or leave api_key= out."
             )
@@ -306,6 +307,11 @@ def _split(endpoint: str) -> tuple[str, str | None]:
     scheme, rest = endpoint.strip().split("://", 1)
     name, _, scheme = scheme.rpartition("+")
     return name, f"{scheme}://{rest}".rstrip("/")
+
+
+def _is_overheard(url: str) -> bool:
+    """Whether what is sent to *url* can be read on the way."""
+    return urlsplit(url).scheme != "https" and not is_loopback(url)
 
 
 def _port_is_sound(parts: SplitResult) -> bool:

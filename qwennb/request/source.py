@@ -13,7 +13,6 @@ import contextlib
 import functools
 import hashlib
 import io
-import ipaddress
 import math
 import operator
 import os
@@ -27,6 +26,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from qwennb.errors import MediaError
+from qwennb.machine import is_loopback
 
 # More is never decoded. Just under where Pillow begins to warn of a bomb, so that its warning never shows.
 MOST_PIXELS = 89_000_000
@@ -220,7 +220,7 @@ def from_url(text: str, wanted: str) -> Source:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise MediaError(f"{_short(text)} is not a URL that can be read; give an https URL") from None
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(text)):
         raise MediaError(f"{_short(text)} can't be used; give an https URL, a path or bytes")
     if parts.username is not None or parts.password is not None:
         raise MediaError(
@@ -231,13 +231,6 @@ def from_url(text: str, wanted: str) -> Source:
             f"{_short(text)} is not a URL as it is sent; write blanks and accents as %20 and the like"
         )
     return Source(sha256(text.encode()), "url", f"the {wanted} {text.partition('?')[0]}", url=text)
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _from_data_uri(text: str, cap: int) -> bytes:

@@ -324,8 +324,12 @@ def test_a_missing_key_is_told_with_its_variable(name, variable):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://openrouter.ai/api/v1", "http://gpu-box:8000/v1", "vllm+http://192.168.1.7:8000/v1"]
-)
+    "url",
+    [
+        "http://openrouter.ai/api/v1", "http://gpu-box:8000/v1", "vllm+http://192.168.1.7:8000/v1", "http://127.evil.example/v1",
+        "vllm+http://127.0.0.1.evil.example:8000/v1", "http://localhost.evil.example/v1", "HTTP://gpu-box:8000/v1", "http://2130706433.evil.example/v1",
+    ],
+)  # fmt: skip
 def test_no_key_goes_over_plain_http_but_to_this_machine(url):
     with pytest.raises(MissingKey, match="is not https: a key is not sent over it"):
         search(endpoint=url, environ=KEYS, api_key="sk-mine")

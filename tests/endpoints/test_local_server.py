@@ -162,6 +162,24 @@ def test_the_key_is_random_and_on_no_command_line(model: LocalModel, python: str
     first.close()
 
 
+def test_the_child_gets_no_key_of_the_environment_and_what_it_needs(model: LocalModel, python: str) -> None:
+    keys = dict.fromkeys(
+        ("DASHSCOPE_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"), "sk-not-for-you"
+    )
+    others = {
+        "DATABASE_URL": "postgres://me:sk-not-for-you@db/x",
+        "https_proxy": "http://me:sk-not-for-you@proxy",
+    }
+    server = LocalServer(
+        model, python=python, environ={**os.environ, **keys, **others, "CUDA_VISIBLE_DEVICES": "1"}
+    )
+    server.start()
+    given = Path(f"/proc/{server.pid}/environ").read_bytes()
+    server.close()
+    assert b"not-for-you" not in given
+    assert b"CUDA_VISIBLE_DEVICES=1" in given and b"PATH=" in given
+
+
 def test_a_port_and_a_key_can_be_given(model: LocalModel, python: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

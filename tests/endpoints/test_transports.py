@@ -465,6 +465,7 @@ def elsewhere(tmp_path_factory):
                 "openai": (here, False, OPENAI),
                 "through": (far, True, proxied),
                 "past": (here, True, proxied),
+                "lookalike": ("http://127.evil.example/v1", True, proxied),
                 "spared": (far, True, proxied | {"NO_PROXY": "endpoint.test"}),
                 "dead": ("https://endpoint.test/v1", True, {"HTTPS_PROXY": dead}),
                 "socks": ("https://endpoint.test/v1", True, {"ALL_PROXY": "socks5://127.0.0.1:9"}),
@@ -497,7 +498,13 @@ def test_the_openai_packages_own_variables_have_no_effect(elsewhere):
 def test_the_proxy_of_the_environment_is_asked(elsewhere):
     told, _, proxied = elsewhere
     assert told["through"] == [[WHOLE], [WHOLE]]
-    assert [one.target for one in proxied] == ["http://endpoint.test/v1/chat/completions"] * 2
+    assert [one.target for one in proxied[:2]] == ["http://endpoint.test/v1/chat/completions"] * 2
+
+
+def test_a_host_that_only_begins_like_this_machine_is_asked_through_the_proxy(elsewhere):
+    told, _, proxied = elsewhere
+    assert told["lookalike"] == [[WHOLE], [WHOLE]]
+    assert [one.target for one in proxied[2:]] == ["http://127.evil.example/v1/chat/completions"] * 2
 
 
 def test_no_proxy_is_asked_for_this_machine_or_for_a_host_that_is_spared(elsewhere):
@@ -505,7 +512,7 @@ def test_no_proxy_is_asked_for_this_machine_or_for_a_host_that_is_spared(elsewhe
     assert told["past"] == [[WHOLE], [WHOLE]]
     assert len(asked) == 8
     assert [one["error"] for one in told["spared"]] == ["Unreachable"] * 2
-    assert len(proxied) == 2
+    assert len(proxied) == 4
 
 
 def test_a_dead_proxy_is_named_as_the_cause_without_its_password(elsewhere):

@@ -23,6 +23,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from qwennb.endpoints.local.model_file import ModelFile
 from qwennb.errors import ConfigError, UnknownModel, Unreachable
+from qwennb.machine import is_loopback
 
 __all__ = ["HUB", "Hub", "HubFile"]
 
@@ -34,7 +35,6 @@ MOVES = 5  # redirects from one name to another before the file's description
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_HOSTS_OF_ONES_OWN = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,4 +220,4 @@ def _opener(redirects: urllib.request.HTTPRedirectHandler) -> urllib.request.Ope
 
 def _is_safe(address: str) -> bool:
     parts = urlsplit(address)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HOSTS_OF_ONES_OWN)
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(address))

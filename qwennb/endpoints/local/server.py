@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from urllib.parse import urlsplit
 from qwennb.config import Secret
 from qwennb.endpoints.local.model_file import LocalModel, check_gguf
 from qwennb.errors import ServerFailed, UnknownEndpoint
+from qwennb.machine import keep_needed
 
 __all__ = ["LocalServer", "installed"]
 
@@ -53,6 +55,7 @@ class LocalServer:
     parallel   requests answered at once; each has its own *context*, so memory grows with both
     threads    None: the cores that this process may use
     port, key  None: a free port, a random key
+    environ    None: this process's own; no key in it reaches the child
     """
 
     _shared: ClassVar[dict[str, LocalServer]] = {}
@@ -69,6 +72,7 @@ class LocalServer:
         port: int = 0,
         key: Secret | None = None,
         python: str = sys.executable,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.model = model
         self.context = context
@@ -77,6 +81,7 @@ class LocalServer:
         self.key = key or Secret(secrets.token_urlsafe(32))
         self._port = port
         self._python = python
+        self._environ = environ
         self._child: _Child | None = None
         self._lock = threading.Lock()
         self._all.add(self)
@@ -97,7 +102,7 @@ class LocalServer:
         with self._lock:
             if self._child is None or not self._child.alive:
                 check_gguf(self.model.path)
-                self._child = child = _Child(self._python, self._settings(), self.model)
+                self._child = child = _Child(self._python, self._settings(), self.model, self._environ)
                 try:
                     child.wait_until_ready(START_SECONDS)
                 except BaseException:
@@ -172,12 +177,15 @@ class LocalServer:
 class _Child:
     """One child process, and the thread that starts, hears and reaps it."""
 
-    def __init__(self, python: str, settings: dict[str, Any], model: LocalModel) -> None:
+    def __init__(
+        self, python: str, settings: dict[str, Any], model: LocalModel, environ: Mapping[str, str] | None
+    ) -> None:
         self.over = threading.Event()
         self.address = ""
         self._python = python
         self._settings = settings
         self._model = model
+        self._environ = environ
         self._told = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._unwanted = False
@@ -258,6 +266,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            env=keep_needed(os.environ if self._environ is None else self._environ),
             **options,
         )
         with contextlib.suppress(BrokenPipeError):

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from qwennb.endpoints.call import Call, is_loopback
+from qwennb.endpoints.call import Call
 from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, Unreachable
+from qwennb.machine import is_loopback
 
 CONNECT_SECONDS = 20.0
 
