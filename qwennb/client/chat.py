@@ -51,7 +51,7 @@ class Chat:
 
     @takes_options
     def ask(self, prompt: str, **given: Any) -> Answer:
-        """The answer to *prompt*, after all that was said."""
+        """The answer to *prompt*, after all that was said. What is said is sent as it is; with values it is a template."""
         steps, options = self._steps(prompt, given)
         said: list[tuple[Message, ...]] = []
         answer = self._client._drive(_noting(steps, said), options)
@@ -134,7 +134,8 @@ class Chat:
         options = self._client.settled(options)  # the client's own system text opens a chat that has none
         if self._tools and options.tools is None:
             options = Options(tools=self._tools).over(options)
-        request = self._client.request(prompt, values, options, self.messages)
+        said = prompt if values or not isinstance(prompt, str) else Text(prompt)
+        request = self._client.request(said, values, options, self.messages)
         steps = self._client.steps(request, options)
         return _guarded(_after(request.messages, steps), self._approve), options
 

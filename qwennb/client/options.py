@@ -107,9 +107,9 @@ NOTHING = Options()
 
 def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
     """The options in *given*, and the values for the names in *prompt*."""
-    holes = _holes(prompt) if isinstance(prompt, str) and "{{" in prompt else frozenset()
     options = {name: value for name, value in given.items() if name in NAMES}
     values = {name: value for name, value in given.items() if name not in NAMES}
+    holes = _holes(prompt, *values) if values and isinstance(prompt, str) else frozenset()
     for name in values:
         if name not in holes:
             raise BadInput(
@@ -119,8 +119,8 @@ def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any
 
 
 @lru_cache(maxsize=64)
-def _holes(prompt: str) -> frozenset[str]:
-    return frozenset(hole.name for hole in Template.of(prompt).holes)
+def _holes(prompt: str, *known: str) -> frozenset[str]:
+    return frozenset(hole.name for hole in Template.of(prompt, known).holes)
 
 
 def takes_options(call: F) -> F:

@@ -138,7 +138,8 @@ class Qwen:
     def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:
         """The answers to *prompts* in their order, many at a time.
 
-        An item is a prompt, a request, or a dict of the values that one template (given as `prompt=`) is filled with.
+        An item is a text, which is sent as it is, a request, or a dict of the values that one template (given as
+        `prompt=`) is filled with.
         One that failed is an `Answer` whose `error` is set. An error that every other would meet too (a wrong key, no
         credit) ends the asking: what is left carries the same error.
         """
@@ -215,12 +216,15 @@ class Qwen:
 
     def request(
         self,
-        prompt: str | Request,
+        prompt: str | Text | Request,
         values: Mapping[str, Any],
         options: Options,
         history: Sequence[Message] = (),
     ) -> Request:
-        """The request that *prompt* with *values* and *options* stands for, after *history*."""
+        """The request that *prompt* with *values* and *options* stands for, after *history*.
+
+        A `Text` is data: two braces in it are text.
+        """
         if isinstance(prompt, Request):
             over = self._above.model
             return prompt if over is None else replace(prompt, model=self._model(options))
@@ -248,7 +252,7 @@ class Qwen:
     def _told_of_missing(
         self,
         error: MediaError,
-        prompt: str,
+        prompt: str | Text,
         values: Mapping[str, Any],
         options: Options,
         history: Sequence[Message],
@@ -302,7 +306,7 @@ class Qwen:
                         'ask_many of dicts needs the template that they fill: ask_many([…], prompt="… {{ name }} …").'
                     )
                 return self.request(template, item, options)
-            return self.request(item, {}, options)
+            return self.request(Text(item) if isinstance(item, str) else item, {}, options)
         except BadInput as error:
             if template is None and isinstance(item, Mapping):
                 raise

@@ -25,20 +25,20 @@ from qwennb.request.template import Template
 
 
 def user_message(
-    prompt: str,
+    prompt: str | Text,
     values: Mapping[str, Any] | None = None,
     *,
     images: Iterable[Any] = (),
     videos: Iterable[Any] = (),
     files: Iterable[Any] = (),
 ) -> Message:
-    """The user's message: *prompt* with *values* in its holes, then the media."""
-    if not isinstance(prompt, str):
+    """The user's message: *prompt* with *values* in its holes, then the media. A `Text` has no holes: it is data."""
+    if not isinstance(prompt, str | Text):
         raise BadInput(
             f'The prompt is {type(prompt).__name__}, not text. Put it in by name: ask("… {{{{ x }}}}", x=…).'
         )
     values = values or {}
-    template = Template.of(prompt, values)
+    template = Template.of_text(prompt.text) if isinstance(prompt, Text) else Template.of(prompt, values)
     unused = set(values) - {hole.name for hole in template.holes}
     if unused:
         named = ", ".join(f"`{name}`" for name in sorted(unused))

@@ -4,12 +4,13 @@ A template is cut once into literal text and holes. What fills a hole is never l
 that is inserted can be expanded. Single braces, LaTeX and JSON stay as they are typed:
 
     {{ name }}   {{ order.city }}   {{ `odd name` }}      holes
-    {"a": {"b": 1}}   \\frac{1}{2}   {{1}}                text
-    {{ "{{" }}                                            two braces, when a hole would be read otherwise
+    {"a": {"b": 1}}   \\frac{1}{2}   }}                   text
+    {{ "{{" }}                                            two braces as text
 
 In a cell the same cut is made with `Template.of_expressions`, where a hole may hold any Python expression; the
-notebook evaluates what its user typed. Everywhere else a hole is a name, and an expression that mentions a known
-name is refused, so that `{{ price * 2 }}` is never sent as text by mistake.
+notebook evaluates what its user typed. Everywhere else a hole is a name. Two opening braces that begin no hole
+(`{{ price * 2 }}`, `{{ two words }}`, `{{ }}`) are an error that says what to type: sent as text, they would ask
+something that nobody meant.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _HOLE = re.compile(
 )
 _TRIES = 12  # of closing pairs for one hole: more are found in text that never was one
 _DOUBLED = re.compile(r"\{\{([^{}\n]*)\}\}")
+_SHOWN = 40  # characters of a wrong hole that its error repeats
+AS_TEXT = 'To send two braces as text, write {{ "{{" }}.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +56,38 @@ class Template:
 
     @classmethod
     def of(cls, text: str, known: Iterable[str] = ()) -> Template:
-        """Cut *text* at its `{{ name }}` holes; *known* names guard against expressions sent as text."""
+        """Cut *text* at its `{{ name }}` holes. *known* names tell an expression from a name that is spelled wrong."""
         pieces: list[str | Hole] = []
         known = frozenset(known)
         end = 0
         for match in _HOLE.finditer(text):
-            pieces.append(_guarded(text[end : match.start()], known))
+            pieces.append(_without_doubled(text[end : match.start()], text[match.start() :], known))
             pieces.append(_hole(match))
             end = match.end()
-        pieces.append(_guarded(text[end:], known))
+        pieces.append(_without_doubled(text[end:], "", known))
         return cls(_merged(pieces))
 
     @classmethod
+    def of_text(cls, text: str) -> Template:
+        """The template that is nothing but *text*: data, in which braces mean nothing."""
+        return cls((text,) if text else ())
+
+    @classmethod
     def of_expressions(cls, text: str) -> Template:
-        """Cut a cell's *text*: what stands between double braces and compiles as Python is a hole."""
+        """Cut a cell's *text*: what stands between double braces is a Python expression, or an error."""
         pieces: list[str | Hole] = []
-        position = literal = 0
-        while (start := text.find("{{", position)) >= 0:
+        end = 0
+        while (start := text.find("{{", end)) >= 0:
             while text.startswith("{{{", start) and _expression(text, start + 1) is not None:
                 start += 1
             found = _expression(text, start)
-            if found is None:
-                position = start + 2
-                continue
-            source, end = found
-            pieces.append(text[literal:start])
-            pieces.append(_quoted(source) or Hole((source,), source))
-            position = literal = end
-        pieces.append(text[literal:])
+            if found is None or "{{" in text[end:start]:
+                raise _no_expression(text[text.find("{{", end) :])
+            source, after = found
+            pieces.append(text[end:start])
+            pieces.append(quoted if (quoted := _quoted(source)) is not None else Hole((source,), source))
+            end = after
+        pieces.append(text[end:])
         return cls(_merged(pieces))
 
     @property
@@ -103,8 +110,7 @@ def look_up(hole: Hole, values: Mapping[str, Any]) -> Any:
         given = ", ".join(f"`{name}`" for name in values) or "nothing"
         raise TemplateError(
             f"The template names `{hole.source}`, and there is no `{hole.name}`"
-            f"{nearest(hole.name, values) or f'; given: {given}.'}"
-            ' To send two braces as text, write {{ "{{" }}.'
+            f"{nearest(hole.name, values) or f'; given: {given}.'} {AS_TEXT}"
         )
     value = values[hole.name]
     for step, name in enumerate(hole.path[1:], start=1):
@@ -140,15 +146,58 @@ def _hole(match: re.Match[str]) -> str | Hole:
     return Hole(tuple(match["name"].split(".")), match["name"])
 
 
-def _guarded(text: str, known: frozenset[str]) -> str:
-    for match in _DOUBLED.finditer(text):
-        for word in re.findall(_IDENTIFIER, match[1]):
-            if word in known:
-                raise TemplateError(
-                    f"`{match[0]}` is an expression; outside a cell only names are filled in. Compute it first and "
-                    f'pass it by name, or write {{{{ "{{{{" }}}} for two braces as text.'
-                )
-    return text
+def _without_doubled(text: str, after: str, known: frozenset[str]) -> str:
+    """*text*, which stands between holes and before *after*: two opening braces in it are a hole that is none."""
+    start = text.find("{{")
+    if start < 0:
+        return text
+    found = _DOUBLED.match(text, start)
+    inside = found[1].strip() if found else ""
+    if found and not inside:
+        raise TemplateError(f"`{found[0]}` names nothing. Put a name between the braces. {AS_TEXT}")
+    if found and inside.isidentifier():  # it is known: it stands within more braces
+        raise TemplateError(f"`{_shown(text[start:] + after)}` has more than two braces. {AS_TEXT}")
+    if found:
+        odd = "" if "`" in inside else f"; an odd name is written {{{{ `{_shown(inside)}` }}}}"
+        if inside not in known and _is_expression(inside, known):
+            raise TemplateError(
+                f"`{_shown(found[0])}` is an expression; outside a cell only names are filled in. Compute it first and "
+                f"pass it by name{odd}. {AS_TEXT}"
+            )
+        raise TemplateError(f"`{_shown(found[0])}` is no name{odd}. {AS_TEXT}")
+    raise TemplateError(
+        f"`{_shown(text[start:] + after)}` begins with two braces, and no name follows that two braces close. {AS_TEXT}"
+    )
+
+
+def _is_expression(inside: str, known: frozenset[str]) -> bool:
+    mentions = known.intersection(re.findall(_IDENTIFIER, inside))
+    return bool(mentions) or (_compiles(inside) and not inside.isdecimal())
+
+
+def _no_expression(text: str) -> TemplateError:
+    """The error about a cell's *text* that begins with two braces, and with no expression after them."""
+    found = _DOUBLED.match(text)
+    inside = found[1].strip() if found else ""
+    if found and not inside:
+        what = "names nothing"
+    elif found and inside[0].isdigit():
+        what = "begins with a number, not with a name"
+    else:
+        what = (
+            "is no Python expression"
+            if found
+            else "begins with two braces, and no expression follows that two braces close"
+        )
+    return TemplateError(
+        f'`{_shown(found[0] if found else text)}` {what}. Two braces as text: --raw, or {{{{ "{{{{" }}}}.'
+    )
+
+
+def _shown(text: str) -> str:
+    """The beginning of *text*, in one line."""
+    line = " ".join(text[: 4 * _SHOWN].split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _expression(text: str, start: int) -> tuple[str, int] | None:

@@ -1,5 +1,6 @@
 """The `{{ name }}` template: what is a hole, what is text, and what is said when a name is wrong."""
 
+import contextlib
 import json
 import re
 import warnings
@@ -17,16 +18,42 @@ SOUP = [
     r"\begin{cases} {a} \\ {b} \end{cases}",
     '{"a": {"b": {"c": [1, {"d": {}}]}}}',
     'f"{x:>{width}}" and f"{x!r}"',
-    "${HOME} {0} {} {%s} %(x)s {#if} {{}} {{ }} {{1}} {{ 2 + 2 }}",
-    "{% raw %} {{{}}} }} {{ }} { {x} }",
-    "{{ a b }} {{ a. }} {{ .a }} {{ a..b }} {{ `` }} {{ a-b }} {{ a|upper }} {{ a() }} {{ a[0] }}",
-    '{{\n}} {{ \'unclosed }} {{ "a\nb" }}',
+    "${HOME} {0} {} {%s} %(x)s {#if} { {1} } }} }}}",
+    "{% raw %} { { }} }}} { {x} }",
     "int main() { if (x) { return 1; } }",
     "",
     "{",
-    "{{",
     "}}",
 ]
+WRONG = {
+    "{{ w col }}": "`{{ w col }}` is no name; an odd name is written {{ `w col` }}.",
+    "{{ a-b }}": "`{{ a-b }}` is an expression; outside a cell only names are filled in. Compute it first and pass it by "
+    "name; an odd name is written {{ `a-b` }}.",
+    "{{ v|upper }}": "is an expression",
+    "{{ v[0] }}": "is an expression",
+    "{{ f() }}": "is an expression",
+    "{{ a. }}": "is no name; an odd name is written {{ `a.` }}",
+    "{{ .a }}": "is no name",
+    "{{ a..b }}": "is no name",
+    "{{ v:.2f }}": "is no name; an odd name is written {{ `v:.2f` }}",
+    "{{ 2024 }}": "is no name; an odd name is written {{ `2024` }}",
+    "{{1}}": "is no name; an odd name is written {{ `1` }}",
+    "{{ 2 + 2 }}": "is an expression",
+    "{{ color: 'red' }}": "is no name",
+    "{{ $x }}": "is no name",
+    "{{#if x}}": "is no name",
+    "{{ }}": "`{{ }}` names nothing.",
+    "{{}}": "`{{}}` names nothing.",
+    "{{\n}}": "begins with two braces, and no name follows",
+    "{{ `` }}": "`{{ `` }}` is no name. To",
+    "{{ a\nb }}": "begins with two braces, and no name follows",
+    "{{": "begins with two braces, and no name follows",
+    "{{ a": "begins with two braces",
+    "{{ a }": "begins with two braces",
+    "{{ 'a": "begins with two braces",
+    "{{{{ v }}}}": "begins with two braces",
+    "{{{}}}": "begins with two braces",
+}
 braces = st.text(st.sampled_from("{}{}{} ab.1`\"'\n\\é"), max_size=30)
 anything = st.text(max_size=30)
 
@@ -39,6 +66,24 @@ def filled(text, values):
 def test_text_without_a_hole_comes_out_byte_for_byte(text):
     assert filled(text, {}) == text
     assert Template.of(text).holes == ()
+
+
+@pytest.mark.parametrize("around", ["", "{{ v }} and ", 'two: {{ "{{" }} '])
+@pytest.mark.parametrize("text", WRONG)
+def test_two_braces_that_begin_no_name_are_an_error_that_shows_what_to_type(text, around):
+    """Alone, and beside a hole that is one."""
+    with pytest.raises(TemplateError) as caught:
+        Template.of(around + text + " more")
+    assert WRONG[text] in str(caught.value) and str(caught.value).endswith(
+        'To send two braces as text, write {{ "{{" }}.'
+    )
+    assert len(str(caught.value)) < 260
+
+
+def test_what_is_data_is_no_template():
+    for text in [*SOUP, *WRONG, "{{ v }}", '{{ "{{" }}']:
+        assert Template.of_text(text).pieces == ((text,) if text else ())
+        assert user_message(Text(text)).text == text
 
 
 @given(anything | braces)
@@ -73,8 +118,11 @@ QUOTED = re.compile(r"\{\{\s*[\"']")
 @example("a{{ '' }}b")
 @settings(max_examples=120, deadline=None)
 def test_literals_and_holes_together_are_the_text(text):
-    """Whatever the soup: put back as typed, the pieces are what was cut."""
-    template = Template.of(text)
+    """Whatever the soup, if it is no error: put back as typed, the pieces are what was cut."""
+    try:
+        template = Template.of(text)
+    except TemplateError:
+        return
     position = 0
     for piece in template.pieces:
         if isinstance(piece, Hole):
@@ -113,7 +161,7 @@ def test_a_hole_that_two_values_make_together_is_text():
         ("{{x}}", "1"),
         ("{{\n  x\n}}", "1"),
         ("{{{ x }}}", "{1}"),
-        ("{{{{ x }}}}", "{{1}}"),
+        ('{{ "{{" }}{{ x }}}}', "{{1}}"),
         (r"\frac{{{ x }}}{2}", r"\frac{1}{2}"),
         ('{"a": {{ x }}}', '{"a": 1}'),
         ("{{ s.city }}, {{ s.at.zip }}", "Rome, 00100"),
@@ -220,12 +268,12 @@ def test_an_expression_with_a_known_name_is_refused_and_not_sent_as_text(text):
         Template.of(text, {"price": 3})
     with pytest.raises(TemplateError, match=re.escape(text)):
         Template.of("before " + text, iter(["other", "price"]))
-    assert filled(text, {}) == text
 
 
 def test_the_guard_looks_at_every_piece_though_the_names_come_from_an_iterator():
-    with pytest.raises(TemplateError, match=r"b \+ 1"):
-        Template.of("{{ a + c }} {{ a }} {{ b + 1 }}", iter(["b"]))
+    for text in ("{{ b: 1 }} {{ a }}", "{{ a }} {{ b: 1 }} {{ c }}", "{{ a }} {{ b: 1 }}"):
+        with pytest.raises(TemplateError, match=r"`\{\{ b: 1 \}\}` is an expression"):
+            Template.of(text, iter(["b"]))
 
 
 def test_a_prompt_says_which_value_is_not_used():
@@ -248,12 +296,8 @@ def test_a_prompt_says_which_value_is_not_used():
         ("{{{ x }}}", ["x"]),
         ("{{ df.head(3) }}{{ '}}'.join(a) }}", ["df.head(3)", "'}}'.join(a)"]),
         ("{{\n  call(\n    1,\n    2)\n}}", ["call(\n    1,\n    2)"]),
-        (r"\frac{{1}}{2} {{}} {{ }} {{ a b }} {{ x = 1 }}", []),
         ('{"a": {"b": 1}}', []),
-        ('{{"a": 1}} {{ x }}', ["x"]),
         ('{{ "{{" }} {{ x }}', ["x"]),
-        ("{{ a\n\nb }}", []),
-        ("{{ unclosed", []),
     ],
 )
 def test_in_a_cell_a_hole_is_what_compiles_between_double_braces(text, sources):
@@ -261,6 +305,29 @@ def test_in_a_cell_a_hole_is_what_compiles_between_double_braces(text, sources):
     assert [hole.source for hole in template.holes] == sources
     if not sources:
         assert template.evaluate(lambda source: 1 / 0) == (text,)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (r"\frac{{1}}{2}", "`{{1}}` begins with a number, not with a name."),
+        ("{{}}", "`{{}}` names nothing."),
+        ("{{ x }} {{ }}", "`{{ }}` names nothing."),
+        ("{{ x }} {{ a b }}", "`{{ a b }}` is no Python expression."),
+        ("{{ x = 1 }}", "is no Python expression."),
+        ('{{"a": 1}} {{ x }}', "is no Python expression."),
+        ("{{ a\n\nb }}", "begins with two braces, and no expression follows that two braces close."),
+        ("{{ x }} {{ unclosed", "`{{ unclosed` begins with two braces"),
+        ("{{{{ x }}}}", "begins with two braces"),
+        ("{{ `a b` }}", "is no Python expression."),
+    ],
+)
+def test_in_a_cell_two_braces_that_begin_no_expression_are_an_error(text, told):
+    with pytest.raises(TemplateError) as caught:
+        Template.of_expressions(text)
+    assert told in str(caught.value) and str(caught.value).endswith(
+        'Two braces as text: --raw, or {{ "{{" }}.'
+    )
 
 
 def test_what_a_cell_evaluates_is_never_looked_at_again():
@@ -282,16 +349,17 @@ def test_odd_text_in_a_cell_gives_no_warning_of_pythons():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Template.of_expressions(r"{{ x + '\d' }}").holes
-        assert Template.of_expressions(r"{{ '\d' '\frac }}").holes == ()
+        with pytest.raises(TemplateError):
+            Template.of_expressions(r"{{ '\d' '\frac }}")
 
 
 @pytest.mark.parametrize(
     "text", ["{{" * 3000, "{{ a " * 2000, "{{ " + "}} " * 3000, "{{ (" * 500 + ")}} " * 500, "{{ '" * 800]
 )
 def test_a_soup_of_braces_is_cut_in_no_time(text, seconds):
-    with seconds(1.0):
+    with seconds(1.0), contextlib.suppress(TemplateError):
         Template.of(text, {"b": 1})
-    with seconds(2.0):
+    with seconds(2.0), contextlib.suppress(TemplateError):
         Template.of_expressions(text)
 
 
