@@ -60,6 +60,7 @@ class Asker:
         self.lane = lane
         self._concurrency = concurrency
         self._lock = threading.RLock()
+        self._moulds: dict[str, Mould] = {}  # by system text, where it differs from row to row
 
     @property
     def mode(self) -> str:
@@ -72,12 +73,24 @@ class Asker:
         with self._lock:
             return self._mould
 
+    def mould_of(self, question: Question) -> Mould:
+        """What the request of *question* is made with."""
+        if question.system is None:
+            return self.mould
+        with self._lock:
+            if question.system not in self._moulds:
+                self._moulds[question.system] = self._mould_with(question.system)
+            return self._moulds[question.system]
+
     @cached_property
     def _mould(self) -> Mould:
+        return self._mould_with(self.options.system)
+
+    def _mould_with(self, system: str | None) -> Mould:
         options = self.options
         return Mould(
             self.client._model(options),
-            options.system,
+            system,
             settings=options.settings(),
             schema=None if options.schema is None else Schema.of(options.schema),
             choices=None if options.choices is None else tuple(options.choices),
@@ -99,7 +112,10 @@ class Asker:
         """The keys of the requests of *questions*."""
         mould = self.mould
         return [
-            mould.key(text) if image is None else mould.request(text, image).key for text, image in questions
+            mould.key(question.text)
+            if question.image is None and question.system is None
+            else self.mould_of(question).request(question.text, question.image).key
+            for question in questions
         ]
 
     def recalled(self, keys: Sequence[str]) -> dict[str, Outcome]:
@@ -175,8 +191,8 @@ class Asker:
 
     def request(self, question: Question, key: str) -> Request:
         """The request that *question* makes; what its model can't take is refused."""
-        request = self.mould.request(question.text, question.image, key)
-        if len(question.text) > _SURELY_FITS:
+        request = self.mould_of(question).request(question.text, question.image, key)
+        if len(question.text) + len(question.system or "") > _SURELY_FITS:
             self.client._check(request, self.asking)
         return request
 
@@ -292,16 +308,18 @@ class Asker:
 
     def _missed(self, question: Question, key: str, *, compare: bool) -> Outcome:
         """The outcome of a row without a recorded answer: what could never be asked fails as it did then."""
-        if len(question.text) > _SURELY_FITS:
+        if len(question.text) + len(question.system or "") > _SURELY_FITS:
             try:
-                self.client.check_recorded_window(self.mould.request(question.text, question.image, key))
+                self.client.check_recorded_window(
+                    self.mould_of(question).request(question.text, question.image, key)
+                )
             except QwenError as error:
                 return Outcome(key, error=error)
         return Outcome(key, error=self._not_recorded(question, key, compare=compare))
 
     def _not_recorded(self, question: Question, key: str, *, compare: bool) -> NotRecorded:
         """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""
-        request = self.mould.request(question.text, question.image, key)
+        request = self.mould_of(question).request(question.text, question.image, key)
         near = self.client.memory.difference(request, words=False) if compare else ""
         return NotRecorded(
             f"Replay: no answer is recorded for request {key[:12]} to {self.mould.model}. {near}"

@@ -51,6 +51,7 @@ class Column:
     image: str | None = None
     root: Path | None = None
     lane: Lane = "live"
+    system: Template | None = None  # where the system text differs from row to row; else it is an option
     client: Callable[[], Qwen] = default_client
     named: bool = False  # whether the user has said `into`
 
@@ -86,8 +87,11 @@ class Column:
             "", (), settings=options.settings(), schema=schema, choices=choices
         )  # what can't be asked is said now
         template = Template.of(prompt)
+        system = Template.of(options.system) if options.system else None
+        if system is not None and not system.holes:
+            options, system = replace(options, system="".join(map(str, system.pieces))), None
         image = own.get("image")
-        if not template.holes and image is None:
+        if not template.holes and system is None and image is None:
             raise TemplateError(
                 'The prompt names no column, so every row would ask the same. Put one in: "… {{ review }}".'
             )
@@ -104,6 +108,7 @@ class Column:
             image=image,
             root=own.get("root"),
             lane=own.get("lane", "live"),
+            system=system,
             client=client,
             named="into" in own,
         )
@@ -111,7 +116,13 @@ class Column:
     @property
     def columns(self) -> list[str]:
         """The columns of the frame that it reads."""
-        return list(dict.fromkeys([*names_in(self.template), *([self.image] if self.image else [])]))
+        named = [name for template in self.templates for name in names_in(template)]
+        return list(dict.fromkeys([*named, *([self.image] if self.image else [])]))
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """What is filled from the columns: the prompt, and the system text where it names any."""
+        return (self.template,) if self.system is None else (self.template, self.system)
 
     @property
     def outputs(self) -> dict[str, pl.DataType]:

@@ -12,10 +12,11 @@ from qwennb.request import Image
 
 
 class Question(NamedTuple):
-    """What differs from row to row: the text, and a picture where the column has one."""
+    """What differs from row to row: the text, a picture where the column has one, the system text where it is a template."""
 
     text: str
     image: Image | None = None
+    system: str | None = None
 
 
 class Inquiry:

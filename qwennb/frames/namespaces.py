@@ -233,7 +233,8 @@ def _names_of(value: pl.Series, column: Column) -> list[pl.Series]:
 
 
 def _check(column: Column, schema: Mapping[str, pl.DataType]) -> None:
-    check_names(column.template, schema)
+    for template in column.templates:
+        check_names(template, schema)
     if column.image is not None:
         if column.image not in schema:
             check_names(type(column.template).of(f"{{{{ `{column.image}` }}}}"), schema)

@@ -179,12 +179,16 @@ def _tokens(evaluator: Evaluator, questions: list[Question]) -> list[int]:
     """The tokens of each question: a sample is counted, the rest follows by its length in characters."""
     if not questions:
         return []
-    mould = evaluator.asker.mould
+    asker = evaluator.asker
     step = max(len(questions) // SAMPLE, 1)
     sample = questions[::step]
-    counted = [input_tokens(mould.request(q.text, q.image)).tokens for q in sample]
-    empty = min(counted) and input_tokens(mould.request("", None)).tokens
-    letters = sum(len(q.text) for q in sample)
+    counted = [input_tokens(asker.mould_of(q).request(q.text, q.image)).tokens for q in sample]
+    empty = min(counted) and input_tokens(asker.mould.request("", None)).tokens
+    letters = sum(_length(q) for q in sample)
     a_letter = max(sum(counted) - empty * len(sample), 0) / max(letters, 1)
     exact = dict(zip(map(id, sample), counted, strict=True))
-    return [exact.get(id(q)) or empty + round(len(q.text) * a_letter) for q in questions]
+    return [exact.get(id(q)) or empty + round(_length(q) * a_letter) for q in questions]
+
+
+def _length(question: Question) -> int:
+    return len(question.text) + len(question.system or "")

@@ -166,27 +166,30 @@ class Rows:
         else:
             texts = pl.Series([_literal(column)], dtype=pl.String).new_from_index(0, count)
         asked = pl.DataFrame({"text": texts})
+        if column.system is not None:
+            asked.insert_column(0, prompts(column.system, columns, nulls=nulls).alias("system"))
         if column.image is not None:
             asked = asked.with_columns(columns[column.image].alias("image"))
         asked = asked.with_row_index("row")
         whole = asked.drop_nulls()
         keys = [name for name in asked.columns if name != "row"]
         unique = whole.select(keys).unique(maintain_order=True).with_row_index("place")
-        grouped = len(column.template.holes) > 1
+        grouped = len(column.template.holes) > 1 or column.system is not None
         if grouped:
             # What begins alike goes one after the other, as a server's prefix cache likes it.
-            unique = unique.sort("text", maintain_order=True).drop("place").with_row_index("place")
+            unique = (
+                unique.sort(*(name for name in keys if name != "image"), maintain_order=True)
+                .drop("place")
+                .with_row_index("place")
+            )
         if len(unique) == count and not grouped:  # each row is a question of its own
             places = unique["place"]
         else:
             places = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
-        if column.image is None:
+        if keys == ["text"]:
             with BULK:
                 return cls([Question(text) for text in unique["text"].to_list()], places)
-        questions = [
-            _pictured(column, text, image) for text, image in unique.select("text", "image").iter_rows()
-        ]
-        return cls(questions, places)
+        return cls([_question(column, **row) for row in unique.select(keys).iter_rows(named=True)], places)
 
 
 def _left(tally: Tally) -> str:
@@ -201,9 +204,12 @@ def _literal(column: Column) -> str:
     return "".join(piece for piece in column.template.pieces if isinstance(piece, str))
 
 
-def _pictured(column: Column, text: str, given: Any) -> Question | QwenError:
+def _question(
+    column: Column, text: str, image: Any = None, system: str | None = None
+) -> Question | QwenError:
     try:
-        return Question(text, image_of(given, root=column.root, options=column.options))
+        picture = None if image is None else image_of(image, root=column.root, options=column.options)
+        return Question(text, picture, system)
     except MediaError as error:
         return error
 

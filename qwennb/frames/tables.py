@@ -36,7 +36,8 @@ def ask(table_or_prompt: Any, prompt: str | None = None, **options: Any) -> Any:
 def _pandas(table: Any, prompt: str, options: dict[str, Any]) -> Any:
     column = verbs.asked(prompt, options)
     schema = {str(name): pl.Null() for name in table.columns}
-    check_names(column.template, schema)
+    for template in column.templates:
+        check_names(template, schema)
     # Only what the prompt names travels to polars: the other columns may hold what polars has no type for.
     made = QwenFrame(as_polars(table, [name for name in column.columns if name in schema])).ask(
         prompt, **options

@@ -59,12 +59,10 @@ def summarized(subject: str, given: Mapping[str, Any]) -> Column:
 
 
 def translated(subject: str, to: str, given: Mapping[str, Any]) -> Column:
-    """Each text in the language *to*."""
+    """Each text in the language *to*, a template: it may stand in a column."""
     if not isinstance(to, str) or not to.strip():
         raise BadInput('translate() takes a language: translate("text", to="French").')
-    prompt = (
-        f"Translate the text to {_text(to)}. Answer with the translation alone.\n\nText:\n{_hole(subject)}"
-    )
+    prompt = f"Translate the text to {to}. Answer with the translation alone.\n\nText:\n{_hole(subject)}"
     return Column.of(prompt, given, noun="translation", defaults=_PLAIN)
 
 
