@@ -118,7 +118,7 @@ def test_an_answer_is_shown_as_in_a_cell_wherever_it_comes_from(kernel, script):
         and ran.plain.startswith("**yes**\n\n[qwen3.5-flash")
         and MIME in ran.data
     )
-    failed = kernel.run("[failed] = qwen.ask_many(['{{ nothing }}'])\nfailed")
+    failed = kernel.run("[failed] = qwen.ask_many([{}], prompt='{{ nothing }}')\nfailed")
     assert failed.markdown.startswith("**failed:** ") and "nothing" in failed.plain
 
 

@@ -31,9 +31,14 @@ def test_a_line_is_asked_as_it_is_typed(kernel, sim, script):
 
 def test_a_cell_is_asked_as_it_is_typed(kernel, sim, script):
     script("yes")
-    prompt = 'const f = (x) => { return {{}} }; {"a": {"b": 1}}\n$\\frac{1}{2}$ {{1}} $HOME !ls'
+    prompt = 'const f = (x) => { return {} }; {"a": {"b": 1}}\n$\\frac{1}{2}$ {1} $HOME !ls'
     assert kernel.run(f"%%qwen\n{prompt}").status == "ok"
     assert asked(sim) == prompt
+    doubled = "const f = (x) => { return {{}} }; {{1}} {{ a b }}"
+    ran = kernel.run(f"%%qwen\n{doubled}")
+    assert ran.error["evalue"] == '`{{}}` names nothing. Two braces as text: --raw, or {{ "{{" }}.'
+    assert kernel.run(f"%%qwen --raw\n{doubled}").status == "ok"
+    assert asked(sim) == doubled
 
 
 def test_an_expression_travels_as_what_it_is(kernel, sim, script):
