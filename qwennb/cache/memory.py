@@ -183,6 +183,11 @@ class Memory:
             counts[row.model, row.endpoint] += row.requests
         return counts.most_common(1)[0][0] if counts else None
 
+    def models(self) -> frozenset[str]:
+        """The names of the models that were asked, by the packs that are loaded and by what was spent here."""
+        packed = [model for one in self.packs.loaded for model in one.pack.models]
+        return frozenset((*packed, *(row.model for row in self.spendings.rows())))
+
     def close(self) -> None:
         """Write out what is still to be written, and close the files."""
         self.writer.close()

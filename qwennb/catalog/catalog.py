@@ -43,7 +43,7 @@ class Catalog:
         self._prices = _by_place(table["price"])
         self._quotas = _by_place(table["quota"])
         self._rates = {"USD": 1.0} | {row["currency"]: row["usd"] for row in table["rate"]}
-        self._abilities: dict[tuple[str, str], Abilities] = {}
+        self._abilities: dict[tuple[str, str, bool], Abilities] = {}
         self._known_tiers: dict[tuple[str, str, date | None], tuple[Price, ...]] = {}
 
     @classmethod
@@ -124,11 +124,11 @@ class Catalog:
 
     # What can be asked of them
 
-    def abilities(self, model: str, endpoint: str) -> Abilities:
-        """What the model takes at the endpoint."""
-        key = (model, endpoint)
+    def abilities(self, model: str, endpoint: str, *, by_id: bool = False) -> Abilities:
+        """What the model takes at the endpoint. *by_id*: a provider lists it under this id, which nobody here knows."""
+        key = (model, endpoint, by_id)
         if (known := self._abilities.get(key)) is None:
-            known = self._abilities[key] = self._abilities_of(model, self.endpoint(endpoint))
+            known = self._abilities[key] = self._abilities_of(model, self.endpoint(endpoint), by_id)
         return known
 
     # What it costs
@@ -191,12 +191,14 @@ class Catalog:
         served = ", ".join(m.name for m in self.served_at(endpoint))
         return f"{model.name} is not served at {endpoint}; it is at {', '.join(places)}. {endpoint} serves {served}."
 
-    def _abilities_of(self, name: str, place: Endpoint) -> Abilities:
-        model = self.find(name)
-        if model is None and place.hosted:
+    def _abilities_of(self, name: str, place: Endpoint, by_id: bool) -> Abilities:
+        model = None if by_id else self.find(name)
+        if model is None and place.hosted and not by_id:
             model = self.model(name)
         if model is not None and not self._serves(place, model):
-            raise UnknownModel(self._not_served(model, place.name))
+            if place.hosted:
+                raise UnknownModel(self._not_served(model, place.name))
+            model = None  # a server of one's own may call anything by any name; what it has loaded is another model
         row = dict(self._kind(place))
         if model is not None:
             row |= self._override(place, self._snapshot(place, model))

@@ -14,8 +14,17 @@ from qwennb.cache import Memory
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household
 from qwennb.config import Config
-from qwennb.endpoints import HOSTED, SELF_HOSTED, Place, recorded_model, recorded_place
+from qwennb.endpoints import (
+    HOSTED,
+    PLAIN,
+    SELF_HOSTED,
+    Place,
+    recorded_model,
+    recorded_place,
+    split_endpoint,
+)
 from qwennb.errors import NotRecorded
+from qwennb.machine import is_loopback
 
 __all__ = ["Lookback"]
 
@@ -44,8 +53,10 @@ class Lookback:
     def endpoint(self) -> str | None:
         """The endpoint that the user named, by its kind; None where none was named, or only an address."""
         named = self.config.endpoint if self.names_endpoint or not self.memory.packs else None
-        scheme, address, _ = (named or "").partition("://")
-        return (scheme.partition("+")[0] if not address or "+" in scheme else "") or None
+        kind, url = split_endpoint(named or "")
+        if url is not None and kind == PLAIN:
+            return PLAIN if is_loopback(url) else urlsplit(url).hostname
+        return kind or None
 
     @property
     def place(self) -> Place:
@@ -64,7 +75,12 @@ class Lookback:
         if named is None:
             return (recorded or self._default())[0]
         usual = recorded or (self.memory.default(self.notebook) if self.endpoint == "local" else None)
-        return recorded_model(named, usual[0] if usual else "", self.catalog)
+        name = recorded_model(named, usual[0] if usual else "", self.catalog)
+        if name == named:
+            return name
+        self.household().settle(self.config.cache_dir)
+        # A server's own id, which it does not list or lists beside another of the same model, is recorded as it was typed.
+        return named if named in self.memory.models() else name
 
     @property
     def _recorded(self) -> tuple[str, str] | None:

@@ -18,7 +18,8 @@ from qwennb.endpoints.batches import (
 from qwennb.endpoints.call import Call, Payload, Transport
 from qwennb.endpoints.dialects import Dialect, Wire
 from qwennb.endpoints.embedded import embedded_place, simulated_url
-from qwennb.endpoints.finding import HOSTED, NAMES, PORTS, SELF_HOSTED, Finder
+from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, split_endpoint
+from qwennb.endpoints.kinds import SELF_HOSTED
 from qwennb.endpoints.place import Place, most_tokens
 from qwennb.endpoints.recorded import recorded_model, recorded_place
 from qwennb.endpoints.transports import DirectTransport, SdkTransport
@@ -26,6 +27,7 @@ from qwennb.endpoints.transports import DirectTransport, SdkTransport
 __all__ = [
     "HOSTED",
     "NAMES",
+    "PLAIN",
     "PORTS",
     "SELF_HOSTED",
     "Batch",
@@ -48,5 +50,6 @@ __all__ = [
     "recorded_model",
     "recorded_place",
     "simulated_url",
+    "split_endpoint",
     "was_asked",
 ]

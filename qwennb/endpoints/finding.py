@@ -1,6 +1,7 @@
 """Which place to ask, from what the user said and what there is.
 
-    argument or QWENNB_ENDPOINT or [tool.qwennb]     a name, a base URL, or both: vllm+http://gpu-box:8000/v1
+    argument or QWENNB_ENDPOINT or [tool.qwennb]     a name, a base URL, or both: vllm+http://gpu-box:8000/v1;
+                                                     openai+http://… is plain OpenAI chat, and nothing is probed
     a provider's key in the environment              DASHSCOPE_API_KEY, OPENROUTER_API_KEY
     a server that answers on this machine            told apart by what it answers, never by its port
     the embedded local model, if installed
@@ -14,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
@@ -22,17 +22,8 @@ import orjson
 from qwennb.catalog import Catalog
 from qwennb.config import Config, Secret
 from qwennb.endpoints.call import Call
-from qwennb.endpoints.dialects import (
-    DashScope,
-    Dialect,
-    LlamaCpp,
-    LmStudio,
-    MlxVlm,
-    Ollama,
-    OpenRouter,
-    Sglang,
-    Vllm,
-)
+from qwennb.endpoints.dialects import DashScope, Dialect, OpenRouter
+from qwennb.endpoints.kinds import NO_PAGE, PROBES, SELF_HOSTED, Page, SelfHosted, recognise_server
 from qwennb.endpoints.place import Place
 from qwennb.endpoints.transports import DirectTransport
 from qwennb.errors import EndpointError, MissingKey, ServerFailed, UnknownEndpoint, nearest
@@ -49,17 +40,6 @@ class Hosted:
     base_url: str
     hosts: tuple[str, ...]
     variable: str
-
-
-@dataclass(frozen=True, slots=True)
-class SelfHosted:
-    """A kind of server that people run: where it usually is, and what only it answers."""
-
-    name: str
-    port: int
-    dialect: Callable[[], Dialect]
-    mark: str
-    has: tuple[str, ...]
 
 
 # The hosts that serve models, and no others of Alibaba's: anyone can have a bucket or a function at *.aliyuncs.com.
@@ -90,18 +70,7 @@ HOSTED: Mapping[str, Hosted] = {
         ),
     )
 }
-# In the order in which their marks are tried: the plainer a mark, the later.
-SELF_HOSTED: Mapping[str, SelfHosted] = {
-    place.name: place
-    for place in (
-        SelfHosted("sglang", 30000, Sglang, "/get_model_info", ("model_path",)),
-        SelfHosted("llama.cpp", 8080, LlamaCpp, "/props", ("default_generation_settings",)),
-        SelfHosted("mlx-vlm", 8080, MlxVlm, "/v1/settings", ()),
-        SelfHosted("lmstudio", 1234, LmStudio, "/api/v0/models", ("data",)),
-        SelfHosted("ollama", 11434, Ollama, "/api/version", ("version",)),
-        SelfHosted("vllm", 8000, Vllm, "/version", ("version",)),
-    )
-}
+PLAIN = "openai"  # the kind of a server that is not recognised, or is to be spoken to as if it were not
 PORTS = (8000, 30000, 8080, 11434, 1234)
 # Which region of Alibaba a workspace's own host belongs to.
 _REGIONS = {"cn-beijing": "dashscope", "ap-southeast-1": "dashscope-intl", "us-east-1": "dashscope-us"}
@@ -138,7 +107,7 @@ class Finder:
             return await self.named(self._config.endpoint)
         for name in ("dashscope-intl", "openrouter"):
             if self._environ.get(HOSTED[name].variable):
-                return replace(self.hosted(name), chosen_by_user=False)
+                return replace(await self._with_own_ids(self.hosted(name)), chosen_by_user=False)
         if running := await self.running():
             return running[0]
         if (embedded := self._embedded(self._config)) is not None:
@@ -151,11 +120,11 @@ class Finder:
 
     async def named(self, endpoint: str) -> Place:
         """The place of that name or base URL."""
-        name, url = _split(endpoint)
+        name, url = split_endpoint(endpoint)
         if url is not None:
             return await self._at(name, url)
         if name in HOSTED:
-            return self.hosted(name)
+            return await self._with_own_ids(self.hosted(name))
         if name in SELF_HOSTED:
             server = SELF_HOSTED[name]
             usual = self._self_hosted(server, f"http://127.0.0.1:{server.port}/v1")
@@ -165,6 +134,11 @@ class Finder:
             return await self._asked(
                 replace(self._self_hosted(SELF_HOSTED["vllm"], self._simulated()), name="simulator")
             )
+        if name.lower() == PLAIN:
+            raise UnknownEndpoint(
+                f"`{name}` alone is no endpoint: give the address of a server that speaks plain OpenAI chat, as "
+                'endpoint="openai+https://host/v1".'
+            )
         if name == "local":
             if (embedded := self._embedded(self._config)) is not None:
                 return embedded
@@ -172,7 +146,8 @@ class Finder:
                 'The embedded model is not installed. Type: pip install "qwennb[local]" && qwennb local pull'
             )
         raise UnknownEndpoint(
-            f"There is no endpoint `{endpoint}`{nearest(endpoint, NAMES) or '.'} Names: {', '.join(NAMES)}; or give a base URL."
+            f"There is no endpoint `{endpoint}`{nearest(endpoint, NAMES) or '.'} Names: {', '.join(NAMES)}; or give "
+            "a base URL, or openai+https://… for a server that is to be spoken to in plain OpenAI chat."
         )
 
     def hosted(self, name: str) -> Place:
@@ -202,12 +177,15 @@ class Finder:
             raise UnknownEndpoint(
                 "The base URL holds a password. Take it out, and give it as api_key= or in QWENNB_API_KEY."
             )
+        if name.lower() == PLAIN:
+            return self._plain(url, host)
         provider = HOSTED.get(name) or _provider_of(host)
         if provider is not None:
             place = Place(provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog)
-            return self._with_key(place, provider if _is_host_of(host, provider) else None)
+            keyed = self._with_key(place, provider if _is_host_of(host, provider) else None)
+            return await self._with_own_ids(keyed)
         if name and name not in SELF_HOSTED:
-            kinds = (*HOSTED, *SELF_HOSTED)
+            kinds = (*HOSTED, *SELF_HOSTED, PLAIN)
             raise UnknownEndpoint(
                 f"There is no kind of server `{name}`{nearest(name, kinds) or '.'} Kinds: {', '.join(kinds)}."
             )
@@ -216,16 +194,13 @@ class Finder:
         probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * self._patience)
         if probed is not None:
             return await self._asked(replace(probed, base_url=url, key=self._own_key(url)))
-        loopback = is_loopback(url)
-        unknown = Place(
-            "openai" if loopback else host,
-            url,
-            Dialect(),
-            hosted=not loopback,
-            key=self._own_key(url),
-            catalog=self._catalog,
-        )
-        return unknown if unknown.hosted else await self._asked(unknown)
+        return await self._asked(self._plain(url, host))
+
+    def _plain(self, url: str, host: str) -> Place:
+        """The server at *url*, spoken to in plain OpenAI chat."""
+        loopback, key = is_loopback(url), self._own_key(url)
+        name = PLAIN if loopback else host
+        return Place(name, url, Dialect(), hosted=not loopback, key=key, catalog=self._catalog)
 
     def _speaks(self, name: str) -> Dialect:
         if name != "openrouter":
@@ -272,35 +247,41 @@ class Finder:
         return [place for place in found if place is not None]
 
     async def _probe(self, root: str, seconds: float) -> Place | None:
-        """The server at *root*, told by the first of the marks that it answers to."""
-        answers = await asyncio.gather(
-            *(self._get(root, server.mark, within=seconds) for server in SELF_HOSTED.values())
-        )
-        for server, answer in zip(SELF_HOSTED.values(), answers, strict=True):
-            # An error with a 200 is how LM Studio answers what it does not know.
-            known = isinstance(answer, Mapping) and answer and "error" not in answer
-            if known and all(name in answer for name in server.has):
-                return Place(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
-        return None
+        """The server at *root*, where it is of a kind that can be believed."""
+        pages = await asyncio.gather(*(self._get(root, path, within=seconds) for path in PROBES))
+        server = recognise_server(dict(zip(PROBES, pages, strict=True)))
+        if server is None:
+            return None
+        return Place(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
 
     async def _asked(self, place: Place) -> Place:
         """*place* with the models that it says it serves; unchanged when it is silent."""
-        listed = await self._get(place.base_url, "/models", place.key, within=10 * self._patience)
-        data = listed.get("data") if isinstance(listed, Mapping) else None
+        page = await self._get(place.base_url, "/models", place.key, within=10 * self._patience)
+        data = page.data.get("data") if page.status == 200 and isinstance(page.data, Mapping) else None
         ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
         return replace(place, served=tuple(ids))
 
-    async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> Any:
-        """The JSON that stands there; None where there is none, or not in time."""
+    async def _with_own_ids(self, place: Place) -> Place:
+        """A provider's *place*; asked for its list only where the chosen model is none that the catalogue has there."""
+        wanted = self._config.model
+        known = self._catalog.find(wanted) if wanted is not None else None
+        is_ours = wanted is None or known in self._catalog.served_at(place.name)
+        return place if is_ours else await self._asked(place)
+
+    async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> Page:
+        """What stands there; `NO_PAGE` where there is nobody, or not in time."""
         try:
             async with asyncio.timeout(within):
                 status, body = await self._transport.get(Call(base, {}, _unread, base, path=path, key=key))
-            return orjson.loads(body) if status == 200 else None
-        except (TimeoutError, EndpointError, orjson.JSONDecodeError):
-            return None
+        except (TimeoutError, EndpointError):
+            return NO_PAGE
+        try:
+            return Page(status, orjson.loads(body))
+        except orjson.JSONDecodeError:
+            return Page(status, body.decode(errors="replace"))
 
 
-def _split(endpoint: str) -> tuple[str, str | None]:
+def split_endpoint(endpoint: str) -> tuple[str, str | None]:
     """The name and the URL in `name`, `https://…` or `name+https://…`."""
     if "://" not in endpoint:
         return endpoint.strip(), None

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from qwennb.answer import Cost, Usage
-from qwennb.catalog import Abilities, Catalog, Quota, plain_name
+from qwennb.catalog import Abilities, Catalog, Model, Quota, plain_name
 from qwennb.config import Secret
 from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
@@ -46,6 +47,11 @@ class Place:
             self.server.start()
 
     @property
+    def _is_provider(self) -> bool:
+        """Whether the catalogue knows what is served here, and by which ids."""
+        return self.hosted and self.dialect.kind != "openai"
+
+    @property
     def listed(self) -> str:
         """The name by which the catalogue knows this place's abilities and prices."""
         if self.dialect.kind == "openai":
@@ -63,30 +69,33 @@ class Place:
             )
         if self.server is not None:
             return self.server.model.file.name
-        if self.hosted and self.dialect.kind != "openai":
-            return self.catalog.model(wanted).name
         known = self.catalog.find(wanted)
-        return known.name if known is not None else without_path(wanted)
+        if self._is_provider:
+            return wanted if self._lists_only_by_id(wanted) else self.catalog.model(wanted).name
+        if known is None:
+            return without_path(wanted)
+        return known.name if self._is_meant_by_name(known, wanted) else without_path(wanted)
 
     def model_id(self, name: str) -> str:
         """This place's own id for the model called *name*."""
-        if self.hosted and self.dialect.kind != "openai":
-            return self.catalog.id_at(name, self.name)
+        if self._is_provider:
+            return name if self._lists_only_by_id(name) else self.catalog.id_at(name, self.name)
         same = [served for served in self.served if self._means(served, name)]
         if same:
-            return same[0]
-        if self.served and self.dialect.kind != "llama.cpp":
-            listed = ", ".join(f"`{without_path(served)}`" for served in self.served[:8])
-            raise UnknownModel(
-                f"{self} does not serve `{name}`{nearest(name, map(without_path, self.served)) or '.'} It serves {listed}."
-            )
-        if self.served:  # llama.cpp serves its one model whatever it is called
+            return next((served for served in same if without_path(served) == name), same[0])
+        if self.served and (not self.chosen_by_user or self._answers_as_another(name)):
+            self._refuse_unlisted(name)
+        known = self.catalog.find(name)
+        return self._own_id(known) if known is not None and known.name == name else name
+
+    def _refuse_unlisted(self, name: str) -> NoReturn:
+        if self.dialect.kind == "llama.cpp":  # it serves its one model whatever it is called
             raise UnknownModel(
                 f"{self} serves `{without_path(self.served[0])}`, not `{name}`. Leave out model=, or start it with that file."
             )
-        known = self.catalog.find(name)
-        return (
-            known.hub if known is not None and known.hub and self.dialect.kind in ("vllm", "sglang") else name
+        listed = ", ".join(f"`{without_path(served)}`" for served in self.served[:8])
+        raise UnknownModel(
+            f"{self} does not serve `{name}`{nearest(name, map(without_path, self.served)) or '.'} It serves {listed}."
         )
 
     def identity(self, name: str) -> str:
@@ -99,7 +108,7 @@ class Place:
 
     def abilities(self, name: str) -> Abilities:
         """What the model called *name* can do here."""
-        return self.catalog.abilities(name, self.listed)
+        return self.catalog.abilities(name, self.listed, by_id=self._lists_only_by_id(name))
 
     def quota(self, name: str) -> Quota | None:
         """The account's rate limit for the model called *name*, where one is known."""
@@ -178,6 +187,35 @@ class Place:
                 f"{self} serves several models and none of them is a Qwen 3.5: {listed}. Choose one with model=."
             )
         return without_path(self.served[0])
+
+    def _lists_only_by_id(self, wanted: str) -> bool:
+        """Whether a provider itself lists the id *wanted*, and the catalogue has no such model there."""
+        if not self._is_provider or wanted not in self.served:
+            return False
+        known = self.catalog.find(wanted)
+        return known is None or known not in self.catalog.served_at(self.name)
+
+    def _is_meant_by_name(self, known: Model, wanted: str) -> bool:
+        """Whether *wanted* is one of our names for the model, or an id that can only mean it here.
+
+        An id that the server lists beside another of the same model, or does not list at all, is a name of its own: what
+        is sent must be what was typed.
+        """
+        same = [served for served in self.served if self._means(served, known.name)]
+        if same:
+            return wanted not in same or wanted == same[0]
+        return wanted.strip().lower() in (known.name, *known.aliases) or wanted == self._own_id(known)
+
+    def _own_id(self, known: Model) -> str:
+        """The id of a model of the catalogue at a server that does not list it."""
+        if self.dialect.kind in ("vllm", "sglang"):
+            return known.hub or known.name
+        return next(iter(known.ids.get(self.dialect.kind, ())), known.name)
+
+    def _answers_as_another(self, name: str) -> bool:
+        """Whether this server would answer with a model that is certainly not the one called *name*: it looks at no id."""
+        known, served = self.catalog.find(name), self.catalog.find(self.served[0])
+        return self.dialect.kind == "llama.cpp" and known is not None and served is not None
 
     def _means(self, served: str, name: str) -> bool:
         known, found = self.catalog.find(name), self.catalog.find(served)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from qwennb.catalog import Catalog, plain_name
 from qwennb.endpoints.dialects import DashScope, Dialect, LlamaCpp, OpenRouter, Vllm
-from qwennb.endpoints.finding import HOSTED, SELF_HOSTED
+from qwennb.endpoints.finding import HOSTED
+from qwennb.endpoints.kinds import SELF_HOSTED
 from qwennb.endpoints.place import Place, without_path
 
 __all__ = ["recorded_model", "recorded_place"]

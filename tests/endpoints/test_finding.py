@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import ExitStack
 
+import orjson
 import pytest
 
 from qwennb.catalog import Catalog
@@ -158,7 +159,7 @@ def test_a_server_that_is_silent_on_what_it_does_not_know_is_still_told():
                 if b"GET /version " in head:
                     writer.write(reply(b'{"version": "0.33"}', headers=["connection: close"]))
                 elif b"GET /v1/models " in head:
-                    models = b'{"data": [{"id": "Qwen/Qwen3.5-9B"}]}'
+                    models = b'{"data": [{"id": "Qwen/Qwen3.5-9B", "owned_by": "vllm"}]}'
                     writer.write(reply(models, headers=["connection: close"]))
                 else:
                     await asyncio.Event().wait()
@@ -207,6 +208,137 @@ def test_a_long_list_of_models_is_read_to_its_end(started):
     names = [f"somebody/model-{n:05}" for n in range(8000)]
     (port,) = started("vllm", models=[*names, "Qwen/Qwen3.5-9B"])
     assert search(ports=[port]).model_name(None) == "qwen3.5-9b"
+
+
+# ---------------------------------------------------------------------- gateways, which answer for many
+
+LISTED = ["qwen3.5-plus", "team/qwen-9b", "qwen/qwen3.5-9b", "Qwen/Qwen3.5-9B-FP8", "gpt-5", "plus"]
+CATALOGUE = {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "us"} for name in LISTED]}
+SETTINGS = {"schema": {}, "current": {}, "fingerprint": "f"}
+PROPS = {"default_generation_settings": {}, "total_slots": 1}
+GATEWAYS = {
+    "any object at settings": {"/v1/settings": {"theme": "dark"}},
+    "settings of another form": {"/v1/settings": {"schema": "v2", "current": 7, "fingerprint": "f"}},
+    "a list at every models": {"/api/v0/models": CATALOGUE, "/api/v1/models": CATALOGUE, "/models": CATALOGUE},
+    "an empty list at every models": {"/api/v0/models": {"data": []}},
+    "a version": {"/api/version": {"version": "1.0"}},
+    "a version here and there": {"/api/version": {"version": "1.0"}, "/version": {"version": "0.33.0"}},
+    "props of another form": {"/props": {"default_generation_settings": "none"}},
+    "props of another server": {"/props": {"default_generation_settings": {"n_ctx": 1}, "chat_template": ""}},
+    "a model's path": {"/get_model_info": {"model_path": "s3://models/a"}},
+    "an object everywhere": {None: {"status": "ok"}},
+    "a version everywhere": {None: {"version": "0.33.0"}},
+    "models everywhere": {None: CATALOGUE},
+    "everything that anybody answers": {None: SETTINGS | PROPS | {"version": "1", "model_path": "m", "is_generation": True}},
+    "a page everywhere": {None: "<html>Welcome. Ollama is running</html>", "/api/version": {"version": "0.6.5"}},
+    "the marks of two kinds, and a page everywhere": {None: "ok", "/v1/settings": SETTINGS, "/props": PROPS},
+}  # fmt: skip
+
+
+def at_gateway(pages, ask, **given):
+    """What *ask* gives of the finder, and the paths that a server of these *pages* was asked."""
+
+    def answer(asked):
+        found = {"/v1/models": CATALOGUE}.get(asked.target) or pages.get(asked.target, pages.get(None))
+        if found is None:
+            return reply(b'{"detail": "Not Found"}', status="404 Not Found")
+        return (
+            reply(found.encode(), kind="text/html") if isinstance(found, str) else reply(orjson.dumps(found))
+        )
+
+    async def run():
+        raw = Raw(answer)
+        async with serving(raw) as port:
+            found = await asyncio.to_thread(ask, port, given)
+        return found, [asked.target for asked in raw.asked]
+
+    return asyncio.run(run())
+
+
+def found_at(port, given):
+    url = f"{given.pop('kind', '')}http://127.0.0.1:{port}/v1"
+    return search(endpoint=url, **given)
+
+
+@pytest.mark.parametrize("pages", GATEWAYS.values(), ids=GATEWAYS)
+def test_a_gateway_is_taken_for_no_kind_of_server(pages):
+    place, _ = at_gateway(pages, found_at)
+    assert (place.name, place.dialect.kind, place.served) == ("openai", "openai", tuple(LISTED))
+    running, _ = at_gateway(
+        pages, lambda port, given: search(ports=[port], ask=lambda finder: finder.running())
+    )
+    assert running == []
+
+
+@pytest.mark.parametrize("listed", LISTED)
+@pytest.mark.parametrize("kind", ["", "openai+", *(f"{name}+" for name in SELF_HOSTED)])
+def test_an_id_that_a_server_lists_is_asked_for_by_that_id(kind, listed):
+    place, _ = at_gateway({}, found_at, kind=kind)
+    if kind == "openai+" and listed == "plus":
+        return  # nothing was asked for a list, and it is a short name of ours
+    assert place.model_id(place.model_name(listed)) == listed
+    assert place.abilities(place.model_name(listed)).accepts("temperature")
+
+
+@pytest.mark.parametrize("unlisted", ["my-lora", "qwen3.5-flash", "Qwen/Qwen3.5-27B-AWQ", "gpt-6"])
+@pytest.mark.parametrize("kind", ["", "openai+", *(f"{name}+" for name in SELF_HOSTED)])
+def test_an_id_that_is_not_listed_goes_where_the_user_named_the_endpoint(kind, unlisted):
+    place, _ = at_gateway({}, found_at, kind=kind)
+    if kind == "llama.cpp+" and unlisted not in ("my-lora", "gpt-6"):
+        return  # it answers with its one model whatever is asked for: see below
+    assert place.model_id(place.model_name(unlisted)) == unlisted
+
+
+def test_a_server_that_would_answer_with_another_model_is_not_asked_for_one(started):
+    (port,) = started("llama.cpp")
+    place = search(endpoint=f"llama.cpp+http://127.0.0.1:{port}/v1")
+    with pytest.raises(UnknownModel, match=r"serves `.*`, not `qwen3.5-27b`"):
+        place.model_id(place.model_name("27b"))
+
+
+def test_an_id_that_is_not_listed_is_refused_where_the_server_was_only_found(started):
+    (port,) = started("vllm")
+    place = search(ports=[port])
+    with pytest.raises(UnknownModel, match=r"does not serve `my-lora`.*It serves `Qwen/Qwen3.5-9B`"):
+        place.model_id(place.model_name("my-lora"))
+
+
+def test_a_vllm_may_serve_its_model_under_a_name_that_the_catalogue_has_elsewhere():
+    with Simulator("vllm", models=["qwen3.5-plus"]) as sim:
+        place = search(endpoint=sim.base_url)
+        assert (
+            place.model_id(place.model_name("plus"))
+            == place.model_id(place.model_name(None))
+            == "qwen3.5-plus"
+        )
+        abilities = place.abilities("qwen3.5-plus")
+        assert (abilities.known, abilities.context) == (False, None)  # only the name is known
+
+
+def test_plain_openai_that_was_asked_for_is_not_probed():
+    place, asked = at_gateway({"/version": {"version": "0.33.0"}}, found_at, kind="openai+")
+    assert (place.name, place.dialect.kind, place.hosted, asked) == ("openai", "openai", False, [])
+    assert place.model_id(place.model_name("Qwen/Qwen3.5-9B")) == "Qwen/Qwen3.5-9B"
+    far = search(endpoint="openai+https://gateway.example/v1", api_key="sk-mine")
+    assert (far.name, far.hosted, far.key) == ("gateway.example", True, Secret("sk-mine"))
+
+
+def test_plain_openai_is_spoken_to_a_provider_too_and_shows_it_no_key_of_the_environment():
+    place = search(endpoint="openai+https://openrouter.ai/api/v1", environ=KEYS)
+    assert (place.dialect.kind, place.key, place.model_id("any/model")) == ("openai", None, "any/model")
+
+
+def test_an_id_that_only_the_provider_lists_goes():
+    with Simulator("openrouter", models=["qwen/qwen3.7-max", "qwen/qwen3.5-9b"]) as sim:
+        given = {"endpoint": f"openrouter+{sim.base_url}", "api_key": "sk-sim"}
+        place = search(model="qwen/qwen3.7-max", **given)
+        assert place.model_id(place.model_name("qwen/qwen3.7-max")) == "qwen/qwen3.7-max"
+        assert place.abilities("qwen/qwen3.7-max").accepts("temperature")
+        with pytest.raises(UnknownModel, match="no model `qwen/qwen3.7-mxa`"):
+            place.model_name("qwen/qwen3.7-mxa")
+        search(model="9b", **given)
+        assert sim.ledger.count("asked") == 0
+        assert [entry.path for entry in sim.ledger.entries()] == ["/api/v1/models"]
 
 
 # ---------------------------------------------------------------------- base URLs
@@ -355,6 +487,9 @@ def test_plain_http_without_a_key_is_fine():
         ("http://host:99999/v1", "is not a base URL"),
         ("https://me:secret@host/v1", "The base URL holds a password"),
         ("local", "qwennb local pull"),
+        ("openai", r'endpoint="openai\+https://host/v1"'),
+        ("OpenAI", r'endpoint="openai\+https://host/v1"'),
+        ("opnai+https://host/v1", "did you mean `openai`"),
     ],
 )
 def test_what_can_not_be_meant_is_told_in_a_sentence(endpoint, words):

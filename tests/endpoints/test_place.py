@@ -64,9 +64,13 @@ def test_one_name_is_each_places_own_id(place, wanted, name, sent):
     [
         (DASHSCOPE, "9b", "qwen3.5-9b"),
         (OPENROUTER, "qwen3.5-plsu", "qwen3.5-plus"),
-        (VLLM, "27b", r"does not serve `qwen3.5-27b`.*It serves `Qwen/Qwen3.5-9B`"),
+        (
+            replace(VLLM, chosen_by_user=False),
+            "27b",
+            r"does not serve `qwen3.5-27b`.*It serves `Qwen/Qwen3.5-9B`",
+        ),
         (LLAMA, "27b", r"serves `Qwen3.5-9B-Q4_K_M.gguf`, not `qwen3.5-27b`"),
-        (OLLAMA, "lama3:8b", "did you mean `llama3:8b`"),
+        (replace(OLLAMA, chosen_by_user=False), "lama3:8b", "did you mean `llama3:8b`"),
         (UNKNOWN, None, "has no default model. Give model="),
         (replace(VLLM, served=()), None, "does not answer, or does not say which model it serves"),
         (replace(VLLM, served=("a", "b")), None, "serves several models.*`a`, `b`. Choose one"),

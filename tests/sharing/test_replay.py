@@ -156,6 +156,25 @@ print(json.dumps({"shown": shown, "tried": tried, "windows": list(windows)}))
 """
 
 
+@pytest.mark.parametrize("model", ["Qwen/Qwen3.5-9B", "qwen/qwen3.5-9b:free", "gpt-6", "9b"])
+def test_an_id_that_no_server_lists_replays_by_what_was_typed(model, simulate, tmp_path, fresh):
+    sim = simulate("llama.cpp")  # takes any
+    given = {"endpoint": f"openai+{sim.base_url}", "model": model, "cache_dir": tmp_path / "cache"}
+    log = fresh.record()
+    answer = Qwen(**given).ask("Why?")
+    asked = sim.ledger.last().body["model"]
+    fresh.pack(log.names()).write(tmp_path / "one.qwenpack")
+    fresh.stop(log)
+    assert asked == {"9b": "qwen3.5-9b"}.get(model, model)
+    with no_network() as tried:
+        assert Qwen(**given, cache="replay").ask("Why?").text == answer.text
+        assert Qwen(**given).ask("Why?").cached
+        with replaying(tmp_path / "one.qwenpack") as qwen:
+            assert qwen.ask("Why?", model=model).text == answer.text
+            assert qwen.ask("Why?").text == answer.text
+    assert tried == []
+
+
 @pytest.mark.slow
 def test_recorded_on_dashscope_it_replays_for_whoever_has_nothing_another_key_or_a_server(
     simulate, client, tmp_path, fresh
