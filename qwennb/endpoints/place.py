@@ -83,13 +83,13 @@ class Place:
         same = [served for served in self.served if self._means(served, name)]
         if same:
             return next((served for served in same if without_path(served) == name), same[0])
-        if self.served and (not self.chosen_by_user or self._answers_as_another(name)):
+        if self.served and (not self.chosen_by_user or self._looks_at_no_id):
             self._refuse_unlisted(name)
         known = self.catalog.find(name)
         return self._own_id(known) if known is not None and known.name == name else name
 
     def _refuse_unlisted(self, name: str) -> NoReturn:
-        if self.dialect.kind == "llama.cpp":  # it serves its one model whatever it is called
+        if self._looks_at_no_id:
             raise UnknownModel(
                 f"{self} serves `{without_path(self.served[0])}`, not `{name}`. Leave out model=, or start it with that file."
             )
@@ -212,10 +212,10 @@ class Place:
             return known.hub or known.name
         return next(iter(known.ids.get(self.dialect.kind, ())), known.name)
 
-    def _answers_as_another(self, name: str) -> bool:
-        """Whether this server would answer with a model that is certainly not the one called *name*: it looks at no id."""
-        known, served = self.catalog.find(name), self.catalog.find(self.served[0])
-        return self.dialect.kind == "llama.cpp" and known is not None and served is not None
+    @property
+    def _looks_at_no_id(self) -> bool:
+        """Whether this server answers with its one model whatever is asked for: sending another name would be a lie."""
+        return self.dialect.kind == "llama.cpp" and len(self.served) == 1
 
     def _means(self, served: str, name: str) -> bool:
         known, found = self.catalog.find(name), self.catalog.find(served)

@@ -284,16 +284,16 @@ def test_an_id_that_a_server_lists_is_asked_for_by_that_id(kind, listed):
 @pytest.mark.parametrize("kind", ["", "openai+", *(f"{name}+" for name in SELF_HOSTED)])
 def test_an_id_that_is_not_listed_goes_where_the_user_named_the_endpoint(kind, unlisted):
     place, _ = at_gateway({}, found_at, kind=kind)
-    if kind == "llama.cpp+" and unlisted not in ("my-lora", "gpt-6"):
-        return  # it answers with its one model whatever is asked for: see below
     assert place.model_id(place.model_name(unlisted)) == unlisted
 
 
 def test_a_server_that_would_answer_with_another_model_is_not_asked_for_one(started):
     (port,) = started("llama.cpp")
     place = search(endpoint=f"llama.cpp+http://127.0.0.1:{port}/v1")
-    with pytest.raises(UnknownModel, match=r"serves `.*`, not `qwen3.5-27b`"):
-        place.model_id(place.model_name("27b"))
+    assert len(place.served) == 1
+    for other, name in (("27b", "qwen3.5-27b"), ("my-lora", "my-lora")):
+        with pytest.raises(UnknownModel, match=rf"serves `.*`, not `{name}`"):
+            place.model_id(place.model_name(other))
 
 
 def test_an_id_that_is_not_listed_is_refused_where_the_server_was_only_found(started):
