@@ -81,7 +81,19 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
 
 
 class QwenError(Exception):
-    """Anything that qwennb raises on purpose."""
+    """Anything that qwennb raises on purpose.
+
+    `attempts` is how many requests were sent before it failed, `tokens` what they used, in and out, and `cost` what they
+    cost in US dollars: None where the price is unknown, or an endpoint may have charged for what it did not answer.
+    """
+
+    attempts: int = 0
+    tokens: tuple[int, int] = (0, 0)
+    cost: float | None = 0.0
+
+    def charge(self, attempts: int, tokens: tuple[int, int], cost: float | None) -> None:
+        """Note what the attempts that failed have used."""
+        self.attempts, self.tokens, self.cost = attempts, tokens, cost
 
 
 class BadInput(QwenError, ValueError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import math
 import os
 import sys
 import threading
@@ -19,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwennb.answer import Answer, Chunk
+from qwennb.answer import Answer, Chunk, Cost, Usage
 from qwennb.cache import Memory, Pack
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household, household
@@ -97,7 +98,7 @@ class Qwen:
         self._lock = threading.Lock()
         self._place: Place | None = None
         self._warnings: list[str] = []
-        self._budget = Budget(self.config.budget, warn=self._warnings.append) if self.config.budget else None
+        self._budget = Budget(self.config.budget or math.inf, warn=self._warnings.append)
         self._notebook = _notebook_name(os.environ)
         self._lookback = Lookback(
             self.config, self._catalog, self._notebook, model is not None, endpoint is not None, household
@@ -209,8 +210,8 @@ class Qwen:
 
     @property
     def spent(self) -> float:
-        """US dollars that this client's budget has been charged so far."""
-        return self._budget.spent if self._budget else 0.0
+        """US dollars that this client has spent so far, what failed included, as far as prices are known."""
+        return self._budget.spent
 
     # ------------------------------------------------------------------ making requests
 
@@ -310,11 +311,7 @@ class Qwen:
         except BadInput as error:
             if template is None and isinstance(item, Mapping):
                 raise
-            return Answer(
-                Request(self._model(options), (Message("user", (Text(str(item)[:200]),)),)),
-                error=error,
-                finish_reason="error",
-            )
+            return _failed(Request(self._model(options), (Message("user", (Text(str(item)[:200]),)),)), error)
 
     def _model(self, options: Options) -> str:
         if self._lookback.counts(self._mode(options)):
@@ -439,7 +436,7 @@ class Qwen:
         async def worker() -> None:
             for index, request in waiting:
                 if fatal:
-                    made[index] = _failed(request, fatal[0])
+                    made[index] = _failed(request, fatal[0], asked=False)
                     continue
                 try:
                     made[index] = await self._asked(request, asking)
@@ -534,7 +531,7 @@ class Qwen:
             await finder.close()
 
     def _asking(self, options: Options, *, direct: bool = False) -> Asking:
-        budgets = [self._budget] if self._budget else []
+        budgets = [self._budget]
         if options.budget is not None:
             budgets.append(Budget(options.budget, warn=self._warnings.append))
         return Asking(
@@ -566,7 +563,7 @@ class Qwen:
         abilities = asking.place.abilities(request.model)
         abilities.check(given)
         check_tools(request.tools, asking.place.dialect.kind)
-        if asking.budgets:
+        if asking.is_limited:
             asking.place.bound(request)
         check_window(request, abilities, str(asking.place))
 
@@ -581,8 +578,17 @@ def _bounded(part: Any, max_pixels: int) -> Any:
     return type(part)(part, max_pixels=max_pixels)
 
 
-def _failed(request: Request, error: QwenError) -> Answer:
-    return Answer(request, error=error, finish_reason="error")
+def _failed(request: Request, error: QwenError, *, asked: bool = True) -> Answer:
+    """The answer that failed with *error*; with *asked*, at the cost that the error tells."""
+    tokens, cost = (error.tokens, error.cost) if asked else ((0, 0), 0.0)
+    return Answer(
+        request,
+        error=error,
+        finish_reason="error",
+        attempts=error.attempts if asked else 0,
+        usage=Usage(*tokens),
+        cost=cost if cost is None or isinstance(cost, Cost) else Cost(cost, "server"),
+    )
 
 
 def _notebook_name(environ: Mapping[str, str]) -> str:

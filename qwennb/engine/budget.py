@@ -3,11 +3,15 @@
 A request reserves its upper bound. While reservations fill the budget, fewer requests run at once, down to one; when
 not even one bound fits, it stops there, with what to type. So what servers report never adds up to more than the
 limit. An attempt that may have been billed without an answer keeps its reservation: `maybe_billed` lists them.
+
+A bound rests on the price and the length of a request. A server that reports more than that is believed: from then on,
+that many times the bound is set aside for each request, for those under way too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -17,16 +21,21 @@ from qwennb.answer import money
 from qwennb.errors import BudgetExceeded
 
 WARN_AT = 0.8
+LEAST = (
+    1e-9  # dollars set aside for what should cost nothing: what it is reported to cost can be held against it
+)
 
 
 class Budget:
-    """One limit in US dollars. Used on the engine's loop only; its figures may be read anywhere."""
+    """One limit in US dollars, or only an account. Used on the engine's loop only; its figures may be read anywhere."""
 
-    def __init__(self, limit: float, *, warn: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, limit: float = math.inf, *, warn: Callable[[str], None] = lambda _: None) -> None:
         self.limit = limit
         self.spent = 0.0
-        self.reserved = 0.0
         self.maybe_billed = 0.0
+        self._set_aside = 0.0  # bounds, as they were given
+        self._under_way = 0
+        self._times = 1.0  # what servers report, at the most, for each dollar of a bound
         self._warn = warn
         self._warned = False
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -36,14 +45,28 @@ class Budget:
         """What is neither spent nor held for attempts that may have been billed."""
         return self.limit - self.spent - self.maybe_billed
 
+    @property
+    def is_limited(self) -> bool:
+        """False for what only counts."""
+        return self.limit != math.inf
+
+    @property
+    def reserved(self) -> float:
+        """What is set aside for requests under way."""
+        return self._set_aside * self._times
+
+    def needed(self, bound: float) -> float:
+        """What is to be set aside for a request whose price and length allow *bound*."""
+        return max(bound, LEAST) * self._times if self._times > 1 else bound
+
     async def reserve(self, bound: float) -> None:
-        """Set *bound* aside, waiting for other requests to settle if need be."""
-        while self.reserved + bound > self.left + 1e-12:
-            if self.reserved <= 1e-12:
+        """Set aside what is needed for *bound*, waiting for other requests to settle if need be."""
+        while self.reserved + self.needed(bound) > self.left + 1e-12:
+            if not self._under_way:
                 self._wake()  # the next in line may want less, or is told the same
                 raise BudgetExceeded(
-                    f"The next request may cost up to {money(bound)} and {money(max(self.left, 0.0))} of the budget of "
-                    f"{money(self.limit)} is left. Give max_tokens= or thinking= to bound it closer, or a higher budget=."
+                    f"The next request may cost up to {money(self.needed(bound))}{self._why} and "
+                    f"{money(max(self.left, 0.0))} of the budget of {money(self.limit)} is left. Give max_tokens= or thinking= to bound it closer, or a higher budget=."
                 )
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -53,13 +76,16 @@ class Budget:
                 if turn.done() and not turn.cancelled():
                     self._wake()
                 raise
-        self.reserved += bound
+        self._set_aside += max(bound, LEAST)
+        self._under_way += 1
 
     def settle(self, bound: float, cost: float | None, *, maybe_billed: bool = False) -> None:
         """Replace the reservation of *bound* by what it did cost; None: nothing came, so nothing is known of a cost."""
-        self.reserved = max(self.reserved - bound, 0.0)
+        self._under_way -= 1
+        self._set_aside = max(self._set_aside - max(bound, LEAST), 0.0) if self._under_way else 0.0
         if cost is not None:
             self.spent += cost
+            self._believe(cost, bound)
         elif maybe_billed:
             self.maybe_billed += bound
         if not self._warned and self.spent + self.maybe_billed >= WARN_AT * self.limit:
@@ -68,6 +94,22 @@ class Budget:
                 f"{money(self.spent + self.maybe_billed)} of the budget of {money(self.limit)} is spent."
             )
         self._wake()
+
+    def _believe(self, cost: float, bound: float) -> None:
+        """Where *cost* is more than *bound* could be: from now on, as many times the bound may come of every request."""
+        times = cost / max(bound, LEAST)
+        if not self.is_limited or times <= self._times * (1 + 1e-9):
+            return
+        if self._times == 1:
+            self._warn(
+                f"A request was reported to cost {money(cost)}, and its price and length allow {money(bound)}: from now on "
+                f"{times:,.3g} times the bound is set aside for each, to keep the budget of {money(self.limit)}."
+            )
+        self._times = times
+
+    @property
+    def _why(self) -> str:
+        return f", {self._times:,.3g} times its bound, as was reported before," if self._times > 1 else ""
 
     def _wake(self) -> None:
         while self._waiting:
@@ -89,7 +131,21 @@ class Reservation:
         self.cost: float | None = None
         self.maybe_billed = False
 
+    @property
+    def holds(self) -> bool:
+        """False where what is set aside has come to be more than what is left."""
+        return all(budget.reserved <= budget.left + 1e-12 for budget in self._reserved)
+
+    async def renew(self) -> None:
+        """Let go of what was set aside, and wait for as much as is needed now."""
+        self._settle()
+        await self._reserve()
+
     async def __aenter__(self) -> Self:
+        await self._reserve()
+        return self
+
+    async def _reserve(self) -> None:
         try:
             for budget in self._budgets:
                 await budget.reserve(self._bound)
@@ -97,7 +153,6 @@ class Reservation:
         except BaseException:
             self._settle()
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,5 +160,6 @@ class Reservation:
         self._settle()
 
     def _settle(self) -> None:
-        for budget in self._reserved:
+        reserved, self._reserved = self._reserved, []
+        for budget in reserved:
             budget.settle(self._bound, self.cost, maybe_billed=self.maybe_billed)

@@ -27,7 +27,15 @@ from qwennb.engine.flight import Flight
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry, Tries
-from qwennb.errors import ContentFiltered, EndpointError, Incomplete, InvalidAnswer, RateLimited, TimedOut
+from qwennb.errors import (
+    ContentFiltered,
+    EndpointError,
+    Incomplete,
+    InvalidAnswer,
+    QwenError,
+    RateLimited,
+    TimedOut,
+)
 from qwennb.request import Message, Request, Text
 
 REASKS = 2
@@ -61,6 +69,11 @@ class Asking:
     pace: float = 0.8
     warn: Callable[[str], None] = lambda _: None
 
+    @property
+    def is_limited(self) -> bool:
+        """True where money may run out, so that each request needs a bound."""
+        return any(budget.is_limited for budget in self.budgets)
+
 
 @dataclass(slots=True)
 class Spent:
@@ -70,9 +83,17 @@ class Spent:
     usage: Usage = field(default_factory=Usage)
     cost: Cost | None = None
     unknown: bool = False
+    maybe_billed: bool = False
+    answered: bool = False
+
+    def charge(self, error: QwenError) -> None:
+        """Note on *error* what was used before it."""
+        cost = None if self.maybe_billed else self.total if self.answered else 0.0
+        error.charge(self.attempts, (self.usage.input, self.usage.output), cost)
 
     def add(self, usage: Usage, cost: Cost | None) -> None:
-        """One attempt more."""
+        """One attempt more that was answered."""
+        self.answered = True
         self.usage = self.usage + usage if self.attempts > 1 else usage
         if cost is None:
             self.unknown = True
@@ -184,13 +205,21 @@ class Engine:
                 self._retries.setdefault(asking.place.base_url, Retry()).question(),
                 asyncio.get_running_loop().time() + asking.timeout,
             )
-            flight.start(self._ask(errand), lambda: self._land(name))
+            flight.start(self._ask_on_account(errand), lambda: self._land(name))
         return flight
 
     def _land(self, name: FlightName) -> None:
         del self._flights[name]
 
     # ------------------------------------------------------------------ asking
+
+    async def _ask_on_account(self, errand: Errand) -> Answer:
+        """Ask; an error knows what its attempts have cost."""
+        try:
+            return await self._ask(errand)
+        except QwenError as error:
+            errand.spent.charge(error)
+            raise
 
     async def _ask(self, errand: Errand) -> Answer:
         """Ask until a whole, valid answer has come; keep it; only then give it away."""
@@ -273,11 +302,15 @@ class Engine:
         size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
         used, began, ticket, whole = 0, None, (0, 0), False
         async with Reservation(
-            asking.budgets, place.bound(request) if asking.budgets else 0.0
+            asking.budgets, place.bound(request) if asking.is_limited else 0.0
         ) as reservation:
             try:
                 async with asyncio.timeout_at(errand.deadline) as limit:
                     ticket = await limiter.enter(size)
+                    while not reservation.holds:  # while it waited, more was reported than bounds allow
+                        limiter.leave(reserved=size)
+                        await reservation.renew()
+                        ticket = await limiter.enter(size)
                     began = loop.time()
                     errand.spent.attempts += 1
                     fold = await self._received(wire, errand, limit)
@@ -309,8 +342,10 @@ class Engine:
             finally:
                 if began is not None:
                     limiter.leave(reserved=size, used=used, answered=whole)
-                if reservation.maybe_billed and asking.ledger is not None:
-                    asking.ledger.maybe_billed(request.model, place)
+                if reservation.maybe_billed:
+                    errand.spent.maybe_billed = True
+                    if asking.ledger is not None:
+                        asking.ledger.maybe_billed(request.model, place)
 
     async def _received(self, wire: Wire, errand: Errand, limit: asyncio.Timeout) -> Fold:
         """What comes back over the wire, shown to the flight piece by piece; *limit* is drawn in while nothing comes."""

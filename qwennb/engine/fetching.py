@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer import Answer, Cost, Fold, read_form
+from qwennb.answer import Answer, Cost, Draft, Fold, read_form
 from qwennb.cache import Name, Order, Orders
 from qwennb.endpoints import Batch, Batches, line_reply, was_asked
 from qwennb.engine.budget import Reservation
@@ -122,6 +122,7 @@ class Fetching:
                     request, line, None if key in here else reservation, new=key not in here
                 )
             except QwenError as error:
+                error.attempts = 1
                 outcomes[key] = error
         whole = [a for k, a in outcomes.items() if k not in here and isinstance(a, Answer) and a.complete]
         await asyncio.gather(*(asking.memory.keep(answer, self._not_kept) for answer in whole))
@@ -142,11 +143,12 @@ class Fetching:
             asking.ledger.record(request.model, place, usage, cost)
         if reservation is not None:
             reservation.cost = (reservation.cost or 0.0) + (cost or 0.0)
-        draft = _judged(draft, fold, request, place)
         try:
-            data = read_form(request, draft.text)
-        except ValueError as complaint:
-            raise InvalidAnswer(_does_not_fit(request, complaint, draft.finish_reason)) from None
+            draft = _judged(draft, fold, request, place)
+            data = _data_in(draft, request)
+        except QwenError as error:
+            error.charge(1, (usage.input, usage.output), cost)
+            raise
         return Answer(
             request=request,
             text=data if request.choices is not None and isinstance(data, str) else draft.text,
@@ -182,6 +184,13 @@ class Fetching:
     def _not_kept(self, words: str) -> None:
         self._lost += 1
         self._asking.warn(words)
+
+
+def _data_in(draft: Draft, request: Request) -> Any:
+    try:
+        return read_form(request, draft.text)
+    except ValueError as complaint:
+        raise InvalidAnswer(_does_not_fit(request, complaint, draft.finish_reason)) from None
 
 
 def _does_not_fit(request: Request, complaint: ValueError, reason: str | None) -> str:

@@ -103,14 +103,15 @@ class Packing:
         return line
 
     def _bound(self, question: Request) -> float:
-        if not self._asking.budgets:
+        if not self._asking.is_limited:
             return 0.0
         worst = self._place.bound(question)
         return worst if self._terms.share is None else worst * self._terms.share
 
     def _too_dear(self, bound: float, worst: float) -> BudgetExceeded | None:
         for budget in self._asking.budgets:
-            left = budget.left - budget.reserved - bound
+            worst = budget.needed(worst)
+            left = budget.left - budget.reserved - budget.needed(bound)
             if worst > left + 1e-12:
                 return BudgetExceeded(
                     f"The next question of the batch may cost up to {money(worst)}, and {money(max(left, 0.0))} of the budget of "

@@ -197,8 +197,14 @@ class Asker:
         return request
 
     def outcome(self, key: str, answer: Answer) -> Outcome:
-        """What *answer* means in this column. ValueError where it does not fit."""
-        return _outcome(key, self.form.value(answer.text, answer.data), answer)
+        """What *answer* means in this column."""
+        try:
+            return _outcome(key, self.form.value(answer.text, answer.data), answer)
+        except ValueError as complaint:
+            error = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {complaint}.")
+            if not answer.cached:
+                error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
+            return Outcome.failed(key, error, answer.model, answer.endpoint)
 
     def _ask(self, waiting: list[int], inquiry: Inquiry) -> None:
         asking = self.asking
@@ -212,7 +218,7 @@ class Asker:
                     return
                 key = inquiry.keys[place]
                 if ended:  # the rows beyond the budget are told so, and nothing is asked for them
-                    inquiry.came(place, Outcome(key, error=ended[0]))
+                    inquiry.came(place, Outcome(key, error=ended[0], cost=0.0))
                     continue
                 ask = partial(self._one, inquiry.questions[place], key, asking)
                 outcome = await inquiry.once(place, ask, self._is_durable)
@@ -260,11 +266,7 @@ class Asker:
             answer = await (await self.client._house.engine()).answer(request, asking)
             return self.outcome(key, answer)
         except QwenError as error:
-            return Outcome(key, error=error, model=self.mould.model, endpoint=str(asking.place))
-        except ValueError as error:
-            return Outcome(
-                key, error=InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {error}.")
-            )
+            return Outcome.failed(key, error, self.mould.model, str(asking.place))
 
     def _is_durable(self, outcome: Outcome) -> bool:
         return self.mode == "on" and outcome.error is None and outcome.finish_reason == "stop"
@@ -314,8 +316,8 @@ class Asker:
                     self.mould_of(question).request(question.text, question.image, key)
                 )
             except QwenError as error:
-                return Outcome(key, error=error)
-        return Outcome(key, error=self._not_recorded(question, key, compare=compare))
+                return Outcome.failed(key, error)
+        return Outcome.failed(key, self._not_recorded(question, key, compare=compare))
 
     def _not_recorded(self, question: Question, key: str, *, compare: bool) -> NotRecorded:
         """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qwennb.answer import Answer
 from qwennb.cache import Orders
 from qwennb.engine import BatchRun
-from qwennb.errors import InvalidAnswer, QwenError, UnsupportedOption
+from qwennb.errors import QwenError, UnsupportedOption
 from qwennb.frames.outcome import Outcome
 from qwennb.request import Request
 
@@ -84,8 +84,5 @@ def _watched(asker: Asker, run: BatchRun, work: Callable[[], object], tally: Tal
 
 def _outcome_of(asker: Asker, key: str, said: Answer | QwenError) -> Outcome:
     if isinstance(said, Answer):
-        try:
-            return asker.outcome(key, said)
-        except ValueError as error:
-            said = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {error}.")
-    return Outcome(key, error=said, model=asker.mould.model, endpoint=str(asker.client.place))
+        return asker.outcome(key, said)
+    return Outcome.failed(key, said, asker.mould.model, str(asker.client.place))

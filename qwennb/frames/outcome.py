@@ -24,6 +24,11 @@ class Outcome(NamedTuple):
     finish_reason: str = ""
     cached: bool = False
 
+    @classmethod
+    def failed(cls, key: str, error: QwenError, model: str = "", endpoint: str = "") -> Outcome:
+        """What came of a question that failed with *error*, at the cost that the error tells."""
+        return cls(key, None, error, model, endpoint, *error.tokens, error.cost, error.attempts)
+
 
 META = pl.Struct(
     {

@@ -119,6 +119,7 @@ class Tally:
         self._rows, self._unique, self._model = rows, unique, model
         self._done = self._cached = self._failed = self._input = self._output = 0
         self._cost: float | None = 0.0
+        self._lost: float | None = 0.0
         self._stop = threading.Event()
         self._drawn = False
         self._watcher = (
@@ -137,6 +138,11 @@ class Tally:
     def failed(self) -> int:
         """Questions that failed."""
         return self._failed
+
+    @property
+    def cost_of_failures(self) -> float | None:
+        """US dollars that the questions cost that failed; None where that is unknown. No part of the run's last line."""
+        return self._lost
 
     @property
     def left(self) -> int:
@@ -177,12 +183,14 @@ class Tally:
             return
         self._done += 1
         self._cached += outcome.cached
-        self._input += outcome.input_tokens
-        self._output += outcome.output_tokens
         if outcome.error is not None:
             self._failed += 1
+            self._lost = None if outcome.cost is None or self._lost is None else self._lost + outcome.cost
             self.first_error = self.first_error or outcome
-        elif outcome.cost is None:
+            return
+        self._input += outcome.input_tokens
+        self._output += outcome.output_tokens
+        if outcome.cost is None:
             self._cost = None
         elif self._cost is not None:
             self._cost += outcome.cost

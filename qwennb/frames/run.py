@@ -104,7 +104,7 @@ class Evaluator:
                 if isinstance(question, Question):
                     outcomes.append(next(answered))
                 else:
-                    outcomes.append(refused := Outcome("", error=question))
+                    outcomes.append(refused := Outcome.failed("", question))
                     tally.add(refused)
         tally.show(finished=True)
         if self.column.on_error == "raise" and tally.first_error is not None:
@@ -136,7 +136,7 @@ class Evaluator:
         warn_of_failures(
             tally.failed,
             tally.progress().unique,
-            f"{error_text(first.error)}{where}",
+            f"{error_text(first.error)}{where}{_paid_for(tally)}",
             self.column.into,
             so_far=so_far,
         )
@@ -198,6 +198,14 @@ def _left(tally: Tally) -> str:
     rest = so_far.cost_of_the_rest
     price = f", for about {money(rest)}" if rest else ""
     return f"{so_far.done:,} of {so_far.unique:,} answers are kept; the same call asks only for the other {tally.left:,}{price}."
+
+
+def _paid_for(tally: Tally) -> str:
+    """What the questions that failed have cost, as a sentence of its own; none where they cost nothing."""
+    cost = tally.cost_of_failures
+    if cost is None:
+        return " What the failed ones cost is not known."
+    return f" The failed ones cost {money(cost)}." if cost else ""
 
 
 def _literal(column: Column) -> str:

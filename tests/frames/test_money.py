@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from qwennb.client import Options
+from qwennb.client import Options, QwenWarning
 from qwennb.frames import QwenFrameWarning
+from qwennb.simulator import Fault, Reply
 
 TABLE = pl.DataFrame({"n": [*range(40), None, 0, 1]})
 ASK = "Say {{ n }}"
@@ -102,3 +103,76 @@ def test_a_plan_states_both_costs_where_thinking_is_left_to_the_model(simulate, 
     settled = table.qwen.plan("Say {{ text }}", client=qwen, thinking=False)
     assert settled.cost_thinking is None and settled.cost == left.cost
     assert table.qwen.plan.classify("text", ["good", "bad"], client=qwen).cost_thinking is None
+
+
+# ---------------------------------------------------------------------- what failed rows cost
+
+
+FAILING = {
+    "an answer that never fits": ({"schema": "age int"}, ["no", "no", "no"], None, 3, True),
+    "empty answers": ({}, [""] * 3, None, 3, True),
+    "a filter": ({}, None, Fault("content_filter"), 1, True),
+    "a refused request": ({}, None, Fault("400"), 1, False),
+    "a server that fails": ({}, None, Fault("501"), 1, False),
+    "failures of several kinds": ({}, None, Fault("content_filter", when=range(2, 9)), 3, True),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", FAILING)
+def test_a_failed_row_shows_its_real_attempts_and_cost(simulate, client, kind, lazy):
+    options, script, fault, attempts, is_paid = FAILING[kind]
+    faults = [fault] if fault else []
+    if kind == "failures of several kinds":
+        faults = [Fault("500", times=2), fault]
+    sim = simulate(script=script, faults=faults)
+    table = pl.DataFrame({"n": ["one"]})
+    ask = (table.lazy() if lazy else table).qwen.ask(
+        "Say {{ n }}", into="a", client=client(sim), meta=True, on_error="column", **options
+    )
+    made = ask.collect() if lazy else ask
+    assert made["a_error"][0]
+    meta = made["a_meta"][0]
+    charged = sum(entry.usage["cost"] for entry in sim.ledger.entries() if entry.usage)
+    assert meta["attempts"] == sim.ledger.count("asked") == attempts
+    assert meta["cost"] == pytest.approx(charged) and (meta["cost"] > 0) is is_paid
+    assert (meta["input_tokens"] > 0) is is_paid
+
+
+def test_what_may_have_been_billed_has_no_known_cost(simulate, client):
+    sim = simulate(faults=[Fault("hang")])
+    table = pl.DataFrame({"n": ["one"]})
+    made = table.qwen.ask("Say {{ n }}", client=client(sim), timeout=0.5, meta=True, on_error="column")
+    meta = made["answer_meta"][0]
+    assert meta["attempts"] == 1 and meta["cost"] is None
+
+
+def test_a_row_that_was_never_sent_cost_nothing_whatever_ended_the_run(simulate, client):
+    qwen = client(simulate(), concurrency=1)
+    one = qwen.place.bound(qwen.request(ASK, {"n": 0}, Options(max_tokens=50)))
+    made = pl.DataFrame({"n": range(9)}).qwen.ask(
+        ASK, client=qwen, max_tokens=50, budget=one, meta=True, on_error="column"
+    )
+    unsent = made.filter(pl.col("answer_error").str.starts_with("BudgetExceeded"))["answer_meta"]
+    assert len(unsent) and unsent.struct.field("cost").to_list() == [0.0] * len(unsent)
+    assert unsent.struct.field("attempts").to_list() == [0] * len(unsent)
+
+
+def test_the_warning_says_what_the_failed_rows_cost(simulate, client):
+    sim = simulate(script=["no", "no", "no"])
+    table = pl.DataFrame({"n": ["one"]})
+    with pytest.warns(QwenFrameWarning, match=r"cost \$0\.\d+"):
+        table.qwen.ask("Say {{ n }}", into="a", client=client(sim), schema="age int")
+
+
+def test_a_column_stays_in_its_budget_where_the_server_reports_more_than_any_price(simulate, client):
+    """Twenty times the bound is reported: those in flight with the first report may go over, and nobody else."""
+    sim = simulate(latency=0.02)
+    qwen = client(sim)
+    bound = qwen.place.bound(qwen.request(ASK, {"n": 0}, Options(max_tokens=50)))
+    sim.script(lambda asked: Reply("much", usage={"cost": 20 * bound}))
+    with pytest.warns(QwenWarning, match="20 times"):
+        pl.DataFrame({"n": range(400)}).qwen.ask(
+            ASK, client=qwen, max_tokens=50, budget=100 * bound, on_error="column"
+        )
+    assert sim.ledger.count("paid") <= 5 + sim.ledger.peak
