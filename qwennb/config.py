@@ -3,7 +3,8 @@
     argument  >  environment  >  [tool.qwennb] in the nearest pyproject.toml  >  default
 
 `Config.load` reads all four once and gives a frozen value. Secrets are the exception to "anywhere": a key comes from
-an argument or the environment, never from a file that is shared.
+an argument or the environment, never from a file that is shared. What leads elsewhere, an address or a path, is taken
+from such a file only once the user trusts it (`project`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Literal, get_args
 from weakref import WeakValueDictionary
 
 from qwennb.errors import ConfigError, nearest
+from qwennb.project import TrustList, home_of, leads_elsewhere, project_settings
 
 CacheMode = Literal["on", "refresh", "replay", "off"]
 CACHE_MODES: tuple[str, ...] = get_args(CacheMode)
@@ -115,11 +117,13 @@ class Config:
         environ = os.environ if environ is None else environ
         given = {name: _hidden(name, value) for name, value in (arguments or {}).items() if value is not None}
         arguments = None
-        file, variables = _from_project(folder), _from_environment(environ)
-        if "://" in str(file.get("endpoint")) and "endpoint" not in variables | given:
+        variables = _from_environment(environ)
+        over = {name: value for name, value in above(environ).items() if name not in ("options", "packs")}
+        names = [field.name for field in fields(cls)]
+        file = project_settings(folder, environ, settings=names, given={*variables, *given, *over})
+        if "endpoint" in file and leads_elsewhere("endpoint", file["endpoint"]):
             # A file that came with somebody's repository must not be able to have our key sent to its server.
             variables.pop("api_key", None)
-        over = {name: value for name, value in above(environ).items() if name not in ("options", "packs")}
         if "endpoint" in over:
             given.pop("api_key", None)  # it was given for another endpoint
         settings = {"cache_dir": default_cache_dir(environ)} | file | variables | given | over
@@ -151,9 +155,20 @@ def above(environ: Mapping[str, str]) -> dict[str, Any]:
     return made
 
 
+def lend_trust(folder: Path, mine: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Let a kernel with *environ* use what the user of *mine* trusts in the project of *folder*, and learn of nothing else.
+
+    ConfigError for what waits for trust: nobody can be asked there.
+    """
+    own, theirs = TrustList.of(mine), TrustList.of(environ)
+    if own.file != theirs.file:
+        own.lend(folder, theirs)
+    Config.load(environ=environ, folder=folder)
+
+
 def default_cache_dir(environ: Mapping[str, str]) -> Path:
     """Where answers live: with the user's data, not among caches that are cleared, for they were paid for."""
-    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    home = home_of(environ)
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "qwennb"
     if sys.platform == "win32":
@@ -164,40 +179,6 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     given = {f.name: environ.get(_variable(f.name)) for f in fields(Config)}
     return {name: _hidden(name, value) for name, value in given.items() if value}
-
-
-def _from_project(folder: Path | None) -> dict[str, Any]:
-    """The table [tool.qwennb] of the nearest pyproject.toml."""
-    file, table = _nearest_table(folder)
-    if file is None:
-        return {}
-    if not isinstance(table, Mapping):
-        raise ConfigError("[tool.qwennb] in pyproject.toml must be a table of settings.")
-    if "api_key" in table:
-        table = {}  # a traceback may show it
-        raise ConfigError(
-            "[tool.qwennb] in pyproject.toml holds an api_key. Files are shared: take it out, and set "
-            "QWENNB_API_KEY (or the endpoint's own variable) in the environment."
-        )
-    made = dict(table)
-    if isinstance(made.get("cache_dir"), str):
-        # A folder that a file names is meant from where the file is, whatever folder a notebook runs in.
-        made["cache_dir"] = file.parent / Path(made["cache_dir"]).expanduser()
-    return made
-
-
-def _nearest_table(folder: Path | None) -> tuple[Path | None, Any]:
-    import tomllib  # only where there is a file to read
-
-    try:
-        folder = folder or Path.cwd()
-        file = next((f for at in (folder, *folder.parents) if (f := at / "pyproject.toml").is_file()), None)
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}) if file else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"pyproject.toml can't be read as TOML: {error}.") from None
-    except OSError:
-        return None, None  # a folder that is gone, or a file that is not ours to read
-    return (file, tool["qwennb"]) if isinstance(tool, Mapping) and "qwennb" in tool else (None, None)
 
 
 def _variable(name: str) -> str:

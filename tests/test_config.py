@@ -18,7 +18,9 @@ import pytest
 
 from qwennb.config import CACHE_MODES, Config, Secret
 from qwennb.errors import ConfigError
+from qwennb.project import Project, TrustList
 
+pytestmark = pytest.mark.filterwarnings("ignore:Settings from")
 CANARY = "sk-CANARY8f3Kq2Zx7Wv1Tn6Yb4"
 
 
@@ -40,6 +42,13 @@ def project(folder, table, name="qwennb"):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pyproject.toml").write_text(f"[tool.{name}]\n{table}", encoding="utf-8")
     return folder
+
+
+def trusting(folder):
+    """The environment of a user who trusts what the file in *folder* sets now."""
+    environ = {"HOME": str(folder / "home"), "XDG_CONFIG_HOME": str(folder / "home")}
+    TrustList.of(environ).add(Project.find(folder), ["endpoint", "cache_dir"])
+    return environ
 
 
 # ------------------------------------------------------------------ which place wins
@@ -105,10 +114,11 @@ def test_the_cache_lives_with_the_users_data():
 def test_a_folder_named_in_a_file_is_meant_from_where_the_file_is(tmp_path):
     folder = project(tmp_path, 'cache_dir = "answers"')
     (folder / "deep").mkdir()
-    assert Config.load(environ={}, folder=folder / "deep").cache_dir == tmp_path / "answers"
-    assert Config.load({"cache_dir": "answers"}, environ={}, folder=folder).cache_dir == Path("answers")
+    home = trusting(folder)
+    assert Config.load(environ=home, folder=folder / "deep").cache_dir == tmp_path / "answers"
+    assert Config.load({"cache_dir": "answers"}, environ=home, folder=folder).cache_dir == Path("answers")
     project(tmp_path, 'cache_dir = "/abs"')
-    assert Config.load(environ={}, folder=folder).cache_dir == Path("/abs")
+    assert Config.load(environ=trusting(folder), folder=folder).cache_dir == Path("/abs")
 
 
 # ------------------------------------------------------------------ what can't be set
@@ -206,7 +216,7 @@ def test_a_key_in_a_file_is_refused_and_not_shown(tmp_path):
 )
 def test_a_base_url_from_a_file_never_gets_the_environments_key(tmp_path, url):
     folder = project(tmp_path, f'endpoint = "{url}"')
-    environ = {"QWENNB_API_KEY": CANARY}
+    environ = {"QWENNB_API_KEY": CANARY} | trusting(folder)
     assert Config.load(environ=environ, folder=folder).api_key is None
     assert Config.load({"model": "m"}, environ=environ, folder=folder).api_key is None
     # Whoever names the endpoint, or the key, where no file can, means it.
@@ -214,7 +224,7 @@ def test_a_base_url_from_a_file_never_gets_the_environments_key(tmp_path, url):
         {"endpoint": "https://mine.example"}, environ=environ, folder=folder
     ).api_key == Secret(CANARY)
     assert Config.load(environ={**environ, "QWENNB_ENDPOINT": url}, folder=folder).api_key == Secret(CANARY)
-    assert Config.load({"api_key": CANARY}, environ={}, folder=folder).api_key == Secret(CANARY)
+    assert Config.load({"api_key": CANARY}, environ=trusting(folder), folder=folder).api_key == Secret(CANARY)
 
 
 def test_a_name_from_a_file_does_get_the_environments_key(tmp_path):

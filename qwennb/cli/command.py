@@ -69,6 +69,11 @@ COMMANDS = Command(
             "Ask a notebook's questions again elsewhere, and see which answers change.",
             "drift:drift",
         ),
+        Command(
+            "trust",
+            "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
+            "trust:trust",
+        ),
         Command("simulate", "An endpoint that behaves like a real one, as a server.", "simulate:simulate"),
     ),
 )

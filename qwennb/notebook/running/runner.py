@@ -20,6 +20,7 @@ from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, coalesce_streams
 
 from qwennb.answer import markup
+from qwennb.config import lend_trust
 from qwennb.errors import BadInput, QwenError
 from qwennb.notebook.running.cells import Attempt, RanCell, Use, tells_state
 from qwennb.notebook.running.differing import first_difference, redrawn
@@ -50,7 +51,9 @@ def run_notebook(
     """
     outer = os.environ if environ is None else environ
     further = {"JPY_SESSION_NAME": notebook.name, **(settings or {})}
-    run = _Run(notebook, place, place.environ(outer, above) | further, compare=compare)
+    inner = place.environ(outer, above) | further
+    lend_trust(notebook.parent, outer, inner)
+    run = _Run(notebook, place, inner, compare=compare)
     said = io.StringIO()
     arguments = [*_OWN_RUN, f"--nbval-cell-timeout={timeout}", f"--rootdir={notebook.parent}", str(notebook)]
     with _nothing_of_the_users(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
