@@ -18,13 +18,20 @@ def verify_options(parser: Parser) -> None:
     parser.add_argument(
         "--pack", metavar="FILE", help="the pack (default: the one that has the notebook's name)"
     )
+    parser.add_argument(
+        "--env", action="append", default=[], dest="variables", metavar="NAME",
+        help="let the notebook have this variable of your environment too",
+    )  # fmt: skip
     parser.add_timeout()
 
 
 def verify(given: Any, world: World) -> int:
     """Run each notebook and say what came of it. 0: all as saved; 1: something differs; 2: one could not be run."""
+    from qwennb.notebook.running import describe_risk
+
     if given.pack is not None and len(given.notebooks) > 1:
         raise BadInput("--pack is for one notebook. Leave it out, and each is run with its own.")
+    world.note(describe_risk(given.variables))
     return max(
         _verified(Path(name), given, world, several=len(given.notebooks) > 1) for name in given.notebooks
     )
@@ -37,10 +44,14 @@ def _verified(name: Path, given: Any, world: World, *, several: bool) -> int:
     prefix = f"{name}: " if several else ""
     try:
         notebook = world.notebook(str(name))
-        verdict = verified(notebook, pack, timeout=given.timeout, environ=world.environ)
+        verdict = verified(
+            notebook, pack, timeout=given.timeout, environ=world.environ, variables=given.variables
+        )
     except QwenError as error:
         world.note(f"{prefix}{error}")
         return CANT
     world.say(*verdict.details())
     world.say(f"{prefix}{verdict.sentence()}")
+    if any("KeyError: '" in cell.trouble and "environ" in cell.source for cell in verdict.cells):
+        world.note("A variable of your own environment is let in with --env NAME.")
     return SAME if verdict.same else DIFFERS

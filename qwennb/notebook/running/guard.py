@@ -5,9 +5,14 @@ folder stands first on PYTHONPATH: so it runs before anything else, in a kernel 
 It imports the standard library alone, for it lives in somebody else's interpreter.
 
 Two walls. An audit hook sees what Python itself does with sockets: it refuses, and writes into the report what was
-tried and which line of which cell tried it. Beneath it, on Linux, a seccomp filter lets the system make no socket but
-local ones, for every thread and child from then on: code in C or Rust, and other programs, meet a closed door too.
-The kernel's own talk with its notebook goes over local sockets, so nothing has to be let through.
+tried and which line of which cell tried it. Beneath it, on Linux, a seccomp filter lets the system make no socket, for
+every thread and child from then on: code in C or Rust, and other programs, meet a closed door too.
+
+What is left open are pairs of connected local sockets, which event loops need, and netlink, which asks the system about
+itself. Shut with the sockets are the ways around: system calls of another architecture, io_uring, and the memory and
+sockets of other processes. A local socket would lead to whoever listens on this machine and has a network (an agent,
+Docker, a desktop). The kernel's own talk with its notebook goes over such sockets: so it alone may make them, until it
+is ready, and then `shut_local_sockets` is called, before the first cell.
 """
 
 from __future__ import annotations
@@ -30,21 +35,36 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 # Windows has no socket pairs but over the loopback: there a loopback address is let through.
 _PAIRS_NEED_LOOPBACK = sys.platform == "win32"
 _LOOPBACK = ("127.0.0.1", "::1")
+_LOCAL = getattr(socket, "AF_UNIX", None)
+# The variable that lets a process make local sockets until it is ready. Its children never see it.
+OWN_SOCKETS = "QWENNB_OWN_SOCKETS"
+_local_is_shut = False
 
 
 def install(report: str) -> None:
     """Refuse the network from here on; what was tried is written to the file *report*, a line of JSON each."""
     sys.addaudithook(lambda event, arguments: _look(event, arguments, report))
-    _close_the_system_door()
+    if os.environ.pop(OWN_SOCKETS, None) is None:
+        shut_local_sockets()
+    else:
+        _shut_the_system_door(local=False)
+
+
+def shut_local_sockets() -> bool:
+    """From here on no local socket is made either, in any thread. Whether the system itself sees to it all."""
+    global _local_is_shut
+    _local_is_shut = True
+    return _shut_the_system_door(local=True)
 
 
 def _look(event: str, arguments: tuple[Any, ...], report: str) -> None:
     if not event.startswith("socket."):
         return
-    tried = _tried(event, arguments)
+    frame = sys._getframe(2)
+    tried = _tried(event, arguments) or _tried_local(event, arguments, frame)
     if tried is None:
         return
-    source, line, importing = _where(sys._getframe(2))
+    source, line, importing = _where(frame)
     # Libraries try, while they are imported, whether there is an IPv6: they are refused, and it is no attempt to talk.
     if not (importing and event == "socket.__new__"):
         told = json.dumps({"tried": tried, "source": source, "line": line}) + "\n"
@@ -70,6 +90,14 @@ def _tried(event: str, arguments: tuple[Any, ...]) -> str | None:
     return None
 
 
+def _tried_local(event: str, arguments: tuple[Any, ...], frame: FrameType) -> str | None:
+    """As `_tried`, for a local socket. One that is half of a pair, or was accepted, is made around what there is already."""
+    if not _local_is_shut or event != "socket.__new__" or arguments[1] != _LOCAL:
+        return None
+    is_made_around = frame.f_code.co_name == "__init__" and frame.f_locals.get("fileno") is not None
+    return None if is_made_around else "a local socket was opened"
+
+
 def _shown(address: Any) -> str:
     if isinstance(address, bytes):
         address = address.decode("ascii", "replace")
@@ -90,40 +118,74 @@ def _where(frame: FrameType | None) -> tuple[str | None, int | None, bool]:
     return None, None, importing
 
 
-def _close_the_system_door() -> None:
-    """Let this process and its children make local sockets only, where the system can be asked to."""
+# Numbers of the system: the architecture as it names itself, and the calls that make a socket, make a pair, set a filter,
+# trace a process, read and write another's memory.
+_SYSTEMS = {
+    "x86_64": (0xC000003E, 41, 53, 317, (101, 310, 311)),
+    "aarch64": (0xC00000B7, 198, 199, 277, (117, 270, 271)),
+}
+_EVERYWHERE = (425, 426, 427, 438)  # io_uring's three, and taking a file of another process
+_OTHER_TABLE = 0x40000000  # from here on x86-64 counts the calls of x32
+_UNIX, _NETLINK, _STREAM, _SEQPACKET = 1, 16, 1, 5
+_REFUSE, _ALLOW = 0x00050000 | errno.EACCES, 0x7FFF0000
+# What seccomp reads: (what, jump if so, jump if not, operand).
+_LOAD, _EQUAL, _FROM, _AND, _GIVE = 0x20, 0x15, 0x35, 0x54, 0x06
+_CALL, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24  # where they stand in what it is shown
+
+
+def can_refuse() -> bool:
+    """Whether the system itself can be asked to refuse sockets. Asking this changes nothing."""
+    import ctypes
+    import platform
+
+    if sys.platform != "linux" or platform.machine() not in _SYSTEMS:
+        return False
+    action = ctypes.c_uint32(_REFUSE & 0xFFFF0000)
+    is_available, no_flags = 2, 0
+    call = _SYSTEMS[platform.machine()][3]
+    return bool(ctypes.CDLL(None).syscall(call, is_available, no_flags, ctypes.byref(action)) == 0)
+
+
+def _shut_the_system_door(*, local: bool) -> bool:
+    """Have the system make no socket for this process and its children, *local* ones included. Whether it does."""
     import ctypes
     import platform
     import struct
 
-    known = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-    if sys.platform != "linux" or platform.machine() not in known:
-        return
-    architecture, socket_call = known[platform.machine()]
-    load, equal, give = 0x20, 0x15, 0x06
-    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EACCES
-    program = [  # (what, jump if so, jump if not, operand), as seccomp reads it
-        (load, 0, 0, 4),
-        (equal, 0, 5, architecture),
-        (load, 0, 0, 0),
-        (equal, 0, 3, socket_call),
-        (load, 0, 0, 16),
-        (equal, 1, 0, int(socket.AF_UNIX)),
-        (equal, 0, 1, 16),  # netlink: asking the system about itself
-        (give, 0, 0, allow),
-        (give, 0, 0, refuse),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    if not can_refuse():
+        return False
+    steps = _filter_steps(platform.machine(), local=local)
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
 
     class Filter(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
 
-    held = Filter(len(program), ctypes.addressof(code))
-    control = ctypes.CDLL(None, use_errno=True).prctl
-    control.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    # No new privileges, then the filter. A system that knows neither refuses, and the audit hook stands alone.
-    if control(38, 1, 0, 0, 0) == 0:
-        control(22, 2, ctypes.addressof(held), 0, 0)
+    held = Filter(len(steps), ctypes.addressof(code))
+    system = ctypes.CDLL(None, use_errno=True)
+    no_new_privileges, set_filter, all_threads = 38, 1, 1
+    refused = system.prctl(no_new_privileges, *[ctypes.c_ulong(n) for n in (1, 0, 0, 0)]) or system.syscall(
+        _SYSTEMS[platform.machine()][3], set_filter, all_threads, ctypes.byref(held)
+    )
+    if refused:
+        raise OSError(ctypes.get_errno(), "The system would not shut the network")
+    return True
+
+
+def _filter_steps(machine: str, *, local: bool) -> list[tuple[int, int, int, int]]:
+    architecture, socket_call, pair_call, _, traces = _SYSTEMS[machine]
+    families = (_NETLINK,) if local else (_NETLINK, _UNIX)
+    steps = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), (_GIVE, 0, 0, _REFUSE)]
+    steps += [(_LOAD, 0, 0, _CALL), (_FROM, 0, 1, _OTHER_TABLE), (_GIVE, 0, 0, _REFUSE)]
+    for call in (*_EVERYWHERE, *traces):
+        steps += [(_EQUAL, 0, 1, call), (_GIVE, 0, 0, _REFUSE)]
+    steps += [(_EQUAL, 0, 2 + 2 * len(families), socket_call), (_LOAD, 0, 0, _FIRST)]
+    for family in families:
+        steps += [(_EQUAL, 0, 1, family), (_GIVE, 0, 0, _ALLOW)]
+    steps += [(_GIVE, 0, 0, _REFUSE)]
+    # Local pairs, and only those that stay connected: half of a pair for datagrams could be sent to anybody.
+    steps += [(_EQUAL, 0, 7, pair_call), (_LOAD, 0, 0, _FIRST), (_EQUAL, 0, 4, _UNIX), (_LOAD, 0, 0, _SECOND)]
+    steps += [(_AND, 0, 0, 0xF), (_EQUAL, 2, 0, _STREAM), (_EQUAL, 1, 0, _SEQPACKET), (_GIVE, 0, 0, _REFUSE)]
+    return [*steps, (_GIVE, 0, 0, _ALLOW)]
 
 
 def go_on() -> None:

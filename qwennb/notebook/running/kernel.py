@@ -18,6 +18,8 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from nbval.kernel import RunningKernel
 
+from qwennb.notebook.running.guard import OWN_SOCKETS
+
 START = 120.0  # seconds; a loaded machine starts one in ten
 LOOK = 1.0  # seconds between two looks at whether the kernel is still there
 
@@ -36,15 +38,29 @@ class FreshKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
             language="python",
         )
         with Path(os.devnull).open("w") as nowhere:
-            self.km.start_kernel(env=dict(environ), cwd=str(cwd), stdout=nowhere, stderr=nowhere)
+            own = {} if sockets is None else {OWN_SOCKETS: "1"}
+            self.km.start_kernel(env={**environ, **own}, cwd=str(cwd), stdout=nowhere, stderr=nowhere)
         self.kc = self.km.client()
         self.kc.start_channels()
         try:
             self.kc.wait_for_ready(timeout=START)
             self._ensure_iopub_up()
+            if sockets is not None:
+                self._shut_local_sockets()
         except BaseException:
             self.stop()
             raise
+
+    def _shut_local_sockets(self) -> None:
+        """Now that the kernel has its own sockets, no code in it may make others."""
+        words = {"shut": "__import__('sitecustomize').shut_local_sockets()"}
+        request = self.kc.execute("", silent=True, store_history=False, user_expressions=words)
+        reply: dict[str, Any] = {"parent_header": {}}
+        while reply["parent_header"].get("msg_id") != request:
+            reply = self.get_message("shell", timeout=START)
+        self.await_idle(request, START)
+        if reply["content"].get("user_expressions", {}).get("shut", {}).get("status") != "ok":
+            raise RuntimeError("the network could not be shut to it")
 
     def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
         """Have a cell run; the name of the request, which is kept as the one under way.

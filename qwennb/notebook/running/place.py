@@ -1,14 +1,13 @@
 """A place for a kernel to run in: a cache of its own, and, when it is sealed, nothing else of this machine's owner.
 
-A sealed kernel finds an empty home, no keys, no settings of ours and no network: what runs there runs for whoever gets
-the notebook. An open one keeps the keys and settings of the environment, because it is there to ask.
+A sealed kernel finds an empty home, of the environment only what a program needs to run, no settings of ours and no
+network: what runs there runs for whoever gets the notebook. An open one keeps the keys and settings of the environment, because it is there to ask.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-# Settings of ours, anybody's keys, the ways around, and what a Jupyter server tells its own kernels.
-_STAYS_OUT = re.compile(
-    r"^(QWENNB|OPENAI|JPY)_|(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PROXY)S?$", re.IGNORECASE
-)
+from qwennb.machine import keep_needed
+
 _FOLDERS = {
     "HOME": "home",
     "USERPROFILE": "home",
+    "APPDATA": "home",
     "LOCALAPPDATA": "home",
     "XDG_DATA_HOME": "home/.local/share",
     "XDG_CONFIG_HOME": "home/.config",
@@ -71,7 +69,7 @@ class RunningPlace:
         """The kernel's environment: the *outer* one, and what stands *above* all that the notebook says."""
         made = {name: value for name, value in outer.items() if name not in _FROM_ANOTHER_RUN}
         if self.sealed:
-            made = {name: value for name, value in made.items() if not _STAYS_OUT.search(name)}
+            made = keep_needed(made)
             for name, below in _FOLDERS.items():
                 (self.folder / below).mkdir(mode=0o700, parents=True, exist_ok=True)
                 made[name] = str(self.folder / below)

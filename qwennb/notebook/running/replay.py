@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qwennb.cache import Pack
 from qwennb.errors import BadInput
+from qwennb.notebook.running.guard import can_refuse
 from qwennb.notebook.running.place import RunningPlace
 from qwennb.notebook.running.runner import run_notebook
 from qwennb.notebook.running.verdict import Verdict
@@ -24,14 +26,32 @@ def pack_beside(notebook: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def describe_risk(variables: Sequence[str] = ()) -> str:
+    """What a notebook that is verified can do here, and what not, for whoever is about to run it."""
+    network = (
+        "no network"
+        if can_refuse()
+        else "no network by Python (this system can't refuse it to other programs)"
+    )
+    let_in = f" but {', '.join(variables)}" if variables else ""
+    return (
+        f"A notebook's code runs as you: with {network} and no key or setting of yours{let_in}, but it can read, change and "
+        "delete your files. What you would not run, don't verify."
+    )
+
+
 def verify(
     notebook: Path,
     pack: Path | None = None,
     *,
     timeout: float = 600.0,
     environ: Mapping[str, str] | None = None,
+    variables: Sequence[str] = (),
 ) -> Verdict:
-    """Run *notebook* with no network, no keys and nothing but its pack; what it shows, compared with what was saved."""
+    """Run *notebook* with no network, no keys and nothing but its pack; what it shows, compared with what was saved.
+
+    Of the environment it gets what every program needs, and the *variables* that are named.
+    """
     if not notebook.is_file():
         raise BadInput(f"There is no notebook {notebook}.")
     found = pack or pack_beside(notebook)
@@ -42,8 +62,15 @@ def verify(
         )
     Pack.read(found)  # what is wrong with it is said once, and not by every cell
     with RunningPlace.made(sealed=True) as place:
-        settings = {"QWENNB_PACK": str(found.resolve())}
+        settings = {"QWENNB_PACK": str(found.resolve()), **_pick(variables, environ)}
         cells = run_notebook(
             notebook, place, {"cache": "replay"}, settings=settings, timeout=timeout, environ=environ
         )
     return Verdict(cells)
+
+
+def _pick(variables: Sequence[str], environ: Mapping[str, str] | None) -> dict[str, str]:
+    outer = os.environ if environ is None else environ
+    if absent := [name for name in variables if name not in outer]:
+        raise BadInput(f"--env {absent[0]}: there is no such variable here. Set it, or leave the option out.")
+    return {name: outer[name] for name in variables}
