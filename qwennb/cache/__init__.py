@@ -10,7 +10,14 @@ from qwennb.cache.packs import Conflict, Loaded, Packs
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
 from qwennb.cache.record import Name
-from qwennb.cache.recorded import read_answer, read_record, read_short, record_of
+from qwennb.cache.recorded import (
+    ShortBeside,
+    read_answer,
+    read_record,
+    read_short,
+    read_short_beside,
+    record_of,
+)
 from qwennb.cache.shelf import open_store
 from qwennb.cache.sources import Sources
 from qwennb.cache.spending import Spending, Spendings
@@ -34,6 +41,7 @@ __all__ = [
     "Pack",
     "Packs",
     "PrunePlan",
+    "ShortBeside",
     "Sources",
     "Spending",
     "Spendings",
@@ -48,5 +56,6 @@ __all__ = [
     "read_answer",
     "read_record",
     "read_short",
+    "read_short_beside",
     "record_of",
 ]

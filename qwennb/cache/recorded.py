@@ -9,10 +9,18 @@ from typing import Any
 import msgspec
 import orjson
 
-from qwennb.answer import Answer, read_form
+from qwennb.answer import Answer, Logprob, Source, read_form
 from qwennb.request import Request
 
-__all__ = ["Short", "read_answer", "read_record", "read_short", "record_of"]
+__all__ = [
+    "Short",
+    "ShortBeside",
+    "read_answer",
+    "read_record",
+    "read_short",
+    "read_short_beside",
+    "record_of",
+]
 
 
 class _Tokens(msgspec.Struct, gc=False):
@@ -31,11 +39,29 @@ class Short(msgspec.Struct, gc=False):
     cost: tuple[float, str] | None = None
 
 
+class ShortBeside(Short, gc=False):
+    """The same with what came beside the answer, for a column that asked for it."""
+
+    reasoning: str = ""
+    logprobs: Any = None
+    sources: Any = ()
+
+    def __post_init__(self) -> None:
+        if self.logprobs is not None:
+            self.logprobs = tuple(map(Logprob.from_json, self.logprobs))
+        self.sources = tuple(Source(*source) for source in self.sources)
+
+
 class _Record(msgspec.Struct, gc=False):
     answer: Short
 
 
+class _RecordBeside(msgspec.Struct, gc=False):
+    answer: ShortBeside
+
+
 _SHORT = msgspec.json.Decoder(_Record)
+_SHORT_BESIDE = msgspec.json.Decoder(_RecordBeside)
 
 
 def record_of(answer: Answer) -> bytes:
@@ -54,6 +80,14 @@ def read_short(value: bytes) -> Short:
     """What a column wants of the answer in a stored record; ValueError where it can't be read."""
     try:
         return _SHORT.decode(value).answer
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+
+
+def read_short_beside(value: bytes) -> ShortBeside:
+    """As `read_short`, with what came beside the answer."""
+    try:
+        return _SHORT_BESIDE.decode(value).answer
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
 

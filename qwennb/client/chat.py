@@ -43,9 +43,10 @@ class Chat:
         **options: Any,
     ) -> None:
         self._client = client
-        self._tools = tuple(tools)
-        self._approve = approve
         self._options = Options(**options)
+        Options(system=system, tools=tools)  # what can't be one is said now
+        self._tools = tuple(tools or ())
+        self._approve = approve
         opening = (Message("system", (Text(system),)),) if system else ()
         self.messages: tuple[Message, ...] = (*opening, *messages)
 

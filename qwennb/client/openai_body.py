@@ -47,6 +47,7 @@ def read_body(body: Mapping[str, Any]) -> Question:
     _refuse_many(rest.pop("n", 1))
     options = {name: rest.pop(name) for name in _SAME if name in rest}
     options |= {
+        "model": options.get("model") or None,  # that library wants one; an empty one is the default
         "stop": options.get("stop") or None,
         "max_tokens": _max_tokens(rest),
         "logprobs": _logprobs(rest),

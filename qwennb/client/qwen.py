@@ -79,6 +79,8 @@ class Qwen:
         title: str | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(api_key, str | Secret | None):
+            raise BadInput(f"api_key= is {type(api_key).__name__}, and a key is text.")
         api_key = (
             Secret(api_key) if isinstance(api_key, str) else api_key
         )  # from here on no traceback can show it
@@ -146,7 +148,7 @@ class Qwen:
         """
         template = given.pop("prompt", None)
         options, _ = self._split("", given)
-        requests = [self._one_of_many(item, template, options) for item in prompts]
+        requests = [self._one_of_many(item, template, options) for item in _listed(prompts, template)]
         answers = self._answers(requests, options)
         self._tell()
         return answers
@@ -166,9 +168,11 @@ class Qwen:
         single = isinstance(prompts, str | Request)
         options, values = self._split(prompts if single else "", given)
         if single:
+            if template is not None:
+                raise BadInput(_FOR_DICTS)
             requests: list[Any] = [self.request(prompts, values, options)]  # type: ignore[arg-type]
         else:
-            requests = [self._one_of_many(item, template, options) for item in prompts]  # type: ignore[union-attr]
+            requests = [self._one_of_many(item, template, options) for item in _listed(prompts, template)]
         asking = self._asking(options)
         whole = [item for item in requests if isinstance(item, Request)]
         return planned(whole, len(requests) - len(whole), asking)
@@ -570,6 +574,30 @@ class Qwen:
     def _tell(self) -> None:
         while self._warnings:
             warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
+
+
+_FOR_DICTS = (
+    "prompt= is a template that dicts of values fill, and what is asked here is no list of dicts. "
+    'Give them as ask_many([{"x": …}, …], prompt="… {{ x }}"), or leave prompt= out.'
+)
+
+
+def _listed(prompts: Any, template: str | None) -> list[Any]:
+    """What is to be asked, as a list; a *template* is for dicts alone."""
+    if isinstance(prompts, str | Request):
+        raise BadInput("ask_many() takes a list of prompts; for one of them it is ask(…).")
+    if hasattr(prompts, "columns"):
+        raise BadInput(
+            'A frame is asked by its columns: df.qwen.ask("… {{ review }}"), or qwennb.ask(table, …).'
+        )
+    if isinstance(prompts, Mapping | bytes) or not isinstance(prompts, Iterable):
+        raise BadInput(f"A list of prompts is wanted, not {type(prompts).__name__}: ask_many([…]).")
+    items = list(prompts)
+    if template is not None and not all(isinstance(item, Mapping) for item in items):
+        raise BadInput(_FOR_DICTS)
+    if template is not None and not isinstance(template, str):
+        raise BadInput(f"prompt= is {type(template).__name__}, and a template is text.")
+    return items
 
 
 def _bounded(part: Any, max_pixels: int) -> Any:

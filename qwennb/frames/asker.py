@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import Answer, read_form
-from qwennb.cache import read_short
+from qwennb.cache import ShortBeside, read_short, read_short_beside
 from qwennb.client import Options, Qwen
 from qwennb.engine import Asking
 from qwennb.errors import (
@@ -33,7 +33,7 @@ from qwennb.frames.inquiry import Inquiry, Question
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.lane import ask_by_batch
 from qwennb.frames.mould import Mould
-from qwennb.frames.outcome import Outcome
+from qwennb.frames.outcome import Beside, Outcome, confidence_of
 from qwennb.frames.progress import Tally
 from qwennb.request import Image, Request, Schema
 
@@ -52,12 +52,14 @@ class Asker:
         *,
         concurrency: int | None = None,
         lane: str = "live",
+        beside: bool = False,
     ) -> None:
         self.client = client
         self.options = client.settled(options)
         self.form = form
         self.answers = Answers()
         self.lane = lane
+        self.beside = beside  # whether what came beside the answers is wanted too
         self._concurrency = concurrency
         self._lock = threading.RLock()
         self._moulds: dict[str, Mould] = {}  # by system text, where it differs from row to row
@@ -93,7 +95,7 @@ class Asker:
             system,
             settings=options.settings(),
             schema=None if options.schema is None else Schema.of(options.schema),
-            choices=None if options.choices is None else tuple(options.choices),
+            choices=options.choices,
         )
 
     @property
@@ -199,12 +201,20 @@ class Asker:
     def outcome(self, key: str, answer: Answer) -> Outcome:
         """What *answer* means in this column."""
         try:
-            return _outcome(key, self.form.value(answer.text, answer.data), answer)
+            value = self.form.value(answer.text, answer.data)
         except ValueError as complaint:
             error = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {complaint}.")
             if not answer.cached:
                 error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
             return Outcome.failed(key, error, answer.model, answer.endpoint)
+        return _outcome(key, value, answer, self._beside(answer) if self.beside else None)
+
+    def _beside(self, answer: Answer | ShortBeside) -> Beside:
+        choices = self.options.choices
+        label = None if choices is None else read_form(self.mould.sample, answer.text)
+        return Beside(
+            answer.reasoning, answer.logprobs, answer.sources, confidence_of(answer.logprobs or (), label)
+        )
 
     def _ask(self, waiting: list[int], inquiry: Inquiry) -> None:
         asking = self.asking
@@ -277,6 +287,7 @@ class Asker:
         return (
             place,
             self.client.server(self.mode),
+            self.beside,
             self.mode,
             self.client.config.cache_dir,
             self.form.dtype,
@@ -285,7 +296,7 @@ class Asker:
 
     def _read(self, key: str, model: str, value: bytes) -> Outcome:
         try:
-            answer = read_short(value)
+            answer = read_short_beside(value) if self.beside else read_short(value)
             text, usage, cost = answer.text, answer.usage, answer.cost
             return Outcome(
                 key,
@@ -299,6 +310,7 @@ class Asker:
                 answer.attempts,
                 sys.intern(answer.finish_reason),
                 True,
+                self._beside(answer) if isinstance(answer, ShortBeside) else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             return Outcome(
@@ -338,7 +350,7 @@ def _by_key(places: list[int], keys: Sequence[str]) -> list[int]:
 _SURELY_FITS = 4_000  # characters; every model's window is larger
 
 
-def _outcome(key: str, value: Any, answer: Answer) -> Outcome:
+def _outcome(key: str, value: Any, answer: Answer, beside: Beside | None) -> Outcome:
     return Outcome(
         key,
         value,
@@ -351,6 +363,7 @@ def _outcome(key: str, value: Any, answer: Answer) -> Outcome:
         answer.attempts,
         answer.finish_reason,
         answer.cached,
+        beside,
     )
 
 

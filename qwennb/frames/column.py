@@ -14,7 +14,7 @@ from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, TemplateError, nearest
 from qwennb.frames.default import default_client
 from qwennb.frames.form import Form
-from qwennb.frames.outcome import META, META_OF_THE_RUN
+from qwennb.frames.outcome import meta_type
 from qwennb.frames.progress import Progress
 from qwennb.frames.text import names_in
 from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
@@ -35,6 +35,12 @@ _NOT_HERE = {
 }
 
 
+class Noun(str):
+    """The name of a column that nobody named: its verb's noun. It replaces no column."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """What is asked of each row. `into` names the column; `it` is what an expression's own value is called."""
@@ -53,7 +59,6 @@ class Column:
     lane: Lane = "live"
     system: Template | None = None  # where the system text differs from row to row; else it is an option
     client: Callable[[], Qwen] = default_client
-    named: bool = False  # whether the user has said `into`
 
     @classmethod
     def of(
@@ -99,7 +104,7 @@ class Column:
             template=template,
             options=options,
             form=Form.of(schema, choices, take=take),
-            into=own.get("into", noun),
+            into=own.get("into", Noun(noun)),
             on_error=own.get("on_error", "null"),
             meta=own.get("meta", False),
             nulls=own.get("nulls", "skip"),
@@ -110,8 +115,12 @@ class Column:
             lane=own.get("lane", "live"),
             system=system,
             client=client,
-            named="into" in own,
         )
+
+    @property
+    def named(self) -> bool:
+        """Whether the user has named it."""
+        return not isinstance(self.into, Noun)
 
     @property
     def columns(self) -> list[str]:
@@ -125,11 +134,23 @@ class Column:
         return (self.template,) if self.system is None else (self.template, self.system)
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """What meta has beside the usual, because it was asked for and is paid."""
+        if not self.meta:
+            return ()
+        # The default client may be another one by the time it is first needed; a type is known now.
+        asked = self.options if self.client is default_client else self.client().settled(self.options)
+        made = ["reasoning"] if asked.thinking else []
+        if asked.logprobs is not None and asked.logprobs is not False:
+            made += ["logprobs", "confidence"]
+        return (*made, *(["sources"] if asked.search else []))
+
+    @property
     def outputs(self) -> dict[str, pl.DataType]:
         """The columns that it makes, with their types."""
         made: dict[str, pl.DataType] = {self.into: self.form.dtype}
         if self.meta:
-            made[f"{self.into}_meta"] = META_OF_THE_RUN if self.meta == "run" else META
+            made[f"{self.into}_meta"] = meta_type(self.beside, of_the_run=self.meta == "run")
         if self.on_error == "column":
             made[f"{self.into}_error"] = pl.String()
         return made
@@ -176,6 +197,8 @@ def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
             raise BadInput(f"client= takes a Qwen, not {type(client).__name__}.")
         return lambda: client
     if endpoint is not None or api_key is not None:
+        if endpoint is not None:
+            text("an endpoint's name or address")("endpoint", endpoint)
         made = Qwen(model=rest.get("model"), endpoint=endpoint, api_key=api_key)
         return lambda: made
     return default_client

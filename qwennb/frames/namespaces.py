@@ -74,7 +74,6 @@ class QwenFrame:
         return Plans(lambda column: planned(Evaluator(column), self._columns(column)))
 
     def _with(self, column: Column) -> pl.DataFrame:
-        column.check_free(self._frame.columns)
         return self._frame.with_columns(self._made(column).values())
 
     def _made(self, column: Column) -> dict[str, pl.Series]:
@@ -82,6 +81,7 @@ class QwenFrame:
 
     def _columns(self, column: Column) -> dict[str, pl.Series]:
         _check(column, self._frame.schema)
+        column.check_free(self._frame.columns)
         return {name: self._frame[name] for name in column.columns}
 
 
@@ -135,16 +135,19 @@ class QwenLazyFrame:
         return Plans(self._planned)
 
     def _planned(self, column: Column) -> ColumnPlan:
-        _check(column, self._frame.collect_schema())
+        schema = self._frame.collect_schema()
+        _check(column, schema)
+        column.check_free(schema)
         frame = self._frame.select(column.columns).collect()
         return planned(Evaluator(column), {name: frame[name] for name in column.columns})
 
     def _with(self, column: Column) -> pl.LazyFrame:
-        column.check_free(self._frame.collect_schema())
         return self._frame.with_columns(self._made(column))
 
     def _made(self, column: Column) -> list[pl.Expr]:
-        _check(column, self._frame.collect_schema())
+        schema = self._frame.collect_schema()
+        _check(column, schema)
+        column.check_free(schema)
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)
         return [

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from qwennb.answer import Logprob, Source
 from qwennb.errors import QwenError
+
+
+class Beside(NamedTuple):
+    """What came beside an answer, because it was asked for."""
+
+    reasoning: str = ""
+    logprobs: Sequence[Logprob] | None = None
+    sources: Sequence[Source] = ()
+    confidence: float | None = None
 
 
 class Outcome(NamedTuple):
@@ -23,6 +35,7 @@ class Outcome(NamedTuple):
     attempts: int = 0
     finish_reason: str = ""
     cached: bool = False
+    beside: Beside | None = None
 
     @classmethod
     def failed(cls, key: str, error: QwenError, model: str = "", endpoint: str = "") -> Outcome:
@@ -30,20 +43,46 @@ class Outcome(NamedTuple):
         return cls(key, None, error, model, endpoint, *error.tokens, error.cost, error.attempts)
 
 
-META = pl.Struct(
-    {
-        "key": pl.String(),
-        "error": pl.String(),
-        "model": pl.String(),
-        "endpoint": pl.String(),
-        "input_tokens": pl.Int64(),
-        "output_tokens": pl.Int64(),
-        "cost": pl.Float64(),
-        "attempts": pl.Int64(),
-        "finish_reason": pl.String(),
-    }
-)
-META_OF_THE_RUN = pl.Struct([*META.fields, pl.Field("cached", pl.Boolean())])
+_META: dict[str, pl.DataType] = {
+    "key": pl.String(),
+    "error": pl.String(),
+    "model": pl.String(),
+    "endpoint": pl.String(),
+    "input_tokens": pl.Int64(),
+    "output_tokens": pl.Int64(),
+    "cost": pl.Float64(),
+    "attempts": pl.Int64(),
+    "finish_reason": pl.String(),
+}
+_TOKEN = {"token": pl.String(), "logprob": pl.Float64()}
+_BESIDE: dict[str, pl.DataType] = {
+    "reasoning": pl.String(),
+    "logprobs": pl.List(pl.Struct({**_TOKEN, "top": pl.List(pl.Struct(_TOKEN))})),
+    "confidence": pl.Float64(),
+    "sources": pl.List(pl.Struct({"title": pl.String(), "url": pl.String()})),
+}
+
+
+def meta_type(beside: Sequence[str], *, of_the_run: bool) -> pl.Struct:
+    """The type of a meta column that has what was asked for *beside* the answer."""
+    run: dict[str, pl.DataType] = {"cached": pl.Boolean()} if of_the_run else {}
+    return pl.Struct({**_META, **{name: _BESIDE[name] for name in beside}, **run})
+
+
+def confidence_of(logprobs: Sequence[Logprob], label: str | None) -> float | None:
+    """How sure the model was, from 0 to 1: the probability of the *label*'s tokens together, or of a token on average."""
+    if not logprobs:
+        return None
+    said = "".join(one.token for one in logprobs)
+    start = -1 if label is None else said.casefold().rfind(label.casefold())
+    if label is None or start < 0:
+        return math.exp(min(0.0, sum(one.logprob for one in logprobs) / len(logprobs)))
+    end, spot, meant = start + len(label), 0, list[float]()
+    for one in logprobs:  # a label may stand in JSON, whose own tokens say nothing of it
+        if spot < end and spot + len(one.token) > start:
+            meant.append(one.logprob)
+        spot += len(one.token)
+    return math.exp(min(0.0, sum(meant)))
 
 
 def error_text(error: QwenError | None) -> str | None:
@@ -57,8 +96,31 @@ def meta_series(outcomes: list[Outcome], dtype: pl.Struct) -> pl.Series:
     for field in dtype.fields:
         if field.name == "error":
             values: list[Any] = [error_text(outcome.error) for outcome in outcomes]
+        elif field.name in _BESIDE:
+            values = [outcome.beside and _PLAIN[field.name](outcome.beside) for outcome in outcomes]
         else:
             place = Outcome._fields.index(field.name)
             values = [outcome[place] for outcome in outcomes]
         columns[field.name] = pl.Series(field.name, values, dtype=field.dtype)
     return pl.DataFrame(columns).to_struct("meta")
+
+
+def _tokens(beside: Beside) -> list[dict[str, Any]] | None:
+    if beside.logprobs is None:
+        return None
+    return [
+        {**_token(one.token, one.logprob), "top": [_token(*other) for other in one.top]}
+        for one in beside.logprobs
+    ]
+
+
+def _token(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob}
+
+
+_PLAIN: dict[str, Callable[[Beside], Any]] = {
+    "reasoning": lambda beside: beside.reasoning or None,
+    "logprobs": _tokens,
+    "confidence": lambda beside: beside.confidence,
+    "sources": lambda beside: [{"title": one.title, "url": one.url} for one in beside.sources],
+}

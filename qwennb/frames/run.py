@@ -52,6 +52,7 @@ class Evaluator:
                     column.form,
                     concurrency=column.concurrency,
                     lane=column.lane,
+                    beside=bool(column.beside),
                 )
             return self._asker
 

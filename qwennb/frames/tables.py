@@ -38,6 +38,7 @@ def _pandas(table: Any, prompt: str, options: dict[str, Any]) -> Any:
     schema = {str(name): pl.Null() for name in table.columns}
     for template in column.templates:
         check_names(template, schema)
+    column.check_free(schema)
     # Only what the prompt names travels to polars: the other columns may hold what polars has no type for.
     made = QwenFrame(as_polars(table, [name for name in column.columns if name in schema])).ask(
         prompt, **options

@@ -142,7 +142,7 @@ def filtering(statement: str, given: Mapping[str, Any]) -> Column:
             'filter() makes no column; use on_error="raise", or "null" to drop the rows that failed.'
         )
     prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
-    options = {"on_error": "raise", **given, "choices": [YES, NO]}
+    options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
     return Column.of(prompt, options, noun="is it true", defaults=_PLAIN)
 
 

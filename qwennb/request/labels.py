@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from qwennb.errors import BadInput
+from qwennb.request.option_types import check_characters
 
 
 def read_labels(name: str, given: Any) -> dict[str, str]:
@@ -60,6 +61,7 @@ def _label(name: str, given: Any) -> str:
     label = plain_label(given)
     if not isinstance(label, str) or not label.strip():
         raise BadInput(f"{name} names {_shown(given)}, and a label is text that is not empty.")
+    check_characters(name, label)
     return label
 
 
@@ -68,6 +70,7 @@ def _meaning(name: str, label: Any, about: Any) -> str:
         raise BadInput(
             f"{name} says of {_shown(label)} that it means {_shown(about)}, and a meaning is text."
         )
+    check_characters(name, about or "")
     return " ".join(about.split()) if about else ""
 
 

@@ -7,6 +7,7 @@ A check takes an option's name and what was given, and gives back the value as i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,18 @@ def text(what: str = "text", *, empty: bool = False) -> Check:
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or not (empty or value.strip()):
             raise BadInput(f"{name}={value!r} must be {what}.")
+        check_characters(name, value)
         return str.__str__(value)
 
     return check
+
+
+def check_characters(name: str, value: str) -> None:
+    """Refuse half a character (a lone surrogate), which no file and no server can hold."""
+    if not value.isascii() and (half := re.search("[\ud800-\udfff]", value)):
+        raise BadInput(
+            f"{name} holds half a character, {half[0]!a}, which can't be sent. Where the text was read, give the right encoding."
+        )
 
 
 def one_of(*known: Any) -> Check:
