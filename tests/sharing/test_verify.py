@@ -150,8 +150,10 @@ print(subprocess.run([sys.executable, '-c', 'import socket; socket.socket()'], c
     done = qwennb("verify", moved.name, folder=moved.parent)
     assert done.returncode == 1, done.stdout + done.stderr
     told = done.stdout
-    assert "Cell 11: print(story.text" in told and "-word 0, word 1, word 2, word three," in told
-    assert "Cell 14: %qwen_methods" in told and "its text/markdown is not as saved" in told
+    assert "Cell 11: print(story.text" in told and "saved: … 0, word 1, word 2, word [three,] word 4," in told
+    assert (
+        "Cell 14: %qwen_methods" in told and "its text/markdown is not as saved" in told and "[qwen9" in told
+    )
     assert (
         "Cell 8: %qwen --chat weather And the day after?\n  failed: NotRecorded: Cell [8]. Replay: no answer is recorded"
         in told
