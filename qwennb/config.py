@@ -118,7 +118,11 @@ class Config:
         given = {name: _hidden(name, value) for name, value in (arguments or {}).items() if value is not None}
         arguments = None
         variables = _from_environment(environ)
-        over = {name: value for name, value in above(environ).items() if name not in ("options", "packs")}
+        over = {
+            name: value
+            for name, value in above(environ).items()
+            if name not in ("options", "packs", "accept_figures")
+        }
         names = [field.name for field in fields(cls)]
         file = project_settings(folder, environ, settings=names, given={*variables, *given, *over})
         if "endpoint" in file and leads_elsewhere("endpoint", file["endpoint"]):
@@ -139,7 +143,7 @@ def above(environ: Mapping[str, str]) -> dict[str, Any]:
     """What stands above every argument for one run of a notebook: settings, and under "options" options of a call.
 
     `qwennb verify` and `qwennb drift` set it, as JSON in QWENNB_ABOVE, for the kernel that they start. With "packs" false
-    the notebook's own packs are neither read nor written.
+    the notebook's own packs are neither read nor written; with "accept_figures" true every pack's figures are accepted.
     """
     written = environ.get("QWENNB_ABOVE")
     if not written:

@@ -30,6 +30,7 @@ __all__ = [
     "Leading",
     "Project",
     "TrustList",
+    "announce",
     "home_of",
     "names_file",
     "printable",
@@ -304,10 +305,14 @@ def _name_once(project: Project, settings: Mapping[str, Any]) -> None:
     file = project.file
     with suppress(OSError, ValueError):  # a notebook is shared: no folder of this machine stands in it
         file = Path(os.path.relpath(file))
-    sentence = f"Settings from {printable(str(file))}: {', '.join(news)}."
+    announce(f"Settings from {printable(str(file))}: {', '.join(news)}.", "project")
+
+
+def announce(sentence: str, about: str) -> None:
+    """Say *sentence* to the user: in a notebook as a line that belongs to no answer and is not compared, else as a warning."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
-        shell.display_pub.publish({"text/plain": sentence}, metadata={"qwennb": {"state": "project"}})
+        shell.display_pub.publish({"text/plain": sentence}, metadata={"qwennb": {"state": about}})
         return
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):

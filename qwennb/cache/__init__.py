@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from qwennb.cache.leaks import Leaks
 from qwennb.cache.memory import Memory
+from qwennb.cache.nearest import difference
 from qwennb.cache.orders import Claim, Order, Orders
 from qwennb.cache.pack import Pack
-from qwennb.cache.packs import Conflict, Loaded, Packs
+from qwennb.cache.packs import Conflict, Loaded, Packs, packs_beside
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
 from qwennb.cache.record import Name
@@ -49,8 +50,10 @@ __all__ = [
     "Trace",
     "Used",
     "Writer",
+    "difference",
     "kept",
     "open_store",
+    "packs_beside",
     "plan_prune",
     "prune",
     "read_answer",

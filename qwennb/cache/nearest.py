@@ -6,22 +6,24 @@ recorded request that shares most with the missing one is found by counting what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import orjson
 
 from qwennb.cache.record import Name
-from qwennb.request import Request
+from qwennb.request import Image, Message, Request, Text, merged
 
-__all__ = ["difference", "media_of_nearest"]
+__all__ = ["as_recorded", "difference", "media_of_nearest"]
 
 MOST_COMPARED = 20_000
 TOO_FAR = 3.5  # beyond it, calling them near would only mislead
 AROUND = 24  # characters of a text that are shown
 MOST_TOLD = 4
 MOST_NEAR = 100
+_ACCEPT = ". To take the recorded answer all the same, type %qwen_pack FILE --accept-figures, or qwennb verify --accept-figures"
 
 
 def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, words: bool = True) -> str:
@@ -34,8 +36,47 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
         return ""
     key, there = near[0]
     told = _told(here, there, words=words)
+    figures = {item.digest for item in request.media if item.source.is_figure}
+    is_drawn = any(
+        medium.get("sha256") in figures for message in here["messages"] for medium in _media(message)
+    )
+    if is_drawn and all(one.startswith("the picture is another") for one in told):
+        told[-1] += _ACCEPT
     more = f", and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
     return f"The nearest recorded request, {key[:12]}, differs: {'; '.join(told[:MOST_TOLD])}{more}. "
+
+
+def as_recorded(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[Request]:
+    """*request* with the figures of those *recorded* that it is but for how its own are drawn; each once."""
+    spots = [
+        (m, p) for m, message in enumerate(request.messages) for p, part in enumerate(merged(message.parts))
+        if not isinstance(part, Text) and part.source.is_figure
+    ]  # fmt: skip
+    made: dict[str, Request] = {}
+    for name, record in recorded if spots else ():
+        if b'"sha256"' not in record or name.key in made:
+            continue
+        try:
+            there = Request.from_json(orjson.loads(record)["request"])
+            one = replace(request, messages=_with_figures(request.messages, there.messages, spots))
+        except (IndexError, KeyError, TypeError, ValueError):
+            continue
+        if one.key == name.key:
+            made[name.key] = one
+    return list(made.values())
+
+
+def _with_figures(
+    mine: Sequence[Message], theirs: Sequence[Message], spots: Sequence[tuple[int, int]]
+) -> tuple[Message, ...]:
+    """*mine* with the pictures of *theirs* at *spots*. IndexError where they have none there."""
+    made = [list(merged(message.parts)) for message in mine]
+    for m, p in spots:
+        part = theirs[m].parts[p]
+        if not isinstance(part, Image):
+            raise IndexError
+        made[m][p] = part
+    return tuple(replace(message, parts=tuple(parts)) for message, parts in zip(mine, made, strict=True))
 
 
 def media_of_nearest(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[tuple[str, list[str]]]:

@@ -6,27 +6,40 @@ the two are listed as a conflict if they differ.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
+from qwennb.cache.nearest import as_recorded
 from qwennb.cache.pack import Pack
 from qwennb.cache.record import Name
 from qwennb.cache.sources import Sources
-from qwennb.errors import MediaError
+from qwennb.errors import MediaError, NotRecorded
+from qwennb.request import Request
 
-__all__ = ["Conflict", "Loaded", "Packs"]
+__all__ = ["Conflict", "Loaded", "Packs", "packs_beside"]
+
+ENDINGS = (".qwenpack", ".qwenpack.zst")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A pack, the name of the file that it was read from, and the folder of pictures beside that."""
+    """A pack, the name of the file that it was read from, and the folder of pictures beside that.
+
+    accepts_figures   its answers are taken for figures that are drawn otherwise here
+    """
 
     pack: Pack
     file: str = ""
+    accepts_figures: bool = False
     sources: Sources | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return Path(self.file).name or "a pack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +58,16 @@ class Packs:
     def __init__(self) -> None:
         self.loaded: tuple[Loaded, ...] = ()
 
-    def load(self, pack: Pack, file: str = "") -> None:
-        """Recall from *pack* too, from now on. A pack loaded before from the same *file* makes way."""
+    def load(self, pack: Pack, file: str = "", *, accept_figures: bool | None = None) -> None:
+        """Recall from *pack* too, from now on. A pack loaded before from the same *file* makes way.
+
+        With None for *accept_figures* it is as it was with that one.
+        """
         others = tuple(one for one in self.loaded if not file or one.file != file)
+        if accept_figures is None:
+            accept_figures = any(one.accepts_figures for one in self.loaded if one not in others)
         sources = Sources.beside(Path(file)) if file else None
-        self.loaded = (*others, Loaded(pack, file, sources))
+        self.loaded = (*others, Loaded(pack, file, accept_figures, sources))
 
     def read_from(self, file: str) -> Pack | None:
         """The loaded pack that was read from *file*; None where there is none."""
@@ -69,11 +87,33 @@ class Packs:
 
     def default_at(self, kinds: Collection[str]) -> tuple[str, str] | None:
         """As `default`, for an endpoint of one of these *kinds*; None where no pack has an answer from such a one."""
+        return next((found for _, found in self._defaults_at(kinds)), None)
+
+    def who_sets_default(self, kinds: Collection[str]) -> str:
+        """The name of the pack that `default_at` these *kinds*, or else `default`, comes from."""
+        own = (one.name for one in self.loaded if one.pack.model)
+        return next((one.name for one, _ in self._defaults_at(kinds)), None) or next(own, "")
+
+    def _defaults_at(self, kinds: Collection[str]) -> Iterator[tuple[Loaded, tuple[str, str]]]:
         for one in self.loaded if kinds else ():
             pairs = [(one.pack.model, one.pack.endpoint), *(pair for pair, _ in one.pack.asked.most_common())]
             for model, identity in pairs:
                 if model and identity.partition(":")[0] in kinds:
-                    return model, identity
+                    yield one, (model, identity)
+
+    def drawn_otherwise(self, request: Request) -> tuple[Request, str] | None:
+        """*request* as it was recorded but for how its figures were drawn, and the name of the pack that accepts that.
+
+        NotRecorded where several are recorded that differ in their figures alone: which is meant can't be told.
+        """
+        for one in self.loaded:
+            if one.accepts_figures and (found := as_recorded(request, one.pack.records.items())):
+                if len(found) > 1:
+                    raise NotRecorded(
+                        f"{len(found)} recorded requests of {one.name} differ from this one only in how their figures are drawn, "
+                        f"so none is taken for it: {', '.join(sorted(made.key[:12] for made in found))}. Ask each in words of its own."
+                    )
+                return found[0], one.name
         return None
 
     def source(self, file: str, cap: int) -> bytes | None:
@@ -117,6 +157,19 @@ class Packs:
     def names(self) -> list[Name]:
         """Every name in them."""
         return list(dict.fromkeys(name for one in self.loaded for name in one.pack.records))
+
+
+def packs_beside(folder: Path, notebook: str) -> list[Path]:
+    """The packs in *folder* and its `packs`: that of *notebook*, where there is one, else all. Nothing is opened."""
+    places = [place for place in (folder, folder / "packs") if place.is_dir()]
+    stem = Path(notebook).stem
+    own = [place / f"{stem}{ending}" for place in places for ending in ENDINGS if stem]
+    return [file for file in own if file.is_file()][:1] or [
+        file
+        for place in places
+        for file in sorted(place.iterdir())
+        if file.name.endswith(ENDINGS) and file.is_file()
+    ]
 
 
 def same_answer(one: bytes, other: bytes) -> bool:

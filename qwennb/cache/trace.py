@@ -30,6 +30,10 @@ class Trace(Used):
         """These were looked for, and are not recorded."""
         self._write({"key": key, "missing": True} for key in keys)
 
+    def accept(self, key: str) -> None:
+        """It was taken for a figure that is drawn otherwise here."""
+        self._write([{"key": key, "accepted": True}])
+
     def _write(self, lines: Iterable[dict[str, object]]) -> None:
         written = b"".join(orjson.dumps(line) + b"\n" for line in lines)
         file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

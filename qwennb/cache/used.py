@@ -42,6 +42,9 @@ class Used:
     def miss(self, keys: Iterable[str]) -> None:
         """These were looked for and are not recorded. That is no use of an answer: only a trace tells it."""
 
+    def accept(self, key: str) -> None:
+        """The answer under *key* was taken for a figure that is drawn otherwise here: only a trace tells it."""
+
     def names(self) -> list[Name]:
         """All of them, sorted by key."""
         with self._lock:

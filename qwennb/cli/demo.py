@@ -26,7 +26,7 @@ from qwennb.cli.command import Parser
 from qwennb.cli.local import pull
 from qwennb.cli.world import World
 from qwennb.client import Qwen
-from qwennb.endpoints.local import installed
+from qwennb.endpoints.local import BUNDLED, installed
 from qwennb.errors import BadInput, QwenError, UnknownEndpoint
 
 FOLDER = "qwennb-tour"
@@ -84,9 +84,9 @@ def _endpoint(given: Any, world: World) -> str | None:
 
 
 class _Bundled:
-    """What `qwennb local pull` is given when nothing is typed behind it."""
+    """What `qwennb local pull` is given when the bundled model is typed behind it."""
 
-    model = None
+    model = BUNDLED.file.name
 
 
 def _run(folder: Path, settings: Mapping[str, str], world: World) -> Any:

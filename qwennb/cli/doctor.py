@@ -57,7 +57,7 @@ def doctor(given: Any, world: World) -> int:
     world.say(*_versions(), "")
     config = world.config()
     hosted, running, chosen = asyncio.run(_asked_around(config, world))
-    embedded = _embedded(config)
+    embedded = _embedded(config, world)
     world.say("Keys", *_keys(config, hosted, world), "")
     if chosen is not None:
         world.say("Chosen endpoint", *wrapped(f"{chosen.name}: {chosen.words}"), "")
@@ -96,7 +96,7 @@ async def _asked_around(config: Config, world: World) -> tuple[list[Finding], li
         config,
         world.environ,
         catalog=catalog,
-        embedded=embedded_place,
+        embedded=lambda config: embedded_place(config, world.environ),
         simulated=lambda: "",
         ports=PORTS if world.ports is None else world.ports,
         transport=transport,
@@ -243,13 +243,13 @@ def _where(name: str) -> str:
     return f"{name} ({_REGIONS[name]})" if name in _REGIONS else name
 
 
-def _embedded(config: Config) -> Finding:
-    here = models_here(config)
+def _embedded(config: Config, world: World) -> Finding:
+    here = models_here(config, world)
     files = ", ".join(f"{name} ({amount(size)})" for name, size in here) or "no model is here"
     if not installed():
         return Finding("local", False, f"llama.cpp is not installed; {files}")
     try:
-        usable = embedded_place(config) is not None
+        usable = embedded_place(config, world.environ) is not None
     except QwenError as error:
         return Finding("local", False, str(error))
     return Finding("local", usable, f"llama.cpp is installed; {files}")

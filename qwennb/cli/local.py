@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qwennb.cli.command import Parser
 from qwennb.cli.text import amount, table, wrapped
 from qwennb.cli.world import World
-from qwennb.config import Config
-from qwennb.endpoints.local import BUNDLED, LocalServer, Progress, find, installed
+from qwennb.config import Config, default_cache_dir
+from qwennb.endpoints.local import (
+    BUNDLED,
+    SMALL,
+    SMALL_NAME,
+    LocalServer,
+    ModelFile,
+    Progress,
+    describe_small,
+    find,
+    installed,
+)
 from qwennb.endpoints.local import pull as fetch
-from qwennb.errors import BadInput, UnknownEndpoint
+from qwennb.errors import BadInput, QwenError, UnknownEndpoint, UnknownModel
 
-_WHICH = f"{BUNDLED.file.name} (the default), hub:owner/repository/file.gguf, or the path of a .gguf file"
+_WHICH = f"{BUNDLED.file.name} (the default), {SMALL_NAME}, hub:owner/repository/file.gguf, or the path of a .gguf file"
 
 
 def pull_options(parser: Parser) -> None:
@@ -22,13 +33,39 @@ def pull_options(parser: Parser) -> None:
 
 def pull(given: Any, world: World) -> int:
     """Fetch a model, going on where an earlier fetch broke off."""
-    progress = _Progress(world)
-    model = fetch(given.model, cache_dir=world.config().cache_dir, say=progress, environ=world.environ)
+    progress, home = _Progress(world), default_cache_dir(world.environ)
+    wanted = _offer_small(world, home) if given.model is None else given.model
+    model = fetch(wanted, cache_dir=home, say=progress, environ=world.environ)
     progress.end()
     world.say(f"{model.file.name} is here ({amount(model.file.size)}, sha256 {model.file.sha256[:12]}…).")
     if not installed():
         world.say('To run it, type: pip install "qwennb[local]"')
     return 0
+
+
+def _offer_small(world: World, home: Path) -> str | None:
+    """The small Qwen 3.5, where nothing is here, the hub can be reached and the user says yes; None for the bundled model."""
+    try:
+        find(BUNDLED, cache_dir=home)
+        return None
+    except UnknownModel:
+        pass
+    try:
+        file = describe_small(world.environ)
+    except QwenError:
+        return None
+    world.say(
+        f"The small Qwen 3.5 can be had here. By its name: qwennb local pull {SMALL_NAME}", *_what_it_is(file)
+    )
+    other = f"the bundled {BUNDLED.file.name}, which is no Qwen 3.5"
+    return str(SMALL) if world.agrees(f"Fetch it, and not {other}?") else None
+
+
+def _what_it_is(file: ModelFile) -> list[str]:
+    """What a file is, where it comes from, and what it is trusted by."""
+    foreign = ": no Qwen 3.5, but" if file == BUNDLED.file else ","
+    told = f"{file.name} ({file.size / 1e6:,.{0 if file.size > 1e7 else 1}f} MB){foreign} {file.origin}."
+    return [*wrapped(told), *wrapped(f"Licence: {file.licence}."), f"  sha256 {file.sha256}"]
 
 
 class _Progress:
@@ -42,7 +79,8 @@ class _Progress:
     def __call__(self, progress: Progress) -> None:
         tenth = 10 * progress.done // max(progress.file.size, 1)
         if self._tenth < 0:
-            self._world.note(f"Fetching {progress.file}")
+            for line in ("Fetching", *_what_it_is(progress.file)):
+                self._world.note(line)
         if self._moves:
             self._world.err.write(f"\r{progress}")
             self._world.err.flush()
@@ -76,7 +114,7 @@ def serve(given: Any, world: World) -> int:
     if not installed():
         raise UnknownEndpoint('llama.cpp is not installed here. Type: pip install "qwennb[local]"')
     config = world.config()
-    model = find(given.model, cache_dir=config.cache_dir)
+    model = find(given.model, cache_dir=default_cache_dir(world.environ), also=[config.cache_dir])
     server = LocalServer(
         model, context=given.context, parallel=given.parallel, port=given.port, key=config.api_key
     )
@@ -100,7 +138,7 @@ def serve(given: Any, world: World) -> int:
 
 def listed(given: Any, world: World) -> int:
     """Print the models that are here, and the one that can be fetched."""
-    here = models_here(world.config())
+    here = models_here(world.config(), world)
     rows = [("model", "size", ""), *((name, amount(size), "here") for name, size in here)]
     if all(name != BUNDLED.file.name for name, _ in here):
         rows.append((BUNDLED.file.name, amount(BUNDLED.file.size), "not here: qwennb local pull"))
@@ -111,9 +149,9 @@ def listed(given: Any, world: World) -> int:
     return 0
 
 
-def models_here(config: Config) -> list[tuple[str, int]]:
-    """Name and size of each model file in the cache folder. Nothing is opened: a hash takes seconds."""
-    files = sorted((config.cache_dir / "models").glob("*.gguf"))
-    return [
-        (file.stem[17:], file.stat().st_size) for file in files
-    ]  # before the name stand 16 digits of its hash
+def models_here(config: Config, world: World) -> list[tuple[str, int]]:
+    """Name and size of each model file that is found here. Nothing is opened: a hash takes seconds."""
+    homes = dict.fromkeys([default_cache_dir(world.environ), config.cache_dir])
+    files = {file.name: file for home in homes for file in sorted((home / "models").glob("*.gguf"))}
+    # Before the name stand 16 digits of its hash.
+    return [(file.stem[17:], file.stat().st_size) for file in files.values()]

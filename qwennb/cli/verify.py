@@ -22,6 +22,11 @@ def verify_options(parser: Parser) -> None:
         "--env", action="append", default=[], dest="variables", metavar="NAME",
         help="let the notebook have this variable of your environment too",
     )  # fmt: skip
+    parser.add_argument(
+        "--accept-figures",
+        action="store_true",
+        help="take the recorded answers for figures that another matplotlib draws otherwise",
+    )
     parser.add_timeout()
 
 
@@ -45,7 +50,12 @@ def _verified(name: Path, given: Any, world: World, *, several: bool) -> int:
     try:
         notebook = world.notebook(str(name))
         verdict = verified(
-            notebook, pack, timeout=given.timeout, environ=world.environ, variables=given.variables
+            notebook,
+            pack,
+            timeout=given.timeout,
+            environ=world.environ,
+            variables=given.variables,
+            accept_figures=given.accept_figures,
         )
     except QwenError as error:
         world.note(f"{prefix}{error}")

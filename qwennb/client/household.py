@@ -14,9 +14,11 @@ from pathlib import Path
 
 from qwennb.cache import Memory, Name, News, Pack, Packs, Sources, Spendings, Trace, Used, Writer, open_store
 from qwennb.client.bridge import Bridge
+from qwennb.config import above
 from qwennb.endpoints import DirectTransport, SdkTransport, Transport
 from qwennb.engine import Engine, Ledger
-from qwennb.request import look_elsewhere
+from qwennb.project import announce
+from qwennb.request import Request, look_elsewhere
 
 
 class Household:
@@ -41,6 +43,8 @@ class Household:
         media = environ.get("QWENNB_MEDIA")
         self._sources = Sources(Path(media)) if media else None
         self._environ = environ
+        self._accepts_figures = bool(above(environ).get("accept_figures"))
+        self._accepted: set[str] = set()
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._memories: dict[Path, Memory] = {}
@@ -57,11 +61,34 @@ class Household:
                 )
             return self._memories[folder]
 
-    def load(self, path: str | os.PathLike[str]) -> Pack:
-        """Recall from the pack in *path* too, whoever asks, from now on."""
-        pack = Pack.read(path)
-        self._all_packs().load(pack, str(Path(path).resolve()))
+    def load(self, path: str | os.PathLike[str], *, accept_figures: bool = False) -> Pack:
+        """Recall from the pack in *path* too, whoever asks, from now on.
+
+        With *accept_figures* its answers are taken for figures that are drawn otherwise here.
+        """
+        pack, packs = Pack.read(path), self._all_packs()
+        packs.load(pack, str(Path(path).resolve()), accept_figures=accept_figures or self._accepts_figures)
         return pack
+
+    def accept_figures(self, request: Request) -> Request:
+        """*request*, or where a pack accepts figures that are drawn otherwise here, the recorded one; that is told once."""
+        packs = self._all_packs()
+        if not any(one.accepts_figures for one in packs.loaded) or packs.hold([request.key]):
+            return request
+        found = packs.drawn_otherwise(request)
+        if found is None:
+            return request
+        recorded, file = found
+        if request.key not in self._accepted:
+            self._accepted.add(request.key)
+            for log in self._logs:
+                log.accept(recorded.key)
+            announce(
+                f"A figure is drawn otherwise here than when {file} was recorded: the recorded answer {recorded.key[:12]} is "
+                "taken for it (--accept-figures).",
+                "figure",
+            )
+        return recorded
 
     def record(self) -> News:
         """A log that notes, from now on, every answer that is recalled or kept; it is ended by `stop`."""
@@ -92,7 +119,7 @@ class Household:
     def _all_packs(self) -> Packs:
         """The packs; the one that the environment names is read with their first use."""
         for path in filter(None, self._environ.get("QWENNB_PACK", "").split(os.pathsep)):
-            self.packs.load(Pack.read(path), str(Path(path).resolve()))
+            self.packs.load(Pack.read(path), str(Path(path).resolve()), accept_figures=self._accepts_figures)
         self._environ = {}
         return self.packs
 

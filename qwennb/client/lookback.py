@@ -2,15 +2,21 @@
 
 A reader's own settings must not turn a pack's requests into others: once a pack is loaded, only what the notebook itself
 names counts, and not the environment of whoever runs it.
+
+Whoever was sent a pack often can ask nobody. What goes wrong then is told in terms of the pack: is it loaded or does it
+lie beside the notebook, has it the answer, what differs, and what is to be typed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from qwennb.cache import Memory
+from qwennb.cache import Memory, Pack, difference, packs_beside
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household
 from qwennb.config import Config
@@ -23,15 +29,33 @@ from qwennb.endpoints import (
     recorded_place,
     split_endpoint,
 )
-from qwennb.errors import NotRecorded
+from qwennb.errors import (
+    MissingKey,
+    NotRecorded,
+    PackRefused,
+    QwenError,
+    UnknownEndpoint,
+    UnknownModel,
+    Unreachable,
+)
 from qwennb.machine import is_loopback
+from qwennb.project import printable
+from qwennb.request import Request
 
 __all__ = ["Lookback"]
+
+_CHOICES = (
+    "set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: "
+    'pip install "qwennb[local]" && qwennb local pull'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Lookback:
-    """What one client's requests mean by what was recorded. `names_model`: the notebook itself gave the client's model."""
+    """What one client's requests mean by what was recorded.
+
+    names_model   the notebook itself gave the client's model; else `model_from` says who did, if anybody
+    """
 
     config: Config
     catalog: Catalog
@@ -39,6 +63,7 @@ class Lookback:
     names_model: bool
     names_endpoint: bool
     household: Callable[[], Household]
+    model_from: str = ""
 
     @property
     def memory(self) -> Memory:
@@ -114,3 +139,114 @@ class Lookback:
         raise NotRecorded(
             'Replay: no model is named and nothing was ever recorded here. Give model=, or record first with cache="on".'
         )
+
+    # ------------------------------------------------------------------ errors that speak of packs
+
+    def who_sets_model(self, wanted: str | None, model: str) -> str:
+        """Who chose *model* for a request that asks for *wanted*, as a sentence; empty where the notebook itself did."""
+        try:
+            if wanted or self.names_model or model != self.model(None):
+                return ""
+        except NotRecorded:
+            return ""
+        if self._recorded is not None:
+            return (
+                f"{model} is the default of {printable(self.memory.packs.who_sets_default(self._kinds()))}. "
+            )
+        if self.config.model:
+            return f"{model} comes from {self.model_from}. "
+        return f"{model} is what was asked most here. "
+
+    @contextmanager
+    def speaking_of_packs(
+        self, make: Callable[[str | None], Request] | None = None, wanted: str | None = None
+    ) -> Iterator[None]:
+        """Inside it, what fails because nobody can be asked is told in terms of the packs that are here.
+
+        *make* gives the request, for the model of that name or, with None, for the one that it means here; it asks for the
+        model *wanted*.
+        """
+        try:
+            yield
+        except (UnknownEndpoint, MissingKey, UnknownModel, Unreachable, NotRecorded) as error:
+            told = None if hasattr(error, "speaks_of_packs") else self._told(error, make, wanted)
+            if told is None:
+                raise
+            made = type(error)(told)
+            made.speaks_of_packs = True  # type: ignore[union-attr]
+            raise made from None
+
+    def _told(
+        self, error: QwenError, make: Callable[[str | None], Request] | None, wanted: str | None
+    ) -> str | None:
+        if isinstance(error, NotRecorded):
+            return self._told_of_miss(error, make, wanted)
+        nobody = isinstance(error, UnknownEndpoint)
+        if (nobody and self.config.endpoint not in (None, "local")) or (
+            isinstance(error, UnknownModel) and (wanted or self.config.model)
+        ):
+            return None  # a name that does not exist: no pack would help
+        found = self._of_loaded(make, wanted) if self.memory.packs else self._of_beside(make, wanted)
+        if not found:
+            return None
+        return f"{found}To ask it anew, {_CHOICES}" if nobody else f"{found}It can't be asked anew: {error}"
+
+    def _told_of_miss(
+        self, error: NotRecorded, make: Callable[[str | None], Request] | None, wanted: str | None
+    ) -> str | None:
+        who = beside = ""
+        if make is not None and (self.memory.packs or self.config.model or self._has_default):
+            who = self.who_sets_model(wanted, make(None).model)
+        if not self.memory.packs:
+            beside = self._of_beside(make, wanted) or ""
+        return f"{error} {who}{beside}".rstrip() if who or beside else None
+
+    @property
+    def _has_default(self) -> bool:
+        return self.memory.default(self.notebook) is not None
+
+    def _of_loaded(self, make: Callable[[str | None], Request] | None, wanted: str | None) -> str:
+        """What the packs that are loaded have to do with it."""
+        packs = self.memory.packs
+        names = " and ".join(printable(one.name) for one in packs.loaded)
+        count = sum(len(one.pack) for one in packs.loaded)
+        held = f"{names} {'is' if len(packs.loaded) == 1 else 'are'} loaded ({count:,} answer{'' if count == 1 else 's'})"
+        if make is None:
+            return f"{held} and can't answer everything that is asked here. "
+        request = make(None)
+        told = f"{held} and has no answer to request {request.key[:12]} to {request.model}. "
+        return told + self.memory.difference(request) + self.who_sets_model(wanted, request.model)
+
+    def _of_beside(self, make: Callable[[str | None], Request] | None, wanted: str | None) -> str | None:
+        """What a pack that lies beside the notebook has to do with it; None where there is none."""
+        folder = Path.cwd()
+        files = packs_beside(folder, self.notebook)
+        if not files:
+            return None
+        told = [self._of_file(file, file.relative_to(folder).as_posix(), make, wanted) for file in files[:3]]
+        return next((one for one, has_it in told if has_it), told[0][0])
+
+    def _of_file(
+        self, file: Path, name: str, make: Callable[[str | None], Request] | None, wanted: str | None
+    ) -> tuple[str, bool]:
+        name = printable(name)
+        lies = f"{name} lies beside the notebook and is not loaded"
+        load = f"To recall from it, type %qwen_pack {name} (or set QWENNB_PACK={name}), then run this again. "
+        try:
+            facts = file.stat()
+            pack = _read_pack(file, facts.st_mtime_ns, facts.st_size)
+        except (PackRefused, OSError) as refused:
+            return f"{lies}; it can't be: {refused} ", False
+        if make is None:
+            return f"{lies}. {load}", False
+        named = wanted or (self.config.model if self.names_model else None)
+        request = make(recorded_model(named, pack.model, self.catalog) if named else pack.model)
+        if request.key in pack.by_key:
+            return f"{lies}; it has the answer. {load}", True
+        return f"{lies}; it has no answer to this. {difference(request, pack.records.items())}{load}", False
+
+
+@lru_cache(maxsize=2)
+def _read_pack(file: Path, changed: int, size: int) -> Pack:
+    """The pack in *file*, read once for all that fails beside it."""
+    return Pack.read(file)

@@ -16,6 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,13 @@ class Qwen:
         self._budget = Budget(self.config.budget or math.inf, warn=self._warnings.append)
         self._notebook = _notebook_name(os.environ)
         self._lookback = Lookback(
-            self.config, self._catalog, self._notebook, model is not None, endpoint is not None, household
+            self.config,
+            self._catalog,
+            self._notebook,
+            model is not None,
+            endpoint is not None,
+            household,
+            _who_names_model(os.environ),
         )
 
     def __repr__(self) -> str:
@@ -244,14 +251,17 @@ class Qwen:
                 question, parts=merged(_bounded(part, options.max_pixels) for part in question.parts)
             )
         system = (Message("system", (Text(options.system),)),) if options.system and not history else ()
-        request = Request(
-            model=self._model(options),
+        open_request = Request(
+            model="",
             messages=(*system, *history, question),
             settings=options.settings(),
             schema=None if options.schema is None else Schema.of(options.schema),
             choices=options.choices,
             tools=tuple(Tool.of(tool) for tool in options.tools or ()),
         )
+        request = replace(open_request, model=self._model(options, open_request))
+        if self._mode(options) in ("on", "replay"):
+            request = self._house.accept_figures(request)
         return self._unless_elsewhere(request, options)
 
     def _told_of_missing(
@@ -317,13 +327,20 @@ class Qwen:
                 raise
             return _failed(Request(self._model(options), (Message("user", (Text(str(item)[:200]),)),)), error)
 
-    def _model(self, options: Options) -> str:
-        if self._lookback.counts(self._mode(options)):
-            name = self._lookback.model(options.model)
-            is_named = self._lookback.named(options.model) is not None
-        else:
-            name = self.place.model_name(options.model or self.config.model)
-            is_named = options.model is not None or self._lookback.names_model
+    def _model(self, options: Options, request: Request | None = None) -> str:
+        """The model that *options* mean, for *request*, which has none yet."""
+
+        def make(model: str | None) -> Request:
+            assert request is not None
+            return replace(request, model=model or self._lookback.model(options.model))
+
+        with self._lookback.speaking_of_packs(make if request is not None else None, options.model):
+            if self._lookback.counts(self._mode(options)):
+                name = self._lookback.model(options.model)
+                is_named = self._lookback.named(options.model) is not None
+            else:
+                name = self.place.model_name(options.model or self.config.model)
+                is_named = options.model is not None or self._lookback.names_model
         if not is_named:
             self._house.default_model = self._house.default_model or name
         return name
@@ -336,11 +353,21 @@ class Qwen:
             return request
         return replace(request, model=self.place.model_name(self.config.model))
 
-    def identity(self, model: str, keys: Sequence[str], mode: str) -> str | None:
-        """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for."""
+    def identity(
+        self, model: str, keys: Sequence[str], mode: str, request: Request | None = None
+    ) -> str | None:
+        """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for.
+
+        *request* is the first of those that they are for, for an error about it.
+        """
         if mode == "replay" or (self._place is None and self.memory.packs.hold(keys)):
             return self._lookback.endpoint
-        return self.place.identity(model)
+        with self._speaking(request):
+            return self.place.identity(model)
+
+    def _speaking(self, request: Request | None, options: Options = NOTHING) -> AbstractContextManager[None]:
+        """Inside it, what fails because nobody can be asked speaks of *request* and the packs that are here."""
+        return self._lookback.speaking_of_packs(None if request is None else lambda _: request, options.model)
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """The address and the API key that this client asks with; None where it asks nobody, or has not looked yet."""
@@ -395,20 +422,24 @@ class Qwen:
         if (known := self._recalled(request, options)) is not None:
             return known
         asking = self._checked(request, options)
-        return self._house.bridge.run(self._asked(request, asking))
+        with self._speaking(request, options):
+            return self._house.bridge.run(self._asked(request, asking))
 
     async def answer_async(self, request: Request, options: Options) -> Answer:
         """As `answer`, for `await`; what may wait for a disk or a probe waits in a thread."""
         if (known := await asyncio.to_thread(self._recalled, request, options)) is not None:
             return known
         asking = self._checked(request, options)
-        return await self._house.bridge.run_async(self._asked(request, asking))
+        with self._speaking(request, options):
+            return await self._house.bridge.run_async(self._asked(request, asking))
 
     def _recalled(self, request: Request, options: Options) -> Answer | None:
         mode = self._mode(options)
         if mode in ("off", "refresh"):
             return None
-        return self.memory.recall(request, self.identity(request.model, [request.key], mode), mode)
+        identity = self.identity(request.model, [request.key], mode, request)
+        with self._speaking(request, options):
+            return self.memory.recall(request, identity, mode)
 
     def _streamed(
         self, request: Request, options: Options, stopped: threading.Event | None = None
@@ -460,10 +491,10 @@ class Qwen:
         mode = self._mode(options)
         requests = [item for item in items if isinstance(item, Request)]
         if mode == "replay":
-            recalled: list[Answer | None] = [self._replayed(request) for request in requests]
+            recalled: list[Answer | None] = [self._replayed(request, options) for request in requests]
         else:
             keys = [request.key for request in requests]
-            identity = self.identity(requests[0].model, keys, mode) if requests else None
+            identity = self.identity(requests[0].model, keys, mode, requests[0]) if requests else None
             recalled = self.memory.recall_many(requests, identity, mode)
         known = iter(recalled)
         found = [(next(known) or item) if isinstance(item, Request) else item for item in items]
@@ -484,11 +515,11 @@ class Qwen:
             return _failed(item, error)
         return item
 
-    def _replayed(self, request: Request) -> Answer:
+    def _replayed(self, request: Request, options: Options) -> Answer:
         try:
-            return self.memory.recall(request, self._lookback.endpoint, "replay") or _failed(
-                request, NotRecorded()
-            )
+            with self._speaking(request, options):
+                known = self.memory.recall(request, self._lookback.endpoint, "replay")
+            return known or _failed(request, NotRecorded())
         except QwenError as error:
             return _failed(request, error)
 
@@ -552,7 +583,8 @@ class Qwen:
         )
 
     def _checked(self, request: Request, options: Options) -> Asking:
-        asking = self._asking(options)
+        with self._speaking(request, options):
+            asking = self._asking(options)
         self._check(request, asking)
         return asking
 
@@ -617,6 +649,13 @@ def _failed(request: Request, error: QwenError, *, asked: bool = True) -> Answer
         usage=Usage(*tokens),
         cost=cost if cost is None or isinstance(cost, Cost) else Cost(cost, "server"),
     )
+
+
+def _who_names_model(environ: Mapping[str, str]) -> str:
+    """Who sets the model of a client that is given none."""
+    if "model" in above(environ):
+        return "whoever runs this notebook"
+    return "QWENNB_MODEL" if environ.get("QWENNB_MODEL") else "pyproject.toml"
 
 
 def _notebook_name(environ: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from qwennb.endpoints.batches import (
 from qwennb.endpoints.call import Call, Payload, Transport
 from qwennb.endpoints.dialects import Dialect, Wire
 from qwennb.endpoints.embedded import embedded_place, simulated_url
-from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, split_endpoint
+from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, check_endpoint, split_endpoint
 from qwennb.endpoints.kinds import SELF_HOSTED
 from qwennb.endpoints.place import Place, most_tokens
 from qwennb.endpoints.recorded import recorded_model, recorded_place
@@ -44,6 +44,7 @@ __all__ = [
     "Wire",
     "batch_line",
     "batch_terms",
+    "check_endpoint",
     "embedded_place",
     "line_reply",
     "most_tokens",

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import lru_cache
 
-from qwennb.config import Config
+from qwennb.config import Config, default_cache_dir
 from qwennb.endpoints.dialects import LlamaCpp
-from qwennb.endpoints.local import LocalServer, find, installed
+from qwennb.endpoints.local import LocalServer, find, installed, means_small
 from qwennb.endpoints.place import Place
 from qwennb.errors import UnknownModel
+from qwennb.project import names_file
 from qwennb.simulator import Simulator
 
 
-def embedded_place(config: Config) -> Place | None:
-    """The embedded local model, where it is installed and pulled. Its server starts with the first question to ask."""
+def embedded_place(config: Config, environ: Mapping[str, str] | None = None) -> Place | None:
+    """The embedded local model, where it is installed and pulled. Its server starts with the first question to ask.
+
+    It is looked for in its own place, and then where the answers are: there 0.1 put it.
+    """
     if not installed():
         return None
-    # A catalogue's name in the settings is meant for other endpoints; only a file or a hub name chooses a file here.
-    wanted = (
-        config.model if config.model and ("/" in config.model or config.model.endswith(".gguf")) else None
-    )
-    try:
-        model = find(wanted, cache_dir=config.cache_dir)
-    except UnknownModel:
-        if wanted is not None:
-            raise
+    # Another catalogue's name in the settings is meant for other endpoints; a file, a hub's name and our own choose here.
+    name = config.model or ""
+    chosen = names_file(name) or name.startswith("hub:")
+    homes = default_cache_dir(os.environ if environ is None else environ), config.cache_dir
+    for wanted in [name] if chosen else [*([name] if means_small(name) else []), None]:
+        try:
+            model = find(wanted, cache_dir=homes[0], also=homes[1:])
+            break
+        except UnknownModel:
+            if chosen:
+                raise
+    else:
         return None
     server = LocalServer.shared(model)
     return Place(

@@ -77,6 +77,39 @@ _REGIONS = {"cn-beijing": "dashscope", "ap-southeast-1": "dashscope-intl", "us-e
 NAMES = (*HOSTED, *SELF_HOSTED, "local", "simulator")
 
 
+def check_endpoint(endpoint: str) -> None:
+    """Refuse what can mean no endpoint, whoever answers. Nothing is asked for that."""
+    name, url = split_endpoint(endpoint)
+    if url is not None:
+        _check_address(name, url)
+    elif name.lower() == PLAIN:
+        raise UnknownEndpoint(
+            f"`{name}` alone is no endpoint: give the address of a server that speaks plain OpenAI chat, as "
+            'endpoint="openai+https://host/v1".'
+        )
+    elif name not in NAMES:
+        raise UnknownEndpoint(
+            f"There is no endpoint `{endpoint}`{nearest(endpoint, NAMES) or '.'} Names: {', '.join(NAMES)}; or give "
+            "a base URL, or openai+https://… for a server that is to be spoken to in plain OpenAI chat."
+        )
+
+
+def _check_address(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host or not _port_is_sound(parts):
+        raise UnknownEndpoint(f"{url!r} is not a base URL: it must be like https://host/v1.")
+    if parts.username or parts.password:
+        raise UnknownEndpoint(
+            "The base URL holds a password. Take it out, and give it as api_key= or in QWENNB_API_KEY."
+        )
+    kinds = (*HOSTED, *SELF_HOSTED, PLAIN)
+    if name and name not in kinds and name.lower() != PLAIN and _provider_of(host) is None:
+        raise UnknownEndpoint(
+            f"There is no kind of server `{name}`{nearest(name, kinds) or '.'} Kinds: {', '.join(kinds)}."
+        )
+
+
 class Finder:
     """Finds places. `environ` is where providers' keys are looked for."""
 
@@ -120,6 +153,7 @@ class Finder:
 
     async def named(self, endpoint: str) -> Place:
         """The place of that name or base URL."""
+        check_endpoint(endpoint)
         name, url = split_endpoint(endpoint)
         if url is not None:
             return await self._at(name, url)
@@ -134,20 +168,10 @@ class Finder:
             return await self._asked(
                 replace(self._self_hosted(SELF_HOSTED["vllm"], self._simulated()), name="simulator")
             )
-        if name.lower() == PLAIN:
-            raise UnknownEndpoint(
-                f"`{name}` alone is no endpoint: give the address of a server that speaks plain OpenAI chat, as "
-                'endpoint="openai+https://host/v1".'
-            )
-        if name == "local":
-            if (embedded := self._embedded(self._config)) is not None:
-                return embedded
-            raise UnknownEndpoint(
-                'The embedded model is not installed. Type: pip install "qwennb[local]" && qwennb local pull'
-            )
+        if (embedded := self._embedded(self._config)) is not None:
+            return embedded
         raise UnknownEndpoint(
-            f"There is no endpoint `{endpoint}`{nearest(endpoint, NAMES) or '.'} Names: {', '.join(NAMES)}; or give "
-            "a base URL, or openai+https://… for a server that is to be spoken to in plain OpenAI chat."
+            'The embedded model is not installed. Type: pip install "qwennb[local]" && qwennb local pull'
         )
 
     def hosted(self, name: str) -> Place:
@@ -169,14 +193,7 @@ class Finder:
     # ------------------------------------------------------------------ one address
 
     async def _at(self, name: str, url: str) -> Place:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if parts.scheme not in ("http", "https") or not host or not _port_is_sound(parts):
-            raise UnknownEndpoint(f"{url!r} is not a base URL: it must be like https://host/v1.")
-        if parts.username or parts.password:
-            raise UnknownEndpoint(
-                "The base URL holds a password. Take it out, and give it as api_key= or in QWENNB_API_KEY."
-            )
+        host = urlsplit(url).hostname or ""
         if name.lower() == PLAIN:
             return self._plain(url, host)
         provider = HOSTED.get(name) or _provider_of(host)
@@ -184,11 +201,6 @@ class Finder:
             place = Place(provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog)
             keyed = self._with_key(place, provider if _is_host_of(host, provider) else None)
             return await self._with_own_ids(keyed)
-        if name and name not in SELF_HOSTED:
-            kinds = (*HOSTED, *SELF_HOSTED, PLAIN)
-            raise UnknownEndpoint(
-                f"There is no kind of server `{name}`{nearest(name, kinds) or '.'} Kinds: {', '.join(kinds)}."
-            )
         if name:
             return await self._asked(self._self_hosted(SELF_HOSTED[name], url))
         probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * self._patience)

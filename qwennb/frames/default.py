@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
+from qwennb.catalog import Catalog
 from qwennb.client import Qwen
+from qwennb.endpoints import NAMES as ENDPOINTS
+from qwennb.endpoints import check_endpoint, split_endpoint
+from qwennb.errors import BadInput
 
 _lock = threading.Lock()
 _default: list[Qwen] = []
@@ -13,14 +18,38 @@ _default: list[Qwen] = []
 
 def use(client: Qwen | None = None, **settings: Any) -> Qwen:
     """Make *client*, or one made of *settings* (model, endpoint, cache, …), what columns ask from now on."""
+    _check_client(client)
     if client is not None and settings:
-        from qwennb.errors import BadInput
-
         raise BadInput("Both a client and settings are given. Give use(client), or use(model=…, endpoint=…).")
+    for name in ("endpoint", "model"):
+        if settings.get(name) == "":
+            raise BadInput(f"{name} is empty. Leave it out, or name one.")
     made = client if client is not None else Qwen(**settings)
+    if client is None and made.config.endpoint is not None:
+        check_endpoint(made.config.endpoint)
     with _lock:
         _default[:] = [made]
     return made
+
+
+def _check_client(given: object) -> None:
+    if given is not None and not isinstance(given, Qwen):
+        shown = json.dumps(given, ensure_ascii=False) if isinstance(given, str) else repr(given)
+        raise BadInput(f"use({shown}) is no client. Type: {_meant(given)}")
+
+
+def _meant(given: Any) -> str:
+    """What whoever gave *given* in place of a client probably wants to type."""
+    if isinstance(given, dict):
+        return "use(**{…}), or use(model=…, endpoint=…)"
+    if not isinstance(given, str):
+        return "use(Qwen()), or use(model=…, endpoint=…)"
+    written = json.dumps(given, ensure_ascii=False)
+    if split_endpoint(given)[0] in ENDPOINTS or "://" in given:
+        return f"use(endpoint={written})"
+    if Catalog.bundled().find(given) is not None:
+        return f"use(model={written})"
+    return f"use(model={written}) or use(endpoint={written})"
 
 
 def default_client() -> Qwen:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from qwennb.config import above
-from qwennb.errors import QwenError
+from qwennb.errors import BadInput, QwenError
 from qwennb.notebook.magics import QwenMagics, _said_shortly
 
 if TYPE_CHECKING:
     from qwennb.cache import Memory, News
+
+ACCEPT = "--accept-figures"
 
 
 @magics_class
@@ -37,12 +39,18 @@ class SharingMagics(Magics):
     def qwen_pack(self, line: str) -> None:
         """Recall from a pack and record into it: %qwen_pack analysis.qwenpack. What is loaded: %qwen_pack. End: %qwen_pack off.
 
-        With a name that ends in .zst the file is compressed. In replay it is only recalled from.
+        With a name that ends in .zst the file is compressed. In replay it is only recalled from. With --accept-figures its
+        answers are taken for figures that another matplotlib draws otherwise, and each such answer is marked.
         """
         from qwennb.client import household
         from qwennb.notebook import lines
 
-        wanted = line.strip().strip("\"'")
+        words = [word for word in line.split() if word != ACCEPT]
+        accepts, wanted = ACCEPT in line.split(), " ".join(words).strip("\"'")
+        if wanted.startswith("--"):
+            raise BadInput(f"%qwen_pack takes no {wanted.split()[0]}. It takes a file, and {ACCEPT} with it.")
+        if accepts and wanted in ("", "off"):
+            raise BadInput(f"{ACCEPT} is for a pack. Type: %qwen_pack FILE {ACCEPT}")
         house = household()
         client = self._magics.client()
         client.memory  # noqa: B018  (loads what QWENNB_PACK names, before anything else)
@@ -53,7 +61,7 @@ class SharingMagics(Magics):
             self.stop()
             path = Path(wanted).expanduser()
             if path.exists() or path.is_symlink():
-                house.load(path)
+                house.load(path, accept_figures=accepts)
             if client.config.cache != "replay":
                 self._recording = Recording(path, house.record())
         recording = self._recording.path.name if self._recording is not None else None
@@ -106,6 +114,8 @@ def loaded(memory: Memory, recording: str | None) -> str:
         name = Path(one.file).name
         answers = "1 answer" if len(one.pack) == 1 else f"{len(one.pack):,} answers"
         rows.append(f"{name}: {answers}, root {one.pack.root}")
+        if one.accepts_figures:
+            rows.append("  its answers are taken for figures that are drawn otherwise here")
         if one.pack.model:
             rows.append(f"  recorded from {one.pack.model} at {one.pack.endpoint}")
     conflicts = memory.conflicts()

@@ -38,6 +38,8 @@ _MIB = 1 << 20
 _WHOLE = re.compile(r"[\x21-\x7e]+")  # a URL as it may stand on the wire: no blanks, no control characters
 _DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
+FIGURE = "the figure"  # how errors call one
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -55,6 +57,11 @@ class Source:
     url: str | None = field(default=None, compare=False)
     pixels: tuple[int, int] | None = field(default=None, compare=False)
     file: str = field(default="", compare=False, repr=False)
+
+    @property
+    def is_figure(self) -> bool:
+        """Whether it was drawn by matplotlib just now: another version of it draws other pixels."""
+        return self.kind == "pixels" and self.name == FIGURE
 
     def content(self) -> bytes:
         """The bytes; a `MediaError` naming the digest where only that is known."""
@@ -301,13 +308,13 @@ def _from_png(data: bytes, name: str) -> Source:
 
 def _from_figure(figure: Any) -> Source:
     """What a notebook shows of the figure: cut to what is drawn, whatever rcParams say about saving."""
-    _check_pixels(tuple(int(inches * figure.dpi) for inches in figure.get_size_inches()), "the figure")
+    _check_pixels(tuple(int(inches * figure.dpi) for inches in figure.get_size_inches()), FIGURE)
     drawn = io.BytesIO()
     figure.savefig(
         drawn, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.1, transparent=False,
         facecolor=figure.get_facecolor(), edgecolor=figure.get_edgecolor(), pil_kwargs={"compress_level": 0},
     )  # fmt: skip
-    return _from_png(drawn.getvalue(), "the figure")
+    return _from_png(drawn.getvalue(), FIGURE)
 
 
 def _from_array(array: Any) -> Source:

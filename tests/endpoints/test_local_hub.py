@@ -33,6 +33,7 @@ class StandIn:
         self.breaks_after: list[int] = []  # bytes sent before the line breaks, one number a GET
         self.ranges = True
         self.bytes_at: str | None = None
+        self.also = "/Qwen/Tiny-GGUF/"  # it answers for what lies there as well
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,7 +47,7 @@ class StandIn:
                     self.short(307, {"Location": f"http://localhost:{stand_in.port}/Qwen/x"})
                 elif self.path.startswith("/Qwen/Tiny-GGUF/") and "X-Linked-ETag" not in stand_in.headers:
                     self.short(200, {"ETag": '"a small file, kept in git itself"'})
-                elif self.path.startswith("/Qwen/Tiny-GGUF/"):
+                elif self.path.startswith(("/Qwen/Tiny-GGUF/", stand_in.also)):
                     self.short(302, {**stand_in.headers, "Location": "/anywhere"})
                 else:
                     self.short(404, {})

@@ -404,6 +404,9 @@ def test_a_model_is_named_by_its_name_a_path_or_a_hub_name() -> None:
     assert named() is BUNDLED
     assert named("qwen2.5-coder-0.5b-instruct-q4_k_m") is BUNDLED
     assert named("x.gguf") == Path("x.gguf")
+    assert named("./x") == Path("x")
+    assert named("0.8b") == named("qwen3.5-0.8b") == named("Qwen/Qwen3.5-0.8B")
+    assert str(named("0.8b")).startswith("hub:") and "Qwen3.5-0.8B" in str(named("0.8b"))
     assert named("hub:Qwen/A-GGUF/a.gguf") == HubFile("Qwen/A-GGUF", "a.gguf")
     with pytest.raises(
         UnknownModel, match=r"has no model `qwen2[.]5-coder`; did you mean `qwen2[.]5-coder-0[.]5b"

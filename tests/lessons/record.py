@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,8 +15,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-
-from qwennb.config import Config
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -29,8 +26,6 @@ def record(notebook: Path, endpoint: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
         cache.mkdir(mode=0o700)
-        if endpoint == "local":
-            shutil.copytree(Config.load().cache_dir / "models", cache / "models")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("QWENNB_")}
         environ |= {"QWENNB_ENDPOINT": endpoint, "QWENNB_CACHE_DIR": str(cache)}
         client = NotebookClient(

@@ -8,13 +8,24 @@ LocalServer.shared(LocalModel)                 one llama.cpp for each file in ea
 
 from qwennb.endpoints.local.hub import HubFile
 from qwennb.endpoints.local.model_file import LocalModel, ModelFile
-from qwennb.endpoints.local.pull import BUNDLED, find, named, pull
+from qwennb.endpoints.local.pull import (
+    BUNDLED,
+    SMALL,
+    SMALL_NAME,
+    describe_small,
+    find,
+    means_small,
+    named,
+    pull,
+)
 from qwennb.endpoints.local.server import LocalServer, installed
 from qwennb.endpoints.local.shelf import Progress
 from qwennb.endpoints.local.wheels import WheelPart, WheelSet
 
 __all__ = [
     "BUNDLED",
+    "SMALL",
+    "SMALL_NAME",
     "HubFile",
     "LocalModel",
     "LocalServer",
@@ -22,8 +33,10 @@ __all__ = [
     "Progress",
     "WheelPart",
     "WheelSet",
+    "describe_small",
     "find",
     "installed",
+    "means_small",
     "named",
     "pull",
 ]

@@ -76,9 +76,10 @@ class Hub:
 
     spare = 0
 
-    def __init__(self, wanted: HubFile, *, base: str = HUB) -> None:
+    def __init__(self, wanted: HubFile, *, base: str = HUB, patience: float = PATIENCE) -> None:
         if not _is_safe(base):
             raise ConfigError(f"The hub's address `{base}` must begin with https://.")
+        self._patience = patience
         self._wanted = wanted
         self._base = base
         self._address = wanted.address(base)
@@ -139,7 +140,7 @@ class Hub:
         if have:
             asked.add_header("Range", f"bytes={have}-")
         try:
-            reply: http.client.HTTPResponse = _opener(_OnlySafe()).open(asked, timeout=PATIENCE)
+            reply: http.client.HTTPResponse = _opener(_OnlySafe()).open(asked, timeout=self._patience)
         except urllib.error.HTTPError as error:
             error.close()
             raise self._refused(error) from None
@@ -154,7 +155,7 @@ class Hub:
                 address, method="HEAD", headers={"Accept-Encoding": "identity"}
             )
             try:
-                with _opener(_Stay()).open(asked, timeout=PATIENCE) as reply:
+                with _opener(_Stay()).open(asked, timeout=self._patience) as reply:
                     return reply.headers
             except urllib.error.HTTPError as error:
                 error.close()

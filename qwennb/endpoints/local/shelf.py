@@ -1,4 +1,4 @@
-"""The folder of model files: `<cache folder>/models`, ours alone (0700, files 0600).
+"""The folder of model files: `models` in the user's own data folder, wherever answers are kept; ours alone (0700, files 0600).
 
 A file is fetched into `<name>.part`, which outlives a break and is gone on with next time. Only when its size and
 sha256 are right is it renamed to its own name, which is one step for whoever looks. What is wrong is deleted. A lock
@@ -162,14 +162,13 @@ class Shelf:
                 facts = folder.stat()
             except OSError as error:
                 raise ConfigError(
-                    f"The folder {folder} can't be made ({error.strerror}). Set QWENNB_CACHE_DIR to one of yours."
+                    f"The folder {folder} can't be made ({error.strerror}), and models are kept there."
                 ) from None
             if os.name == "posix" and (
                 facts.st_uid != os.geteuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
             ):
                 raise ConfigError(
-                    f"Others can write into {folder}, so no model is kept there. "
-                    f"Type: chmod 700 '{folder}', or set QWENNB_CACHE_DIR to a folder of yours."
+                    f"Others can write into {folder}, so no model is kept there. Type: chmod 700 '{folder}'"
                 )
 
     def _check(self, part: Path, file: ModelFile) -> None:
@@ -242,7 +241,7 @@ def _no_space(folder: Path, wanted: int) -> ConfigError:
     """The disk is too full."""
     return ConfigError(
         f"The model needs {wanted / 1e6:,.0f} MB more on the disk of {folder}, and there is less. "
-        "Make room, or set QWENNB_CACHE_DIR to a folder on another disk."
+        "Make room, or make it a link to a folder on another disk: QWENNB_CACHE_DIR moves answers, and no models."
     )
 
 

@@ -11,11 +11,15 @@ STATE = "state"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One answer that a cell used. A *missing* one was looked for and is not recorded; its endpoint is empty."""
+    """One answer that a cell used. A *missing* one was looked for and is not recorded; its endpoint is empty.
+
+    An *accepted* one was taken for a figure that is drawn otherwise, which is told beside its use.
+    """
 
     key: str
     endpoint: str
     missing: bool = False
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

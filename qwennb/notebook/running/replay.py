@@ -47,6 +47,7 @@ def verify(
     timeout: float = 600.0,
     environ: Mapping[str, str] | None = None,
     variables: Sequence[str] = (),
+    accept_figures: bool = False,
 ) -> Verdict:
     """Run *notebook* with no network, no keys and nothing but its pack; what it shows, compared with what was saved.
 
@@ -64,7 +65,12 @@ def verify(
     with RunningPlace.made(sealed=True) as place:
         settings = {"QWENNB_PACK": str(found.resolve()), **_pick(variables, environ)}
         cells = run_notebook(
-            notebook, place, {"cache": "replay"}, settings=settings, timeout=timeout, environ=environ
+            notebook,
+            place,
+            {"cache": "replay", "accept_figures": accept_figures},
+            settings=settings,
+            timeout=timeout,
+            environ=environ,
         )
     return Verdict(cells)
 

@@ -207,7 +207,12 @@ class _Cell(IPyNbCell):  # type: ignore[misc]
                 states=self.states,
                 redrawn=redrawn(saved, outputs) if compared and difference is None else 0,
                 uses=tuple(
-                    Use(one["key"], one.get("endpoint", ""), one.get("missing", False))
+                    Use(
+                        one["key"],
+                        one.get("endpoint", ""),
+                        one.get("missing", False),
+                        one.get("accepted", False),
+                    )
                     for one in run.news(run.place.trace)
                 ),
             )

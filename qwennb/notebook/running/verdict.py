@@ -33,7 +33,7 @@ class Verdict:
 
     @cached_property
     def _used(self) -> set[str]:
-        return {use.key for cell in self.cells for use in cell.uses if not use.missing}
+        return {use.key for cell in self.cells for use in cell.uses if not use.missing and not use.accepted}
 
     def sentence(self) -> str:
         """All of it in one line."""
@@ -58,6 +58,11 @@ class Verdict:
                 if states == 1
                 else f"{_cells(states)} that show the state of a machine left out"
             )
+        if accepted := len({use.key for cell in self.cells for use in cell.uses if use.accepted}):
+            answers, figures = (
+                ("answer", "a figure that is") if accepted == 1 else ("answers", "figures that are")
+            )
+            told.append(f"{accepted:,} {answers} taken for {figures} drawn otherwise")
         if unchecked := sum(not cell.compared for cell in self.cells):
             told.append(f"{_cells(unchecked)} not compared, as marked")
         if redrawn := sum(cell.redrawn for cell in self.cells):
