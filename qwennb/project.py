@@ -33,9 +33,9 @@ __all__ = [
     "announce",
     "home_of",
     "names_file",
-    "printable",
     "project_settings",
-    "shown",
+    "show_path",
+    "show_value",
 ]
 
 # What can neither send anything anywhere nor have anything read. Every other setting waits for trust.
@@ -75,8 +75,8 @@ class Leading:
     target: str
 
     def __str__(self) -> str:
-        leads = f" ({printable(self.target)})" if self.target else ""
-        return f"{self.name} = {shown(self.value)}{leads}"
+        leads = f" ({show_path(self.target)})" if self.target else ""
+        return f"{self.name} = {show_value(self.value)}{leads}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,12 @@ class Project:
         try:
             return Leading(name, value, str((self.file.parent / Path(value).expanduser()).resolve()))
         except (TypeError, ValueError, RuntimeError, OSError):
-            raise ConfigError(f"[tool.qwennb] {name}={shown(value)} is no path.") from None
+            raise ConfigError(f"[tool.qwennb] {name}={show_value(value)} is no path.") from None
 
     @property
     def command(self) -> str:
         """What to type to trust it."""
-        return f"qwennb trust {shlex.quote(printable(str(self.file.parent)))}"
+        return f"qwennb trust {shlex.quote(show_path(str(self.file.parent)))}"
 
 
 def project_settings(
@@ -139,11 +139,13 @@ def project_settings(
     if waiting := project.waiting(made.keys() & set(settings)):
         trusted = TrustList.of(environ).values(project)
         refused = [
-            told for name, value in waiting.items() if (told := _refusal(project, name, value, trusted))
+            told
+            for name, value in waiting.items()
+            if (told := _explain_refusal(project, name, value, trusted))
         ]
         if refused:
             raise ConfigError(
-                f"{printable(str(project.file))} sets {'; and '.join(refused)}. Such a file may come from anybody, so nothing "
+                f"{show_path(str(project.file))} sets {'; and '.join(refused)}. Such a file may come from anybody, so nothing "
                 f"of that is used before you trust it. If you do, type: {project.command}"
             )
         made |= {name: trusted[name][1] or value for name, value in waiting.items()}
@@ -152,17 +154,17 @@ def project_settings(
     return made
 
 
-def _refusal(project: Project, name: str, value: Any, trusted: Mapping[str, tuple[Any, str]]) -> str:
+def _explain_refusal(project: Project, name: str, value: Any, trusted: Mapping[str, tuple[Any, str]]) -> str:
     """Why *value* is not used, in words; empty where it is trusted."""
     what = _WHAT.get(name, "which leads elsewhere")
-    written = f"{name} = {shown(value)} ({what})"
+    written = f"{name} = {show_value(value)} ({what})"
     if name not in trusted:
         return written
     if trusted[name][0] != value:
-        return f"{written}, where you trusted {shown(trusted[name][0])}"
+        return f"{written}, where you trusted {show_value(trusted[name][0])}"
     leads = project.lead(name, value).target  # only now is anything looked at: these very words were trusted
     if leads != trusted[name][1]:
-        return f"{written}, which leads to {printable(leads)}, and led to {printable(trusted[name][1])} when you trusted it"
+        return f"{written}, which leads to {show_path(leads)}, and led to {show_path(trusted[name][1])} when you trusted it"
     return ""
 
 
@@ -272,7 +274,7 @@ def home_of(environ: Mapping[str, str]) -> Path:
 # ---------------------------------------------------------------------- in words
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """*value* as a file spells it: escapes and marks of direction visible, what may be a password left out."""
     if isinstance(value, str) and (_password(value) or "://" in value):
         value = re.sub(r"(://)[^/]*@", r"\1…@", value)
@@ -283,7 +285,7 @@ def shown(value: Any) -> str:
         return json.dumps(str(value))
 
 
-def printable(path: str) -> str:
+def show_path(path: str) -> str:
     """*path*, which whoever made a repository may have named."""
     return path if path.isprintable() else json.dumps(path)
 
@@ -297,7 +299,7 @@ _named: set[tuple[str, str]] = set()
 
 def _name_once(project: Project, settings: Mapping[str, Any]) -> None:
     """Say what the file sets, unless this process has said so: in a notebook as a line that belongs to no answer."""
-    told = [f"{name} = {shown(value)}" for name, value in settings.items()]
+    told = [f"{name} = {show_value(value)}" for name, value in settings.items()]
     news = [one for one in told if (str(project.file), one) not in _named]
     if not news:
         return
@@ -305,7 +307,7 @@ def _name_once(project: Project, settings: Mapping[str, Any]) -> None:
     file = project.file
     with suppress(OSError, ValueError):  # a notebook is shared: no folder of this machine stands in it
         file = Path(os.path.relpath(file))
-    announce(f"Settings from {printable(str(file))}: {', '.join(news)}.", "project")
+    announce(f"Settings from {show_path(str(file))}: {', '.join(news)}.", "project")
 
 
 def announce(sentence: str, about: str) -> None:

@@ -7,7 +7,7 @@ from qwennb.cache.memory import Memory
 from qwennb.cache.nearest import difference
 from qwennb.cache.orders import Claim, Order, Orders
 from qwennb.cache.pack import Pack
-from qwennb.cache.packs import Conflict, Loaded, Packs, packs_beside
+from qwennb.cache.packs import Conflict, Loaded, Packs, find_packs_beside
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
 from qwennb.cache.record import Name
@@ -51,9 +51,9 @@ __all__ = [
     "Used",
     "Writer",
     "difference",
+    "find_packs_beside",
     "kept",
     "open_store",
-    "packs_beside",
     "plan_prune",
     "prune",
     "read_answer",

@@ -16,7 +16,7 @@ import orjson
 from qwennb.cache.record import Name
 from qwennb.request import Image, Message, Request, Text, merged
 
-__all__ = ["as_recorded", "difference", "media_of_nearest"]
+__all__ = ["difference", "find_same_but_figures", "media_of_nearest"]
 
 MOST_COMPARED = 20_000
 TOO_FAR = 3.5  # beyond it, calling them near would only mislead
@@ -46,7 +46,7 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
     return f"The nearest recorded request, {key[:12]}, differs: {'; '.join(told[:MOST_TOLD])}{more}. "
 
 
-def as_recorded(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[Request]:
+def find_same_but_figures(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[Request]:
     """*request* with the figures of those *recorded* that it is but for how its own are drawn; each once."""
     spots = [
         (m, p) for m, message in enumerate(request.messages) for p, part in enumerate(merged(message.parts))

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import orjson
 
-from qwennb.cache.nearest import as_recorded
+from qwennb.cache.nearest import find_same_but_figures
 from qwennb.cache.pack import Pack
 from qwennb.cache.record import Name
 from qwennb.cache.sources import Sources
 from qwennb.errors import MediaError, NotRecorded
 from qwennb.request import Request
 
-__all__ = ["Conflict", "Loaded", "Packs", "packs_beside"]
+__all__ = ["Conflict", "Loaded", "Packs", "find_packs_beside"]
 
 ENDINGS = (".qwenpack", ".qwenpack.zst")
 
@@ -101,13 +101,13 @@ class Packs:
                 if model and identity.partition(":")[0] in kinds:
                     yield one, (model, identity)
 
-    def drawn_otherwise(self, request: Request) -> tuple[Request, str] | None:
+    def find_redrawn(self, request: Request) -> tuple[Request, str] | None:
         """*request* as it was recorded but for how its figures were drawn, and the name of the pack that accepts that.
 
         NotRecorded where several are recorded that differ in their figures alone: which is meant can't be told.
         """
         for one in self.loaded:
-            if one.accepts_figures and (found := as_recorded(request, one.pack.records.items())):
+            if one.accepts_figures and (found := find_same_but_figures(request, one.pack.records.items())):
                 if len(found) > 1:
                     raise NotRecorded(
                         f"{len(found)} recorded requests of {one.name} differ from this one only in how their figures are drawn, "
@@ -159,7 +159,7 @@ class Packs:
         return list(dict.fromkeys(name for one in self.loaded for name in one.pack.records))
 
 
-def packs_beside(folder: Path, notebook: str) -> list[Path]:
+def find_packs_beside(folder: Path, notebook: str) -> list[Path]:
     """The packs in *folder* and its `packs`: that of *notebook*, where there is one, else all. Nothing is opened."""
     places = [place for place in (folder, folder / "packs") if place.is_dir()]
     stem = Path(notebook).stem

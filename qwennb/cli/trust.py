@@ -10,7 +10,7 @@ from qwennb.cli.command import Parser
 from qwennb.cli.world import World
 from qwennb.config import Config
 from qwennb.errors import BadInput
-from qwennb.project import Leading, Project, TrustList, printable
+from qwennb.project import Leading, Project, TrustList, show_path
 
 
 def trust_options(parser: Parser) -> None:
@@ -44,7 +44,7 @@ def trust(given: Any, world: World) -> int:
     leading = trusted.add(project, [field.name for field in fields(Config)])
     if not leading:
         world.say(
-            f"What {printable(str(project.file))} sets needs no trust: it names no address, folder or file."
+            f"What {show_path(str(project.file))} sets needs no trust: it names no address, folder or file."
         )
         return 0
     world.say("Trusted, for as long as it stays so:", *_lines(str(project.file), leading))
@@ -56,10 +56,10 @@ def _remove(folder: Path, trusted: TrustList, world: World) -> int:
     at = folder.resolve()
     for parent in (at, *at.parents):  # the folder itself may be gone
         if trusted.remove(file := parent / "pyproject.toml"):
-            world.say(f"Nothing of {printable(str(file))} is trusted any more.")
+            world.say(f"Nothing of {show_path(str(file))} is trusted any more.")
             return 0
-    raise BadInput(f"Nothing of {printable(str(at))} is trusted. What is: qwennb trust --list")
+    raise BadInput(f"Nothing of {show_path(str(at))} is trusted. What is: qwennb trust --list")
 
 
 def _lines(file: str, leading: list[Leading]) -> list[str]:
-    return [printable(file), *(f"  {one}" for one in leading)]
+    return [show_path(file), *(f"  {one}" for one in leading)]

@@ -75,7 +75,7 @@ class Household:
         packs = self._all_packs()
         if not any(one.accepts_figures for one in packs.loaded) or packs.hold([request.key]):
             return request
-        found = packs.drawn_otherwise(request)
+        found = packs.find_redrawn(request)
         if found is None:
             return request
         recorded, file = found

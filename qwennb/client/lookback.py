@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from qwennb.cache import Memory, Pack, difference, packs_beside
+from qwennb.cache import Memory, Pack, difference, find_packs_beside
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household
 from qwennb.config import Config
@@ -39,7 +39,7 @@ from qwennb.errors import (
     Unreachable,
 )
 from qwennb.machine import is_loopback
-from qwennb.project import printable
+from qwennb.project import show_path
 from qwennb.request import Request
 
 __all__ = ["Lookback"]
@@ -151,14 +151,14 @@ class Lookback:
             return ""
         if self._recorded is not None:
             return (
-                f"{model} is the default of {printable(self.memory.packs.who_sets_default(self._kinds()))}. "
+                f"{model} is the default of {show_path(self.memory.packs.who_sets_default(self._kinds()))}. "
             )
         if self.config.model:
             return f"{model} comes from {self.model_from}. "
         return f"{model} is what was asked most here. "
 
     @contextmanager
-    def speaking_of_packs(
+    def speak_of_packs(
         self, make: Callable[[str | None], Request] | None = None, wanted: str | None = None
     ) -> Iterator[None]:
         """Inside it, what fails because nobody can be asked is told in terms of the packs that are here.
@@ -169,46 +169,48 @@ class Lookback:
         try:
             yield
         except (UnknownEndpoint, MissingKey, UnknownModel, Unreachable, NotRecorded) as error:
-            told = None if hasattr(error, "speaks_of_packs") else self._told(error, make, wanted)
+            told = None if hasattr(error, "speaks_of_packs") else self._explain_error(error, make, wanted)
             if told is None:
                 raise
             made = type(error)(told)
             made.speaks_of_packs = True  # type: ignore[union-attr]
             raise made from None
 
-    def _told(
+    def _explain_error(
         self, error: QwenError, make: Callable[[str | None], Request] | None, wanted: str | None
     ) -> str | None:
         if isinstance(error, NotRecorded):
-            return self._told_of_miss(error, make, wanted)
+            return self._explain_miss(error, make, wanted)
         nobody = isinstance(error, UnknownEndpoint)
         if (nobody and self.config.endpoint not in (None, "local")) or (
             isinstance(error, UnknownModel) and (wanted or self.config.model)
         ):
             return None  # a name that does not exist: no pack would help
-        found = self._of_loaded(make, wanted) if self.memory.packs else self._of_beside(make, wanted)
+        found = (
+            self._describe_loaded(make, wanted) if self.memory.packs else self._describe_beside(make, wanted)
+        )
         if not found:
             return None
         return f"{found}To ask it anew, {_CHOICES}" if nobody else f"{found}It can't be asked anew: {error}"
 
-    def _told_of_miss(
+    def _explain_miss(
         self, error: NotRecorded, make: Callable[[str | None], Request] | None, wanted: str | None
     ) -> str | None:
         who = beside = ""
         if make is not None and (self.memory.packs or self.config.model or self._has_default):
             who = self.who_sets_model(wanted, make(None).model)
         if not self.memory.packs:
-            beside = self._of_beside(make, wanted) or ""
+            beside = self._describe_beside(make, wanted) or ""
         return f"{error} {who}{beside}".rstrip() if who or beside else None
 
     @property
     def _has_default(self) -> bool:
         return self.memory.default(self.notebook) is not None
 
-    def _of_loaded(self, make: Callable[[str | None], Request] | None, wanted: str | None) -> str:
+    def _describe_loaded(self, make: Callable[[str | None], Request] | None, wanted: str | None) -> str:
         """What the packs that are loaded have to do with it."""
         packs = self.memory.packs
-        names = " and ".join(printable(one.name) for one in packs.loaded)
+        names = " and ".join(show_path(one.name) for one in packs.loaded)
         count = sum(len(one.pack) for one in packs.loaded)
         held = f"{names} {'is' if len(packs.loaded) == 1 else 'are'} loaded ({count:,} answer{'' if count == 1 else 's'})"
         if make is None:
@@ -217,19 +219,23 @@ class Lookback:
         told = f"{held} and has no answer to request {request.key[:12]} to {request.model}. "
         return told + self.memory.difference(request) + self.who_sets_model(wanted, request.model)
 
-    def _of_beside(self, make: Callable[[str | None], Request] | None, wanted: str | None) -> str | None:
+    def _describe_beside(
+        self, make: Callable[[str | None], Request] | None, wanted: str | None
+    ) -> str | None:
         """What a pack that lies beside the notebook has to do with it; None where there is none."""
         folder = Path.cwd()
-        files = packs_beside(folder, self.notebook)
+        files = find_packs_beside(folder, self.notebook)
         if not files:
             return None
-        told = [self._of_file(file, file.relative_to(folder).as_posix(), make, wanted) for file in files[:3]]
+        told = [
+            self._describe_pack(file, file.relative_to(folder).as_posix(), make, wanted) for file in files[:3]
+        ]
         return next((one for one, has_it in told if has_it), told[0][0])
 
-    def _of_file(
+    def _describe_pack(
         self, file: Path, name: str, make: Callable[[str | None], Request] | None, wanted: str | None
     ) -> tuple[str, bool]:
-        name = printable(name)
+        name = show_path(name)
         lies = f"{name} lies beside the notebook and is not loaded"
         load = f"To recall from it, type %qwen_pack {name} (or set QWENNB_PACK={name}), then run this again. "
         try:

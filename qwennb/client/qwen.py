@@ -334,7 +334,7 @@ class Qwen:
             assert request is not None
             return replace(request, model=model or self._lookback.model(options.model))
 
-        with self._lookback.speaking_of_packs(make if request is not None else None, options.model):
+        with self._lookback.speak_of_packs(make if request is not None else None, options.model):
             if self._lookback.counts(self._mode(options)):
                 name = self._lookback.model(options.model)
                 is_named = self._lookback.named(options.model) is not None
@@ -362,12 +362,14 @@ class Qwen:
         """
         if mode == "replay" or (self._place is None and self.memory.packs.hold(keys)):
             return self._lookback.endpoint
-        with self._speaking(request):
+        with self._speak_of_packs(request):
             return self.place.identity(model)
 
-    def _speaking(self, request: Request | None, options: Options = NOTHING) -> AbstractContextManager[None]:
+    def _speak_of_packs(
+        self, request: Request | None, options: Options = NOTHING
+    ) -> AbstractContextManager[None]:
         """Inside it, what fails because nobody can be asked speaks of *request* and the packs that are here."""
-        return self._lookback.speaking_of_packs(None if request is None else lambda _: request, options.model)
+        return self._lookback.speak_of_packs(None if request is None else lambda _: request, options.model)
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """The address and the API key that this client asks with; None where it asks nobody, or has not looked yet."""
@@ -422,7 +424,7 @@ class Qwen:
         if (known := self._recalled(request, options)) is not None:
             return known
         asking = self._checked(request, options)
-        with self._speaking(request, options):
+        with self._speak_of_packs(request, options):
             return self._house.bridge.run(self._asked(request, asking))
 
     async def answer_async(self, request: Request, options: Options) -> Answer:
@@ -430,7 +432,7 @@ class Qwen:
         if (known := await asyncio.to_thread(self._recalled, request, options)) is not None:
             return known
         asking = self._checked(request, options)
-        with self._speaking(request, options):
+        with self._speak_of_packs(request, options):
             return await self._house.bridge.run_async(self._asked(request, asking))
 
     def _recalled(self, request: Request, options: Options) -> Answer | None:
@@ -438,7 +440,7 @@ class Qwen:
         if mode in ("off", "refresh"):
             return None
         identity = self.identity(request.model, [request.key], mode, request)
-        with self._speaking(request, options):
+        with self._speak_of_packs(request, options):
             return self.memory.recall(request, identity, mode)
 
     def _streamed(
@@ -517,7 +519,7 @@ class Qwen:
 
     def _replayed(self, request: Request, options: Options) -> Answer:
         try:
-            with self._speaking(request, options):
+            with self._speak_of_packs(request, options):
                 known = self.memory.recall(request, self._lookback.endpoint, "replay")
             return known or _failed(request, NotRecorded())
         except QwenError as error:
@@ -583,7 +585,7 @@ class Qwen:
         )
 
     def _checked(self, request: Request, options: Options) -> Asking:
-        with self._speaking(request, options):
+        with self._speak_of_packs(request, options):
             asking = self._asking(options)
         self._check(request, asking)
         return asking

@@ -35,10 +35,10 @@ def use(client: Qwen | None = None, **settings: Any) -> Qwen:
 def _check_client(given: object) -> None:
     if given is not None and not isinstance(given, Qwen):
         shown = json.dumps(given, ensure_ascii=False) if isinstance(given, str) else repr(given)
-        raise BadInput(f"use({shown}) is no client. Type: {_meant(given)}")
+        raise BadInput(f"use({shown}) is no client. Type: {_suggest_call(given)}")
 
 
-def _meant(given: Any) -> str:
+def _suggest_call(given: Any) -> str:
     """What whoever gave *given* in place of a client probably wants to type."""
     if isinstance(given, dict):
         return "use(**{…}), or use(model=…, endpoint=…)"
