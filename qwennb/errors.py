@@ -18,6 +18,8 @@
     ├── Stopped                     the user stopped the run
     ├── CacheError                  the store can't be used as it is
     ├── InvalidAnswer               a whole answer came, and it does not fit the schema
+    │   └── ValidatorFailed         a validator of the user's raised what is no complaint about the answer
+    ├── CallbackFailed              a function of the user's that was called on the way raised, or never returned
     └── EndpointError               the endpoint failed or refused
         ├── KeyRefused              401, 403: the key is wrong, or belongs to another region
         ├── CreditExhausted         402 and its disguises: money, not rate
@@ -36,12 +38,16 @@ from its message alone (`type(error)(str(error))`), because polars rebuilds exce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 
 __all__ = [
     "BadInput",
     "BudgetExceeded",
     "CacheError",
+    "CallbackFailed",
     "ConfigError",
     "ContentFiltered",
     "CreditExhausted",
@@ -67,8 +73,12 @@ __all__ = [
     "UnknownModel",
     "Unreachable",
     "UnsupportedOption",
+    "ValidatorFailed",
     "WindowExceeded",
+    "code_place",
+    "in_words",
     "nearest",
+    "user_code",
 ]
 
 
@@ -164,6 +174,14 @@ class InvalidAnswer(QwenError):
     """A whole answer came, and it still does not fit what was asked for."""
 
 
+class ValidatorFailed(InvalidAnswer):
+    """A validator of yours raised something that is no complaint about the answer (those are ValueError)."""
+
+
+class CallbackFailed(QwenError):
+    """A function of yours that was called on the way raised something, or never returned."""
+
+
 class EndpointError(QwenError):
     """The endpoint failed or refused.
 
@@ -247,3 +265,46 @@ class Incomplete(EndpointError):
     """The answer broke off, was cut short, or came empty."""
 
     transient = True
+
+
+@contextmanager
+def user_code(
+    name: str, kind: type[QwenError], next_step: str, *, passing: tuple[type[BaseException], ...] = ()
+) -> Iterator[None]:
+    """What code of the user's raises in here becomes an error of *kind*, whatever it is; *passing* goes through.
+
+    Let through, some of it would end a thread that everybody needs, and the rest the rows of others. On the main thread
+    KeyboardInterrupt goes through, for there it is somebody who wants to stop.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except BaseException as error:
+        is_main = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and is_main:
+            raise
+        raise kind(f"{name} raised {in_words(error)}{_where(error.__traceback__)}. {next_step}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """The class and message of an error that is not ours, on one line; its message may raise, too."""
+    try:
+        said = " ".join(str(error).split())
+    except BaseException:
+        said = ""
+    return type(error).__name__ + (f": {said[:200]}" if said else "")
+
+
+def code_place(frame: FrameType | None, line: int | None = None) -> str:
+    """Where a frame stands: "`check_city` (orders.py, line 12)"."""
+    if frame is None:
+        return ""
+    code = frame.f_code
+    return f"`{code.co_name}` ({code.co_filename.replace(chr(92), '/').rpartition('/')[2]}, line {line or frame.f_lineno})"
+
+
+def _where(trace: TracebackType | None) -> str:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" in {code_place(trace.tb_frame, trace.tb_lineno)}" if trace is not None else ""

@@ -31,7 +31,12 @@ def test_the_tree_in_the_docstring_is_the_real_one():
 
 
 def test_every_class_is_exported_and_told():
-    assert set(errors.__all__) == {c.__name__ for c in CLASSES} | {"nearest"}
+    assert set(errors.__all__) == {c.__name__ for c in CLASSES} | {
+        "code_place",
+        "in_words",
+        "nearest",
+        "user_code",
+    }
     assert errors.__all__ == sorted(errors.__all__)
     for c in CLASSES:
         assert c.__doc__

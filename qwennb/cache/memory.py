@@ -29,7 +29,7 @@ from qwennb.cache.store import Store
 from qwennb.cache.used import Used
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
-from qwennb.errors import CacheError, InvalidAnswer, NotRecorded
+from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
 from qwennb.request import Image, Pdf, Request, Video
 
 
@@ -60,13 +60,15 @@ class Memory:
         """
         if mode in ("off", "refresh"):
             return None
-        problem: ValueError | None = None
+        problem: ValueError | ValidatorFailed | None = None
         for value in self._candidates(request.key, identity, mode):
             answer = read_answer(value, request)
             if isinstance(answer, Answer):
                 self.note([(answer.key, answer.endpoint)], request.media)
                 return answer
             problem = answer
+        if isinstance(problem, ValidatorFailed):
+            raise problem  # asked again, it would be paid for, and fail again
         if mode == "on":
             return None
         self.miss([request.key])
@@ -78,15 +80,18 @@ class Memory:
 
     def recall_many(
         self, requests: Sequence[Request], identity: str | None, mode: CacheMode
-    ) -> list[Answer | None]:
-        """As `recall`, thousands at once."""
+    ) -> list[Answer | ValidatorFailed | None]:
+        """As `recall`, thousands at once; where a validator broke, its error."""
         if mode != "on":
             return [self.recall(request, identity, mode) for request in requests]
         known = self.known([request.key for request in requests], identity, mode)
-        made: list[Answer | None] = []
+        made: list[Answer | ValidatorFailed | None] = []
         for request in requests:
-            read = (read_answer(value, request) for value in known.get(request.key, ()))
+            read = [read_answer(value, request) for value in known.get(request.key, ())]
             found = next((answer for answer in read if isinstance(answer, Answer)), None)
+            if found is None and any(isinstance(answer, ValidatorFailed) for answer in read):
+                made.append(next(answer for answer in read if isinstance(answer, ValidatorFailed)))
+                continue
             if found is not None:
                 self.note([(found.key, found.endpoint)], request.media)
             made.append(found)

@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from qwennb.answer import Answer, Logprob, Source, read_form
+from qwennb.errors import ValidatorFailed
 from qwennb.request import Request
 
 __all__ = [
@@ -92,13 +93,15 @@ def read_short_beside(value: bytes) -> ShortBeside:
         raise ValueError(str(error)) from None
 
 
-def read_answer(value: bytes, request: Request) -> Answer | ValueError:
+def read_answer(value: bytes, request: Request) -> Answer | ValueError | ValidatorFailed:
     """The recorded answer to *request*, validated again; the error where it does not fit it (any more)."""
     try:
         answer = Answer.from_json(orjson.loads(value)["answer"], request)
         if answer.tool_calls:
             return answer
         data = read_form(request, answer.text)
+    except ValidatorFailed as error:
+        return error
     except (ValueError, KeyError, TypeError) as error:
         return error if isinstance(error, ValueError) else ValueError(f"the record can't be read ({error!r})")
     return answer if data is None else replace(answer, data=data)

@@ -136,7 +136,7 @@ class Writer:
             self.store.put((record.name, record.value) for record in records)
         except CacheError as failed:
             error = failed
-        except Exception as failed:
+        except BaseException as failed:  # this thread outlives whatever it is
             if len(records) > 1:  # one that can't be written must not fail the others
                 for record in records:
                     self._keep([record])
@@ -186,7 +186,7 @@ def _taken(queue: SimpleQueue[_Record | _Job | None]) -> Iterator[list[_Record] 
 
 
 def _tell(done: Done, error: BaseException | None) -> None:
-    with suppress(Exception):  # whoever asked is gone, a closed loop for instance
+    with suppress(BaseException):  # whoever asked is gone, a closed loop for instance
         done(error)
 
 

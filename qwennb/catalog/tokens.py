@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 __all__ = ["Count", "TokenCounter", "count_messages", "count_tokens", "estimate_tokens"]
 
@@ -44,6 +45,7 @@ class Count:
 
 
 Measure = Callable[[str], int]
+T = TypeVar("T")
 
 
 def _qwen_vocabulary() -> Measure | None:
@@ -70,9 +72,21 @@ class TokenCounter:
         if not self._loaded:
             with self._lock:
                 if not self._loaded:
-                    self._measure = self._load()
+                    self._measure = _if_it_works(self._load)
                     self._loaded = True
-        return Count(self._measure(text), exact=True) if self._measure else estimate_tokens(text)
+        measure = self._measure
+        exact = _if_it_works(lambda: measure(text)) if measure is not None else None
+        return estimate_tokens(text) if exact is None else Count(exact, exact=True)
+
+
+def _if_it_works(do: Callable[[], T]) -> T | None:
+    """What *do* gives; None where it breaks, as a vocabulary does on some texts: in Rust, with what is no Exception."""
+    try:
+        return do()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return None
 
 
 _counter = TokenCounter()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from qwennb.client.bridge import Bridge
 from qwennb.client.chat import Chat
 from qwennb.client.household import Household, household, packed_source
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
-from qwennb.client.qwen import Qwen, QwenWarning
+from qwennb.client.qwen import Qwen
 from qwennb.client.steps import Steps, consented
 from qwennb.client.stream import Piece, Stream
+from qwennb.client.warning import QwenWarning
 from qwennb.client.window import input_tokens
 
 __all__ = [
+    "Bridge",
     "Chat",
     "Household",
     "Options",

@@ -2,6 +2,10 @@
 
 The caller's thread never runs a coroutine of ours, so it does not matter whether it has a loop of its own (a notebook
 has), and Ctrl-C reaches it at once: waiting is all it does. A forked child finds the thread gone and starts its own.
+
+The thread outlives whatever is raised on it. Where it stands still (code of the user's that it calls sleeps, or turns in
+circles), everything stands still with it: whoever waits looks at its pulse, tells where it stands, and in the end gives it
+up. The next question begins with a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,22 +14,29 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from qwennb.errors import QwenError, Stopped
+from qwennb.client.pulse import Pulse
+from qwennb.client.warning import tell
+from qwennb.errors import CallbackFailed, QwenError, Stopped, in_words
 
 T = TypeVar("T")
 _SLICE = 0.1  # seconds; on some systems a wait without an end can't be interrupted
+TOLD_AFTER = 5.0  # seconds for which the loop stands still; nothing of ours takes a tenth of a second on it
+GIVEN_UP_AFTER = 30.0
 
 
 class Bridge:
     """A background thread with an event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, told_after: float = TOLD_AFTER, given_up_after: float = GIVEN_UP_AFTER) -> None:
+        self._told_after, self._given_up_after = told_after, given_up_after
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pulse: Pulse | None = None
         self._pid = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -38,21 +49,57 @@ class Bridge:
                 except concurrent.futures.TimeoutError:
                     if future.done():
                         return future.result()
+                    self.look()
         except QwenError as error:
+            future.cancel()
             # What happened on the loop's side is in the sentence; its frames would only bury the caller's line.
             raise error.with_traceback(None) from None
-        except BaseException:
+        except BaseException as error:
             future.cancel()
-            raise
+            raise _not_ours(future, error) from None
 
     async def run_async(self, work: Coroutine[Any, Any, T]) -> T:
         """Run *work* on the loop from another loop, and await it there."""
         future = self.start(work)
         try:
-            return await asyncio.wrap_future(future)
+            return await self.watch(asyncio.wrap_future(future))
         except asyncio.CancelledError:
             future.cancel()
             raise
+        except BaseException as error:
+            future.cancel()
+            raise _not_ours(future, error) from None
+
+    async def watch(self, waiting: Awaitable[T]) -> T:
+        """Await, on another loop, what this one brings, and look at its pulse meanwhile."""
+        task = asyncio.ensure_future(waiting)
+        try:
+            while not (await asyncio.wait([task], timeout=1.0))[0]:
+                self.look()
+            return task.result()
+        finally:
+            task.cancel()
+
+    def look(self) -> None:
+        """Look whether the loop turns: for those who wait, every now and then. One that never does is given up."""
+        pulse = self._pulse
+        if pulse is None or self._pid != os.getpid():
+            return
+        stood = pulse.look()
+        if stood >= self._told_after and not pulse.told:
+            pulse.told = True
+            tell(
+                f"Nothing of qwennb has moved for {stood:.0f} s: its loop stands in {pulse.place()}. Every question waits for that; "
+                "what is called for each answer must not wait itself."
+            )
+        if stood >= self._given_up_after:
+            with self._lock:
+                if self._pulse is pulse:
+                    self._loop = self._pulse = None
+            raise CallbackFailed(
+                f"Given up after {stood:.0f} s in which qwennb's loop stood in {pulse.place()}. What is called for each answer must "
+                "not wait itself: mend it, and ask again."
+            )
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begin *work* on the loop."""
@@ -76,7 +123,7 @@ class Bridge:
         future.add_done_callback(ended)
         try:
             while True:
-                over, item = _next(items, stopped)
+                over, item = self._next(items, stopped)
                 if not over:
                     yield item
                 elif item is not None:
@@ -93,8 +140,40 @@ class Bridge:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = _new_loop()
                 self._pid = os.getpid()
-                threading.Thread(target=self._loop.run_forever, name="qwennb-loop", daemon=True).start()
+                thread = threading.Thread(target=_turn, args=(self._loop,), name="qwennb-loop", daemon=True)
+                thread.start()
+                self._pulse = Pulse(self._loop, thread)
             return self._loop
+
+    def _next(
+        self, items: SimpleQueue[tuple[bool, Any]], stopped: threading.Event | None
+    ) -> tuple[bool, Any]:
+        from queue import Empty
+
+        while True:
+            if stopped is not None and stopped.is_set():
+                raise Stopped("The stream was stopped before its answer was whole.")
+            try:
+                return items.get(timeout=_SLICE)
+            except Empty:
+                self.look()
+
+
+def _turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Run *loop* for good: SystemExit and KeyboardInterrupt, raised by what runs on it, leave `run_forever`."""
+    while not loop.is_closed():
+        with suppress(BaseException):
+            loop.run_forever()
+            return
+
+
+def _not_ours(future: concurrent.futures.Future[Any], error: BaseException) -> BaseException:
+    """*error*; where it was raised on the loop and would end the caller's program, one of ours."""
+    if isinstance(error, Exception | asyncio.CancelledError) or not future.done() or future.cancelled():
+        return error
+    if future.exception() is not error:
+        return error
+    return CallbackFailed(f"What ran on qwennb's loop raised {in_words(error)}.")
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -104,15 +183,3 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:  # there is none for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def _next(items: SimpleQueue[tuple[bool, Any]], stopped: threading.Event | None) -> tuple[bool, Any]:
-    from queue import Empty
-
-    while True:
-        if stopped is not None and stopped.is_set():
-            raise Stopped("The stream was stopped before its answer was whole.")
-        try:
-            return items.get(timeout=_SLICE)
-        except Empty:
-            continue

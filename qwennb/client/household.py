@@ -6,10 +6,12 @@ for all of them. A pack is loaded for the whole process too: whoever asks, recal
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from qwennb.cache import Memory, Name, News, Pack, Packs, Sources, Spendings, Trace, Used, Writer, open_store
@@ -17,6 +19,7 @@ from qwennb.client.bridge import Bridge
 from qwennb.config import above
 from qwennb.endpoints import DirectTransport, SdkTransport, Transport
 from qwennb.engine import Engine, Ledger
+from qwennb.errors import QwenError
 from qwennb.project import announce
 from qwennb.request import Request, look_elsewhere
 
@@ -47,6 +50,7 @@ class Household:
         self._accepted: set[str] = set()
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._memories: dict[Path, Memory] = {}
         self._ledgers: dict[tuple[Path, str], Ledger] = {}
         self._pid = os.getpid()
@@ -138,8 +142,9 @@ class Household:
         self.memory(folder).writer.flush(5.0)
 
     async def engine(self) -> Engine:
-        """The engine; made on the loop, with the first question."""
-        if self._engine is None:
+        """The engine; made on the loop, with the first question. A loop that was given up took its own with it."""
+        if self._engine is None or self._loop is not asyncio.get_running_loop():
+            self._loop = asyncio.get_running_loop()
             self._engine = Engine(self._transport or SdkTransport(), self._transport or DirectTransport())
         return self._engine
 
@@ -152,7 +157,8 @@ class Household:
             ledgers, self._ledgers = list(self._ledgers.values()), {}
         if self._engine is not None:
             engine, self._engine = self._engine, None
-            self.bridge.run(engine.close())
+            with suppress(QwenError):  # a loop that stands still closes nothing
+                self.bridge.run(engine.close())
         for ledger in ledgers:
             ledger.flush()
         for memory in memories:

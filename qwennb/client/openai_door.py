@@ -151,7 +151,7 @@ async def _across(qwen: Qwen, request: Request, asking: Asking) -> AsyncGenerato
     future = qwen._house.bridge.start(pump())
     future.add_done_callback(lambda f: hand_over(None if f.cancelled() else f.exception()))
     try:
-        while (item := await items.get()) is not None:
+        while (item := await qwen._house.bridge.watch(items.get())) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item

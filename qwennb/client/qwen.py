@@ -14,7 +14,6 @@ import math
 import os
 import sys
 import threading
-import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -32,6 +31,7 @@ from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
 from qwennb.client.steps import Keep, Run, Steps, check_tools, following, tool_loop
 from qwennb.client.stream import Stream
+from qwennb.client.warning import tell
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config, Secret, above
 from qwennb.endpoints import (
@@ -41,17 +41,13 @@ from qwennb.endpoints import (
     simulated_url,
 )
 from qwennb.engine import Asking, Budget
-from qwennb.errors import BadInput, EndpointError, MediaError, NotRecorded, QwenError
+from qwennb.errors import BadInput, EndpointError, MediaError, NotRecorded, QwenError, ValidatorFailed
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
     from qwennb.client.chat import Chat
-
-
-class QwenWarning(UserWarning):
-    """Something a user should know: a budget nearly spent, an answer cut short, an endpoint chosen by probing."""
 
 
 class Qwen:
@@ -493,13 +489,15 @@ class Qwen:
         mode = self._mode(options)
         requests = [item for item in items if isinstance(item, Request)]
         if mode == "replay":
-            recalled: list[Answer | None] = [self._replayed(request, options) for request in requests]
+            recalled: list[Answer | ValidatorFailed | None] = [
+                self._replayed(request, options) for request in requests
+            ]
         else:
             keys = [request.key for request in requests]
             identity = self.identity(requests[0].model, keys, mode, requests[0]) if requests else None
             recalled = self.memory.recall_many(requests, identity, mode)
         known = iter(recalled)
-        found = [(next(known) or item) if isinstance(item, Request) else item for item in items]
+        found = [_known(item, next(known)) if isinstance(item, Request) else item for item in items]
         asking = (
             self._asking(options, direct=True) if any(isinstance(item, Request) for item in found) else None
         )
@@ -607,7 +605,7 @@ class Qwen:
 
     def _tell(self) -> None:
         while self._warnings:
-            warnings.warn(self._warnings.pop(0), QwenWarning, stacklevel=_user_level())
+            tell(self._warnings.pop(0))
 
 
 _FOR_DICTS = (
@@ -640,6 +638,10 @@ def _bounded(part: Any, max_pixels: int) -> Any:
     return type(part)(part, max_pixels=max_pixels)
 
 
+def _known(request: Request, known: Answer | ValidatorFailed | None) -> Request | Answer:
+    return _failed(request, known) if isinstance(known, ValidatorFailed) else known or request
+
+
 def _failed(request: Request, error: QwenError, *, asked: bool = True) -> Answer:
     """The answer that failed with *error*; with *asked*, at the cost that the error tells."""
     tokens, cost = (error.tokens, error.cost) if asked else ((0, 0), 0.0)
@@ -667,11 +669,3 @@ def _notebook_name(environ: Mapping[str, str]) -> str:
         return Path(named).name
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(main).name if main and not main.endswith("ipykernel_launcher.py") else ""
-
-
-def _user_level() -> int:
-    """How far up the stack the line that called into qwennb stands, counted from whoever asks."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
-        level, frame = level + 1, frame.f_back
-    return level

@@ -35,6 +35,7 @@ from qwennb.errors import (
     QwenError,
     RateLimited,
     TimedOut,
+    in_words,
 )
 from qwennb.request import Message, Request, Text
 
@@ -220,6 +221,14 @@ class Engine:
         except QwenError as error:
             errand.spent.charge(error)
             raise
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as unforeseen:  # let through, some of it would end the loop
+            failed = QwenError(
+                f"Asking {errand.request.key[:12]} failed with what qwennb did not foresee: {in_words(unforeseen)}. Please report it."
+            )
+            errand.spent.charge(failed)
+            raise failed from unforeseen
 
     async def _ask(self, errand: Errand) -> Answer:
         """Ask until a whole, valid answer has come; keep it; only then give it away."""

@@ -22,7 +22,7 @@ from qwennb.cache import Name, Order, Orders
 from qwennb.endpoints import Batch, Batches, line_reply, was_asked
 from qwennb.engine.budget import Reservation
 from qwennb.engine.engine import Asking, _estimated, _judged
-from qwennb.errors import EndpointError, InvalidAnswer, QwenError
+from qwennb.errors import EndpointError, InvalidAnswer, QwenError, ValidatorFailed
 from qwennb.request import Request
 
 TRIES = 5
@@ -171,7 +171,12 @@ class Fetching:
         """Tell the answers that were kept since then, by whatever run; whose they are."""
         found: set[str] = set()
         for key in self._kept_since(since, keys, endpoint):
-            answer = self._asking.memory.recall(self._request(key), endpoint, "on")
+            try:
+                answer: Answer | QwenError | None = self._asking.memory.recall(
+                    self._request(key), endpoint, "on"
+                )
+            except ValidatorFailed as error:
+                answer = error
             if answer is not None:
                 self.say(key, answer)
                 found.add(key)

@@ -25,6 +25,8 @@ from qwennb.errors import (
     InvalidAnswer,
     NotRecorded,
     QwenError,
+    ValidatorFailed,
+    in_words,
 )
 from qwennb.frames.bulk import BULK, MANY
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
@@ -132,7 +134,7 @@ class Asker:
             if outcome.error is not None:
                 others = (self._read(key, model, value) for value in candidates[1:])
                 outcome = next((other for other in others if other.error is None), outcome)
-            if outcome.error is None or mode == "replay":
+            if outcome.error is None or mode == "replay" or isinstance(outcome.error, ValidatorFailed):
                 found[key] = outcome
         return found
 
@@ -202,12 +204,15 @@ class Asker:
         """What *answer* means in this column."""
         try:
             value = self.form.value(answer.text, answer.data)
-        except ValueError as complaint:
+        except ValidatorFailed as broken:
+            error: InvalidAnswer = broken
+        except Exception as complaint:
             error = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {complaint}.")
-            if not answer.cached:
-                error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
-            return Outcome.failed(key, error, answer.model, answer.endpoint)
-        return _outcome(key, value, answer, self._beside(answer) if self.beside else None)
+        else:
+            return _outcome(key, value, answer, self._beside(answer) if self.beside else None)
+        if not answer.cached:
+            error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
+        return Outcome.failed(key, error, answer.model, answer.endpoint)
 
     def _beside(self, answer: Answer | ShortBeside) -> Beside:
         choices = self.options.choices
@@ -249,6 +254,7 @@ class Asker:
     def _wait(self, future: concurrent.futures.Future[None], tally: Tally) -> None:
         """Wait, and look every now and then whether somebody wants it to stop."""
         interrupts = INTERRUPTS.count
+        bridge = self.client._house.bridge
         on_main = threading.current_thread() is threading.main_thread()
         try:
             while True:
@@ -258,6 +264,7 @@ class Asker:
                 except concurrent.futures.TimeoutError:
                     if future.done():
                         return future.result()
+                bridge.look()
                 tally.show()
                 if tally.stopped:
                     future.cancel()
@@ -277,6 +284,15 @@ class Asker:
             return self.outcome(key, answer)
         except QwenError as error:
             return Outcome.failed(key, error, self.mould.model, str(asking.place))
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as unforeseen:  # it must not cost the other rows theirs
+            return Outcome.failed(
+                key,
+                QwenError(
+                    f"Question {key[:12]} failed with what qwennb did not foresee: {in_words(unforeseen)}."
+                ),
+            )
 
     def _is_durable(self, outcome: Outcome) -> bool:
         return self.mode == "on" and outcome.error is None and outcome.finish_reason == "stop"
@@ -312,7 +328,9 @@ class Asker:
                 True,
                 self._beside(answer) if isinstance(answer, ShortBeside) else None,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except ValidatorFailed as error:
+            return Outcome.failed(key, error, model)
+        except Exception as error:
             return Outcome(
                 key,
                 error=InvalidAnswer(

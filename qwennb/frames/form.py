@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from qwennb.errors import ValidatorFailed, user_code
 from qwennb.request import Schema, parse_json
 
 Read = Callable[[Any], Any]
@@ -58,7 +59,9 @@ def _plain(schema: Schema, text: str, data: Any) -> Any:
     import pydantic
 
     said = parse_json(text)
-    made = pydantic.TypeAdapter(schema.target).dump_python(data, mode="json", by_alias=True)
+    name = f"The class `{getattr(schema.target, '__name__', 'of the schema')}`"
+    with user_code(name, ValidatorFailed, "Mend how it is written as JSON.", passing=(ValueError,)):
+        made = pydantic.TypeAdapter(schema.target).dump_python(data, mode="json", by_alias=True)
     if isinstance(said, dict) and isinstance(made, dict):
         return {**said, **made}  # a field may be read by one name and written by another
     return made

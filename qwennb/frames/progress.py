@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from qwennb.answer import money
+from qwennb.errors import CallbackFailed, user_code
 from qwennb.frames.outcome import Outcome
 
 EVERY = 0.2
@@ -223,7 +224,10 @@ class Tally:
         self._shown = now
         progress = self.progress(finished=finished)
         if self._watcher is not None:
-            self._watcher(progress)
+            with user_code(
+                "progress=", CallbackFailed, "Every answer so far is kept; mend it, and run again."
+            ):
+                self._watcher(progress)
         elif finished and self._drawn:
             self._out.write(f"\r\x1b[K{progress.line}\n")
             self._out.flush()

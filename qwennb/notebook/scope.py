@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qwennb.errors import BadInput, TemplateError, nearest
+from qwennb.errors import BadInput, CallbackFailed, TemplateError, nearest, user_code
 from qwennb.notebook.stale import Reading, digest_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -141,7 +141,9 @@ def as_read(value: Any) -> Any:
     protocol = getattr(type(value), "_ai_repr_", None)
     if protocol is None or isinstance(value, type):
         return value
-    told = protocol(value)
+    name = f"`_ai_repr_` of {type(value).__name__}"
+    with user_code(name, CallbackFailed, "Mend it, or put another value into the braces."):
+        told = protocol(value)
     if not isinstance(told, Mapping):
         return told if isinstance(told, str) else value
     for mime in ("image/png", "image/jpeg"):

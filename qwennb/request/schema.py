@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.errors import BadInput, SchemaError, nearest
+from qwennb.errors import BadInput, SchemaError, ValidatorFailed, nearest, user_code
 from qwennb.request.canonical import canonical_json, plain
 from qwennb.request.normal_schema import canonical_schema, normalised
 from qwennb.request.strict_json import parse_json
@@ -99,11 +99,16 @@ class Schema:
             return value
         import pydantic
 
-        try:
-            return _adapter(self.target).validate_json(json.dumps(value))
-        except pydantic.ValidationError as error:
-            told = [f"{'.'.join(map(str, e['loc'])) or 'the answer'}: {e['msg']}" for e in error.errors()[:5]]
-            raise ValueError("; ".join(told)) from None
+        name = f"The class `{getattr(self.target, '__name__', 'of the schema')}`"
+        step = "Mend it; or raise ValueError there, to have the model asked again."
+        with user_code(name, ValidatorFailed, step, passing=(ValueError,)):
+            try:
+                return _adapter(self.target).validate_json(json.dumps(value))
+            except pydantic.ValidationError as error:
+                told = [
+                    f"{'.'.join(map(str, e['loc'])) or 'the answer'}: {e['msg']}" for e in error.errors()[:5]
+                ]
+                raise ValueError("; ".join(told)) from None
 
 
 @lru_cache(maxsize=256)
