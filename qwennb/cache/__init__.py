@@ -7,6 +7,7 @@ from qwennb.cache.memory import Memory
 from qwennb.cache.nearest import difference
 from qwennb.cache.orders import Claim, Order, Orders
 from qwennb.cache.pack import Pack
+from qwennb.cache.pack_merge import Keep, MergedPack, merge_packs
 from qwennb.cache.packs import Conflict, Loaded, Packs, find_packs_beside
 from qwennb.cache.place import CacheWarning
 from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
@@ -31,10 +32,12 @@ __all__ = [
     "CacheWarning",
     "Claim",
     "Conflict",
+    "Keep",
     "Kept",
     "Leaks",
     "Loaded",
     "Memory",
+    "MergedPack",
     "Name",
     "News",
     "Order",
@@ -53,6 +56,7 @@ __all__ = [
     "difference",
     "find_packs_beside",
     "kept",
+    "merge_packs",
     "open_store",
     "plan_prune",
     "prune",

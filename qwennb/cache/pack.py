@@ -1,18 +1,18 @@
 """A pack: answers with their whole requests, as a value, and as a file that can be handed to anybody.
 
-    {"qwennb_pack":1,"count":2,"defaults":{"model":"qwen3.5-plus","endpoint":"dashscope-intl"},"root":"9f86…"}
-    {"key":"2c26…","request":{…},"answer":{…}}
-    {"key":"fcde…","request":{…},"answer":{…}}
+    {"qwennb_pack":2,"needs":"qwennb 0.2","defaults":{"model":"qwen3.5-plus","endpoint":"dashscope-intl"},"seal":"9f86…"}
+    {"key":"2c26…","seal":"5e88…","request":{…},"answer":{…}}
+    {"key":"fcde…","seal":"1f2a…","request":{…},"answer":{…}}
+    {"qwennb_pack":"end"}
 
-One answer a line, sorted by key, each spelled in one way only: the same content is the same bytes, and a pull request
-shows which answers changed. The root is the sha256 of all other bytes. On the way in nothing is believed: every key is
-made again from its request, every line must be spelled as we would spell it, and the root must fit. Media stand there by
+One answer a line, sorted by key, each spelled in one way only: the same content is the same bytes, a pull request shows
+which answers changed, and git merges two of them (`pack_form`). On the way in nothing is believed: every key is made
+again from its request, every line must be spelled as we would spell it, and every seal must fit. Media stand there by
 their hash. No file name in a pack means anything, and nothing in one runs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -27,7 +27,8 @@ import orjson
 from qwennb.answer import Answer
 from qwennb.cache import pack_file
 from qwennb.cache.leaks import Leaks
-from qwennb.cache.pack_line import checked, request_of, taken, written_again
+from qwennb.cache.pack_form import END, SEALED, hash_root, read_lines, seal_header, seal_line
+from qwennb.cache.pack_line import request_of, written_again
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import record_of
 from qwennb.config import Secret
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pack"]
 
-VERSION = 1
 SHORTEST_KEY = 8  # characters, of a key that is given by how it begins
 _SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # in a text its quotes would be escaped
 
@@ -82,50 +82,22 @@ class Pack:
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """The pack in the file *path*. PackRefused, with the reason, where anything about it is not as it should be."""
         file = Path(path)
+        records: dict[Name, bytes] = {}
+
+        def take(at: str, name: Name, record: bytes) -> None:
+            if records.setdefault(name, record) != record:
+                raise PackRefused(
+                    f"{at}: {file.name} holds two different answers to the request {name.key[:12]}. "
+                    f"Type: qwennb pack --merge {file.name} --keep newer, or --keep older"
+                )
+
         with pack_file.opened(file) as opened:
             # Twice: what turns out to be refused in its last line has not filled the memory by then.
-            header = cls._checked(pack_file.lines_of(opened, file.name), file.name, None)
-            records: dict[Name, bytes] = {}
-            again = cls._checked(pack_file.lines_of(opened, file.name), file.name, records)
-        if again != header:
+            header, whole = read_lines(pack_file.lines_of(opened, file.name), file.name)
+            _, again = read_lines(pack_file.lines_of(opened, file.name), file.name, take, trusted=True)
+        if again != whole:
             raise PackRefused(f"{file.name} changed while it was read. Read it again.")
-        defaults = header["defaults"]
-        return cls(records, defaults["model"], defaults["endpoint"])
-
-    @classmethod
-    def _checked(
-        cls, lines: Iterator[bytes], name: str, records: dict[Name, bytes] | None
-    ) -> Mapping[str, Any]:
-        """The header, once everything fits. With *records*, the lines are taken in, not looked into again."""
-        first = next(lines, b"")
-        header = _header(first, name)
-        root = hashlib.sha256(_written_header(header["count"], header["defaults"]) + b"\n")
-        count, last = 0, ""
-        for line in lines:
-            count += 1
-            if count > header["count"]:
-                break
-            root.update(line + b"\n")
-            at = f"{name}, line {count + 1}"
-            if records is None:
-                read = checked(line, at)
-                if read.text <= last:
-                    raise PackRefused(
-                        f"{at}: it stands in the wrong place, or twice; a pack is sorted by key."
-                    )
-                last = read.text
-            else:
-                read, record = taken(line)
-                records[read] = record
-        if count != header["count"]:
-            raise PackRefused(
-                f"{name} says that it holds {header['count']:,} answers, and holds another number."
-            )
-        if root.hexdigest() != header["root"]:
-            raise PackRefused(
-                f"{name} was changed after it was made: its root hash does not fit. Get it again."
-            )
-        return header
+        return cls(records, header.defaults["model"], header.defaults["endpoint"])
 
     # ------------------------------------------------------------------ writing
 
@@ -155,11 +127,12 @@ class Pack:
                     f"The answer {name.key[:12]} or its request holds {kind}. Nothing was written. Take it out of the prompt "
                     "and ask again, or leave that question out."
                 )
-            if len(line) > pack_file.LONGEST_LINE:
+            length = len(line) + SEALED
+            if length > pack_file.LONGEST_LINE:
                 raise PackRefused(
-                    f"The answer {name.key[:12]} is longer than a pack's line may be ({len(line):,} bytes). Leave it out."
+                    f"The answer {name.key[:12]} is longer than a pack's line may be ({length:,} bytes). Leave it out."
                 )
-            total += len(line) + 1
+            total += length + 1
         if len(self) > pack_file.MOST_LINES or total > pack_file.MOST_BYTES:
             raise PackRefused(
                 f"{len(self):,} answers of {total:,} bytes are more than one pack may hold. Make several."
@@ -167,11 +140,13 @@ class Pack:
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the file, the header first."""
-        yield _written_header(len(self), self._defaults, self.root)
+        yield seal_header(self._defaults)
         for _, line in self._lines():
-            yield line
+            yield seal_line(line)
+        yield END
 
     def _lines(self) -> Iterator[tuple[Name, bytes]]:
+        """Each answer's line without its seal."""
         for name, record in self.records.items():
             yield name, b'{"key":"%b",%b' % (name.key.encode(), record[1:])
 
@@ -184,10 +159,7 @@ class Pack:
     @cached_property
     def root(self) -> str:
         """The sha256 over all of the content: another root, another pack."""
-        made = hashlib.sha256(_written_header(len(self), self._defaults) + b"\n")
-        for _, line in self._lines():
-            made.update(line + b"\n")
-        return made.hexdigest()
+        return hash_root(len(self), self._defaults, (line for _, line in self._lines()))
 
     @cached_property
     def by_key(self) -> Mapping[str, tuple[Name, ...]]:
@@ -290,37 +262,3 @@ def _value(answer: Answer) -> Any:
 def _asked(records: Mapping[Name, bytes]) -> Iterator[tuple[str, str]]:
     for name, record in records.items():
         yield orjson.loads(record)["request"]["model"], name.endpoint
-
-
-def _written_header(count: int, defaults: Mapping[str, str], root: str = "") -> bytes:
-    made: dict[str, Any] = {"qwennb_pack": VERSION, "count": count, "defaults": dict(defaults)}
-    return orjson.dumps({**made, "root": root} if root else made)
-
-
-def _header(line: bytes, name: str) -> Mapping[str, Any]:
-    """The first line, if it is a pack's."""
-    try:
-        header = orjson.loads(line)
-        version = header["qwennb_pack"]
-        if type(version) is int and version > VERSION:
-            raise PackRefused(f"{name} was made by a newer qwennb. Upgrade to read it.")
-        count, defaults, root = header["count"], header["defaults"], header["root"]
-        sound = (
-            type(count) is int
-            and count >= 0
-            and list(defaults) == ["model", "endpoint"]
-            and all(isinstance(value, str) for value in defaults.values())
-            and _written_header(count, defaults, root) == line
-        )
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        raise PackRefused(f"{name} is no pack: its first line is not a pack's header.") from None
-    if not sound:
-        raise PackRefused(
-            f"{name} was changed after it was made: its header is not as it was written. Get it again."
-        )
-    if count > pack_file.MOST_LINES:
-        raise PackRefused(
-            f"{name} says that it holds {count:,} answers; a pack may hold {pack_file.MOST_LINES:,}."
-        )
-    checked: Mapping[str, Any] = header
-    return checked

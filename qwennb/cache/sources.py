@@ -29,6 +29,7 @@ __all__ = ["Sources"]
 
 NAMES = "names"
 LONGEST_NAMES = 32 * 2**20  # bytes; some two hundred thousand files
+LARGEST = 2**30  # bytes of one file that is copied
 _OURS = re.compile(r"names|[0-9a-f]{64}\.[a-z0-9]{1,8}")
 _LINE = re.compile(rb"([0-9a-f]{64})  ([0-9a-f]{64}\.[a-z0-9]{1,8})")
 
@@ -81,11 +82,14 @@ class Sources:
             self._named = self._read[1]
         if kept in self._named.get(_hashed(file), ()):
             return
+        with os.fdopen(self._open_names(), "ab") as names:
+            names.write(f"{_hashed(file)}  {kept}\n".encode())
+
+    def _open_names(self) -> int:
         flags = (
             os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         )
-        with os.fdopen(os.open(self.folder / NAMES, flags, 0o666), "ab") as names:
-            names.write(f"{_hashed(file)}  {kept}\n".encode())
+        return os.open(self.folder / NAMES, flags, 0o666)
 
     def take_over(self, made: Sources) -> None:
         """Hold exactly what *made* holds, which is another folder of this kind."""
@@ -95,6 +99,20 @@ class Sources:
         for file in made._files():
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, self.folder / file.name)
+
+    def add(self, made: Sources) -> None:
+        """Hold what *made* holds too, which is another folder of this kind."""
+        self._refuse_link()
+        made._refuse_link()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file in made._files():
+            content = made._content(file.name, LARGEST)
+            if file.name == NAMES:
+                with os.fdopen(self._open_names(), "ab") as names:
+                    names.write(content)
+                continue
+            with suppress(FileExistsError), (self.folder / file.name).open("xb") as copy:
+                copy.write(content)
 
     def check(self, environ: Mapping[str, str]) -> None:
         """PackRefused where a file holds the value of a key, of *environ* or in use here."""

@@ -18,6 +18,7 @@ from qwennb.answer import markup
 from qwennb.cache import Name, Pack, Packs, Sources
 from qwennb.cli.cache import opened
 from qwennb.cli.command import Parser
+from qwennb.cli.merge import merge
 from qwennb.cli.text import amount, plural, wrapped
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, NotRecorded, PackRefused
@@ -28,7 +29,18 @@ DECLINED = 1
 
 def pack_options(parser: Parser) -> None:
     """The options of `qwennb pack`."""
-    parser.add_argument("notebook", metavar="NOTEBOOK", help="a saved notebook")
+    parser.add_argument("notebook", metavar="NOTEBOOK", nargs="?", help="a saved notebook")
+    parser.add_argument(
+        "--merge",
+        nargs="+",
+        default=[],
+        metavar="PACK",
+        help="make one of these packs, in the first or in -o FILE; also of one that git could not merge",
+    )
+    parser.add_argument(
+        "--keep", choices=("older", "newer"),
+        help="which of two different answers to one request stays when packs are merged",
+    )  # fmt: skip
     parser.add_argument(
         "-o",
         "--out",
@@ -58,6 +70,14 @@ def pack_options(parser: Parser) -> None:
 
 def pack(given: Any, world: World) -> int:
     """Run the notebook in replay, show what it recalled, and write it on a yes."""
+    if bool(given.merge) == (given.notebook is not None):
+        raise BadInput(
+            "Give a notebook to pack, or packs to merge: qwennb pack --merge A.qwenpack B.qwenpack"
+        )
+    if given.merge:
+        return merge(given, world)
+    if given.keep is not None:
+        raise BadInput("--keep is for packs that are merged. Leave it out, or give them with --merge.")
     notebook = world.notebook(given.notebook)
     target = world.folder / given.out if given.out else notebook.with_suffix(".qwenpack")
     if target.is_dir() or not target.parent.is_dir():  # found out now, and not after the notebook has run

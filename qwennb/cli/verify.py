@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,21 @@ def verify_options(parser: Parser) -> None:
 
 def verify(given: Any, world: World) -> int:
     """Run each notebook and say what came of it. 0: all as saved; 1: something differs; 2: one could not be run."""
-    from qwennb.notebook.running import describe_risk
-
     if given.pack is not None and len(given.notebooks) > 1:
         raise BadInput("--pack is for one notebook. Leave it out, and each is run with its own.")
-    world.note(describe_risk(given.variables))
-    return max(
-        _verified(Path(name), given, world, several=len(given.notebooks) > 1) for name in given.notebooks
-    )
+    told: set[str] = set()
+
+    def tell(line: str) -> None:
+        """Say *line*, once for all notebooks."""
+        if line not in told:
+            world.note(line)
+        told.add(line)
+
+    several = len(given.notebooks) > 1
+    return max(_verified(Path(name), given, world, tell, several=several) for name in given.notebooks)
 
 
-def _verified(name: Path, given: Any, world: World, *, several: bool) -> int:
+def _verified(name: Path, given: Any, world: World, tell: Callable[[str], None], *, several: bool) -> int:
     from qwennb.notebook.running import verify as verified
 
     pack = None if given.pack is None else world.folder / given.pack
@@ -56,6 +61,7 @@ def _verified(name: Path, given: Any, world: World, *, several: bool) -> int:
             environ=world.environ,
             variables=given.variables,
             accept_figures=given.accept_figures,
+            tell=tell,
         )
     except QwenError as error:
         world.note(f"{prefix}{error}")

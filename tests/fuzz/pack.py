@@ -3,7 +3,7 @@
     python -m tests.fuzz.pack -max_total_time=600
 
 atheris makes the bytes, guided by which lines of the reader they reach, from a few packs that are sound or nearly so. To
-get past the hashes, where random bytes never would, half of the inputs are lines under a header that is made to fit.
+get past the hashes, where random bytes never would, half of the inputs are lines that are made to fit, in both forms.
 What is read must also be written again as the same bytes.
 """
 
@@ -22,6 +22,7 @@ with atheris.instrument_imports(include=["qwennb.cache", "qwennb.request", "qwen
 
     from qwennb.cache import Pack
     from qwennb.cache.pack_file import zstd
+    from qwennb.cache.pack_form import END, seal_header, seal_line
     from qwennb.errors import PackRefused
 
 FOLDER = Path(tempfile.mkdtemp(prefix="qwennb-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -32,7 +33,8 @@ def one(data: bytes) -> None:
     """Read *data* as a pack; its first byte says how it is wrapped."""
     how, body = (data[0], data[1:]) if data else (0, b"")
     if how & 1:
-        body = fitting(body.split(b"\n"), sort=bool(how & 4))
+        fit = fitting if how & 8 else sealing
+        body = fit(body.split(b"\n"), sort=bool(how & 4))
     if how & 2:
         body = zstd.compress(body)
     FILE.write_bytes(body)
@@ -45,7 +47,9 @@ def one(data: bytes) -> None:
     lines = b"".join(line + b"\n" for line in pack.lines())
     AGAIN.write_bytes(lines)
     assert Pack.read(AGAIN) == pack
-    assert how & 2 or lines == body
+    first, *held = body.split(b"\n")
+    is_as_written = first.startswith(b'{"qwennb_pack":2') and held == sorted(set(held[:-2])) + held[-2:]
+    assert how & 2 or not is_as_written or lines == body
 
 
 def fitting(lines: list[bytes], *, sort: bool) -> bytes:
@@ -57,6 +61,14 @@ def fitting(lines: list[bytes], *, sort: bool) -> bytes:
     written = b"".join(line + b"\n" for line in [orjson.dumps(header), *lines])
     root = hashlib.sha256(written).hexdigest()
     return b"".join(line + b"\n" for line in [orjson.dumps({**header, "root": root}), *lines])
+
+
+def sealing(lines: list[bytes], *, sort: bool) -> bytes:
+    """As `fitting`, in the form that is written today."""
+    lines = [seal_line(keyed(line)) for line in lines if line]
+    if sort:
+        lines.sort()
+    return b"".join(line + b"\n" for line in [seal_header({"model": "m", "endpoint": "e"}), *lines, END])
 
 
 def keyed(line: bytes) -> bytes:
@@ -76,12 +88,14 @@ def corpus(folder: Path) -> None:
     from tests.sharing.answers import answers
 
     pack = Pack.of(answers(6))
-    lines = list(pack.lines())
+    lines, bare = list(pack.lines()), [bare for _, bare in pack._lines()]
     (folder / "whole").write_bytes(b"\0" + b"".join(line + b"\n" for line in lines))
     (folder / "compressed").write_bytes(b"\2" + b"".join(line + b"\n" for line in lines))
-    (folder / "lines").write_bytes(b"\5" + b"\n".join(lines[1:]))
-    for number, line in enumerate(lines[1:]):
-        (folder / f"line{number}").write_bytes(b"\5" + line)
+    (folder / "old").write_bytes(b"\0" + fitting(bare, sort=True))
+    for form in (b"\5", b"\r"):
+        (folder / f"lines{form[0]}").write_bytes(form + b"\n".join(bare))
+        for number, line in enumerate(bare):
+            (folder / f"line{form[0]}-{number}").write_bytes(form + line)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ import pytest
 from qwennb import Pack
 from qwennb.cache import Memory, Packs, Spendings, Store, Writer, record_of
 from qwennb.cache.pack_file import LEVEL, zstd
+from qwennb.cache.pack_form import END, seal_header, seal_line
 from qwennb.errors import PackRefused
 from qwennb.request import key_of
 from tests.sharing.answers import answer_of, answers
@@ -54,6 +55,23 @@ def file_of(
     made |= {"defaults": {"model": "m", "endpoint": "e"}, **(header or {})}
     fits = hashlib.sha256(b"".join(line + b"\n" for line in [orjson.dumps(made), *written])).hexdigest()
     return b"".join(line + b"\n" for line in [orjson.dumps({**made, "root": root or fits}), *written])
+
+
+def new_file_of(*lines: object, end: bytes = END + b"\n", header: bytes = b"") -> bytes:
+    """As `file_of`, in the form that is written today: each line under a seal that fits, whatever it is."""
+    written = [line if isinstance(line, bytes) else orjson.dumps(line) for line in lines]
+    first = header or seal_header({"model": "m", "endpoint": "e"})
+    return b"".join(line + b"\n" for line in [first, *map(seal_line, written)]) + end
+
+
+def renewed(old: Callable[[], bytes]) -> Callable[[], bytes]:
+    """The same harm, where it is in the lines, in the form that is written today."""
+
+    def made() -> bytes:
+        first, *lines = old().split(b"\n")[:-1]
+        return new_file_of(*lines) if first.startswith(b'{"qwennb_pack":1') else old()
+
+    return made
 
 
 def sound_lines(count: int, size: int) -> list[bytes]:
@@ -116,7 +134,9 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a gzip": (lambda: b"\x1f\x8b" + bytes(99), "gzip"),
     "another JSON": (lambda: b'{"cells":[]}\n', "no pack"),
     "a list": (lambda: b"[1]\n", "no pack"),
-    "a newer version": (lambda: file_of(header={"qwennb_pack": 2}), "newer"),
+    "a newer version": (lambda: file_of(header={"qwennb_pack": 3}), "newer"),
+    "a newer version that needs much": (lambda: file_of(header={"qwennb_pack": 9, "needs": "\x1b[2J" * 99}), "newer qwennb. Upgrade"),
+    "the old header under the new number": (lambda: file_of(header={"qwennb_pack": 2}), "header"),
     "a version that is true": (lambda: file_of(header={"qwennb_pack": True}), "header"),
     "UTF-16": (lambda: file_of(line_of()).decode().encode("utf-16"), "not UTF-8"),
     "a byte order mark": (lambda: b"\xef\xbb\xbf" + file_of(line_of()), "byte order mark"),
@@ -189,6 +209,45 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a frame that wants a dictionary": (lambda: b"\x28\xb5\x2f\xfd\x03\x00\x01\x00\x00\x00" + bytes(9), "can't be decompressed"),
     "half a frame": (lambda: zstd.compress(file_of(*[line_of()] * 1))[:-7], "cut off|decompressed"),
+}  # fmt: skip
+
+# What is wrong with a line is wrong in both forms. A line that has no key in front has no place for a seal either.
+NOT_RENEWED = (
+    "a wrong root", "a wrong count", "too few", "a count below nothing", "a count beyond all bounds", "the same line twice",
+    "lines in another order", "a newer version", "a newer version that needs much", "a version that is true", "no line end at all",
+    "the old header under the new number", "UTF-16", "a byte order mark", "a bomb of sound lines", "a bomb behind a pack",
+)  # fmt: skip
+HOSTILE |= {
+    f"{name}, in the new form": (renewed(make), f"{reason}|no line of a pack|seal")
+    for name, (make, reason) in list(HOSTILE.items())
+    if name not in NOT_RENEWED and b'{"qwennb_pack":1' in make()[:20]
+}
+SEALED_LINE = seal_line(TEXT)
+HOSTILE |= {
+    "no end": (lambda: new_file_of(line_of(), end=b""), "cut off"),
+    "half an end": (lambda: new_file_of(line_of(), end=END), "cut off"),
+    "two ends": (lambda: new_file_of(line_of(), end=(END + b"\n") * 2), "behind the end"),
+    "a line behind the end": (lambda: new_file_of(line_of()) + seal_line(orjson.dumps(line_of(1))) + b"\n", "behind the end"),
+    "a line without a seal": (lambda: new_file_of(end=TEXT + b"\n" + END + b"\n"), "no line of a pack"),
+    "a seal of another line": (
+        lambda: new_file_of(end=SEALED_LINE.replace(b"yes.", b"no!.", 1) + b"\n" + END + b"\n"), "seal does not fit",
+    ),
+    "a seal in capitals": (
+        lambda: new_file_of(end=SEALED_LINE[:82] + SEALED_LINE[82:114].upper() + SEALED_LINE[114:] + b"\n" + END + b"\n"), "seal",
+    ),
+    "a header whose seal does not fit": (
+        lambda: new_file_of(line_of(), header=seal_header({"model": "m", "endpoint": "e"}).replace(b'"m"', b'"n"')), "header",
+    ),
+    "a header that needs something else": (
+        lambda: new_file_of(line_of(), header=seal_header({"model": "m", "endpoint": "e"}).replace(b"0.2", b"0.1")), "header",
+    ),
+    "a default that is no text": (lambda: new_file_of(header=seal_header({"model": "m", "endpoint": 5})), "header"),
+    "two different answers to one request": (lambda: new_file_of(line_of(), line_of(text="another")), "two different answers"),
+    "marks of git": (lambda: new_file_of(end=b"<<<<<<< HEAD\n" + SEALED_LINE + b"\n=======\n>>>>>>> x\n" + END + b"\n"), "left open"),
+    "a mark of git in front": (lambda: b"<<<<<<< HEAD\n" + new_file_of(line_of()), "left open"),
+    "a million ends": (lambda: new_file_of(end=(END + b"\n") * 1_000_000), "behind the end"),
+    "sound lines of the new form as a bomb": (lambda: zstd.compress(new_file_of(*sound_lines(5, 7 * MIB))), "bomb"),
+    "a bomb behind the new form": (lambda: new_file_of(line_of()) + bomb(320 * MIB), "line|behind|not JSON"),
 }  # fmt: skip
 
 CHILD = """

@@ -123,7 +123,7 @@ def test_a_pack_grows_as_one_works_and_serves_the_next_who_has_nothing(live, awa
     made = Pack.read(file)
     assert [answer.request.question for answer in made] != [] and len(made) == 2
     cells = nbformat.read(recording, as_version=4).cells
-    assert cells[2].outputs[0]["text"] == "2\n"  # a header and the first answer, before the second was asked
+    assert cells[2].outputs[0]["text"] == "3\n"  # header, first answer and end, before the second was asked
     shown = cells[5].outputs[0]
     assert f"growing.qwenpack: 2 answers, root {made.root}" in shown["data"]["text/plain"]
     assert shown["metadata"]["qwennb"] == {"state": "pack"}  # not compared when it is verified

@@ -56,19 +56,19 @@ def test_what_a_store_holds_and_what_was_answered_make_the_same_pack(pack):
     assert Pack.of_records({Name(a.key, a.endpoint): record_of(a) for a in answers(12)}) == pack
 
 
-def test_one_answer_a_line_under_a_header_with_count_and_root(tmp_path, pack):
+def test_one_answer_a_line_each_under_its_seal_between_a_header_and_an_end(tmp_path, pack):
     pack.write(tmp_path / "a.qwenpack")
-    header, *lines = [
+    header, *lines, end = [
         json.loads(line) for line in (tmp_path / "a.qwenpack").read_text("utf-8").split("\n")[:-1]
     ]
-    assert header == {
-        "qwennb_pack": 1,
-        "count": 12,
-        "defaults": {"model": "qwen3.5-plus", "endpoint": "dashscope-intl"},
-        "root": pack.root,
-    }
+    defaults = {"model": "qwen3.5-plus", "endpoint": "dashscope-intl"}
+    spelled = json.dumps(
+        {"qwennb_pack": 2, "needs": "qwennb 0.2", "defaults": defaults}, separators=(",", ":")
+    )
+    assert header == {**json.loads(spelled), "seal": hashlib.sha256(spelled.encode()).hexdigest()[:32]}
     assert [line["key"] for line in lines] == sorted(answer.key for answer in answers(12))
-    assert all(list(line) == ["key", "request", "answer"] for line in lines)
+    assert all(list(line) == ["key", "seal", "request", "answer"] for line in lines)
+    assert end == {"qwennb_pack": "end"}
 
 
 def test_failed_and_partial_answers_are_left_out():

@@ -176,7 +176,7 @@ def test_a_pack_with_a_changed_byte_is_refused(run, tmp_path):
     Pack.of([answer("a text", "one"), answer("b", "two")]).write(pack)
     pack.write_bytes(pack.read_bytes().replace(b"a text", b"a test"))
     told = run("verify", "n.ipynb")
-    assert told.code == 2 and "root hash does not fit" in told.err and not told.out
+    assert told.code == 2 and "its seal does not fit" in told.err and not told.out
 
 
 def test_what_can_not_be_run_is_told_with_what_to_type(run, tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from qwennb.notebook.running.cells import Attempt, Difference, RanCell, Use, tells_state
 from qwennb.notebook.running.place import RunningPlace
-from qwennb.notebook.running.replay import describe_risk, pack_beside, verify
+from qwennb.notebook.running.replay import pack_beside, verify
 from qwennb.notebook.running.runner import run_notebook
 from qwennb.notebook.running.verdict import Verdict
 
@@ -20,7 +20,6 @@ __all__ = [
     "RunningPlace",
     "Use",
     "Verdict",
-    "describe_risk",
     "pack_beside",
     "run_notebook",
     "tells_state",

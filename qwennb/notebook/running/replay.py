@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qwennb.cache import Pack
@@ -48,10 +48,12 @@ def verify(
     environ: Mapping[str, str] | None = None,
     variables: Sequence[str] = (),
     accept_figures: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Verdict:
     """Run *notebook* with no network, no keys and nothing but its pack; what it shows, compared with what was saved.
 
-    Of the environment it gets what every program needs, and the *variables* that are named.
+    Of the environment it gets what every program needs, and the *variables* that are named. Right before it runs, *tell* is
+    given what that means.
     """
     if not notebook.is_file():
         raise BadInput(f"There is no notebook {notebook}.")
@@ -62,8 +64,9 @@ def verify(
             f"Give one with --pack, or make it: qwennb pack {notebook.name}"
         )
     Pack.read(found)  # what is wrong with it is said once, and not by every cell
+    settings = {"QWENNB_PACK": str(found.resolve()), **_pick(variables, environ)}
+    tell(describe_risk(variables))
     with RunningPlace.made(sealed=True) as place:
-        settings = {"QWENNB_PACK": str(found.resolve()), **_pick(variables, environ)}
         cells = run_notebook(
             notebook,
             place,

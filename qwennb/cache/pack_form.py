@@ -1,0 +1,212 @@
+"""How a pack's file is spelled, and its lines read, one after the other. Two forms are read, the second is written.
+
+Form 2 is made so that git can merge it: no line of it counts or covers the others. Each is sealed by itself (the seal is
+the sha256 of the rest of the line, cut to half), and the last one tells that the file is whole. So two branches that
+each add answers have no line in common but the ones that are the same. In which order the lines stand, and whether one
+stands there twice, makes no difference: `git merge` may have put them together.
+
+Form 1, of qwennb 0.1, has a count and a root over all of its bytes in the first line, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from qwennb.cache import pack_file
+from qwennb.cache.pack_line import checked, taken
+from qwennb.cache.record import KEY_LENGTH, Name
+from qwennb.errors import PackRefused
+
+__all__ = [
+    "END",
+    "SEALED",
+    "PackHeader",
+    "hash_root",
+    "is_mark",
+    "read_header",
+    "read_lines",
+    "seal_header",
+    "seal_line",
+]
+
+FORM = 2
+NEEDS = "qwennb 0.2"
+END = b'{"qwennb_pack":"end"}'
+SEAL_LENGTH = 32
+_BEFORE, _BETWEEN = b'{"key":"', b'","seal":"'
+_KEY_END = len(_BEFORE) + KEY_LENGTH
+_SEAL_START = _KEY_END + len(_BETWEEN)
+_SEAL_END = _SEAL_START + SEAL_LENGTH
+SEALED = _SEAL_END - _KEY_END  # bytes that a seal adds to a line
+_MARKS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
+_DIVIDES = b"======="
+
+
+@dataclass(frozen=True, slots=True)
+class PackHeader:
+    """What the first line says. Only form 1 has a count and a root there."""
+
+    form: int
+    defaults: Mapping[str, str]
+    count: int = 0
+    root: str = ""
+
+
+# ---------------------------------------------------------------------- spelling
+
+
+def seal_header(defaults: Mapping[str, str]) -> bytes:
+    """The first line."""
+    made = orjson.dumps({"qwennb_pack": FORM, "needs": NEEDS, "defaults": dict(defaults)})
+    return b'%b,"seal":"%b"}' % (made[:-1], _seal(made))
+
+
+def seal_line(line: bytes) -> bytes:
+    """*line*, as form 1 spells it, with its seal behind the key."""
+    return line[:_KEY_END] + _BETWEEN + _seal(line) + line[_KEY_END:]
+
+
+def _seal(spelled: bytes) -> bytes:
+    return hashlib.sha256(spelled).hexdigest()[:SEAL_LENGTH].encode()
+
+
+def _unseal(line: bytes, at: str) -> bytes:
+    bare = line[:_KEY_END] + line[_SEAL_END:]
+    if not line.startswith(_BEFORE) or line[_KEY_END:_SEAL_START] != _BETWEEN:
+        raise PackRefused(f"{at}: it is no line of a pack: a key and its seal do not stand first.")
+    if line[_SEAL_START:_SEAL_END] != _seal(bare):
+        raise PackRefused(
+            f"{at}: it was changed after it was made: its seal does not fit. Get the pack again."
+        )
+    return bare
+
+
+def hash_root(count: int, defaults: Mapping[str, str], lines: Iterator[bytes]) -> str:
+    """The sha256 over a content: of the header as form 1 spells it, and of the *lines* without seals."""
+    made = hashlib.sha256(_spell_first(count, defaults) + b"\n")
+    for line in lines:
+        made.update(line + b"\n")
+    return made.hexdigest()
+
+
+def _spell_first(count: int, defaults: Mapping[str, str], root: str = "") -> bytes:
+    """The first line of form 1."""
+    made: dict[str, Any] = {"qwennb_pack": 1, "count": count, "defaults": dict(defaults)}
+    return orjson.dumps({**made, "root": root} if root else made)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def is_mark(line: bytes) -> bool:
+    """Whether git left *line* where it could not merge."""
+    return line.startswith(_MARKS) or line == _DIVIDES
+
+
+def read_lines(
+    lines: Iterator[bytes],
+    name: str,
+    take: Callable[[str, Name, bytes], None] | None = None,
+    *,
+    trusted: bool = False,
+) -> tuple[PackHeader, bytes]:
+    """The header and the hash of all *lines*, once everything in them fits; PackRefused at the first thing amiss.
+
+    Each answer is given to *take*: at which line, its name, its record. Lines that are *trusted*, because they were read
+    before, are not looked into again.
+    """
+    first = next(lines, b"")
+    header = read_header(first, name)
+    whole = hashlib.sha256(first + b"\n")
+    root = hashlib.sha256(_spell_first(header.count, header.defaults) + b"\n")
+    count, last, ended = 0, "", False
+    for line in lines:
+        count += 1
+        at = f"{name}, line {count + 1}"
+        _refuse_mark(line, name)
+        if ended:
+            raise PackRefused(f"{at}: it stands behind the end of the pack. Get it again.")
+        if header.form == 1 and count > header.count:
+            break
+        whole.update(line + b"\n")
+        if header.form == FORM and line == END:
+            ended = True
+            continue
+        if count > pack_file.MOST_LINES:
+            raise PackRefused(
+                f"{name} holds more than the {pack_file.MOST_LINES:,} answers that a pack may hold."
+            )
+        bare = line if header.form == 1 else _unseal(line, at)
+        root.update(bare + b"\n")
+        if not trusted:
+            read = checked(bare, at)
+            if header.form == 1 and read.text <= last:
+                raise PackRefused(f"{at}: it stands in the wrong place, or twice; a pack is sorted by key.")
+            last = read.text
+        if take is not None:
+            take(at, *taken(bare))
+    if header.form == 1:
+        _check_first(header, count, root.hexdigest(), name)
+    elif not ended:
+        raise PackRefused(f"{name} is cut off: its last line is missing. Get it again.")
+    return header, whole.digest()
+
+
+def _check_first(header: PackHeader, count: int, root: str, name: str) -> None:
+    if count != header.count:
+        raise PackRefused(f"{name} says that it holds {header.count:,} answers, and holds another number.")
+    if root != header.root:
+        raise PackRefused(f"{name} was changed after it was made: its root hash does not fit. Get it again.")
+
+
+def _refuse_mark(line: bytes, name: str) -> None:
+    if is_mark(line):
+        raise PackRefused(
+            f"{name} holds the marks of a merge that git left open. Type: qwennb pack --merge {name}"
+        )
+
+
+def read_header(line: bytes, name: str) -> PackHeader:
+    """What the first line says, if it is a pack's."""
+    _refuse_mark(line, name)
+    try:
+        header = orjson.loads(line)
+        form = header["qwennb_pack"]
+        if type(form) is int and form > FORM:
+            raise PackRefused(
+                f"{name} was made by a newer qwennb{_needed(header.get('needs'))}. Upgrade to read it."
+            )
+        defaults = header["defaults"]
+        is_sound = list(defaults) == ["model", "endpoint"] and all(
+            isinstance(value, str) for value in defaults.values()
+        )
+        if form == FORM and type(form) is int:
+            read = PackHeader(form, defaults)
+            is_sound = is_sound and seal_header(defaults) == line
+        else:
+            count, root = header["count"], header["root"]
+            read = PackHeader(1, defaults, count, root)
+            is_sound = (
+                is_sound and type(count) is int and count >= 0 and _spell_first(count, defaults, root) == line
+            )
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise PackRefused(f"{name} is no pack: its first line is not a pack's header.") from None
+    if not is_sound:
+        raise PackRefused(
+            f"{name} was changed after it was made: its header is not as it was written. Get it again."
+        )
+    if read.count > pack_file.MOST_LINES:
+        raise PackRefused(
+            f"{name} says that it holds {read.count:,} answers; a pack may hold {pack_file.MOST_LINES:,}."
+        )
+    return read
+
+
+def _needed(needs: Any) -> str:
+    is_plain = isinstance(needs, str) and needs.isascii() and needs.isprintable() and len(needs) < 40
+    return f" (it needs {needs})" if is_plain else ""
