@@ -34,6 +34,13 @@ NAMES = {
 }  # fmt: skip
 
 
+def pytest_collection_modifyitems(items):
+    """Run in parallel, a file stays on one worker: its kernels and servers start once. All of the browser is one file."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group("browser" if folder.name == "browser" else str(item.path)))
+
+
 @pytest.fixture
 def simulate() -> Iterator[Callable[..., Simulator]]:
     """Start simulators that are stopped when the test is over."""
