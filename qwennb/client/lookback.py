@@ -51,6 +51,18 @@ _CHOICES = (
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """What could not be answered: how its request is made for a model of a name, or for the one that it means here (None).
+
+    It asks for the model `wanted`; without `words` nothing of its text is to be shown.
+    """
+
+    make: Callable[[str | None], Request] | None
+    wanted: str | None
+    words: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Lookback:
     """What one client's requests mean by what was recorded.
 
@@ -159,82 +171,80 @@ class Lookback:
 
     @contextmanager
     def speak_of_packs(
-        self, make: Callable[[str | None], Request] | None = None, wanted: str | None = None
+        self,
+        make: Callable[[str | None], Request] | None = None,
+        wanted: str | None = None,
+        *,
+        words: bool = True,
     ) -> Iterator[None]:
         """Inside it, what fails because nobody can be asked is told in terms of the packs that are here.
 
         *make* gives the request, for the model of that name or, with None, for the one that it means here; it asks for the
-        model *wanted*.
+        model *wanted*. Without *words* nothing of its text is shown.
         """
         try:
             yield
         except (UnknownEndpoint, MissingKey, UnknownModel, Unreachable, NotRecorded) as error:
-            told = None if hasattr(error, "speaks_of_packs") else self._explain_error(error, make, wanted)
+            if hasattr(error, "speaks_of_packs"):
+                raise
+            told = self._explain_error(error, Missing(make, wanted, words))
             if told is None:
                 raise
             made = type(error)(told)
             made.speaks_of_packs = True  # type: ignore[union-attr]
             raise made from None
 
-    def _explain_error(
-        self, error: QwenError, make: Callable[[str | None], Request] | None, wanted: str | None
-    ) -> str | None:
+    def _explain_error(self, error: QwenError, missing: Missing) -> str | None:
         if isinstance(error, NotRecorded):
-            return self._explain_miss(error, make, wanted)
+            return self._explain_miss(error, missing)
         nobody = isinstance(error, UnknownEndpoint)
         if (nobody and self.config.endpoint not in (None, "local")) or (
-            isinstance(error, UnknownModel) and (wanted or self.config.model)
+            isinstance(error, UnknownModel) and (missing.wanted or self.config.model)
         ):
             return None  # a name that does not exist: no pack would help
-        found = (
-            self._describe_loaded(make, wanted) if self.memory.packs else self._describe_beside(make, wanted)
-        )
+        found = self._describe_loaded(missing) if self.memory.packs else self._describe_beside(missing)
         if not found:
             return None
         return f"{found}To ask it anew, {_CHOICES}" if nobody else f"{found}It can't be asked anew: {error}"
 
-    def _explain_miss(
-        self, error: NotRecorded, make: Callable[[str | None], Request] | None, wanted: str | None
-    ) -> str | None:
+    def _explain_miss(self, error: NotRecorded, missing: Missing) -> str | None:
         who = beside = ""
-        if make is not None and (self.memory.packs or self.config.model or self._has_default):
-            who = self.who_sets_model(wanted, make(None).model)
+        if missing.make is not None and (self.memory.packs or self.config.model or self._has_default):
+            who = self.who_sets_model(missing.wanted, missing.make(None).model)
         if not self.memory.packs:
-            beside = self._describe_beside(make, wanted) or ""
+            beside = self._describe_beside(missing) or ""
         return f"{error} {who}{beside}".rstrip() if who or beside else None
 
     @property
     def _has_default(self) -> bool:
         return self.memory.default(self.notebook) is not None
 
-    def _describe_loaded(self, make: Callable[[str | None], Request] | None, wanted: str | None) -> str:
+    def _describe_loaded(self, missing: Missing) -> str:
         """What the packs that are loaded have to do with it."""
         packs = self.memory.packs
         names = " and ".join(show_path(one.name) for one in packs.loaded)
         count = sum(len(one.pack) for one in packs.loaded)
         held = f"{names} {'is' if len(packs.loaded) == 1 else 'are'} loaded ({count:,} answer{'' if count == 1 else 's'})"
-        if make is None:
+        if missing.make is None:
             return f"{held} and can't answer everything that is asked here. "
-        request = make(None)
+        request = missing.make(None)
         told = f"{held} and has no answer to request {request.key[:12]} to {request.model}. "
-        return told + self.memory.difference(request) + self.who_sets_model(wanted, request.model)
+        return (
+            told
+            + self.memory.difference(request, words=missing.words)
+            + self.who_sets_model(missing.wanted, request.model)
+        )
 
-    def _describe_beside(
-        self, make: Callable[[str | None], Request] | None, wanted: str | None
-    ) -> str | None:
+    def _describe_beside(self, missing: Missing) -> str | None:
         """What a pack that lies beside the notebook has to do with it; None where there is none."""
         folder = Path.cwd()
         files = find_packs_beside(folder, self.notebook)
         if not files:
             return None
-        told = [
-            self._describe_pack(file, file.relative_to(folder).as_posix(), make, wanted) for file in files[:3]
-        ]
+        told = [self._describe_pack(file, file.relative_to(folder).as_posix(), missing) for file in files[:3]]
         return next((one for one, has_it in told if has_it), told[0][0])
 
-    def _describe_pack(
-        self, file: Path, name: str, make: Callable[[str | None], Request] | None, wanted: str | None
-    ) -> tuple[str, bool]:
+    def _describe_pack(self, file: Path, name: str, missing: Missing) -> tuple[str, bool]:
         name = show_path(name)
         lies = f"{name} lies beside the notebook and is not loaded"
         load = f"To recall from it, type %qwen_pack {name} (or set QWENNB_PACK={name}), then run this again. "
@@ -243,13 +253,16 @@ class Lookback:
             pack = _read_pack(file, facts.st_mtime_ns, facts.st_size)
         except (PackRefused, OSError) as refused:
             return f"{lies}; it can't be: {refused} ", False
-        if make is None:
+        if missing.make is None:
             return f"{lies}. {load}", False
-        named = wanted or (self.config.model if self.names_model else None)
-        request = make(recorded_model(named, pack.model, self.catalog) if named else pack.model)
+        named = missing.wanted or (self.config.model if self.names_model else None)
+        request = missing.make(recorded_model(named, pack.model, self.catalog) if named else pack.model)
         if request.key in pack.by_key:
             return f"{lies}; it has the answer. {load}", True
-        return f"{lies}; it has no answer to this. {difference(request, pack.records.items())}{load}", False
+        return (
+            f"{lies}; it has no answer to this. {difference(request, pack.records.items(), words=missing.words)}{load}",
+            False,
+        )
 
 
 @lru_cache(maxsize=2)

@@ -350,22 +350,33 @@ class Qwen:
         return replace(request, model=self.place.model_name(self.config.model))
 
     def identity(
-        self, model: str, keys: Sequence[str], mode: str, request: Request | None = None
+        self,
+        model: str,
+        keys: Sequence[str],
+        mode: str,
+        request: Request | None = None,
+        *,
+        words: bool = True,
     ) -> str | None:
         """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for.
 
-        *request* is the first of those that they are for, for an error about it.
+        *request* is the first of those that they are for, for an error about it; without *words* it shows nothing of its text.
         """
         if mode == "replay" or (self._place is None and self.memory.packs.hold(keys)):
             return self._lookback.endpoint
-        with self._speak_of_packs(request):
+        with self._speak_of_packs(request, words=words):
             return self.place.identity(model)
 
     def _speak_of_packs(
-        self, request: Request | None, options: Options = NOTHING
+        self, request: Request | None, options: Options = NOTHING, *, words: bool = True
     ) -> AbstractContextManager[None]:
         """Inside it, what fails because nobody can be asked speaks of *request* and the packs that are here."""
-        return self._lookback.speak_of_packs(None if request is None else lambda _: request, options.model)
+        make = None if request is None else lambda _: request
+        return self._lookback.speak_of_packs(make, options.model, words=words)
+
+    def who_sets_model(self, options: Options, model: str) -> str:
+        """Who chose *model* where *options* name none, as a sentence; empty where the notebook itself did."""
+        return self._lookback.who_sets_model(options.model, model)
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """The address and the API key that this client asks with; None where it asks nobody, or has not looked yet."""

@@ -122,12 +122,13 @@ class Asker:
             for question in questions
         ]
 
-    def recalled(self, keys: Sequence[str]) -> dict[str, Outcome]:
-        """Those of *keys* that the cache knows in this mode."""
+    def recalled(self, keys: Sequence[str], first: Question | None = None) -> dict[str, Outcome]:
+        """Those of *keys* that the cache knows in this mode. *first* is the question of the first of them, for an error."""
         mode, model = self.mode, self.mould.model
         if mode in ("off", "refresh"):
             return {}
-        identity = self.client.identity(model, keys, mode)
+        request = None if first is None else self.mould_of(first).request(first.text, first.image, keys[0])
+        identity = self.client.identity(model, keys, mode, request, words=False)
         found: dict[str, Outcome] = {}
         for key, candidates in self.client.memory.known(keys, identity, mode).items():
             outcome = self._read(key, model, candidates[0])
@@ -168,7 +169,7 @@ class Asker:
         for some in _chunks(_by_key(missing, keys), CHUNK):  # neighbours share pages of the store
             if inquiry.tally.stopped:
                 break
-            found = self.recalled([keys[place] for place in some])
+            found = self.recalled([keys[place] for place in some], inquiry.questions[some[0]])
             for place in some:
                 inquiry.outcomes[place] = found.get(keys[place])
             if batches:
@@ -355,7 +356,8 @@ class Asker:
         near = self.client.memory.difference(request, words=False) if compare else ""
         return NotRecorded(
             f"Replay: no answer is recorded for request {key[:12]} to {self.mould.model}. {near}"
-            'To record it, run the column once with cache="on" and an endpoint that answers.'
+            'To record it, run the column once with cache="on" and an endpoint that answers. '
+            f"{self.client.who_sets_model(self.options, self.mould.model) if compare else ''}".rstrip()
         )
 
 

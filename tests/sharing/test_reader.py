@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
@@ -93,8 +94,8 @@ def test_a_pack_that_is_loaded_is_spoken_of_with_what_differs(tmp_path, way):
     told = reader(ASKED[way].format("Why is it so blue?"), tmp_path, QWENNB_PACK="analysis.qwenpack")
     assert "No endpoint was found" not in told
     assert "analysis.qwenpack" in told and "DASHSCOPE_API_KEY" in told, told
-    if way not in ("column", "ask_many"):
-        assert "The nearest recorded request" in told and "says" in told, told
+    assert "The nearest recorded request" in told, told
+    assert ("blue" in told) == (way != "column"), "what a row holds is not repeated"
 
 
 @pytest.mark.slow
@@ -136,6 +137,17 @@ def test_who_set_the_default_model_is_named(there):
                 "Why on earth?", model="flash"
             )
         assert "default of" not in str(missed.value)
+
+
+def test_a_column_names_who_set_the_model_too(there):
+    Pack.of([recorded("Why?")]).write("analysis.qwenpack")
+    household().load("analysis.qwenpack")
+    frame = pl.DataFrame({"x": ["Why on earth?"]})
+    with pytest.raises(NotRecorded, match=f"{MODEL} is the default of analysis.qwenpack"):
+        frame.qwen.ask("{{ x }}", client=Qwen(cache="replay", cache_dir="c"), on_error="raise")
+    with pytest.raises(NotRecorded) as missed:
+        frame.qwen.ask("{{ x }}", client=Qwen("flash", cache="replay", cache_dir="c"), on_error="raise")
+    assert "default of" not in str(missed.value)
 
 
 @pytest.mark.slow
