@@ -326,11 +326,11 @@ def _nearest_table(folder: Path | None) -> tuple[Path | None, Any]:
     import tomllib  # only where there is a file to read
 
     try:
-        folder = folder or Path.cwd()
+        folder = (folder or Path.cwd()).resolve()  # what lies above `a/link/..` is not what stands there
         file = next((f for at in (folder, *folder.parents) if (f := at / "pyproject.toml").is_file()), None)
         tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}) if file else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"pyproject.toml can't be read as TOML: {error}.") from None
-    except OSError:
-        return None, None  # a folder that is gone, or a file that is not ours to read
+    except (OSError, RuntimeError):
+        return None, None  # a folder that is gone or a circle of links, or a file that is not ours to read
     return (file, tool["qwennb"]) if isinstance(tool, Mapping) and "qwennb" in tool else (None, None)

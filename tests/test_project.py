@@ -126,6 +126,24 @@ def test_a_parents_file_asks_for_the_same_trust(tmp_path, home):
         Config.load(environ=home, folder=folder / "a" / "b")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+def test_the_file_above_is_that_of_the_real_folder(tmp_path, home, monkeypatch):
+    folder = wrote(tmp_path / "repo", endpoint=ADDRESSES[0])
+    (folder / "a").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(folder / "a")
+    monkeypatch.chdir(folder / "a")
+    for way in (
+        Path(),
+        Path("../a"),
+        tmp_path / "elsewhere" / "link",
+        tmp_path / "elsewhere" / "link" / ".." / "a",
+    ):
+        with pytest.raises(ConfigError, match=rf"type: qwennb trust {folder}$"):
+            Config.load(environ=home, folder=way)
+    assert Config.load(environ=home, folder=folder / "a" / ".." / ".." / "elsewhere").endpoint is None
+
+
 def test_a_password_in_an_address_is_not_shown(tmp_path, home, run):  # noqa: F811
     folder = wrote(tmp_path / "repo", endpoint="https://me:hunter2@evil.example/v1?key=sk-hidden")
     with pytest.raises(ConfigError) as refused:
