@@ -126,7 +126,7 @@ def _split(lines: Sequence[bytes], name: str) -> tuple[list[bytes], list[bytes]]
     if read_header(ours[0] if ours else b"", name).form == 1:
         raise PackRefused(
             f"{name} is of the form of qwennb 0.1, whose first line git can't merge. Take both sides out and merge them: "
-            f"git show :2:{name} > ours.qwenpack; git show :3:{name} > theirs.qwenpack; "
+            f"git show :2:./{name} > ours.qwenpack; git show :3:./{name} > theirs.qwenpack; "
             f"qwennb pack --merge ours.qwenpack theirs.qwenpack -o {name}"
         )
     return ours, theirs

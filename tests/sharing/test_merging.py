@@ -213,7 +213,11 @@ def test_an_old_pack_in_an_open_merge_is_told_how_to_take_both_sides(run, tmp_pa
     with pytest.raises(PackRefused, match="left open"):
         Pack.read(tmp_path / "a.qwenpack")
     told = run("pack", "--merge", "a.qwenpack")
-    assert told.code == 2 and "git show :2:a.qwenpack" in told.err and "git show :3:a.qwenpack" in told.err
+    assert (
+        told.code == 2
+        and "git show :2:./a.qwenpack > ours" in told.err
+        and "git show :3:./a.qwenpack > theirs" in told.err
+    )
 
 
 def test_the_file_says_which_version_reads_it_and_nothing_in_it_counts_lines(tmp_path):
