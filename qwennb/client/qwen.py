@@ -97,6 +97,7 @@ class Qwen:
         self._lock = threading.Lock()
         self._place: Place | None = None
         self._warnings: list[str] = []
+        self._unheld_said: set[str] = set()
         self._budget = Budget(self.config.budget or math.inf, warn=self._warnings.append)
         self._notebook = _notebook_name(os.environ)
         self._lookback = Lookback(
@@ -610,9 +611,20 @@ class Qwen:
         abilities = asking.place.abilities(request.model)
         abilities.check(given)
         check_tools(request.tools, asking.place.dialect.kind)
+        if request.schema is not None and abilities.schema == "json_schema":
+            self._say_unheld(request.schema, asking.place)
         if asking.is_limited:
             asking.place.bound(request)
         check_window(request, abilities, str(asking.place))
+
+    def _say_unheld(self, schema: Schema, place: Place) -> None:
+        """Say once, before anything is sent, to what of *schema* no server can hold an answer."""
+        if schema.text not in self._unheld_said and (unheld := schema.unheld):
+            self._unheld_said.add(schema.text)
+            self._warnings.append(
+                f"{place} can't hold an answer to this of the schema: {'; '.join(unheld)}. "
+                "An answer that breaks it is asked again, and fails if it stays so."
+            )
 
     def _tell(self) -> None:
         while self._warnings:

@@ -1,7 +1,8 @@
 """The form of a column: its polars type, known before anything runs, and how an answer becomes a value of that type.
 
 Text gives String, choices an Enum in the order given, a score Float64, a schema whatever it describes: objects with
-named fields are Structs, lists Lists, dates Dates, a list of texts to choose from an Enum. What has no one type (any
+named fields are Structs, lists Lists, dicts Maps, tuples Structs, dates Dates, spans of time Durations, Decimals Decimals,
+a list of texts to choose from an Enum. What has no one type (any
 object, either a number or a text) is kept as JSON text. A date with a time is without a zone: where the answer names
 one, the value is UTC.
 """
@@ -9,6 +10,7 @@ one, the value is UTC.
 from __future__ import annotations
 
 import datetime
+import decimal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +19,11 @@ import orjson
 import polars as pl
 
 from qwennb.errors import ValidatorFailed, user_code
-from qwennb.request import Schema, parse_json
+from qwennb.request import DECIMAL, Schema, decimal_digits, parse_json, read_duration
 
 Read = Callable[[Any], Any]
 _INT64 = 2**63
+_EXACT = decimal.Context(prec=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Form:
             return cls(pl.Enum(choices), lambda text, data: data)
         if schema is None:
             return cls(pl.String(), lambda text, data: text)
-        dtype, read = _typed(schema.json)
+        dtype, read = _typed(schema.types)
         if take is not None:
             assert isinstance(dtype, pl.Struct)
             return cls(_fields(dtype)[take], lambda text, data: read(data)[take], (take,))
@@ -69,6 +72,8 @@ def _plain(schema: Schema, text: str, data: Any) -> Any:
 
 def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
     """The type that *schema* describes, and what makes a JSON value into one of it."""
+    if DECIMAL in schema:
+        return _decimal(schema[DECIMAL])
     for any_of in (schema.get("anyOf"), schema.get("oneOf")):
         if any_of:
             return _one_of([option for option in any_of if option.get("type") != "null"])
@@ -82,6 +87,10 @@ def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
         return _listed([value for value in listed if value is not None])
     if kind == "object" and schema.get("properties"):
         return _struct(schema["properties"])
+    if kind == "object" and isinstance(values := schema.get("additionalProperties"), Mapping) and values:
+        return _map(schema, values)
+    if kind == "array" and "prefixItems" in schema and schema.get("maxItems") == len(schema["prefixItems"]):
+        return _tuple(schema["prefixItems"])
     if kind == "array" and isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
         inner, read = _typed(schema["items"])
         return pl.List(inner), lambda value: None if value is None else [read(item) for item in value]
@@ -123,6 +132,48 @@ def _struct(properties: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
     return pl.Struct({name: dtype for name, (dtype, _) in fields.items()}), read
 
 
+def _map(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
+    """Names with values of one type: a Struct where the names are listed, else a Map."""
+    named = schema.get("propertyNames")
+    listed = named.get("enum") if isinstance(named, Mapping) else None
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        return _struct(dict.fromkeys(listed, values))
+    dtype, read = _typed(values)
+
+    def read_map(value: Any) -> Any:
+        return None if value is None else {name: read(inner) for name, inner in value.items()}
+
+    return pl.Map(pl.String(), dtype), read_map
+
+
+def _tuple(items: list[Any]) -> tuple[pl.DataType, Read]:
+    """So many values in order: a Struct of `field_0`, `field_1` …, or of a NamedTuple's own names."""
+    names = [_letters(item.get("title", "")) if isinstance(item, Mapping) else "" for item in items]
+    if not all(names) or len(set(names)) < len(names):
+        names = [f"field_{place}" for place in range(len(items))]
+    dtype, read = _struct(dict(zip(names, items, strict=True)))
+    return dtype, lambda value: None if value is None else read(dict(zip(names, value, strict=True)))
+
+
+def _letters(title: str) -> str:
+    return title.strip().replace(" ", "_").lower()
+
+
+def _decimal(digits: Mapping[str, int]) -> tuple[pl.DataType, Read]:
+    precision, scale = decimal_digits(digits)
+
+    def read(value: Any) -> decimal.Decimal | None:
+        if value is None:
+            return None
+        number = decimal.Decimal(str(value))
+        kept = number.quantize(decimal.Decimal(1).scaleb(-scale), context=_EXACT)
+        if kept != number or len(kept.as_tuple().digits) > precision:
+            raise ValueError(f"{number} has more digits than a column of Decimals with {scale} places holds")
+        return kept
+
+    return pl.Decimal(precision, scale), read
+
+
 def _fields(dtype: pl.Struct) -> dict[str, pl.DataType]:
     return {field.name: field.dtype for field in dtype.fields}  # type: ignore[misc]
 
@@ -159,6 +210,10 @@ def _time(value: Any) -> datetime.time | None:
     return None if value is None else datetime.time.fromisoformat(value).replace(tzinfo=None)
 
 
+def _duration(value: Any) -> datetime.timedelta | None:
+    return None if value is None else read_duration(value)
+
+
 def _date(value: Any) -> datetime.date | None:
     return None if value is None else datetime.date.fromisoformat(value)
 
@@ -167,6 +222,7 @@ _TEXTS: dict[str, tuple[pl.DataType, Read]] = {
     "date": (pl.Date(), _date),
     "date-time": (pl.Datetime("us"), _when),
     "time": (pl.Time(), _time),
+    "duration": (pl.Duration("us"), _duration),
 }
 _PLAIN: dict[str, tuple[pl.DataType, Read]] = {
     "integer": (pl.Int64(), _whole),

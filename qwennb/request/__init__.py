@@ -25,12 +25,14 @@ from qwennb.request.option_types import (
 )
 from qwennb.request.request import Message, Part, Request, Settings, Text, merged
 from qwennb.request.schema import Schema
+from qwennb.request.sent_schema import DECIMAL, decimal_digits, read_duration
 from qwennb.request.source import file_name, look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
 from qwennb.request.template import Hole, Template, look_up
 from qwennb.request.tool import Tool, ToolCall
 
 __all__ = [
+    "DECIMAL",
     "KEY_VERSION",
     "MOST_PIXELS",
     "SETTING_CHECKS",
@@ -51,6 +53,7 @@ __all__ = [
     "canonical_json",
     "cell_text",
     "check_options",
+    "decimal_digits",
     "file_name",
     "flag",
     "folder",
@@ -66,6 +69,7 @@ __all__ = [
     "parse_json",
     "part_of",
     "read_choices",
+    "read_duration",
     "read_file",
     "read_labels",
     "recognise",

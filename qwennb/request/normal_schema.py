@@ -57,13 +57,13 @@ def canonical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
                 numbers[name] = str(len(numbers) + 1)
                 numbered[numbers[name]] = walk(definitions[name], None)
             made["$ref"] = f"#/$defs/{numbers[name]}"
-        return _mapped(made, walk, None)
+        return map_schemas(made, walk, None)
 
     made: dict[str, Any] = walk({word: value for word, value in schema.items() if word != "$defs"}, None)
     return {**made, "$defs": numbered} if numbered else made
 
 
-def _mapped(node: Mapping[str, Any], walk: _Walk, name: str | None) -> dict[str, Any]:
+def map_schemas(node: Mapping[str, Any], walk: _Walk, name: str | None) -> dict[str, Any]:
     """*node* with every schema in it walked; what is not a schema (a default, an enum) stays as it is."""
     made: dict[str, Any] = {}
     for word, value in node.items():
@@ -132,7 +132,7 @@ class _Normaliser:
         for word in ("$dynamicRef", "$recursiveRef"):
             if word in made:
                 raise SchemaError(f"The schema uses {word}, which is not followed. Use $ref to #/$defs/…")
-        return _mapped(made, self._walk, name)
+        return map_schemas(made, self._walk, name)
 
 
 def _joined(definition: Any, node: Mapping[str, Any]) -> Any:
@@ -155,7 +155,7 @@ def _names_in(node: Any) -> Iterator[str]:
         if isinstance(inner, Mapping):
             if name := _pointed(inner.get("$ref")):
                 found.append(name)
-            _mapped(inner, walk, None)
+            map_schemas(inner, walk, None)
 
     walk(node, None)
     return iter(found)

@@ -1,7 +1,7 @@
 """The form that an answer must have: a JSON Schema, made from what the user wrote.
 
 A pydantic class, any type pydantic understands (`list[Order]`, a dataclass, a TypedDict), a JSON Schema as a dict, or
-a line such as `"name, age int, tags list[str]: what it is about"`. The schema is normalised once (`normal_schema`),
+a line such as `"name, age int, tags list[str]: what it is about"` (`schema_line`). The schema is normalised once (`normal_schema`),
 so that the key depends on what was asked for and not on how classes are called or ordered.
 
 An answer is held against the schema first, and then made into the Python type: pydantic alone would take "5" for 5
@@ -22,31 +22,18 @@ from typing import Any
 
 import orjson
 
-from qwennb.errors import BadInput, SchemaError, ValidatorFailed, nearest, user_code
+from qwennb.errors import BadInput, SchemaError, ValidatorFailed, user_code
 from qwennb.request.canonical import canonical_json, plain
 from qwennb.request.normal_schema import canonical_schema, normalised
+from qwennb.request.schema_line import read_line
+from qwennb.request.sent_schema import DECIMAL, read_duration, sent_schema, unheld
 from qwennb.request.strict_json import parse_json
 
-_LINE = re.compile(
-    r"^(?P<name>[^\W\d]\w*)(?:\s+(?P<type>[\w\[\]]+))?(?P<optional>\?)?(?:\s*:\s*(?P<about>.+))?$"
-)
-_TYPES: dict[str, dict[str, Any]] = {
-    "str": {"type": "string"},
-    "string": {"type": "string"},
-    "text": {"type": "string"},
-    "int": {"type": "integer"},
-    "integer": {"type": "integer"},
-    "float": {"type": "number"},
-    "number": {"type": "number"},
-    "bool": {"type": "boolean"},
-    "boolean": {"type": "boolean"},
-    "date": {"type": "string", "format": "date"},
-    "datetime": {"type": "string", "format": "date-time"},
-}
 _FORMATS: dict[str, Callable[[str], Any]] = {
     "date": datetime.date.fromisoformat,
     "date-time": datetime.datetime.fromisoformat,
     "time": datetime.time.fromisoformat,
+    "duration": read_duration,
 }
 _WAYS = 'Give a pydantic class, a dict with a JSON Schema, or a line like "name, age int".'
 
@@ -58,6 +45,9 @@ class Schema:
     text: str
     name: str = field(default="answer", compare=False)
     target: Any = field(default=None, compare=False, repr=False)
+    typed: str = field(
+        default="", compare=False, repr=False
+    )  # where it says more of the types than the key does
 
     @classmethod
     def of(cls, wanted: Any) -> Schema:
@@ -65,7 +55,7 @@ class Schema:
         if isinstance(wanted, Schema):
             return wanted
         if isinstance(wanted, str):
-            return _made(_from_line(wanted), "answer", None)
+            return _made(read_line(wanted), "answer", None)
         if isinstance(wanted, Mapping):
             return _made(_checked(wanted), str(wanted.get("title") or "answer"), None)
         return _of_class(wanted) if isinstance(wanted, type) else _of_type(wanted)
@@ -75,6 +65,21 @@ class Schema:
         """The schema itself, fresh each time, with its fields in the user's order."""
         schema: dict[str, Any] = orjson.loads(self.text)
         return schema
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The schema with what Python's types say and JSON Schema has no word for: the digits of a Decimal."""
+        types: dict[str, Any] = orjson.loads(self.typed or self.text)
+        return types
+
+    def sent(self, *, in_words: bool = False) -> dict[str, Any]:
+        """The schema as it is sent: as a server can hold an answer to it, or in words that a model reads."""
+        return sent_schema(self.types, in_words=in_words)
+
+    @property
+    def unheld(self) -> list[str]:
+        """What of it no server can hold an answer to, in words."""
+        return unheld(self.types)
 
     def canonical(self) -> dict[str, Any]:
         """The schema for the key: like `json`, but for what changes nothing."""
@@ -116,11 +121,27 @@ def _canonical(text: str) -> dict[str, Any]:
     return canonical_schema(orjson.loads(text))
 
 
-def _made(schema: Mapping[str, Any], name: str, target: Any) -> Schema:
+def _made(
+    schema: Mapping[str, Any], name: str, target: Any, typed: Mapping[str, Any] | None = None
+) -> Schema:
+    if typed is None and DECIMAL in str(schema):
+        schema, typed = _untyped(schema), schema
     normal = normalised(schema)
     canonical_json(normal)  # refuses what JSON can't carry
     plain = re.sub(r"\W+", "_", name, flags=re.ASCII)[:64].strip("_")
-    return Schema(orjson.dumps(normal).decode(), plain or "answer", target)
+    return Schema(
+        orjson.dumps(normal).decode(),
+        plain or "answer",
+        target,
+        "" if typed is None else orjson.dumps(normalised(typed)).decode(),
+    )
+
+
+def _untyped(schema: Any) -> Any:
+    """*schema* without what its key does not know."""
+    if isinstance(schema, Mapping):
+        return {word: _untyped(value) for word, value in schema.items() if word != DECIMAL}
+    return [_untyped(value) for value in schema] if isinstance(schema, list) else schema
 
 
 @lru_cache(maxsize=128)
@@ -136,12 +157,27 @@ def _of_type(wanted: Any) -> Schema:
     try:
         import pydantic
 
-        schema = pydantic.TypeAdapter(wanted).json_schema(mode="validation")
+        adapter = pydantic.TypeAdapter(wanted)
+        schema = adapter.json_schema(mode="validation")
+        typed = adapter.json_schema(mode="validation", schema_generator=_typing_generator())
     except Exception as error:
         raise SchemaError(
             f"`{_shown(wanted)}` can't be expressed as JSON Schema: {reason(error)}. {_WAYS}"
         ) from None
-    return _made(schema, name, wanted)
+    return _made(schema, name, wanted, typed if DECIMAL in str(typed) else None)
+
+
+@lru_cache(maxsize=1)
+def _typing_generator() -> Any:
+    """pydantic's generator of schemas, which loses the digits of a Decimal, made to tell them."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Typing(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> Any:
+            digits = {word: schema[word] for word in ("max_digits", "decimal_places") if word in schema}
+            return {**super().decimal_schema(schema), DECIMAL: digits}
+
+    return Typing
 
 
 def _shown(wanted: Any) -> str:
@@ -200,38 +236,6 @@ def _told(problem: Any) -> str:
     where = ".".join(str(step) for step in problem.absolute_path)
     message = problem.message if len(problem.message) <= 300 else problem.message[:297] + "..."
     return f"{where}: {message}" if where else message
-
-
-def _from_line(line: str) -> dict[str, Any]:
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    for piece in re.split(r",(?![^\[]*\])", line):
-        match = _LINE.match(piece.strip())
-        if not match:
-            raise SchemaError(
-                f'`{piece.strip()}` can\'t be read in the schema line `{line}`. Write names with types, like "name, age int, tags list[str]".'
-            )
-        made = _type(match["type"] or "str", line)
-        if match["about"]:
-            made = {**made, "description": match["about"].strip()}
-        if match["name"] in properties:
-            raise SchemaError(f"`{match['name']}` stands twice in the schema line `{line}`.")
-        properties[match["name"]] = made
-        if not match["optional"]:
-            required.append(match["name"])
-        else:
-            made["type"] = [made["type"], "null"]
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _type(word: str, line: str) -> dict[str, Any]:
-    if inner := re.fullmatch(r"list(?:\[(.+)\])?", word):
-        return {"type": "array", "items": _type(inner[1] or "str", line)}
-    if word not in _TYPES:
-        raise SchemaError(
-            f"`{word}` is not a type of a schema line (`{line}`){nearest(word, _TYPES) or '; use str, int, float, bool, date, datetime or list[…].'}"
-        )
-    return dict(_TYPES[word])
 
 
 def _checked(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -206,7 +206,7 @@ class Dialect:
 
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """The form that the answer must have. Where it must be said in words, they go into *messages*."""
-        schema = _schema(request)
+        schema = _schema(request, in_words=abilities.schema != "json_schema")
         if schema is None:
             return {}
         if abilities.schema == "json_schema":
@@ -347,9 +347,9 @@ def choice_bound(choices: tuple[str, ...]) -> int:
     return max(len(choice.encode()) for choice in choices) + 24
 
 
-def _schema(request: Request) -> dict[str, Any] | None:
+def _schema(request: Request, *, in_words: bool) -> dict[str, Any] | None:
     if request.schema is not None:
-        return request.schema.json
+        return request.schema.sent(in_words=in_words)
     if request.choices is not None:
         answer = {"type": "string", "enum": list(request.choices)}
         return {

@@ -1,0 +1,135 @@
+"""What is sent of a schema is what servers can hold an answer to; the key knows nothing of it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import re
+from typing import Annotated, Literal, NamedTuple
+
+import pydantic
+import pytest
+
+from qwennb.request import Request, Schema, read_duration
+from qwennb.request.sent_schema import plain_pattern
+
+
+class Pair(NamedTuple):
+    left_side: str
+    right: int
+
+
+class Order(pydantic.BaseModel):
+    price: decimal.Decimal
+    paid: decimal.Decimal | None = None
+    tax: Annotated[decimal.Decimal, pydantic.Field(max_digits=8, decimal_places=2, ge=0, description="of it")]
+    either: decimal.Decimal | float = 0
+    prices: list[decimal.Decimal]
+    took: datetime.timedelta
+    counts: dict[str, int]
+    named: dict[Literal["a", "b"], float]
+    pair: tuple[int, str]
+    p: Pair
+    tags: set[str]
+
+
+def test_the_key_of_a_class_is_that_of_0_1():
+    assert Request("m", (), schema=Schema.of(Order)).key == "1997f8c479f8604b61ca046813c3c8d755c1e51770aff23cee20a8d2f2cf2125"  # fmt: skip
+
+
+def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bounds():
+    sent = Schema.of(Order).sent()["properties"]
+    plain = {"type": "string", "pattern": r"^-?[0-9]{1,29}(\.[0-9]{1,9})?$"}
+    assert sent["price"] == plain == sent["prices"]["items"]
+    assert sent["paid"]["anyOf"] == [plain, {"type": "null"}]
+    assert sent["tax"] == {
+        "type": "string",
+        "pattern": r"^[0-9]{1,6}(\.[0-9]{1,2})?$",
+        "description": "of it",
+    }
+    bounded = Schema.of(Annotated[decimal.Decimal, pydantic.Field(ge=1, le=100)])
+    assert bounded.sent() == {"type": "number", "minimum": 1, "maximum": 100}
+    assert (
+        "x-qwennb"
+        not in str(Schema.of(Order).sent()) + str(Schema.of(Order).canonical()) + Schema.of(Order).text
+    )
+
+
+def test_a_decimal_that_was_recorded_as_a_number_is_still_read():
+    for text in ("19.99", '"19.99"'):
+        assert Schema.of(decimal.Decimal).read(text) == decimal.Decimal("19.99")
+
+
+def test_a_span_of_time_is_sent_as_a_pattern_that_fits_what_is_read():
+    sent = Schema.of(datetime.timedelta).sent()
+    assert sent["type"] == "string" and "format" not in sent and "ISO 8601" in sent["description"]
+    for text in ("P2D", "PT1H30M", "PT45S", "P1DT2H", "PT0.5S", "PT90M"):
+        assert re.search(sent["pattern"], text) and Schema.of(datetime.timedelta).read(
+            f'"{text}"'
+        ) == read_duration(text)
+    for text in ("P", "PT", "2 days", "1H", "", "P1DT"):
+        assert not re.search(sent["pattern"], text)
+        with pytest.raises(ValueError):
+            read_duration(text)
+    assert read_duration("P1Y90DT3H") == datetime.timedelta(days=455, hours=3)
+    assert read_duration("-1 day, 01:30:00") == -datetime.timedelta(days=1, hours=1, minutes=30)
+    with pytest.raises(ValueError, match="duration"):
+        Schema.of("took timedelta").read('{"took": "two hours"}')
+
+
+def test_names_that_are_listed_are_sent_as_fields():
+    assert Schema.of(Order).sent()["properties"]["named"] == {
+        "type": "object",
+        "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
+        "additionalProperties": False,
+    }
+
+
+def test_formats_that_servers_do_not_know_are_left_out_where_they_make_a_grammar_of_it():
+    schema = Schema.of({"type": "array", "items": {"type": "string", "format": "path"}, "uniqueItems": True})
+    assert schema.sent() == {"type": "array", "items": {"type": "string"}}
+    assert schema.sent(in_words=True) == schema.json
+
+
+PATTERNS = [
+    (r"^[A-Z]{2}\d{3}$", "^[A-Z]{2}[0-9]{3}$", ["AB123"], ["AB12", "xAB123"]),
+    (r"\d+", "^.*[0-9]+.*$", ["a1b"], ["ab"]),
+    (r"^a", "^a.*$", ["abc"], ["ba"]),
+    (r"a$", "^.*a$", ["ba"], ["ab"]),
+    (r"cat|dog", "^.*(cat|dog).*$", ["a dog"], ["bird"]),
+    (r"^(?:cat|dog)$", "^(cat|dog)$", ["dog"], ["a dog"]),
+    (r"^(?P<n>x)+?y$", "^(x)+y$", ["xxy"], ["y"]),
+    (r"^[\d.]+\s\w*$", r"^[0-9.]+[ \t\n\r][A-Za-z0-9_]*$", ["1. a"], ["a"]),
+    (r"^\$\d$", r"^\$[0-9]$", ["$1"], ["1"]),
+    (r"^a\$", r"^a\$.*$", ["a$b"], ["ab"]),
+]
+
+
+@pytest.mark.parametrize(("pattern", "plain", "fits", "fails"), PATTERNS)
+def test_a_pattern_is_sent_from_edge_to_edge_in_plain_words(pattern, plain, fits, fails):
+    assert plain_pattern(pattern) == plain
+    assert Schema.of({"type": "string", "pattern": pattern}).sent()["pattern"] == plain
+    for one in fits:
+        assert re.search(pattern, one) and re.search(plain, one)
+    for one in fails:
+        assert not re.search(pattern, one) and not re.search(plain, one)
+
+
+@pytest.mark.parametrize("pattern", [r"^(?!x)a$", r"^(?=.*\d).+$", r"(?<=a)b", r"\bword\b", r"^(a)\1$", r"^a|b$", r"^(?i:a)$", r"a^b"])  # fmt: skip
+def test_a_pattern_that_no_grammar_holds_is_left_out_and_told(pattern):
+    schema = Schema.of({"type": "object", "properties": {"code": {"type": "string", "pattern": pattern}}})
+    assert schema.sent()["properties"]["code"] == {"type": "string"}
+    assert schema.unheld == [f"`code`: the pattern {pattern}"]
+    assert schema.sent(in_words=True) == schema.json
+
+
+def test_what_every_server_holds_is_not_told_of():
+    for wanted in (
+        "name, age int, price Decimal, took timedelta",
+        list[int],
+        dict[str, float],
+        tuple[int, str],
+        Pair,
+    ):
+        assert Schema.of(wanted).unheld == []
+    assert Schema.of(Order).unheld == ["`tags`: that nothing stands twice"]
