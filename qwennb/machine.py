@@ -65,7 +65,7 @@ _NEEDED_FAMILIES = (
     "LC_", "PYTHON", "JUPYTER_", "MPL", "PROCESSOR_",
     # threads and devices
     "OMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "VECLIB_", "NUMEXPR_", "NUMBA_", "POLARS_", "RAYON_", "MALLOC_",
-    "CUDA_", "HIP_", "ROCR_", "GGML_",
+    "CUDA_", "HIP_", "HSA_", "ROCM_", "ROCR_", "VK_", "GGML_",
 )  # fmt: skip
 
 
