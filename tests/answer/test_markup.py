@@ -360,3 +360,23 @@ def test_no_sign_that_turns_text_around_or_steers_a_terminal_is_left(sign):
         markup.inert(f"[{text}](https://a.example)"),
     ):
         assert sign not in shown and "pay" in shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mermaid-x", "mermaid2", "mermaid+", "mermaid.js", "mermaidjs", "mermaid_x", "mermaid#1", "{.mermaid-x}", "MERMAID",
+        "math", "geojson", "topojson", "stl", "vega-lite", "svg", "html+svg", "plantuml", "dot", "not-a-language", "x" * 31,
+    ],
+)  # fmt: skip
+def test_a_fence_has_no_name_but_that_of_a_language(name):
+    assert markup.inert(f"```{name}\nx\n```") == "```\nx\n```"
+    assert markup.code_block("x", name) == "```\nx\n```"
+
+
+@pytest.mark.parametrize(
+    "name", ["python", "Python", "c++", "c#", "objective-c", "js", "{.python}", "json title=x"]
+)
+def test_a_fence_keeps_the_name_of_a_language(name):
+    language = name.strip("{.}").split()[0]
+    assert markup.inert(f"```{name}\nx\n```") == f"```{language}\nx\n```"
