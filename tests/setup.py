@@ -1,4 +1,4 @@
-"""What the tests need beside Python packages: Debian packages, axe-core from npm and the local model, the last two by hash."""
+"""What the tests need beside Python packages: Debian packages, three packages of npm and the local model, these by hash."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 AXE_FILE = (
     Path(__file__).parent / "browser" / "axe.min.js"
 )  # not in git: it is fetched, and under a licence of its own
+# What typesets formulas: the MathJax that nbconvert's pages load, and KaTeX. Kept as npm has them.
+FORMULAS = {
+    "mathjax@2.7.7": "f0054315d40f7288b2373b23520677fd1132a405702dfca05ee6ebe5cd0a8677",
+    "katex@0.19.1": "24da5a599eb2fcede2e270b99a6ff48bca816beecc95feeb84e8cccbd1bb34fd",
+}
 
 
 def main() -> int:
     """Install and fetch; say what could not be had."""
     debian()
     axe()
+    formulas()
     # Missing, the tests of the real model fail in CI.
     return subprocess.run([sys.executable, "-m", "qwennb.cli", "local", "pull"], check=False).returncode
 
@@ -44,12 +50,9 @@ def axe() -> None:
     """The accessibility checker that the browser tests put into a page."""
     if AXE_FILE.exists() and _sha256(AXE_FILE.read_bytes()) == AXE_SHA256:
         return
-    npm = shutil.which("npm")
-    if npm is None:
+    archive = _packed(AXE)
+    if archive is None:
         return
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([npm, "pack", "--silent", AXE], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        archive = next(Path(folder).glob("*.tgz")).read_bytes()
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         member = opened.extractfile("package/axe.min.js")
         assert member is not None
@@ -58,6 +61,30 @@ def axe() -> None:
         raise SystemExit(f"{AXE} is not the file that was expected: sha256 {_sha256(script)}")
     AXE_FILE.parent.mkdir(exist_ok=True)
     AXE_FILE.write_bytes(script)
+
+
+def formulas() -> None:
+    """The readers of formulas that the browser tests put into a page."""
+    for name, sha256 in FORMULAS.items():
+        file = AXE_FILE.with_name(f"{name.partition('@')[0]}.tgz")
+        if file.exists() and _sha256(file.read_bytes()) == sha256:
+            continue
+        archive = _packed(name)
+        if archive is None:
+            return
+        if _sha256(archive) != sha256:
+            raise SystemExit(f"{name} is not the package that was expected: sha256 {_sha256(archive)}")
+        file.write_bytes(archive)
+
+
+def _packed(name: str) -> bytes | None:
+    """A package of npm as it is published; None where there is no npm."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([npm, "pack", "--silent", name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return next(Path(folder).glob("*.tgz")).read_bytes()
 
 
 def _sha256(data: bytes) -> str:

@@ -50,6 +50,9 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
 AXE = Path(__file__).parent / "axe.min.js"  # fetched by the set-up step
+FORMULA_FILES = {
+    name: Path(__file__).parent / f"{name}.tgz" for name in ("mathjax", "katex")
+}  # as npm has them
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

@@ -23,7 +23,10 @@ ACTIVE = """() => {
   const found = [];
   for (const area of document.querySelectorAll('.jp-OutputArea-output')) for (const node of area.querySelectorAll('*')) {
     const name = node.tagName.toLowerCase();
-    if (node.closest('mjx-container')) continue;
+    if (node.closest('mjx-container, .MathJax_CHTML, .MathJax_Preview, script[type^="math/"]')) {
+      if (name === 'a' || node.hasAttribute('href')) found.push(node.outerHTML.slice(0, 200));  // no formula leads anywhere
+      continue;
+    }
     if (/^(script|img|image|iframe|object|embed|style|link|meta|base|form|input|button|textarea|select|video|audio|source|svg|math|template|portal|marquee|frame|frameset|applet|area|map)$/.test(name))
       found.push(node.outerHTML.slice(0, 200));
     for (const at of node.attributes) {
@@ -54,7 +57,8 @@ WATCH = """() => {
     for (const at of one.attributes) {
       if (/^on/i.test(at.name) || at.name === 'data-commandlinker-command' || at.name === 'srcdoc') tell();
       if (led.test(at.name) && !picture && !(/^(https?:\\/\\/|#)/i.test(at.value)
-          && one.closest('.jp-RenderedMarkdown') && !one.closest('mjx-container'))) tell();
+          && one.closest('.jp-RenderedMarkdown'))) tell();
+    if (one.closest('mjx-container') && (name === 'a' || one.hasAttribute('href'))) tell();  // no formula leads anywhere
     }
   };
   new MutationObserver(found => {
