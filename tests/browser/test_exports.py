@@ -92,7 +92,7 @@ def look(lab) -> Iterator:
     def seen(file: Path, *, mathjax: bool = False):
         context = browser.new_context()
         page, asked, dialogs = context.new_page(), [], []
-        archive = tarfile.open(FORMULA_FILES["mathjax"]) if mathjax else None
+        archive = tarfile.open(FORMULA_FILES["mathjax"]) if mathjax else None  # noqa: SIM115 (lives as long as the page)
 
         def answer(route) -> None:
             url = route.request.url
