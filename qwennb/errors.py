@@ -43,6 +43,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
+from qwennb.terminal import Readable
+
 __all__ = [
     "BadInput",
     "BudgetExceeded",
@@ -90,7 +92,7 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 
 
-class QwenError(Exception):
+class QwenError(Readable, Exception):
     """Anything that qwennb raises on purpose.
 
     `attempts` is how many requests were sent before it failed, `tokens` what they used, in and out, and `cost` what they

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LINE_BREAKS", "drop_controls", "flatten"]
+__all__ = ["LINE_BREAKS", "Readable", "drop_controls", "flatten"]
 
 # CSI; OSC, DCS, SOS, PM and APC to their end, which is BEL or ST; what is left of ECMA-35. A string that never ends is cut
 # at its line, so that it can't hide what follows. The 8-bit spellings are single signs, and fall with the controls.
@@ -27,6 +27,13 @@ def drop_controls(text: str) -> str:
     return _CONTROLS.sub("", text).encode("utf-8", "replace").decode()
 
 
+class Readable:
+    """An error or a warning whose words steer no terminal, whatever they quote."""
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(drop_controls(one) if isinstance(one, str) else one for one in said))
+
+
 def flatten(text: object) -> str:
     """*text* as one line of a terminal: a name with a line end in it writes no line of its own."""
-    return " ".join(drop_controls(str(text)).split())
+    return drop_controls(str(text)).replace("\n", " ")

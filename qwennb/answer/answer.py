@@ -13,6 +13,7 @@ from qwennb.answer.chunk import Logprob, Source
 from qwennb.answer.usage import Cost, Usage
 from qwennb.errors import QwenError
 from qwennb.request import Request, ToolCall
+from qwennb.terminal import flatten
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Answer:
             if self.error is None
             else f"failed: {self.error}"
         )
-        return f"<Answer {self.key[:12]} from {self.model} at {self.endpoint}: {shown}>"
+        return flatten(f"<Answer {self.key[:12]} from {self.model} at {self.endpoint}: {shown}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from qwennb.answer.page import Page

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qwennb.errors import CacheError
+from qwennb.terminal import Readable
 
 if sys.platform == "win32":
     import msvcrt
@@ -55,7 +56,7 @@ COMPANIONS = ("-journal", "-wal", "-shm")
 NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 
 
-class CacheWarning(UserWarning):
+class CacheWarning(Readable, UserWarning):
     """The cache works less well than it should: in memory only, on a network drive, or after damage."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ def info(given: Any, world: World) -> int:
         if memory is None:
             told = {"folder": str(config.cache_dir), "answers": 0, "batches": _orders_as_json(orders)}
             nothing = [f"No answers are kept yet in {config.cache_dir}.", *_under_way(orders)]
-            world.say(*([json.dumps(told)] if given.json else nothing))
+            world.say_json(told) if given.json else world.say(*nothing)
             return 0
         counts: Counter[tuple[str, str]] = Counter()
         sizes: Counter[tuple[str, str]] = Counter()
@@ -93,7 +92,7 @@ def info(given: Any, world: World) -> int:
             "by": by,
             "batches": _orders_as_json(orders),
         }
-        world.say(json.dumps(told | {"spent": spent.cost, "requests": spent.requests}, indent=1))
+        world.say_json(told | {"spent": spent.cost, "requests": spent.requests})
         return 0
     world.say(
         f"{plural(counts.total(), 'answer')} in {config.cache_dir}, {amount(size)} on the disk, mode {config.cache!r}"
@@ -299,7 +298,7 @@ def usage(given: Any, world: World) -> int:
         name = tuple(getattr(account, word) for word in by)
         sums[name] = sums[name] + account if name in sums else account
     if given.json:
-        world.say(json.dumps([_as_json(row, by) for _, row in sorted(sums.items())], indent=1))
+        world.say_json([_as_json(row, by) for _, row in sorted(sums.items())])
         return 0
     if not sums:
         world.say("Nothing was spent yet." if not any(rules.values()) else "Nothing was spent on that.")

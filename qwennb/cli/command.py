@@ -136,9 +136,9 @@ def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> in
             return 0
         except (Exception, KeyboardInterrupt) as error:
             if debug:
-                world.note(traceback.format_exc().rstrip())
+                world.note(*traceback.format_exc().rstrip().split("\n"))
             sentence, code = _told(error)
-            world.note(sentence)
+            world.note(*sentence.split("\n"))
             return code
 
 
@@ -184,7 +184,7 @@ def _run_leaf(command: Command, path: str, words: list[str], world: World) -> in
     if (options := getattr(home, f"{name}_options", None)) is not None:
         options(parser)
     if "-h" in words or "--help" in words:
-        world.say(parser.format_help().rstrip())
+        world.say(*parser.format_help().rstrip().split("\n"))
         return 0
     run: Callable[[Any, World], int] = getattr(home, name)
     return run(parser.read(words), world)

@@ -130,7 +130,8 @@ def _run(folder: Path, settings: Mapping[str, str], world: World) -> Any:
 def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
     for cell in notebook.cells:
         if "table" in cell.metadata.get("tags", ()):
-            world.say("", *(str(output.data["text/plain"]) for output in cell.outputs if "data" in output))
+            shown = [str(output.data["text/plain"]) for output in cell.outputs if "data" in output]
+            world.say("", *(line for text in shown for line in text.split("\n")))
     pack = Pack.read(folder / PACK)
     answers = list(pack)
     costs = [answer.cost for answer in answers]

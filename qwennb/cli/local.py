@@ -82,8 +82,7 @@ class _Progress:
             for line in ("Fetching", *_what_it_is(progress.file)):
                 self._world.note(line)
         if self._moves:
-            self._world.err.write(f"\r{progress}")
-            self._world.err.flush()
+            self._world.redraw(str(progress))
         elif tenth > self._tenth:
             self._world.note(str(progress))
         self._tenth = max(tenth, self._tenth)

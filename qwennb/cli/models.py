@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -34,7 +33,7 @@ def models(given: Any, world: World) -> int:
         if given.endpoint or row.endpoint != "simulator"  # its answers are no model's
     ]
     if given.json:
-        world.say(json.dumps([_as_json(row) for row in rows], indent=1, ensure_ascii=False))
+        world.say_json([_as_json(row) for row in rows])
         return 0
     for endpoint, group in groupby(rows, key=lambda row: row.endpoint):
         world.say(*_section(endpoint, list(group)), "")

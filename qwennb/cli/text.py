@@ -5,11 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from qwennb.terminal import flatten
+
 WIDTH = 100
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> list[str]:
     """*rows* in columns as wide as they need; the columns numbered in *right* are set to the right."""
+    rows = [list(map(flatten, row)) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -24,7 +27,7 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: s
 def wrapped(text: str, *, indent: str = "  ", first: str | None = None) -> list[str]:
     """*text* in lines."""
     return textwrap.wrap(
-        text,
+        flatten(text),
         WIDTH,
         initial_indent=indent if first is None else first,
         subsequent_indent=indent,

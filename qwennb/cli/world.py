@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from qwennb.config import Config
 from qwennb.errors import BadInput
+from qwennb.terminal import flatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +70,31 @@ class World:
 
     def say(self, *lines: str) -> None:
         """Print *lines*."""
-        for line in lines:
-            self.out.write(f"{line}\n")
-        self.out.flush()
+        _write(self.out, *(f"{flatten(line)}\n" for line in lines))
 
-    def note(self, line: str) -> None:
-        """Print *line* beside the output."""
-        self.err.write(f"{line}\n")
-        self.err.flush()
+    def say_json(self, value: Any) -> None:
+        """Print *value* for programs; what steers a terminal is spelled as JSON spells it, and so is not lost."""
+        self.say(*json.dumps(value, indent=1).replace("\x7f", "\\u007f").split("\n"))
+
+    def note(self, *lines: str) -> None:
+        """Print *lines* beside the output."""
+        _write(self.err, *(f"{flatten(line)}\n" for line in lines))
+
+    def redraw(self, line: str) -> None:
+        """Print *line* beside the output, over the one before."""
+        _write(self.err, f"\r{flatten(line)}")
 
     def agrees(self, question: str) -> bool:
         """Ask a yes or no; whatever is not a typed yes is a no."""
-        self.out.write(f"{question} [y/N] ")
-        self.out.flush()
+        _write(self.out, f"{flatten(question)} [y/N] ")
         answer = self.into.readline()
         if not answer.endswith("\n"):
             self.say("")
         return answer.strip().lower() in ("y", "yes")
+
+
+def _write(stream: TextIO, *pieces: str) -> None:
+    """The one place where the command line writes."""
+    for piece in pieces:
+        stream.write(piece)
+    stream.flush()

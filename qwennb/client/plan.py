@@ -11,6 +11,7 @@ from qwennb.catalog import Count
 from qwennb.client.window import input_tokens
 from qwennb.engine import Asking
 from qwennb.request import Request
+from qwennb.terminal import drop_controls
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
 
@@ -57,7 +58,7 @@ class Plan:
             lines.append(f"at least {self.seconds:.0f} s at the endpoint's limits")
         if self.refused:
             lines.append(f"{self.refused} can't be asked as they stand")
-        return "\n".join(lines)
+        return drop_controls("\n".join(lines))
 
 
 def planned(requests: Sequence[Request], refused: int, asking: Asking) -> Plan:

@@ -43,6 +43,7 @@ from qwennb.endpoints import (
 from qwennb.engine import Asking, Budget
 from qwennb.errors import BadInput, EndpointError, MediaError, NotRecorded, QwenError, ValidatorFailed
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
+from qwennb.terminal import flatten
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -112,7 +113,7 @@ class Qwen:
 
     def __repr__(self) -> str:
         place = self._place or self.config.endpoint or "endpoint not looked for yet"
-        return f"<Qwen {self.config.model or 'default model'} at {place}, cache {self.config.cache}>"
+        return flatten(f"<Qwen {self.config.model or 'default model'} at {place}, cache {self.config.cache}>")
 
     # ------------------------------------------------------------------ asking
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import warnings
 
+from qwennb.terminal import Readable
 
-class QwenWarning(UserWarning):
+
+class QwenWarning(Readable, UserWarning):
     """Something a user should know: a budget nearly spent, an answer cut short, an endpoint chosen by probing."""
 
 

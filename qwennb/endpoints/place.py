@@ -20,6 +20,7 @@ from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
 from qwennb.endpoints.local import LocalServer
 from qwennb.errors import BadInput, EndpointError, UnknownModel, nearest
 from qwennb.request import Image, Pdf, Request, Video
+from qwennb.terminal import flatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +226,11 @@ class Place:
 
     def __str__(self) -> str:
         if self.server is not None:
-            return f"the embedded {self.server.model.file.name}"
+            return flatten(f"the embedded {self.server.model.file.name}")
         if not self.base_url:  # out of a record
             return "the embedded model"
         host = urlsplit(self.base_url).netloc.rpartition("@")[2]
-        return self.name if self.hosted else f"{self.name} at {host}"
+        return flatten(self.name if self.hosted else f"{self.name} at {host}")
 
 
 def most_tokens(request: Request) -> int:

@@ -18,6 +18,7 @@ from qwennb.frames.outcome import meta_type
 from qwennb.frames.progress import Progress
 from qwennb.frames.text import names_in
 from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
+from qwennb.terminal import Readable
 
 OnError = Literal["null", "raise", "column"]
 Nulls = Literal["skip", "send"]
@@ -204,7 +205,7 @@ def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
     return default_client
 
 
-class QwenFrameWarning(UserWarning):
+class QwenFrameWarning(Readable, UserWarning):
     """Rows of a column failed, and are null."""
 
 

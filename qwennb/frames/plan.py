@@ -15,6 +15,7 @@ from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
 from qwennb.frames.inquiry import Question
 from qwennb.frames.run import Evaluator, Rows
+from qwennb.terminal import drop_controls
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
 SAMPLE = 200  # questions whose tokens are counted; the others are taken to be alike, by their length
@@ -91,7 +92,7 @@ class ColumnPlan:
             lines.append(f"at least {self.seconds:,.0f} s at the endpoint's limits")
         if self.refused:
             lines.append(f"{self.refused:,} can't be asked as they stand")
-        return "\n".join(lines)
+        return drop_controls("\n".join(lines))
 
 
 def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:

@@ -18,6 +18,7 @@ from typing import IO
 from qwennb.answer import money
 from qwennb.errors import CallbackFailed, user_code
 from qwennb.frames.outcome import Outcome
+from qwennb.terminal import flatten
 
 EVERY = 0.2
 WIDTH = 24
@@ -229,11 +230,11 @@ class Tally:
             ):
                 self._watcher(progress)
         elif finished and self._drawn:
-            self._out.write(f"\r\x1b[K{progress.line}\n")
+            self._out.write(f"\r\x1b[K{flatten(progress.line)}\n")
             self._out.flush()
         elif not finished and now - self._began >= PATIENCE:
             self._drawn = True
-            self._out.write(f"\r\x1b[K{_bar(progress)}")
+            self._out.write(f"\r\x1b[K{flatten(_bar(progress))}")
             self._out.flush()
 
     def progress(self, *, finished: bool = False) -> Progress:

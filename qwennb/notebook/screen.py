@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from qwennb.answer import Page, markup, under_way
+from qwennb.terminal import drop_controls
 
 EVERY = 0.2
 
@@ -125,14 +126,14 @@ class Terminal:
     """A terminal: text as it comes, then the footer."""
 
     def __init__(self, write: Callable[[str], Any] | None = None) -> None:
-        self._write = write or sys.stdout.write
+        self._stream = write or sys.stdout.write
         self._grown = False
 
     def grow(self, text: str, reasoning: str) -> None:
         """Write what is new. An escape sequence that comes in two pieces has lost its first character."""
         if text:
             self._grown = True
-            self._write(markup.plain_piece(text))
+            self._write(text)
             sys.stdout.flush()
 
     def end(self, page: Page) -> None:
@@ -145,6 +146,9 @@ class Terminal:
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def _write(self, text: str) -> None:
+        self._stream(drop_controls(text))
 
 
 def screen_of(shell: Any, *, quiet: bool) -> Screen:

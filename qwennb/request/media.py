@@ -44,6 +44,7 @@ from qwennb.request.source import (
     size_of,
     source_of,
 )
+from qwennb.terminal import flatten
 
 __all__ = ["MOST_PIXELS", "Detail", "Image", "Pdf", "Source", "Video", "media_from_json", "recognise"]
 
@@ -115,7 +116,7 @@ class _Media:
 
     def __repr__(self) -> str:
         what = self.url.partition("?")[0] if self.url else f"sha256:{self.digest[:8]}…"
-        return " ".join(["<" + type(self).__name__, *self._looks(), what]) + ">"
+        return flatten(" ".join(["<" + type(self).__name__, *self._looks(), what]) + ">")
 
     def _looks(self) -> list[str]:
         return [] if self.kind in ("url", "record") else [self.kind, amount(len(self.data or b""))]

@@ -20,6 +20,7 @@ from qwennb.request.media import Image, Pdf, Video, media_from_json
 from qwennb.request.option_types import SETTING_CHECKS, check_options
 from qwennb.request.schema import Schema
 from qwennb.request.tool import Tool, ToolCall
+from qwennb.terminal import flatten
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -241,7 +242,7 @@ class Request:
     def __repr__(self) -> str:
         words = " ".join(self.question.split())
         short = words if len(words) <= 60 else words[:59] + "…"
-        return f"<Request {self.key[:12]} to {self.model}: {short!r}>"
+        return flatten(f"<Request {self.key[:12]} to {self.model}: {short!r}>")
 
 
 def _check_choices(choices: tuple[str, ...]) -> None:

@@ -30,7 +30,7 @@ from qwennb.notebook.widgets.chat_attach import Attached, Question
 from qwennb.notebook.widgets.chat_talk import STOPPED, Turn
 from qwennb.notebook.widgets.playground_run import Outcome
 from qwennb.notebook.widgets.static import parts
-from qwennb.request import Request, ToolCall, part_of, user_message
+from qwennb.request import Request, Text, ToolCall, part_of, user_message
 
 TYPED = json.loads((Path(__file__).parents[1] / "answer" / "attacks.json").read_text(encoding="utf-8"))
 ATTACKS = [
@@ -119,7 +119,7 @@ def playground(endpoint: str) -> Playground:
     shown = _fields(panel._grid)
     for at, attack in enumerate(ATTACKS):  # in the same grid, for making another takes a second
         named["system"].value = attack
-        place, said = (at % 20, 0), Answer(Request(attack, (user_message(attack),)), text=attack)
+        place, said = (at % 20, 0), Answer(Request(attack, (user_message(Text(attack)),)), text=attack)
         panel._asked[1][place[0]] = attack
         panel._told_of(place, Outcome(problem=attack))
         panel._told_of(place, Outcome(said))
@@ -246,7 +246,7 @@ def _buttons(box: Any) -> dict[str, Any]:
 
 
 def _turn(attack: str) -> Turn:
-    asked = user_message(attack)
+    asked = user_message(Text(attack))
     question = Question(attack, (Attached(attack, "table", part_of(attack)),))
     answer = Answer(Request(attack, (asked,)), text=attack, reasoning=attack)
     return Turn(question, answers=(answer,), messages=(asked,), model=attack)

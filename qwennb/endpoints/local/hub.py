@@ -24,6 +24,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from qwennb.endpoints.local.model_file import ModelFile
 from qwennb.errors import ConfigError, UnknownModel, Unreachable
 from qwennb.machine import is_loopback
+from qwennb.terminal import flatten
 
 __all__ = ["HUB", "Hub", "HubFile"]
 
@@ -64,7 +65,7 @@ class HubFile:
 
     def __str__(self) -> str:
         revision = "" if self.revision == "main" else f"@{self.revision}"
-        return f"{PREFIX}{self.repository}/{self.file}{revision}"
+        return flatten(f"{PREFIX}{self.repository}/{self.file}{revision}")
 
     def address(self, base: str, revision: str | None = None) -> str:
         """Where the hub at *base* answers for it."""

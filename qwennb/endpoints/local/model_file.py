@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwennb.errors import ConfigError
+from qwennb.terminal import flatten
 
 __all__ = ["LocalModel", "ModelFile", "check_gguf"]
 
@@ -33,7 +34,7 @@ class ModelFile:
         return f"{self.sha256[:16]}-{self.name}.gguf"
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.size / 1e6:,.0f} MB, {self.licence}; {self.origin})"
+        return flatten(f"{self.name} ({self.size / 1e6:,.0f} MB, {self.licence}; {self.origin})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from qwennb.config import Secret
 from qwennb.endpoints.local.model_file import LocalModel, check_gguf
 from qwennb.errors import ServerFailed, UnknownEndpoint
 from qwennb.machine import keep_needed
+from qwennb.terminal import flatten
 
 __all__ = ["LocalServer", "installed"]
 
@@ -143,7 +144,7 @@ class LocalServer:
 
     def __repr__(self) -> str:
         state = f"running as {pid}" if (pid := self.pid) is not None else "not running"
-        return (
+        return flatten(
             f"<LocalServer {self.model.file.name}: {self.parallel} at once, {self.context} tokens each, "
             f"{self.threads} threads, {state}>"
         )

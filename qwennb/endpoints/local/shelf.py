@@ -28,6 +28,7 @@ from typing import Any, Protocol
 
 from qwennb.endpoints.local.model_file import LocalModel, ModelFile, check_gguf
 from qwennb.errors import ConfigError
+from qwennb.terminal import flatten
 
 __all__ = ["Progress", "Shelf", "Source"]
 
@@ -43,7 +44,7 @@ class Progress:
 
     def __str__(self) -> str:
         size = self.file.size
-        return (
+        return flatten(
             f"{self.file.name}: {self.done / 1e6:,.0f} of {size / 1e6:,.0f} MB ({100 * self.done // size} %)"
         )
 

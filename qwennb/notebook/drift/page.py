@@ -147,7 +147,11 @@ def _safe(text: str) -> str:
 
 def _visible(text: str) -> Iterable[str]:
     for character in text:
-        turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+        turns = (
+            character in "\u061c\u200e\u200f"
+            or "\u202a" <= character <= "\u202e"
+            or "\u2066" <= character <= "\u2069"
+        )
         control = (character < " " and character not in "\n\t") or "\x7f" <= character <= "\x9f"
         yield f"[U+{ord(character):04X}]" if turns or control else character
 

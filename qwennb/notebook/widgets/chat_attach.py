@@ -13,6 +13,7 @@ from typing import Any, Literal
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.scope import as_read, as_typed
 from qwennb.request import Image, Part, Text, is_frame, part_of
+from qwennb.terminal import flatten
 
 Kind = Literal["picture", "table", "text", "file"]
 
@@ -26,7 +27,7 @@ class Attached:
     part: Part
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.kind})"
+        return flatten(f"{self.name} ({self.kind})")
 
 
 @dataclass(frozen=True, slots=True)
