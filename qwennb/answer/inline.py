@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
 from qwennb.terminal import drop_controls
 
-__all__ = ["host_of", "literal", "write_lines"]
+__all__ = ["host_of", "literal", "spell_label", "write_lines"]
 
 _ENTITY = {"<": "&lt;", "&": "&amp;"}
 _DOLLAR = "\x01"  # `drop_controls` leaves no such character
@@ -311,6 +311,14 @@ def literal(text: str) -> str:
     made = _entities(_MARKS, " ".join(drop_controls(text).split())).replace("\\", _BACKSLASH)
     dollar = "<span>&#36;</span>" if made.count("$") > 1 else "&#36;"
     return made.replace("$", dollar)
+
+
+def spell_label(text: str) -> str:
+    """*text* as one line of a widget's label, which JupyterLab searches for formulas, and in which there are no tags."""
+    line = " ".join(drop_controls(text).split())
+    if line.count("$") > 1 or "\\" in line:
+        return line.replace("$", "＄").replace("\\", "＼")
+    return line
 
 
 def _entities(marks: re.Pattern[str], text: str) -> str:

@@ -24,11 +24,11 @@ import re
 from dataclasses import dataclass, field
 
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
-from qwennb.answer.inline import host_of, literal, write_lines
+from qwennb.answer.inline import host_of, literal, spell_label, write_lines
 from qwennb.answer.languages import name_language
 from qwennb.terminal import LINE_BREAKS, drop_controls
 
-__all__ = ["code_block", "host_of", "inert", "literal", "plain", "plain_piece", "settled"]
+__all__ = ["code_block", "host_of", "inert", "literal", "plain", "plain_piece", "settled", "spell_label"]
 
 _FENCE = re.compile(
     r"^(?P<margin>[ \t>]*)(?P<item>(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?P<fence>`{3,}|~{3,})(?P<info>.*)$"

@@ -136,9 +136,9 @@ def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> in
             return 0
         except (Exception, KeyboardInterrupt) as error:
             if debug:
-                world.note(*traceback.format_exc().rstrip().split("\n"))
+                world.note(*(f"| {line}" for line in traceback.format_exc().rstrip().split("\n")))
             sentence, code = _told(error)
-            world.note(*sentence.split("\n"))
+            world.note(sentence)
             return code
 
 

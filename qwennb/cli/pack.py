@@ -158,7 +158,7 @@ def _packed(notebook: Path, target: Path, media: Sources, given: Any, world: Wor
     for cell in cells:
         if cell.trouble:
             raise NotRecorded(
-                f"Cell {cell.number} of {notebook.name} ({cell.title}) failed in replay: {cell.trouble}\n"
+                f"Cell {cell.number} of {notebook.name} ({cell.title}) failed in replay: {cell.trouble} "
                 "Run the notebook once from start to end with the cache on, then pack it again."
             )
     names = list({Name(use.key, use.endpoint) for cell in cells for use in cell.uses if not use.missing})

@@ -64,7 +64,7 @@ def _verified(name: Path, given: Any, world: World, tell: Callable[[str], None],
             tell=tell,
         )
     except QwenError as error:
-        world.note(*f"{prefix}{error}".split("\n"))
+        world.note(f"{prefix}{error}")
         return CANT
     world.say(*verdict.details())
     world.say(f"{prefix}{verdict.sentence()}")

@@ -25,7 +25,7 @@ from qwennb.answer import Answer, Cost, Usage
 from qwennb.cache import Memory, Order, Orders, Pack, Spending, Spendings, Store, Writer
 from qwennb.cli.command import COMMANDS
 from qwennb.cli.world import World
-from qwennb.frames import Progress
+from qwennb.frames.progress import Tally
 from qwennb.request import Image, Message, Request, Text, user_message
 
 # Colours, cursor, title, clipboard, link, device control, DEL, C1, bidi controls, and lines that were never written.
@@ -163,9 +163,19 @@ def test_what_a_server_says_is_told_without_its_controls(run, server, status, pr
     url = f"http://127.0.0.1:{server}/v1"
     environ = {"QWENNB_ENDPOINT": f"{prefix}{url}", "OPENROUTER_API_KEY": "sk-x", "DASHSCOPE_API_KEY": "sk-x"}
     hosts = dict.fromkeys(("openrouter", "dashscope", "dashscope-intl", "dashscope-us"), url)
-    for words in (["doctor"], ["doctor", "--debug"], ["demo"], ["demo", "-m", ARGUMENT]):
+    for words in (["doctor"], ["doctor", "--debug"]):
         ran = run(*words, environ=environ, hosts=hosts, ports=(server,))
         assert ran.out + ran.err and not steers(ran.out + ran.err), words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [200, 500])
+def test_the_demo_tells_of_a_hostile_server_without_its_controls(run, server, status):
+    Hostile.status = status
+    ran = run(
+        "demo", environ={"QWENNB_ENDPOINT": f"openai+http://127.0.0.1:{server}/v1", "QWENNB_API_KEY": "sk-x"}
+    )
+    assert ran.code and "evil" in ran.out + ran.err and not steers(ran.out + ran.err)
 
 
 def notebook(folder: Path) -> Path:
@@ -234,6 +244,8 @@ def hostile_values(folder: Path) -> list[Any]:
         "model": HOSTILE,
         "endpoint": HOSTILE,
     }
+    hub = HubFile("owner/repository", "x.gguf")
+    object.__setattr__(hub, "file", HOSTILE + LINES)
     image = Image("https://a.example/x.png")
     object.__setattr__(image.source, "url", f"https://a.example/{HOSTILE}{LINES}") if hasattr(
         image.source, "url"
@@ -241,7 +253,7 @@ def hostile_values(folder: Path) -> list[Any]:
     return [
         answer(), answer(1, HOSTILE + LINES), dataclasses.replace(answer(), error=errors.BadInput(HOSTILE + LINES)), answer().request,
         Qwen(model="plus", endpoint=f"http://{HOSTILE.replace(chr(0), '')}/v1", cache_dir=folder), Plan(**plan), ColumnPlan(**column), image,
-        Attached(HOSTILE + LINES, "text", Text(HOSTILE)), hosted, file, HubFile(HOSTILE, HOSTILE + LINES, HOSTILE), Fetched(file, 1),
+        Attached(HOSTILE + LINES, "text", Text(HOSTILE)), hosted, file, hub, Fetched(file, 1),
         LocalServer(LocalModel(file, folder / "x.gguf", folder / "log")),
     ]  # fmt: skip
 
@@ -292,7 +304,7 @@ class Tty(io.StringIO):
 
 def test_a_bar_of_progress_moves_its_own_line_and_no_other():
     out, now = Tty(), iter(range(1000))
-    progress = Progress(5, 5, HOSTILE, progress=True, out=out, clock=lambda: 10.0 * next(now))
+    progress = Tally(5, 5, HOSTILE, progress=True, out=out, clock=lambda: 10.0 * next(now))
     progress.note(HOSTILE + LINES)
     progress.show()
     progress.show(finished=True)

@@ -165,7 +165,7 @@ def _figures(progress: Progress) -> dict[str, str]:
         if end is None and progress.cost is not None
         else _about(money(end)),
         "Time left": "not known yet" if left is None else _about(_span(left)),
-        "Model": progress.model.replace("$", ""),
+        "Model": markup.spell_label(progress.model),
     }
 
 

@@ -43,11 +43,11 @@ class Told(widgets.Label):  # type: ignore[misc]
     """A line of ours. Where names of others stand in it, nothing in it is mathematics."""
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(value=_line(text), layout=widgets.Layout(width="auto", flex="1 1 auto"))
+        super().__init__(value=markup.spell_label(text), layout=widgets.Layout(width="auto", flex="1 1 auto"))
 
     def say(self, text: str) -> None:
         """Say *text* from now on."""
-        self.value = _line(text)
+        self.value = markup.spell_label(text)
 
 
 def heard_in_order(widget: widgets.Widget) -> None:
@@ -55,10 +55,3 @@ def heard_in_order(widget: widgets.Widget) -> None:
     answers_beside_the_cell(widget)
     for part in getattr(widget, "children", ()):
         heard_in_order(part)
-
-
-def _line(text: str) -> str:
-    line = " ".join(markup.plain(text).split())
-    if line.count("$") > 1 or "\\" in line:
-        return line.replace("$", "＄").replace("\\", "＼")
-    return line
