@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.errors import ConfigError
+from qwennb.terminal import flatten
 
 __all__ = [
     "Leading",
@@ -76,7 +77,7 @@ class Leading:
 
     def __str__(self) -> str:
         leads = f" ({show_path(self.target)})" if self.target else ""
-        return f"{self.name} = {show_value(self.value)}{leads}"
+        return flatten(f"{self.name} = {show_value(self.value)}{leads}")
 
 
 @dataclass(frozen=True, slots=True)

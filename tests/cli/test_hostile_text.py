@@ -34,6 +34,7 @@ HOSTILE = (
     "\x9b31m\x9d0;t\x9c\x7f\x07\x08\x00\u202eabc\u2066\u2069\u200e\u200f\u061c\ufeff\x1b"
 )
 LINES = "\rforged 1\x0bforged 2\x0cforged 3\x85forged 4\u2028forged 5\u2029forged 6\r\nforged 7\nforged 8"
+HOST = re.sub(r"[\[\]\x00]", "", HOSTILE)
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -231,10 +232,11 @@ def hostile_values(folder: Path) -> list[Any]:
     from qwennb.endpoints.local.hub import HubFile
     from qwennb.frames.plan import ColumnPlan
     from qwennb.notebook.widgets.chat_attach import Attached
+    from qwennb.project import Leading
 
     file = dataclasses.replace(BUNDLED.file, name=HOSTILE + LINES, origin=HOSTILE + LINES, licence=HOSTILE)
     place = Qwen(endpoint="simulator", cache_dir=folder).place
-    hosted = dataclasses.replace(place, name=HOSTILE + LINES, base_url=f"http://{HOSTILE}/v1", server=None)
+    hosted = dataclasses.replace(place, name=HOSTILE + LINES, base_url=f"http://{HOST}/v1", server=None)
     plan = {field.name: 0 for field in dataclasses.fields(Plan)} | {
         "model": HOSTILE,
         "endpoint": HOSTILE + LINES,
@@ -252,9 +254,10 @@ def hostile_values(folder: Path) -> list[Any]:
     ) else None
     return [
         answer(), answer(1, HOSTILE + LINES), dataclasses.replace(answer(), error=errors.BadInput(HOSTILE + LINES)), answer().request,
-        Qwen(model="plus", endpoint=f"http://{HOSTILE.replace(chr(0), '')}/v1", cache_dir=folder), Plan(**plan), ColumnPlan(**column), image,
+        Qwen(model="plus", endpoint=f"http://{HOST}/v1", cache_dir=folder), Plan(**plan), ColumnPlan(**column), image,
         Attached(HOSTILE + LINES, "text", Text(HOSTILE)), hosted, file, hub, Fetched(file, 1),
         LocalServer(LocalModel(file, folder / "x.gguf", folder / "log")),
+        Leading(HOSTILE, HOSTILE + LINES, HOSTILE + LINES),
     ]  # fmt: skip
 
 
