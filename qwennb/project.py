@@ -268,8 +268,11 @@ class TrustList:
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    """The user's own folder."""
-    return Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    """The user's own folder; of one who has none, a folder that nobody can make, which the cache tells."""
+    try:
+        return Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    except RuntimeError:
+        return Path(os.devnull, "there-is-no-home-folder")
 
 
 # ---------------------------------------------------------------------- in words

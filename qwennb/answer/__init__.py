@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from qwennb.answer.answer import Answer
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, Source
+from qwennb.answer.cut import ends_at_own_limit, own_limit, tell_of_cut, tell_of_cuts
 from qwennb.answer.fold import Fold
-from qwennb.answer.form import read_form
+from qwennb.answer.form import read_draft, read_form
 from qwennb.answer.page import MIME, Page, capped, growing, under_way
 from qwennb.answer.usage import Cost, CostSource, Usage, money
 
@@ -23,8 +24,13 @@ __all__ = [
     "Source",
     "Usage",
     "capped",
+    "ends_at_own_limit",
     "growing",
     "money",
+    "own_limit",
+    "read_draft",
     "read_form",
+    "tell_of_cut",
+    "tell_of_cuts",
     "under_way",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from qwennb.answer.chunk import Logprob, Source
+from qwennb.answer.cut import own_limit
 from qwennb.answer.usage import Cost, Usage
 from qwennb.errors import QwenError
 from qwennb.request import Request, ToolCall
@@ -58,12 +59,20 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """True for what may be remembered: ended by itself, and not empty."""
-        return (
-            self.error is None
-            and self.finish_reason in ("stop", "tool_calls")
-            and bool(self.text or self.tool_calls)
-        )
+        """True for what may be remembered: not empty, and ended by itself or where its request drew the line."""
+        if self.error is not None or not (self.text or self.tool_calls):
+            return False
+        return self.finish_reason in ("stop", "tool_calls") or self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        """True for a text that ends at its request's own `max_tokens`: the answer to that request, if not the whole text."""
+        request, usage = self.request, self.usage
+        if self.finish_reason != "length" or self.tool_calls or request.schema or request.choices:
+            return False
+        most = own_limit(request)
+        # Here the usage is that of all attempts together; the engine has looked at the last one's alone.
+        return most is not None and bool(self.text.strip()) and (usage.estimated or usage.output >= most)
 
     def __str__(self) -> str:
         return self.text

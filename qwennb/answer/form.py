@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qwennb.answer.chunk import Draft
 from qwennb.request import Request, parse_json
 
 
@@ -14,6 +15,15 @@ def read_form(request: Request, text: str) -> Any:
     if request.choices is not None:
         return _choice(request.choices, text)
     return None
+
+
+def read_draft(request: Request, draft: Draft) -> Any:
+    """The value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no"."""
+    if draft.tool_calls:
+        return None
+    if draft.finish_reason == "length" and (request.schema is not None or request.choices is not None):
+        raise ValueError("it was cut before its end")
+    return read_form(request, draft.text)
 
 
 def _choice(choices: tuple[str, ...], text: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup
+from qwennb.answer.cut import own_limit
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
@@ -77,7 +78,8 @@ class Page:
         if not self._interrupted:
             told.append(money(cost, estimated=any(c.estimated for c in known) and bool(cost)))
         if self.answer.finish_reason == "length":
-            told.append("cut at its limit of tokens")
+            most = own_limit(self.answer.request)
+            told.append("cut at its limit of tokens" if most is None else f"cut at max_tokens={most}")
         return " · ".join(told)
 
     def provenance(self) -> dict[str, Any]:

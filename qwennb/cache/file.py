@@ -28,8 +28,10 @@ __all__ = [
     "identity",
     "inspect",
     "is_damage",
+    "is_of_the_disk",
     "is_waiting",
     "known",
+    "look_into",
     "make",
     "patiently",
     "swap",
@@ -120,9 +122,16 @@ def known(path: Path, folder: Path, form: Form) -> bool:
                 raise
             application, version = _header(path, "rw")  # after a crash, SQLite has first to undo a write
     except sqlite3.DatabaseError as error:
-        if is_waiting(error):
+        if is_waiting(error) or is_of_the_disk(error):
             raise
         raise CacheError(f"The file {form.name} in {folder} is not a database. {advice}") from error
+    _refuse_others(application, version, folder, form)
+    return True
+
+
+def _refuse_others(application: int, version: int, folder: Path, form: Form) -> None:
+    """Refuse another program's file, and one of another format of ours."""
+    advice = "It was not touched: move it away, or set QWENNB_CACHE_DIR."
     if application != form.application:
         raise CacheError(f"The file {form.name} in {folder} is another program's database. {advice}")
     if version != form.version:
@@ -130,7 +139,35 @@ def known(path: Path, folder: Path, form: Form) -> bool:
             f"The file {form.name} in {folder} has format {version}, and this qwennb reads format {form.version}. "
             "It was not touched: get a newer qwennb, or name another folder by QWENNB_CACHE_DIR."
         )
-    return True
+
+
+def look_into(path: Path, folder: Path, form: Form) -> sqlite3.Connection:
+    """A connection that only reads, for a folder that can't be written or locked.
+
+    Where SQLite can't have its locks or its log there, it is told that nobody writes. Should somebody do so all the same,
+    a page may be read half written: every value is sealed, and one whose seal does not fit counts as not there.
+    """
+    try:
+        return _looking(path, "ro", folder, form)
+    except sqlite3.OperationalError as error:
+        if is_waiting(error):
+            raise
+        return _looking(path, "ro&immutable=1", folder, form)
+
+
+def _looking(path: Path, access: str, folder: Path, form: Form) -> sqlite3.Connection:
+    connection = _connect(path, access, wait=0)
+    try:
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        _refuse_others(application, version, folder, form)
+        inspect(connection, folder, form)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _header(path: Path, access: str) -> tuple[int, int]:
@@ -198,6 +235,23 @@ def is_damage(error: sqlite3.Error) -> bool:
     if code is None:
         return type(error) is sqlite3.OperationalError
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+_OF_THE_DISK = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOLFS,
+)
+
+
+def is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether it is the disk or its permissions that failed, and not what is in the file."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK
+    return isinstance(error, OSError)
 
 
 def is_waiting(error: sqlite3.Error) -> bool:

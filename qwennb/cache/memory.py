@@ -17,12 +17,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from qwennb.answer import Answer
 from qwennb.cache.nearest import difference, media_of_nearest
 from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
+from qwennb.cache.place import warn
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import read_answer, record_of
+from qwennb.cache.shelf import MemoryStore
 from qwennb.cache.sources import Sources
 from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
@@ -51,6 +54,8 @@ class Memory:
         self.packs = packs if packs is not None else Packs()
         self._logs = logs
         self._sources = sources
+        self._is_failing = False
+        self._unkept = MemoryStore()  # what the disk did not take: remembered here until it does
         self._done: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
@@ -101,6 +106,21 @@ class Memory:
         """The records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
         if mode in ("off", "refresh"):
             return {}
+        try:
+            found = self._known(keys, identity, mode)
+        except CacheError as error:
+            if mode == "replay":
+                raise
+            self._tell_of_failing(
+                f"Answers kept before can't be looked for ({error}); they are asked for again."
+            )
+            found = {key: list(packed.values()) for key, packed in self.packs.find_many(keys).items()}
+        for key, unkept in self._unkept.find_many(keys).items() if len(self._unkept) else ():
+            serving = [value for name, value in unkept if mode == "replay" or name.endpoint == identity]
+            found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
+        return found
+
+    def _known(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
         if mode == "on" and not self.packs:
             found = self.store.get_each(keys, identity) if identity is not None else ()
             return {key: (value,) for key, value in found}
@@ -143,7 +163,7 @@ class Memory:
     def records(self, names: Iterable[Name]) -> dict[Name, bytes]:
         """What counts under each of *names*; those that are nowhere are absent."""
         wanted = list(names)
-        return self.packs.records(wanted) | self.store.get_many(wanted)
+        return self.packs.records(wanted) | self.store.get_many(wanted) | self._unkept.get_many(wanted)
 
     def conflicts(self) -> list[Conflict]:
         """Where a loaded pack says something else than what counts here under the same name."""
@@ -182,7 +202,10 @@ class Memory:
         """The model and the endpoint that a request means that names none, by what was recorded: for *notebook* if it can be told."""
         if self.packs.default is not None:
             return self.packs.default
-        rows = self.spendings.rows()
+        try:
+            rows = self.spendings.rows()
+        except CacheError:  # it can't be read: then nobody knows
+            rows = []
         counts: Counter[tuple[str, str]] = Counter()
         for row in [row for row in rows if notebook and row.notebook == notebook] or rows:
             counts[row.model, row.endpoint] += row.requests
@@ -199,19 +222,19 @@ class Memory:
         self.store.close()
 
     def _candidates(self, key: str, identity: str | None, mode: CacheMode) -> Sequence[bytes]:
-        try:
-            if mode == "replay" or self.packs or identity is None:
-                return self.known([key], identity, mode).get(key, ())
-            value = self.store.get(Name(key, identity))
-            return () if value is None else (value,)
-        except CacheError:
-            if mode == "replay":
-                raise
-            # Held by another process for too long: asking again is better than failing.
-            return list(self.packs.find_many([key]).get(key, {}).values())
+        return self.known([key], identity, mode).get(key, ())
 
-    async def keep(self, answer: Answer, warn: Callable[[str], None]) -> None:
-        """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so."""
+    def _tell_of_failing(self, words: str, tell: Callable[[str], None] = warn) -> None:
+        """Say once that the cache fails, until it works again: a thousand rows must not say it a thousand times."""
+        if not self._is_failing:
+            self._is_failing = True
+            tell(words)
+
+    async def keep(self, answer: Answer, warn: Callable[[str], None]) -> bool:
+        """Keep *answer*, and come back once it is durable. Where it can't be kept, it is not lost: *warn* says so, once.
+
+        False where it could not be kept.
+        """
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[None] = loop.create_future()
         name = Name(answer.key, answer.endpoint)
@@ -223,9 +246,26 @@ class Memory:
             for log in self._logs:
                 log.keep([(name.key, name.endpoint)])
         except Exception as error:
-            warn(
-                f"An answer could not be kept in the cache ({error}); it is given to you, and will be asked for again."
+            self._tell_of_failing(
+                f"An answer could not be kept in the cache ({error}); it is given to you, and remembered only until this "
+                "session ends. So are others, until the cache can be written.",
+                warn,
             )
+            self._unkept.put([(name, record_of(answer))])
+            return False
+        self._is_failing = False
+        self._keep_the_rest()
+        return True
+
+    def _keep_the_rest(self) -> None:
+        """The disk takes answers again: have it take those that it did not."""
+        for name, value in list(self._unkept.items()):
+            self.writer.put(name, value, partial(self._forget_if_kept, name))
+
+    def _forget_if_kept(self, name: Name, error: BaseException | None) -> None:
+        """On the writer's thread."""
+        if error is None:
+            self._unkept.remove([name])
 
     def _kept(
         self, loop: asyncio.AbstractEventLoop, kept: asyncio.Future[None], error: BaseException | None

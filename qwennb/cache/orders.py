@@ -94,7 +94,12 @@ class Orders:
             file = os.open(self.folder / "claim", flags, 0o600)
         except OSError as error:
             raise CacheError(f"The folder {self.folder} can't be written ({error.strerror}).") from error
-        if _try_lock(file):
+        try:
+            has_it = _try_lock(file)
+        except OSError as error:  # a file system without locks
+            os.close(file)
+            raise CacheError(f"The folder {self.folder} can't be locked ({error.strerror}).") from error
+        if has_it:
             return Claim(file)
         os.close(file)
         return None
@@ -169,7 +174,10 @@ class Orders:
         return self.folder / f"{order.id}.questions"
 
     def _all(self) -> list[Order]:
-        read = (self._read(path) for path in self.folder.glob("*.json"))
+        try:
+            read = [self._read(path) for path in self.folder.glob("*.json")]
+        except OSError as error:
+            raise CacheError(f"The folder {self.folder} can't be read ({error.strerror}).") from error
         return sorted((order for order in read if order is not None), key=lambda order: order.created)
 
     def _read(self, path: Path) -> Order | None:

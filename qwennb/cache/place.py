@@ -16,12 +16,11 @@ import os
 import sqlite3
 import stat
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qwennb.errors import CacheError
+from qwennb.errors import CacheError, warn_user
 from qwennb.terminal import Readable
 
 if sys.platform == "win32":
@@ -61,11 +60,8 @@ class CacheWarning(Readable, UserWarning):
 
 
 def warn(message: str) -> None:
-    """Warn at the line that called into qwennb, however deep we are."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, CacheWarning, stacklevel=level)
+    """Warn at the user's line."""
+    warn_user(message, CacheWarning)
 
 
 def safe_folder(folder: Path) -> Path:
@@ -73,10 +69,10 @@ def safe_folder(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.stat()
-    except FileExistsError:
+    except FileExistsError as error:
         raise CacheError(
             f"The cache can't lie in {folder}: that is not a folder. Set QWENNB_CACHE_DIR to one."
-        ) from None
+        ) from error
     except OSError as error:
         raise CacheError(
             f"The cache folder {folder} can't be made ({error.strerror}). Set QWENNB_CACHE_DIR to a folder of yours."
@@ -187,7 +183,10 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise CacheError(f"The cache folder {folder} can't be written ({error.strerror}).") from error
     try:
-        _lock(lock)
+        try:
+            _lock(lock)
+        except OSError as error:  # a file system without locks
+            raise CacheError(f"The cache folder {folder} can't be locked ({error.strerror}).") from error
         yield
     finally:
         os.close(lock)  # which lets go of the lock, too

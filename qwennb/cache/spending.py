@@ -116,7 +116,7 @@ class Spendings:
         endpoint: str | None = None,
     ) -> list[Spending]:
         """The sums, by day: from the day *since* on ("2026-11-21"), and only of what else is named."""
-        if not self._path.exists():
+        if not _is_file(self._path):
             return []
         wanted = {"day >=": since, "notebook =": notebook, "model =": model, "endpoint =": endpoint}
         given = {test: value for test, value in wanted.items() if value is not None}
@@ -161,6 +161,13 @@ class Spendings:
         warn(
             f"The ledger of spending in {self.folder} was damaged: sums begin anew. The damaged file is kept beside it."
         )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # its folder can't be looked into
+        return False
 
 
 def _is_ours(row: tuple[object, ...]) -> bool:

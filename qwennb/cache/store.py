@@ -65,6 +65,9 @@ _NAMES = (  # a key that is a blob would sort after all texts, and is none of ou
 class Store:
     """A dictionary from names to bytes that outlives whatever happens to its process."""
 
+    lasts = True
+    """Whether what is put is still there when the process has ended."""
+
     def __init__(
         self,
         folder: Path,
@@ -87,7 +90,7 @@ class Store:
         self._damaged = False
         self._file: tuple[int, int] | None = None
         self._open()
-        _open_stores.add(self)
+        track(self)
 
     # -- reading: on any thread -----------------------------------------------------------------------------------
 
@@ -229,8 +232,10 @@ class Store:
             with locked(safe_folder(self.folder)):
                 patiently(self._check, self._patience)
         except sqlite3.DatabaseError as error:
+            self._disconnect()
             raise explain(error, self.folder) from error
         except OSError as error:
+            self._disconnect()
             raise CacheError(f"The cache in {self.folder} can't be opened ({error.strerror}).") from error
 
     def _check(self) -> None:
@@ -272,6 +277,8 @@ class Store:
                     raise explain(error, self.folder) from error
                 self._damaged = True
                 self.problems["damaged page"] += 1
+            except OSError as error:
+                raise CacheError(f"The cache in {self.folder} can't be read ({error.strerror}).") from error
             if not self._recovered_for_reading():
                 break
         return None
@@ -326,6 +333,10 @@ class Store:
                     self._damaged = mended = True
                 elif not is_waiting(error) or time.monotonic() > deadline:
                     raise explain(error, self.folder) from error
+            except OSError as error:
+                raise CacheError(
+                    f"The cache in {self.folder} can't be written ({error.strerror})."
+                ) from error
             time.sleep(0.001)
 
     def _set_aside(self, table: Table) -> None:
@@ -357,6 +368,12 @@ def _batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 # No connection is carried across a fork.
+
+
+def track(store: Store) -> None:
+    """Close *store*'s connections before every fork."""
+    _open_stores.add(store)
+
 
 _open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
 _forking: list[Store] = []

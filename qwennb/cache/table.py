@@ -189,7 +189,10 @@ class Table(diskcache.Cache):  # type: ignore[misc]
 
     def renew(self) -> None:
         """Let go of a file that another process has put aside: its journal has the name of the new file's."""
-        now = file.identity(self._path)
+        try:
+            now = file.identity(self._path)
+        except OSError:  # the folder can't be looked into any more; what is open can still be read
+            return
         if now is not None and now != self._file:
             self.disconnect()
 

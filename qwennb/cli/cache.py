@@ -19,9 +19,9 @@ from qwennb.cache import (
     PrunePlan,
     Spending,
     Spendings,
-    Store,
     Writer,
     kept,
+    open_store,
     plan_prune,
 )
 from qwennb.cache import prune as forget
@@ -41,7 +41,7 @@ def opened(folder: Path) -> Iterator[Memory | None]:
     if not holds_answers(folder):
         yield None
         return
-    store = Store(folder)
+    store = open_store(folder)
     memory = Memory(store, Writer(store), Spendings(folder))
     try:
         yield memory
@@ -51,7 +51,10 @@ def opened(folder: Path) -> Iterator[Memory | None]:
 
 def holds_answers(folder: Path) -> bool:
     """True where a store or a ledger lies in *folder*."""
-    return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+    try:
+        return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+    except OSError as error:
+        raise CacheError(f"The cache folder {folder} can't be read ({error.strerror}).") from error
 
 
 # ---------------------------------------------------------------------- info

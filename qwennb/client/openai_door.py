@@ -84,6 +84,7 @@ async def _pieces_async(qwen: Qwen, body: Json, seconds: float | None) -> AsyncG
     if known is not None:
         for chunk in reply.chunks(known):
             yield chunk
+        qwen._tell()
         return
     asking = await asyncio.to_thread(qwen._checked, request, options)
     async with aclosing(_across(qwen, request, asking)) as pieces:
@@ -146,7 +147,7 @@ async def _across(qwen: Qwen, request: Request, asking: Asking) -> AsyncGenerato
     async def pump() -> None:
         engine = await qwen._house.engine()
         async for piece in engine.stream(request, asking):
-            hand_over(piece)
+            hand_over(qwen.note_cut(piece) if isinstance(piece, Answer) else piece)
 
     future = qwen._house.bridge.start(pump())
     future.add_done_callback(lambda f: hand_over(None if f.cancelled() else f.exception()))

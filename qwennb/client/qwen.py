@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwennb.answer import Answer, Chunk, Cost, Usage
+from qwennb.answer import Answer, Chunk, Cost, Usage, tell_of_cut, tell_of_cuts
 from qwennb.cache import Memory, Pack
 from qwennb.catalog import Catalog
 from qwennb.client.household import Household, household
@@ -434,7 +434,7 @@ class Qwen:
             return known
         asking = self._checked(request, options)
         with self._speak_of_packs(request, options):
-            return self._house.bridge.run(self._asked(request, asking))
+            return self.note_cut(self._house.bridge.run(self._asked(request, asking)))
 
     async def answer_async(self, request: Request, options: Options) -> Answer:
         """As `answer`, for `await`; what may wait for a disk or a probe waits in a thread."""
@@ -442,7 +442,7 @@ class Qwen:
             return known
         asking = self._checked(request, options)
         with self._speak_of_packs(request, options):
-            return await self._house.bridge.run_async(self._asked(request, asking))
+            return self.note_cut(await self._house.bridge.run_async(self._asked(request, asking)))
 
     def _recalled(self, request: Request, options: Options) -> Answer | None:
         mode = self._mode(options)
@@ -450,7 +450,15 @@ class Qwen:
             return None
         identity = self.identity(request.model, [request.key], mode, request)
         with self._speak_of_packs(request, options):
-            return self.memory.recall(request, identity, mode)
+            known = self.memory.recall(request, identity, mode)
+        return None if known is None else self.note_cut(known)
+
+    def note_cut(self, answer: Answer) -> Answer:
+        """*answer*; where it is a text that was cut, the user is told with the next warnings, live or from memory."""
+        if answer.is_cut:
+            subject = f"The answer to {answer.key[:12]} was"
+            self._warnings.append(tell_of_cut(subject, [answer.request]))
+        return answer
 
     def _streamed(
         self, request: Request, options: Options, stopped: threading.Event | None = None
@@ -458,13 +466,14 @@ class Qwen:
         if (known := self._recalled(request, options)) is not None:
             yield Chunk(text=known.text, reasoning=known.reasoning)
             yield known
+            self._tell()
             return
         asking = self._checked(request, options)
 
         async def pieces() -> AsyncIterator[Chunk | Answer]:
             engine = await self._house.engine()
             async for piece in engine.stream(request, asking):
-                yield piece
+                yield self.note_cut(piece) if isinstance(piece, Answer) else piece
 
         yield from self._house.bridge.iterate(pieces(), stopped)
         self._tell()
@@ -516,8 +525,12 @@ class Qwen:
         )
         found = [self._unless_refused(item, asking) if asking is not None else item for item in found]
         if any(isinstance(item, Request) for item in found):
-            return self._house.bridge.run(self._asked_many(found, options))
-        return [item for item in found if isinstance(item, Answer)]
+            answers = self._house.bridge.run(self._asked_many(found, options))
+        else:
+            answers = [item for item in found if isinstance(item, Answer)]
+        if cut := [answer.request for answer in answers if answer.is_cut]:
+            self._warnings.append(tell_of_cuts(len(cut), len(answers), cut))
+        return answers
 
     def _unless_refused(self, item: Request | Answer, asking: Asking) -> Request | Answer:
         if isinstance(item, Answer):

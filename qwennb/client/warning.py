@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
+from qwennb.errors import warn_user
 
 from qwennb.terminal import Readable
 
@@ -14,12 +13,4 @@ class QwenWarning(Readable, UserWarning):
 
 def tell(words: str) -> None:
     """Warn of *words* at the user's line."""
-    warnings.warn(words, QwenWarning, stacklevel=_user_level())
-
-
-def _user_level() -> int:
-    """How far up the stack the line that called into qwennb stands, counted from whoever asks."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
-        level, frame = level + 1, frame.f_back
-    return level
+    warn_user(words, QwenWarning)

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_form
+from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_draft
 from qwennb.cache import Memory
 from qwennb.catalog import estimate_tokens
 from qwennb.config import CacheMode, Secret
 from qwennb.endpoints import Place, Transport, Wire
 from qwennb.engine.budget import Budget, Reservation
 from qwennb.engine.flight import Flight
+from qwennb.engine.half import refuse_half
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry, Tries
@@ -380,7 +381,7 @@ def flight_name(request: Request, asking: Asking) -> FlightName:
 def _read(request: Request, draft: Draft) -> tuple[Any, ValueError | None]:
     """What *draft* says in the form that was asked for; or what is wrong with it."""
     try:
-        return (None if draft.tool_calls else read_form(request, draft.text)), None
+        return read_draft(request, draft), None
     except ValueError as complaint:
         return None, complaint
 
@@ -434,7 +435,10 @@ def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
         )
     if reason in ("error", "aborted"):
         raise place.dialect.cut(str(place))
-    if draft.text or draft.tool_calls:
+    if reason == "length" and (draft.text.strip() or draft.tool_calls):
+        refuse_half(draft, request, place)
+        return draft
+    if reason != "length" and (draft.text or draft.tool_calls):
         if draft.tool_calls and draft.finish_reason == "stop":
             draft = replace(draft, finish_reason="tool_calls")
         return draft

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer import Answer, Cost, Draft, Fold, read_form
+from qwennb.answer import Answer, Cost, Draft, Fold, read_draft
 from qwennb.cache import Name, Order, Orders
 from qwennb.endpoints import Batch, Batches, line_reply, was_asked
 from qwennb.engine.budget import Reservation
@@ -125,7 +125,8 @@ class Fetching:
                 error.attempts = 1
                 outcomes[key] = error
         whole = [a for k, a in outcomes.items() if k not in here and isinstance(a, Answer) and a.complete]
-        await asyncio.gather(*(asking.memory.keep(answer, self._not_kept) for answer in whole))
+        kept = await asyncio.gather(*(asking.memory.keep(answer, asking.warn) for answer in whole))
+        self._lost += kept.count(False)
         for key, outcome in outcomes.items():
             self.say(key, outcome)
 
@@ -186,14 +187,10 @@ class Fetching:
         values = self._asking.memory.store.get_many([Name(key, endpoint) for key in keys])
         return {name.key for name, value in values.items() if _created(value) >= since}
 
-    def _not_kept(self, words: str) -> None:
-        self._lost += 1
-        self._asking.warn(words)
-
 
 def _data_in(draft: Draft, request: Request) -> Any:
     try:
-        return read_form(request, draft.text)
+        return read_draft(request, draft)
     except ValueError as complaint:
         raise InvalidAnswer(_does_not_fit(request, complaint, draft.finish_reason)) from None
 

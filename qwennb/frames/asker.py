@@ -296,7 +296,7 @@ class Asker:
             )
 
     def _is_durable(self, outcome: Outcome) -> bool:
-        return self.mode == "on" and outcome.error is None and outcome.finish_reason == "stop"
+        return self.mode == "on" and outcome.error is None
 
     def _shelf(self) -> Shelf:
         place = self.client.identity(self.mould.model, (), self.mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from qwennb.client import Options, Qwen
-from qwennb.errors import BadInput, TemplateError, nearest
+from qwennb.errors import BadInput, TemplateError, nearest, warn_user
 from qwennb.frames.default import default_client
 from qwennb.frames.form import Form
 from qwennb.frames.outcome import meta_type
@@ -206,23 +205,9 @@ def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
 
 
 class QwenFrameWarning(Readable, UserWarning):
-    """Rows of a column failed, and are null."""
+    """Rows of a column failed, and are null; or their texts were cut at the column's own `max_tokens`."""
 
 
-def warn_of_failures(failed: int, unique: int, first: str, into: str, *, so_far: bool) -> None:
-    """The one warning about rows that failed; a plan that polars runs in batches is warned of with the first of them."""
-    warnings.warn(
-        f"{failed:,} of {unique:,} questions of column `{into}` failed{' so far' if so_far else ''} and are null. The first: {first}",
-        QwenFrameWarning,
-        stacklevel=_user_level(),
-    )
-
-
-def _user_level() -> int:
-    """How far up the stack the line that called into qwennb stands."""
-    import sys
-
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("qwennb.", "polars.")):
-        level, frame = level + 1, frame.f_back
-    return level
+def warn_of_rows(words: str) -> None:
+    """The one warning about a column's rows; a plan that polars runs in batches is warned of with the first of them."""
+    warn_user(words, QwenFrameWarning)

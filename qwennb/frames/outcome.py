@@ -42,6 +42,11 @@ class Outcome(NamedTuple):
         """What came of a question that failed with *error*, at the cost that the error tells."""
         return cls(key, None, error, model, endpoint, *error.tokens, error.cost, error.attempts)
 
+    @property
+    def is_cut(self) -> bool:
+        """True for a text that ends at the column's own `max_tokens`."""
+        return self.finish_reason == "length" and self.error is None
+
 
 _META: dict[str, pl.DataType] = {
     "key": pl.String(),

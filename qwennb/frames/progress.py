@@ -130,6 +130,9 @@ class Tally:
         terminal = self._out is not None and self._out.isatty()
         self._bar = progress is True or (progress is None and self._watcher is None and terminal)
         self.first_error: Outcome | None = None
+        self.cut = 0
+        """Texts that were cut at the column's own limit."""
+        self.first_cut: Outcome | None = None
 
     @property
     def stopped(self) -> bool:
@@ -196,6 +199,9 @@ class Tally:
             self._cost = None
         elif self._cost is not None:
             self._cost += outcome.cost
+        if outcome.is_cut:
+            self.cut += 1
+            self.first_cut = self.first_cut or outcome
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         if not outcome.key:  # it never became a question, and so was not expected

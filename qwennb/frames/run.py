@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from qwennb.answer import money
-from qwennb.errors import MediaError, QwenError, Stopped
+from qwennb.answer import money, tell_of_cut, tell_of_cuts
+from qwennb.errors import Incomplete, MediaError, QwenError, Stopped
 from qwennb.frames.asker import Asker
 from qwennb.frames.bulk import BULK
-from qwennb.frames.column import Column, warn_of_failures
+from qwennb.frames.column import Column, warn_of_rows
 from qwennb.frames.evaluation import Evaluation, Evaluations, Scopes
 from qwennb.frames.image import image_of
 from qwennb.frames.inquiry import Question
@@ -63,8 +63,8 @@ class Evaluator:
             return self._laid_out(rows, [])
         tally = Tally(rows.count, len(rows.questions), self.asker.mould.model, progress=self.column.progress)
         outcomes = self._outcomes(rows, Scopes([Evaluation()]), tally, batches=False)
-        if tally.failed and self.column.on_error == "null" and tally.first_error is not None:
-            self._warn(tally, so_far=False, where=rows.where(outcomes, tally.first_error))
+        if self.column.on_error == "null":
+            self._warn(tally, so_far="", where=rows.where(outcomes, tally.first_error))
         return self._laid_out(rows, outcomes)
 
     def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
@@ -87,8 +87,8 @@ class Evaluator:
                 raise Stopped(
                     f"Stopped. Every finished answer is kept; the same plan, run again, asks for the rest. {_left(tally)}"
                 )
-            if tally.failed and self.column.on_error == "null" and scopes.first_to_say(id(self)):
-                self._warn(tally, so_far=True)
+            if self.column.on_error == "null":
+                self._warn(tally, so_far=" so far", is_new=lambda kind: scopes.first_to_say((id(self), kind)))
         made = self._laid_out(rows, outcomes)
         return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
 
@@ -115,6 +115,11 @@ class Evaluator:
             raise type(error)(
                 f"{tally.failed:,} of {tally.progress().unique:,} failed; all others are kept. The first: {error}{where}"
             ) from None
+        if self.column.on_error == "raise" and tally.cut:
+            where = "" if batches else f" The first{rows.where(outcomes, tally.first_cut)}."
+            raise Incomplete(
+                f'{self._cut(tally)} All are kept; on_error="null" takes them as they are.{where}'
+            )
         return outcomes
 
     def _laid_out(self, rows: Rows, outcomes: list[Outcome | None]) -> dict[str, pl.Series]:
@@ -127,20 +132,34 @@ class Evaluator:
             elif isinstance(dtype, pl.Struct):
                 unique = meta_series(there, dtype)
             else:
-                unique = pl.Series([error_text(outcome.error) for outcome in there], dtype=pl.String)
+                unique = pl.Series([self._trouble(outcome) for outcome in there], dtype=pl.String)
             made[name] = unique.gather(rows.places).alias(name)
         return made
 
-    def _warn(self, tally: Tally, *, so_far: bool, where: str = "") -> None:
-        first = tally.first_error
-        assert first is not None
-        warn_of_failures(
-            tally.failed,
-            tally.progress().unique,
-            f"{error_text(first.error)}{where}{_paid_for(tally)}",
-            self.column.into,
-            so_far=so_far,
-        )
+    def _trouble(self, outcome: Outcome) -> str | None:
+        """What the column beside says of a row: its error, or that its text was cut."""
+        if outcome.is_cut:
+            return tell_of_cut("The text was", [self.asker.mould.sample])
+        return error_text(outcome.error)
+
+    def _warn(
+        self, tally: Tally, *, so_far: str, where: str = "", is_new: Callable[[str], bool] = lambda kind: True
+    ) -> None:
+        """Warn once of rows that failed and of texts that were cut, each where *is_new* says that it was not told yet."""
+        told: list[str] = []
+        if tally.first_error is not None and is_new("failed"):
+            told.append(
+                f"{tally.failed:,} of {tally.progress().unique:,} questions of column `{self.column.into}` failed{so_far} "
+                f"and are null. The first: {error_text(tally.first_error.error)}{where}{_paid_for(tally)}"
+            )
+        if tally.cut and is_new("cut"):
+            told.append(self._cut(tally, so_far))
+        if told:
+            warn_of_rows(" ".join(told))
+
+    def _cut(self, tally: Tally, so_far: str = "") -> str:
+        of = f" of column `{self.column.into}`{so_far}"
+        return tell_of_cuts(tally.cut, tally.progress().unique, [self.asker.mould.sample], of=of)
 
 
 class Rows:
@@ -151,9 +170,11 @@ class Rows:
         self.places = places
         self.count = len(places)
 
-    def where(self, outcomes: Sequence[Outcome | None], outcome: Outcome) -> str:
+    def where(self, outcomes: Sequence[Outcome | None], outcome: Outcome | None) -> str:
         """The first row whose question came to *outcome*, as an error tells it; rows are counted from 0, as polars does."""
-        place = next((place for place, one in enumerate(outcomes) if one is outcome), None)
+        place = next(
+            (place for place, one in enumerate(outcomes) if one is not None and one is outcome), None
+        )
         row = None if place is None else self.places.index_of(place)
         return "" if row is None else f" (row {row:,})"
 

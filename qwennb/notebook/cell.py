@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwennb.answer import Answer, Page, Usage, capped, markup
-from qwennb.client import Options, Qwen, Steps, consented
-from qwennb.errors import BadInput, nearest
-from qwennb.notebook.chats import Chats, Turn
+from qwennb.client import Options, Qwen, QwenWarning, Steps, consented
+from qwennb.errors import BadInput, nearest, warn_user
+from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.scope import Scope, as_typed
 from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
@@ -66,9 +66,20 @@ class Asker:
             turn = Turn(place, request.messages[len(history) :] + page.said)
             conversation.turns[before:] = [turn]
             if (options.cache or self.client.config.cache) in ("on", "refresh"):
-                self.chats.store(conversation, self.client.config.cache_dir, self.client)
+                self._store(conversation)
         if given.get("code") and not page.answer.cached:  # else each Run All would leave one cell more
             self.shell.set_next_input(page.code)
+
+    def _store(self, conversation: Conversation) -> None:
+        """Store *conversation* for --resume. Where its folder can't be written, that was told with the first answer."""
+        try:
+            self.chats.store(conversation, self.client.config.cache_dir, self.client)
+        except OSError as error:
+            if self.client.memory.store.lasts:
+                words = (
+                    f"The conversation could not be stored ({error.strerror}), so --resume will not find it."
+                )
+                warn_user(words, QwenWarning)
 
     def _page(
         self,

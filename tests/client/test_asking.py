@@ -18,6 +18,7 @@ from qwennb.client.household import household
 from qwennb.errors import (
     BadInput,
     BudgetExceeded,
+    Incomplete,
     InvalidAnswer,
     KeyRefused,
     NotRecorded,
@@ -417,12 +418,12 @@ def test_a_request_made_by_hand_is_asked_as_it_is(simulate, client):
     assert [m["content"] for m in sim.ledger.last().body["messages"]] == ["Be brief.", "{{ x }}"]
 
 
-def test_a_cut_answer_is_given_marked_and_not_kept(simulate, client):
+def test_an_answer_that_the_server_cut_is_a_failure_and_asked_again(simulate, client):
     sim = simulate()
     sim.fault("length", times=1)
     qwen = client(sim)
-    cut = qwen.ask("Tell me a story")
-    assert cut.finish_reason == "length" and not cut.complete
+    with pytest.raises(Incomplete, match="cut the answer"):
+        qwen.ask("Tell me a story")
     assert qwen.ask("Tell me a story").finish_reason == "stop"
     assert sim.ledger.count("asked") == 2
 

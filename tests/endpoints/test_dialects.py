@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from qwennb import errors
+from qwennb.client import QwenWarning
 from qwennb.simulator import DIALECTS, Fault, Options, Reply, ToolCall
 
 from .kit import HOSTED, Bench, client, png, simulator
@@ -394,12 +395,13 @@ def stop_ends_the_text_before_the_word(bench):
 
 
 @case
-def an_answer_cut_by_max_tokens_says_so(bench):
-    answer = bench.qwen.ask(
-        "Write at length about the sea. " * 8, max_tokens=8, thinking=False, temperature=0.0
-    )
+def an_answer_cut_by_max_tokens_says_so_and_may_be_kept(bench):
+    with pytest.warns(QwenWarning, match="cut at max_tokens=8"):
+        answer = bench.qwen.ask(
+            "Write at length about the sea. " * 8, max_tokens=8, thinking=False, temperature=0.0
+        )
     assert answer.finish_reason == "length"
-    assert not answer.complete
+    assert answer.complete and answer.is_cut
 
 
 @case

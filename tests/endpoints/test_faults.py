@@ -52,7 +52,7 @@ class Row:
     """One fault: the error that comes of it when it never ends, after how many attempts; None: it is an answer.
 
     `stream` is the error where a stream says it in another way. `once`: the attempts after which an answer comes when
-    the fault strikes once. `kept`: whether the answer may be remembered.
+    the fault strikes once.
     """
 
     fault: str
@@ -60,7 +60,6 @@ class Row:
     attempts: int | None = 3
     stream: type | None = None
     once: int | None = None
-    kept: bool = True
     timeout: float = 20.0
     seconds: float | None = None
     size: int | None = None
@@ -104,7 +103,7 @@ TABLE = [
     Row("comments_only", Incomplete, seconds=0.2, once=2),
     Row("error_midway", ServerFailed, once=2),
     Row("content_filter", ContentFiltered, 1),
-    Row("length", None, 1, kept=False),
+    Row("length", Incomplete, 1),
     Row("hang", TimedOut, 1, timeout=3.0),
     Row("hang_midway", TimedOut, 1, timeout=3.0),
     # whole answers, oddly delivered
@@ -190,7 +189,7 @@ def test_each_fault_has_its_error_its_attempts_and_no_place_in_the_cache(outcome
     kind = None if once else (row.stream or row.error) if lane != COLUMN else row.error
     assert type(outcome.error) is (kind or type(None)), outcome.error
     assert outcome.asked == (row.once if once else row.attempts)
-    kept = kind is None and row.kept
+    kept = kind is None
     assert len(outcome.records) == kept
     if kept:
         said = OBJECT if row.schema else TEXT
@@ -227,12 +226,6 @@ def test_a_fault_is_told_in_one_line_that_names_the_place(outcomes):
             assert words.endswith((".", "…"))
             assert len(words) < 420
             assert isinstance(outcome.error, InvalidAnswer) or "openrouter" in words or "dashscope" in words
-
-
-def test_an_answer_cut_by_length_is_given_and_not_kept(outcomes):
-    outcome = outcomes["length always in a cell"]
-    assert outcome.answer.finish_reason == "length"
-    assert 0 < len(outcome.answer.text) < len(TEXT)
 
 
 # ---------------------------------------------------------------------- what was already shown

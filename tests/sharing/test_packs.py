@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from qwennb import Pack
+from qwennb.answer import Usage
 from qwennb.cache import Name, record_of
 from qwennb.cache.pack_file import SEAL, zstd
 from qwennb.config import Secret
@@ -76,6 +78,23 @@ def test_failed_and_partial_answers_are_left_out():
     cut = answer_of(6, finish_reason="length")
     failed = answer_of(12, error=PackRefused("no"), finish_reason="error")
     assert [answer.key for answer in Pack.of([cut, whole, failed])] == [whole.key]
+
+
+def cut_answer():
+    """An answer that was cut at its request's own limit."""
+    whole = answer_of(0)
+    request = replace(whole.request, settings=replace(whole.request.settings, max_tokens=5))
+    return replace(whole, request=request, finish_reason="length", usage=Usage(input=9, output=5))
+
+
+@pytest.mark.parametrize("name", ["a.qwenpack", "a.qwenpack.zst"])
+def test_a_text_cut_at_its_own_limit_is_packed_and_the_pack_says_who_reads_it(tmp_path, name):
+    pack = Pack.of([cut_answer(), answer_of(6)])
+    pack.write(tmp_path / name)
+    header = json.loads(next(pack.lines()))
+    assert header["qwennb_pack"] == 2 and header["needs"] == "qwennb 0.2", "0.1 reads no cut text"
+    again = Pack.read(tmp_path / name)
+    assert again == pack and [a.finish_reason for a in again if a.is_cut] == ["length"]
 
 
 def test_of_two_answers_to_one_request_the_later_stands():

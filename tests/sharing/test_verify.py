@@ -260,3 +260,29 @@ def test_a_picture_a_marked_cell_and_a_cell_that_never_ran_are_told_apart(tmp_pa
         (True, False, 0),
         (True, False, 0),
     ]
+
+
+@pytest.mark.slow
+def test_a_text_that_was_cut_is_told_the_same_live_and_on_another_machine(tmp_path, away):
+    """In cells, printed asks, chats and columns: the warning is a saved output like any other."""
+    from qwennb.simulator import Simulator
+
+    cut = Reply("Once upon a time there was a rive", finish_reason="length", usage={"completion_tokens": 8})
+    with Simulator("openrouter", api_key=KEY, script=lambda asked: cut) as simulator:
+        live = Live(tmp_path, simulator)
+        notebook = live.notebook(
+            "%load_ext qwennb",
+            "%qwen --max-tokens 8 Tell me a story",
+            "%qwen --max-tokens 8 --chat story --quiet Tell me another",
+            "import polars as pl\ndf = pl.DataFrame({'of': ['seas', 'seas', 'rivers']})\n"
+            "_ = df.qwen.ask('A story of {{ of }}', max_tokens=8)",
+            "from qwennb import Qwen\nqwen = Qwen(max_tokens=8)\nprint(qwen.ask('A story'), qwen.ask('A story'))",
+        )
+        pack = live.pack(notebook)
+    for number in (2, 3, 4, 5):
+        told = "".join(o.text for o in cell(notebook, number).outputs if o.get("name") == "stderr")
+        assert told.count("cut at max_tokens=8") == (2 if number == 5 else 1) and told.startswith("cell:")
+    moved = away(notebook, pack)
+    done = qwennb("verify", moved.name, folder=moved.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "outputs as saved" in done.stdout
