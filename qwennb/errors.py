@@ -38,12 +38,9 @@ from its message alone (`type(error)(str(error))`), because polars rebuilds exce
 
 from __future__ import annotations
 
-import sys
 import threading
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import PurePath
 from types import FrameType, TracebackType
 
 from qwennb.terminal import Readable
@@ -84,7 +81,6 @@ __all__ = [
     "in_words",
     "nearest",
     "user_code",
-    "warn_user",
 ]
 
 
@@ -314,25 +310,3 @@ def _where(trace: TracebackType | None) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f" in {code_place(trace.tb_frame, trace.tb_lineno)}" if trace is not None else ""
-
-
-_NOT_THE_USERS = ("qwennb.", "polars.", "IPython.", "ipykernel.")
-
-
-def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn at the user's own line that called into qwennb, however deep we are.
-
-    A notebook's cell has another file name in every kernel; as that line is saved, and compared when the notebook is run
-    again, it is called "cell" here.
-    """
-    frame = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_NOT_THE_USERS):
-        frame = frame.f_back
-    file, line = frame.f_code.co_filename, frame.f_lineno
-    if PurePath(file).parent.name.startswith("ipykernel_") or file.startswith("<ipython-input"):
-        warnings.warn_explicit(message, category, "cell", line)
-        return
-    names = frame.f_globals
-    warnings.warn_explicit(
-        message, category, file, line, names.get("__name__"), names.setdefault("__warningregistry__", {})
-    )

@@ -6,10 +6,10 @@ import warnings
 
 import pytest
 
-from qwennb.errors import warn_user
+from qwennb.warn import warn_user
 
 DEEP = """
-from qwennb.errors import warn_user
+from qwennb.warn import warn_user
 def go():
     warn_user("Mind the gap.", UserWarning)
 """

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qwennb.errors import CacheError, warn_user
+from qwennb.errors import CacheError
 from qwennb.terminal import Readable
+from qwennb.warn import warn_user
 
 if sys.platform == "win32":
     import msvcrt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwennb.errors import warn_user
+from qwennb.warn import warn_user
 
 from qwennb.terminal import Readable
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from qwennb.client import Options, Qwen
-from qwennb.errors import BadInput, TemplateError, nearest, warn_user
+from qwennb.errors import BadInput, TemplateError, nearest
 from qwennb.frames.default import default_client
 from qwennb.frames.form import Form
 from qwennb.frames.outcome import meta_type
@@ -18,6 +18,7 @@ from qwennb.frames.progress import Progress
 from qwennb.frames.text import names_in
 from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
 from qwennb.terminal import Readable
+from qwennb.warn import warn_user
 
 OnError = Literal["null", "raise", "column"]
 Nulls = Literal["skip", "send"]

@@ -12,13 +12,14 @@ from typing import Any
 
 from qwennb.answer import Answer, Page, Usage, capped, markup
 from qwennb.client import Options, Qwen, QwenWarning, Steps, consented
-from qwennb.errors import BadInput, nearest, warn_user
+from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.scope import Scope, as_typed
 from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
 from qwennb.notebook.stale import Freshness, Reading
 from qwennb.request import Image, Message, Request, Video, recognise
+from qwennb.warn import warn_user
 
 
 @dataclass(slots=True)
