@@ -108,8 +108,6 @@ def _pack(notebook: Path, target: Path, sources: Sources, given: Any, world: Wor
         world.say("Nothing was written.")
         return DECLINED
     made.write(target, allow=given.allow, environ=world.environ)
-        ", read by qwennb 0.2 and later (texts that were cut at their max_tokens)" if made.version > 1 else ""
-    )
     world.say(f"{target.name}: {plural(len(made), 'answer')}, root {made.root}")
     if given.media:
         beside.take_over(sources)
