@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from qwennb.warn import warn_user
-
 from qwennb.terminal import Readable
+from qwennb.warn import warn_user
 
 
 class QwenWarning(Readable, UserWarning):
