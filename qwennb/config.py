@@ -118,11 +118,7 @@ class Config:
         given = {name: _hidden(name, value) for name, value in (arguments or {}).items() if value is not None}
         arguments = None
         variables = _from_environment(environ)
-        over = {
-            name: value
-            for name, value in above(environ).items()
-            if name not in ("options", "packs", "accept_figures")
-        }
+        over = {name: value for name, value in above(environ).items() if name not in _NO_SETTINGS}
         names = [field.name for field in fields(cls)]
         file = project_settings(folder, environ, settings=names, given={*variables, *given, *over})
         if "endpoint" in file and leads_elsewhere("endpoint", file["endpoint"]):
@@ -139,11 +135,15 @@ class Config:
         )
 
 
+_NO_SETTINGS = ("options", "packs", "accept_figures", "consents")
+
+
 def above(environ: Mapping[str, str]) -> dict[str, Any]:
     """What stands above every argument for one run of a notebook: settings, and under "options" options of a call.
 
     `qwennb verify` and `qwennb drift` set it, as JSON in QWENNB_ABOVE, for the kernel that they start. With "packs" false
     the notebook's own packs are neither read nor written; with "accept_figures" true every pack's figures are accepted.
+    "consents" are the calls of tools that were allowed, or not.
     """
     written = environ.get("QWENNB_ABOVE")
     if not written:

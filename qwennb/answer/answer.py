@@ -23,8 +23,9 @@ class Answer:
 
     `data` is the value of the schema or the choice, when one was asked for. `endpoint` is the identity of who
     answered, `served_by` the model id that it reported. `defaults` are settings that were sent though the user left
-    them alone. `tool_results` are what the called tools gave, one for each call. `cached` says that this call cost
-    nothing; `error` is set instead of a text when one of many failed.
+    them alone. `tool_results` are what the called tools gave, one for each call; `consents` whether the user
+    allowed each call, None for one that nobody was asked about, and empty where that holds for all. `cached` says that
+    this call cost nothing; `error` is set instead of a text when one of many failed.
     """
 
     request: Request
@@ -44,6 +45,7 @@ class Answer:
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     reasoning_blocks: str = ""
     tool_results: tuple[str, ...] | None = None
+    consents: tuple[bool | None, ...] = ()
     cached: bool = field(default=False, compare=False)
     error: QwenError | None = field(default=None, compare=False)
 
@@ -112,6 +114,8 @@ class Answer:
             made["tool_calls"] = [call.to_json() for call in self.tool_calls]
         if self.tool_results is not None:
             made["tool_results"] = list(self.tool_results)
+        if self.consents:
+            made["consents"] = list(self.consents)
         if self.logprobs is not None:
             made["logprobs"] = [logprob.to_json() for logprob in self.logprobs]
         if self.sources:
@@ -142,5 +146,6 @@ class Answer:
             defaults=data.get("defaults", {}),
             reasoning_blocks=orjson.dumps(blocks).decode() if blocks else "",
             tool_results=None if results is None else tuple(results),
+            consents=tuple(data.get("consents", ())),
             cached=True,
         )

@@ -6,8 +6,9 @@ Everything here is made of what was recorded, so that an answer from memory look
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MIME = "application/vnd.qwennb.answer+json"
 INTERRUPTED = "[interrupted]"
 CAP = 4_000  # characters of one tool's result that are shown
+_SAID = {None: "Called", True: "Allowed", False: "Not allowed:"}
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -55,7 +57,9 @@ class Page:
 
     def plain(self) -> str:
         """For terminals, and for whoever can't see the rest."""
-        calls = "".join(f"[called {markup.plain(shown)}]\n" for shown, _ in called(self.said))
+        calls = "".join(
+            f"[{said[0].lower()}{said[1:]} {markup.plain(shown)}]\n" for said, shown, _ in self._called()
+        )
         failed = self.answer.error
         text = self.answer.text if failed is None else f"failed: {failed}"
         text += f"\n{INTERRUPTED}" if self._interrupted else ""
@@ -127,8 +131,23 @@ class Page:
 
     def _calls(self) -> list[str]:
         return [
-            details(f"Called {shown}", markup.code_block(capped(result, CAP)))
-            for shown, result in called(self.said)
+            details(f"{said} {shown}", markup.code_block(capped(result, CAP)))
+            for said, shown, result in self._called()
+        ]
+
+    def _called(self) -> list[tuple[str, str, str]]:
+        """The tool calls that were answered: whether they were allowed, in words, the call, and what it gave."""
+        results = {message.tool_call_id: message.text for message in self.said if message.role == "tool"}
+        calls = [call for message in self.said for call in message.tool_calls]
+        consents = [
+            consent
+            for answer in self.answers
+            for consent in answer.consents or (None,) * len(answer.tool_calls)
+        ]
+        return [
+            (_SAID[consent], capped(f"{call.name}({call.arguments})", 200), results[call.id])
+            for call, consent in zip_longest(calls, consents)
+            if call is not None and call.id in results
         ]
 
 
@@ -152,13 +171,6 @@ def under_way(text: markup.Growing, reasoning: markup.Growing) -> str:
 def details(summary: str, body: str, *, is_open: bool = False) -> str:
     """A part that can be folded away. *body* is Markdown of ours; *summary* is any text."""
     return f"<details{' open' if is_open else ''}><summary>{markup.literal(summary)}</summary>\n\n{body}\n\n</details>"
-
-
-def called(said: Sequence[Message]) -> list[tuple[str, str]]:
-    """The tool calls that were answered, as they are shown, with what each gave."""
-    results = {message.tool_call_id: message.text for message in said if message.role == "tool"}
-    calls = [call for message in said for call in message.tool_calls if call.id in results]
-    return [(capped(f"{call.name}({call.arguments})", 200), results[call.id]) for call in calls]
 
 
 def capped(text: str, most: int) -> str:

@@ -19,6 +19,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import orjson
+
 from qwennb.answer import Answer
 from qwennb.cache.nearest import difference, media_of_nearest
 from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
@@ -145,6 +147,26 @@ class Memory:
     def holds(self, request: Request, identity: str | None, mode: str) -> bool:
         """Whether `recall` would find a record. Nothing counts as used by it."""
         return request.key in self.known([request.key], identity, mode)
+
+    def find(self, request: Request, identity: str | None, mode: str) -> Answer | None:
+        """The answer that `recall` would give, None where there is none. Nothing counts as used by it."""
+        read = (
+            read_answer(value, request)
+            for value in self.known([request.key], identity, mode).get(request.key, ())
+        )
+        return next((answer for answer in read if isinstance(answer, Answer)), None)
+
+    def made_here(self, answer: Answer) -> bool:
+        """Whether a recalled *answer* is one's own: no pack holds its name, or one's own store has the same calls under it."""
+        name = Name(answer.key, answer.endpoint)
+        if not self.packs.records([name]):
+            return True
+        try:
+            own = self.store.get(name)
+        except CacheError:
+            return False
+        calls = [] if own is None else orjson.loads(own)["answer"].get("tool_calls", [])
+        return bool(calls) and calls == [call.to_json() for call in answer.tool_calls]
 
     def note(self, names: Iterable[tuple[str, str]], media: Iterable[Image | Video | Pdf] = ()) -> None:
         """Answers of these keys and endpoints were used, to requests with these *media*."""

@@ -92,11 +92,12 @@ def _told(error: BaseException) -> str:
     return text[:200]
 
 
+_CONSENTS = {"True", "False", "None"}
 # What an answer's JSON may be made of: by name, the type that its value must have.
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "text": str, "endpoint": str, "served_by": str, "finish_reason": str, "attempts": int, "created": str, "usage": dict,
     "cost": list, "reasoning": str, "reasoning_blocks": (list, dict), "tool_calls": list, "tool_results": list,
-    "logprobs": list, "sources": list, "defaults": dict,
+    "consents": list,    "logprobs": list, "sources": list, "defaults": dict,
 }  # fmt: skip
 
 
@@ -131,6 +132,11 @@ def _answer(data: Mapping[str, Any], request: Request) -> Answer:
     texts += [lp.token for lp in answer.logprobs or ()]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("its tool calls, sources or tokens can't be")
+    if answer.consents and not (
+        len(answer.consents) == len(answer.tool_results or ())
+        and set(map(repr, answer.consents)) <= _CONSENTS
+    ):
+        raise ValueError("what was allowed can't be")
     if not all(isinstance(lp.logprob, int | float) for lp in answer.logprobs or ()):
         raise ValueError("its log probabilities can't be")
     return answer

@@ -8,7 +8,7 @@ from qwennb.client.household import Household, household, packed_source
 from qwennb.client.options import Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Qwen
-from qwennb.client.steps import Steps, consented
+from qwennb.client.steps import Steps, Unattended, answer_requests
 from qwennb.client.stream import Piece, Stream
 from qwennb.client.warning import QwenWarning
 from qwennb.client.window import input_tokens
@@ -24,7 +24,8 @@ __all__ = [
     "QwenWarning",
     "Steps",
     "Stream",
-    "consented",
+    "Unattended",
+    "answer_requests",
     "household",
     "input_tokens",
     "packed_source",

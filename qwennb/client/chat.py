@@ -13,7 +13,6 @@ import orjson
 
 from qwennb.answer import Answer
 from qwennb.client.options import Options, split, takes_options
-from qwennb.client.steps import Keep, Run
 from qwennb.errors import BadInput
 from qwennb.request import Message, Text, ToolCall, media_from_json
 
@@ -137,8 +136,8 @@ class Chat:
             options = Options(tools=self._tools).over(options)
         said = prompt if values or not isinstance(prompt, str) else Text(prompt)
         request = self._client.request(said, values, options, self.messages)
-        steps = self._client.steps(request, options)
-        return _guarded(_after(request.messages, steps), self._approve), options
+        steps = self._client.steps(request, options, self._approve)
+        return _after(request.messages, steps), options
 
 
 def _after(before: tuple[Message, ...], steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -150,32 +149,6 @@ def _noting(steps: Generator[Any, Any, Any], said: list[tuple[Message, ...]]) ->
     answer, messages = yield from steps
     said.append(messages)
     return answer, messages
-
-
-def _guarded(
-    steps: Generator[Any, Any, Any], approve: Callable[[ToolCall], bool] | None
-) -> Generator[Any, Any, Any]:
-    """*steps*, with *approve* asked before each run of a tool. A refusal is what the model is told, and is not kept as
-    the tool's result: next time the user may allow it."""
-    value: Any = None
-    error: Exception | None = None
-    refused = False
-    while True:
-        try:
-            step = steps.throw(error) if error is not None else steps.send(value)
-        except StopIteration as end:
-            return end.value
-        value, error = None, None
-        if isinstance(step, Run) and approve is not None and not approve(step.call):
-            error, refused = PermissionError("the user did not allow this call"), True
-            continue
-        if isinstance(step, Keep) and refused:
-            refused = False
-            continue
-        try:
-            value = yield step
-        except Exception as problem:
-            error = problem
 
 
 def _message(data: dict[str, Any]) -> Message:

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,19 @@ from qwennb.client.lookback import Lookback
 from qwennb.client.missing import hashes_told, without_missing
 from qwennb.client.options import NOTHING, Options, split, takes_options
 from qwennb.client.plan import Plan, planned
-from qwennb.client.steps import Keep, Run, Steps, check_tools, following, tool_loop
+from qwennb.client.steps import (
+    Approve,
+    Keep,
+    Recorded,
+    Run,
+    Steps,
+    check_tool_choice,
+    check_tools,
+    contain,
+    following,
+    recall_consents,
+    tool_loop,
+)
 from qwennb.client.stream import Stream
 from qwennb.client.warning import tell
 from qwennb.client.window import check_window
@@ -293,9 +305,15 @@ class Qwen:
             place = self._lookback.place
             check_window(request, place.abilities(request.model), str(place))
 
-    def steps(self, request: Request, options: Options) -> Steps:
-        """What is to be done for the answer to *request*."""
-        return tool_loop(request, options.max_steps)
+    def steps(self, request: Request, options: Options, approve: Approve | None = None) -> Steps:
+        """What is to be done for the answer to *request*. *approve* is asked before a tool runs."""
+        mode = self._mode(options)
+        recorded = Recorded(
+            may_run=lambda answer: mode != "replay" and (not answer.cached or self.memory.made_here(answer)),
+            find=lambda one: self.memory.find(one, self.identity(one.model, [one.key], mode), mode),
+        )
+        approve = recall_consents(approve, above(os.environ).get("consents", ()))
+        return tool_loop(request, options.max_steps, recorded=recorded, approve=approve)
 
     def _steps(self, prompt: str | Request, values: Mapping[str, Any], options: Options) -> Steps:
         if options.overflow == "map" and not isinstance(prompt, Request):
@@ -404,8 +422,8 @@ class Qwen:
             else:
                 try:
                     value = self._ran(step)
-                except Exception as problem:
-                    error = problem
+                except BaseException as problem:
+                    error = contain(problem)
 
     async def _drive_async(self, steps: Steps, options: Options) -> Answer:
         value: Any = None
@@ -425,8 +443,12 @@ class Qwen:
                 try:
                     made = step.tool.function(**step.arguments)  # type: ignore[misc]
                     value = await made if inspect.isawaitable(made) else made
-                except Exception as problem:
-                    error = problem
+                except (asyncio.CancelledError, GeneratorExit) as problem:
+                    if isinstance(problem, GeneratorExit) or _is_cancelled():
+                        raise
+                    error = contain(problem)
+                except BaseException as problem:
+                    error = contain(problem)
 
     def answer(self, request: Request, options: Options) -> Answer:
         """The answer to one request."""
@@ -564,9 +586,7 @@ class Qwen:
     def _ran(self, step: Run) -> Any:
         assert step.tool.function is not None
         made = step.tool.function(**step.arguments)
-        if inspect.iscoroutine(made):
-            return self._house.bridge.run(made)
-        return made
+        return self._house.bridge.run(_awaited(made)) if inspect.isawaitable(made) else made
 
     # ------------------------------------------------------------------ what surrounds a call
 
@@ -622,6 +642,7 @@ class Qwen:
         given |= {"schema": request.schema, "choices": request.choices, "tools": request.tools or None}
         for item in request.media:
             given[{"Image": "images", "Video": "videos", "Pdf": "files"}[type(item).__name__]] = True
+        check_tool_choice(request)
         abilities = asking.place.abilities(request.model)
         abilities.check(given)
         check_tools(request.tools, asking.place.dialect.kind)
@@ -677,6 +698,20 @@ def _bounded(part: Any, max_pixels: int) -> Any:
 
 def _known(request: Request, known: Answer | ValidatorFailed | None) -> Request | Answer:
     return _failed(request, known) if isinstance(known, ValidatorFailed) else known or request
+
+
+async def _awaited(made: Awaitable[Any]) -> Any:
+    """What *made* gives. What would end the loop that it runs on is an error like any other."""
+    try:
+        return await made
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise contain(error) from None
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task that runs, other than a tool that raised so itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _failed(request: Request, error: QwenError, *, asked: bool = True) -> Answer:

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwennb.answer import Answer, Page, Usage, capped, markup
-from qwennb.client import Options, Qwen, QwenWarning, Steps, consented
+from qwennb.answer import Answer, Page, Usage, markup
+from qwennb.client import Options, Qwen, QwenWarning, Steps, answer_requests
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
+from qwennb.notebook.consent import ask_consent
 from qwennb.notebook.options import SETTINGS
+from qwennb.notebook.outputs import CellOutputs
 from qwennb.notebook.scope import Scope, as_typed
 from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
 from qwennb.notebook.stale import Freshness, Reading
-from qwennb.request import Image, Message, Request, Video, recognise
+from qwennb.request import Image, Message, Request, ToolCall, Video, recognise
 from qwennb.warn import warn_user
 
 
@@ -30,6 +32,7 @@ class Asker:
     client: Qwen
     chats: Chats
     freshness: Freshness
+    outputs: CellOutputs
     last: Request | None = None
 
     def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
@@ -148,8 +151,9 @@ class _Steps:
 
     def watched(self, request: Request, said: list[tuple[Message, ...]]) -> Steps:
         """The client's steps, of which each question is shown here and each tool is asked about."""
-        steps = self._asker.client.steps(request, self._options)
-        ended = yield from consented(steps, self._asked, self._refusal)
+        approve = None if self._yes else self._approve
+        steps = self._asker.client.steps(request, self._options, approve)
+        ended = yield from answer_requests(steps, self._asked, self._note)
         said.append(ended[1])
         return ended
 
@@ -174,16 +178,12 @@ class _Steps:
         self.answers.append(answer)
         return answer
 
-    def _refusal(self, call: Any) -> str | None:
-        """Why *call* is not to be run; None when it is allowed."""
-        if self._yes:
-            return None
-        shown = markup.plain(capped(f"{call.name}({call.arguments})", 1_000))
-        try:
-            said = input(f"Run {shown}? [y/N] ")
-        except (EOFError, RuntimeError, NotImplementedError):
-            return "nobody was there to allow this call, so it was not run (--yes allows the calls of a cell)"
-        return None if said.strip().casefold() in ("y", "yes") else "the user did not allow this call"
+    def _note(self, answer: Answer) -> None:
+        """*answer* again, with what its tools gave."""
+        self.answers[-1] = answer
+
+    def _approve(self, call: ToolCall) -> bool:
+        return ask_consent(call, self._asker.outputs)
 
 
 def show_state(text: str, about: str) -> None:

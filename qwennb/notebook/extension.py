@@ -58,6 +58,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.input_transformer_manager.token_transformers.insert(0, QwenLine)
     shell.events.register("pre_run_cell", magics.chats.cell_begins)
     shell.events.register("pre_run_cell", magics.freshness.cell_begins)
+    shell.events.register("pre_run_cell", magics.outputs.cell_begins)
+    shell.events.register("post_run_cell", magics.outputs.cell_ended)
     begin_sharing(shell, magics)
     shell.events.callbacks["post_execute"].insert(0, FIGURES.note)  # matplotlib closes its figures there
     columns = Columns()
@@ -85,6 +87,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     shell.input_transformer_manager.token_transformers.remove(QwenLine)
     shell.events.unregister("pre_run_cell", magics.chats.cell_begins)
     shell.events.unregister("pre_run_cell", magics.freshness.cell_begins)
+    shell.events.unregister("pre_run_cell", magics.outputs.cell_begins)
+    shell.events.unregister("post_run_cell", magics.outputs.cell_ended)
     for kind in ("line", "cell"):
         for name in NAMES:
             shell.magics_manager.magics[kind].pop(name, None)

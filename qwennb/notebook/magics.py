@@ -17,6 +17,7 @@ from qwennb.config import CACHE_MODES, Config
 from qwennb.errors import BadInput, NotRecorded, QwenError
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.options import explained, read_line
+from qwennb.notebook.outputs import CellOutputs
 from qwennb.notebook.stale import Freshness
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class QwenMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.chats = Chats()
+        self.outputs = CellOutputs(shell)
         self.freshness = Freshness(lambda: len(shell.user_ns.get("In", "")) - 1)
         self._clients: dict[Config, Qwen] = {}
         self._asker: Asker | None = None
@@ -125,7 +127,7 @@ class QwenMagics(Magics):
 
         client = self.client(endpoint)
         last = self._asker.last if self._asker is not None else None
-        self._asker = Asker(self.shell, client, self.chats, self.freshness, last)
+        self._asker = Asker(self.shell, client, self.chats, self.freshness, self.outputs, last)
         return self._asker
 
     def client(self, endpoint: str | None = None) -> Qwen:

@@ -52,6 +52,24 @@ class Ran:
         [error] = [o for o in self.outputs if o["output_type"] == "error"]
         return error
 
+    @property
+    def kept(self) -> list[tuple[str, dict[str, Any]]]:
+        """What a front end has kept of it: cleared where it was told to, each display in its last state."""
+        made: list[tuple[str, dict[str, Any]]] = []
+        clears = False
+        for _, kind, content in self.messages:
+            if kind == "clear_output":
+                made, clears = (made if content["wait"] else []), content["wait"]
+            elif kind == "update_display_data":
+                for _, one in made:
+                    if one.get("transient", {}).get("display_id") == content["transient"]["display_id"]:
+                        one["data"] = content["data"]
+            elif kind in ("stream", "display_data", "execute_result", "error"):
+                made = [] if clears else made
+                made.append((kind, dict(content)))
+                clears = False
+        return made
+
     def count(self, kind: str) -> int:
         return sum(name == kind for _, name, _ in self.messages)
 

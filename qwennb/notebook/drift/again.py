@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def ask_again(
     tell(f"{count:,} recorded answer{'' if count == 1 else 's'}; asking again …")
     with RunningPlace.made(sealed=False) as place:
         _lend_models(config.cache_dir, place.cache)
-        over = {**above, "cache": "on", "packs": False}
+        over = {**above, "cache": "on", "packs": False, "consents": _consents(recorded)}
         cells = run_notebook(notebook, place, over, compare=False, timeout=timeout, environ=environ)
         anew = _asked(cells, _stored(place.cache))
         spent = Spendings(place.cache).rows()
@@ -115,6 +116,20 @@ def _asked(cells: Sequence[RanCell], find: Find) -> list[Asked]:
                 answers.append(_answer(record))
         made.append(Asked(cell.number, cell.title, tuple(answers), _outputs(cell), cell.trouble))
     return made
+
+
+def _consents(recorded: Sequence[Asked]) -> list[tuple[str, str, bool]]:
+    """Which calls of tools were allowed, and which were not: nobody is there to be asked again.
+
+    A result without a word about it was not asked about, or recorded by qwennb 0.1, which kept only what was allowed.
+    """
+    return [
+        (call.name, call.arguments, consent is not False)
+        for cell in recorded
+        for answer in cell.answers
+        if answer.tool_results is not None
+        for call, consent in zip_longest(answer.tool_calls, answer.consents)
+    ]
 
 
 def _answer(record: bytes) -> Answer:

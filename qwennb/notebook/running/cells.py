@@ -79,3 +79,8 @@ def tells_state(output: Mapping[str, Any]) -> bool:
     metadata = output.get("metadata")
     ours = metadata.get("qwennb") if isinstance(metadata, Mapping) else None
     return isinstance(ours, Mapping) and STATE in ours
+
+
+def is_typed(output: Mapping[str, Any]) -> bool:
+    """Whether *output* is what somebody typed, as front ends save it: no other run shows it."""
+    return output.get("output_type") == "stream" and output.get("name") == "stdin"

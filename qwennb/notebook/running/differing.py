@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 from qwennb.answer import markup
-from qwennb.notebook.running.cells import Difference, tells_state
+from qwennb.notebook.running.cells import Difference, is_typed, tells_state
 
 SHOWN = 3  # differences of one output
 AROUND = 6  # words before and after one
@@ -49,7 +49,7 @@ def _parts(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """What stands in *outputs* by what it is: a stream's name, a mime type, an error."""
     made: dict[str, list[Any]] = {}
     for output in outputs:
-        if tells_state(output):
+        if tells_state(output) or is_typed(output):
             continue
         kind = output["output_type"]
         if kind == "stream":

@@ -22,7 +22,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, coalesce_streams
 from qwennb.answer import markup
 from qwennb.config import lend_trust
 from qwennb.errors import BadInput, QwenError
-from qwennb.notebook.running.cells import Attempt, RanCell, Use, tells_state
+from qwennb.notebook.running.cells import Attempt, RanCell, Use, is_typed, tells_state
 from qwennb.notebook.running.differing import first_difference, redrawn
 from qwennb.notebook.running.kernel import FreshKernel
 from qwennb.notebook.running.place import RunningPlace
@@ -170,8 +170,9 @@ class _Cell(IPyNbCell):  # type: ignore[misc]
     states = 0
 
     def compare_outputs(self, test: Any, ref: Any, skip_compare: Any = None) -> bool:
-        kept = [[output for output in outputs if not tells_state(output)] for outputs in (test, ref)]
-        self.states = len(ref) - len(kept[1])
+        typed = [[output for output in outputs if not is_typed(output)] for outputs in (test, ref)]
+        kept = [[output for output in outputs if not tells_state(output)] for outputs in typed]
+        self.states = len(typed[1]) - len(kept[1])
         return bool(super().compare_outputs(*kept, skip_compare))
 
     def runtest(self) -> None:

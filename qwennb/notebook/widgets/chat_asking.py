@@ -13,11 +13,9 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from qwennb.answer import Answer
-from qwennb.client import Options, Qwen, Steps, Stream, consented
+from qwennb.client import Options, Qwen, Steps, Stream, answer_requests
 from qwennb.errors import QwenError, Stopped
 from qwennb.request import Message, Request, ToolCall
-
-DENIED = "the user did not allow this call"
 
 
 class Asking:
@@ -84,10 +82,8 @@ class Asking:
 
     def _steps(self) -> Steps:
         """The client's steps: each question is streamed here, and each call of a tool waits for its consent."""
-        steps = self._client.steps(self.request, self._options)
-        ended = yield from consented(
-            steps, self._asked, lambda call: None if self._is_allowed(call) else DENIED
-        )
+        steps = self._client.steps(self.request, self._options, self._is_allowed)
+        ended = yield from answer_requests(steps, self._asked, self._note)
         self.said = ended[1]
         return ended
 
@@ -113,6 +109,10 @@ class Asking:
         self.answers += (answer,)
         self._changed()
         return answer
+
+    def _note(self, answer: Answer) -> None:
+        """*answer* again, with what its tools gave."""
+        self.answers = (*self.answers[:-1], answer)
 
     def _is_allowed(self, call: ToolCall) -> bool:
         self.call = call

@@ -1,0 +1,73 @@
+"""Asking the user of a notebook whether a tool may run.
+
+The whole call is shown, its name first: what is too long for one question is shown by asking again, and only the last
+question allows. It is shown as it would run, with its arguments decoded; what would not be seen (escapes, marks that
+turn the direction of writing, characters without a width) is spelled out. Once it is answered, the question is cleared,
+for a front end keeps it as an output that no other run would show.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+
+from qwennb.client import Unattended
+from qwennb.notebook.outputs import CellOutputs
+from qwennb.request import ToolCall, parse_json
+
+PART = 10_000  # characters of one question
+_YES = ("y", "yes")
+# Letters and symbols by their class, that nobody sees: fillers, and a braille pattern without dots.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
+
+
+def ask_consent(call: ToolCall, outputs: CellOutputs) -> bool:
+    """Ask whether *call* may run. `Unattended` where nobody can be asked."""
+    with outputs.put_back():
+        try:
+            return all(
+                input(question).strip().casefold() in allowing for question, allowing in questions(call)
+            )
+        except (EOFError, RuntimeError, NotImplementedError):
+            raise Unattended from None
+
+
+def questions(call: ToolCall) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The questions to put for *call*, each with the answers that go on."""
+    shown = f"{call.name}({show_arguments(call.arguments)})"
+    parts = [shown[at : at + PART] for at in range(0, len(shown), PART)]
+    for number, part in enumerate(parts[:-1], 1):
+        head = "Run " if number == 1 else f"{call.name}, part {number} of {len(parts)}: "
+        yield f"{head}{part} … the call goes on. Show the rest? [Y/n] ", ("", *_YES)
+    head = "Run " if len(parts) == 1 else f"{call.name}, part {len(parts)} of {len(parts)}: "
+    asked = "" if len(parts) == 1 else f" Run {call.name} with all of this"
+    yield f"{head}{parts[-1]}{asked}? [y/N] ", _YES
+
+
+def show_arguments(arguments: str) -> str:
+    """*arguments*, JSON that a model wrote, with what it spells otherwise decoded and what can't be seen spelled out."""
+    try:
+        return reveal(json.dumps(parse_json(arguments or "{}"), ensure_ascii=False))
+    except ValueError:
+        return reveal(arguments)
+
+
+def reveal(text: str) -> str:
+    """*text* with each character that is not seen, or moves others, as its escape."""
+    return "".join(_escape(c) if c != " " and _is_unseen(c) else c for c in text)
+
+
+def _is_unseen(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _UNSEEN
+        or character in _BLANK
+        or "\ufe00" <= character <= "\ufe0f"
+        or "\U000e0100" <= character <= "\U000e01ef"
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
