@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ class _Cell(IPyNbCell):  # type: ignore[misc]
             self.options["check"] = False
         self.parent.displays, self.parent.updates = [], {}
         trouble, difference = "", None
-        saved = coalesce_streams([*self.cell.outputs])
+        # Of a copy, for the first of several is changed by it, and nbval joins them once more.
+        saved = coalesce_streams(deepcopy(self.cell.outputs))
         try:
             super().runtest()
         except NbCellError as error:
