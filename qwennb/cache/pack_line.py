@@ -97,7 +97,7 @@ _CONSENTS = {"True", "False", "None"}
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "text": str, "endpoint": str, "served_by": str, "finish_reason": str, "attempts": int, "created": str, "usage": dict,
     "cost": list, "reasoning": str, "reasoning_blocks": (list, dict), "tool_calls": list, "tool_results": list,
-    "consents": list,    "logprobs": list, "sources": list, "defaults": dict,
+    "consents": list, "logprobs": list, "sources": list, "defaults": dict,
 }  # fmt: skip
 
 

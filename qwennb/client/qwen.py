@@ -704,7 +704,9 @@ async def _awaited(made: Awaitable[Any]) -> Any:
     """What *made* gives. What would end the loop that it runs on is an error like any other."""
     try:
         return await made
-    except (SystemExit, KeyboardInterrupt) as error:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
         raise contain(error) from None
 
 
