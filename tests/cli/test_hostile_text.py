@@ -170,12 +170,10 @@ def test_what_a_server_says_is_told_without_its_controls(run, server, status, pr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("status", [200, 500])
-def test_the_demo_tells_of_a_hostile_server_without_its_controls(run, server, status):
-    Hostile.status = status
-    ran = run(
-        "demo", environ={"QWENNB_ENDPOINT": f"openai+http://127.0.0.1:{server}/v1", "QWENNB_API_KEY": "sk-x"}
-    )
+def test_the_demo_tells_of_a_hostile_server_without_its_controls(run, server):
+    Hostile.status = 200
+    environ = {"QWENNB_ENDPOINT": f"openai+http://127.0.0.1:{server}/v1", "QWENNB_API_KEY": "sk-x"}
+    ran = run("demo", "-m", ARGUMENT, environ=environ)
     assert ran.code and "evil" in ran.out + ran.err and not steers(ran.out + ran.err)
 
 
