@@ -12,7 +12,10 @@ import pytest
 
 from qwennb.simulator import Simulator
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions and limits as POSIX has them")
+pytestmark = [
+    pytest.mark.slow,  # each in a process of its own
+    pytest.mark.skipif(os.name != "posix", reason="permissions and limits as POSIX has them"),
+]
 
 # Root writes everywhere; without these two it does not.
 PLAIN = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
