@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakValueDictionary
 
-from qwennb.errors import ConfigError, nearest
+from qwennb.errors import ConfigError, nearest, show_value
 from qwennb.project import TrustList, home_of, leads_elsewhere, project_settings
 
 CacheMode = Literal["on", "refresh", "replay", "off"]
@@ -208,16 +208,18 @@ def _checked(name: str, value: Any, origin: str) -> Any:
             f"There is no setting `{origin}`{nearest(name, known) or '; there are ' + ', '.join(known)}."
         )
     if name == "cache":
-        if value not in CACHE_MODES:
-            close = nearest(str(value), CACHE_MODES)
-            raise ConfigError(f"{origin}={value!r} is not a mode{close}. Use {', '.join(CACHE_MODES)}.")
+        if not isinstance(value, str) or value not in CACHE_MODES:
+            close = nearest(value, CACHE_MODES) if isinstance(value, str) else ""
+            raise ConfigError(
+                f"{origin}={show_value(value)} is not a mode{close}. Use {', '.join(CACHE_MODES)}."
+            )
         return value
     if name == "cache_dir":
         return _path(value, origin)
     if name in ("budget", "timeout", "pace", "concurrency"):
         return _number(name, value, origin)
     if name != "api_key" and not isinstance(value, str):
-        raise ConfigError(f"{origin}={value!r} must be text.")
+        raise ConfigError(f"{origin}={show_value(value)} must be text.")
     return value
 
 
@@ -225,7 +227,7 @@ def _path(value: Any, origin: str) -> Path:
     try:
         return Path(value).expanduser()
     except (TypeError, RuntimeError):
-        raise ConfigError(f"{origin}={value!r} is not a folder's path.") from None
+        raise ConfigError(f"{origin}={show_value(value)} is not a folder's path.") from None
 
 
 def _number(name: str, value: Any, origin: str) -> float:
@@ -235,7 +237,9 @@ def _number(name: str, value: Any, origin: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if number != number or (whole and not number.is_integer()):
-        raise ConfigError(f"{origin}={value!r} is not a {'whole ' if whole else ''}number.")
+        raise ConfigError(f"{origin}={show_value(value)} is not a {'whole ' if whole else ''}number.")
     if number <= 0 or (name == "pace" and number > 1):
-        raise ConfigError(f"{origin}={value!r} must be above 0{' and at most 1' if name == 'pace' else ''}.")
+        raise ConfigError(
+            f"{origin}={show_value(value)} must be above 0{' and at most 1' if name == 'pace' else ''}."
+        )
     return int(number) if whole else number

@@ -80,6 +80,7 @@ __all__ = [
     "code_place",
     "in_words",
     "nearest",
+    "show_value",
     "user_code",
 ]
 
@@ -90,6 +91,15 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
 
     close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
+
+
+def show_value(value: object) -> str:
+    """*value* as an error names it: in one line, not long, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 class QwenError(Readable, Exception):

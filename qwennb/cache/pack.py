@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
@@ -32,8 +31,8 @@ from qwennb.cache.pack_line import request_of, written_again
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import record_of
 from qwennb.config import Secret
-from qwennb.errors import PackRefused
-from qwennb.request import parse_json
+from qwennb.errors import BadInput, PackRefused, show_value
+from qwennb.request import file_path, parse_json
 
 if TYPE_CHECKING:
     import polars
@@ -69,6 +68,11 @@ class Pack:
     @classmethod
     def of(cls, answers: Iterable[Answer], *, model: str = "", endpoint: str = "") -> Self:
         """A pack of *answers*; those that failed or are not whole are left out. Of two to one request the later stands."""
+        if not isinstance(answers, Iterable):
+            raise BadInput(f"A pack is made of answers, and {show_value(answers)} is no list of them.")
+        answers = list(answers)
+        if other := [one for one in answers if not isinstance(one, Answer)]:
+            raise BadInput(f"A pack is made of answers, and {show_value(other[0])} is none.")
         made = {Name(a.key, a.endpoint): record_of(a) for a in answers if a.complete and a.endpoint}
         return cls.of_records(made, model=model, endpoint=endpoint)
 
@@ -81,7 +85,7 @@ class Pack:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """The pack in the file *path*. PackRefused, with the reason, where anything about it is not as it should be."""
-        file = Path(path)
+        file = file_path("The pack", path)
         records: dict[Name, bytes] = {}
 
         def take(at: str, name: Name, record: bytes) -> None:
@@ -110,7 +114,7 @@ class Pack:
     ) -> None:
         """Write the pack to *path* in one step, compressed where its name ends in `.zst`; `check` comes first."""
         self.check(allow=allow, environ=environ)
-        pack_file.write(Path(path), self.lines())
+        pack_file.write(file_path("The pack", path), self.lines())
 
     def check(self, *, allow: Collection[str] = (), environ: Mapping[str, str] | None = None) -> None:
         """PackRefused where it holds a secret, or more than a pack may hold.

@@ -13,8 +13,8 @@ import orjson
 
 from qwennb.answer import Answer
 from qwennb.client.options import Options, split, takes_options
-from qwennb.errors import BadInput
-from qwennb.request import Message, Text, ToolCall, media_from_json
+from qwennb.errors import BadInput, show_value
+from qwennb.request import Message, Text, ToolCall, file_path, media_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -86,12 +86,16 @@ class Chat:
                     part["base64"] = base64.b64encode(content).decode()
             written.append(data)
         text = orjson.dumps({"qwennb_chat": VERSION, "messages": written}, option=orjson.OPT_INDENT_2)
-        target = Path(path)
+        target = file_path("The file", path)
         draft = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(text)
             draft.replace(target)
+        except OSError as error:
+            raise BadInput(
+                f"The chat can't be written to {show_value(str(path))}: {error.strerror}."
+            ) from None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 draft.unlink()
@@ -100,7 +104,13 @@ class Chat:
     def load(cls, path: str | os.PathLike[str], client: Qwen | None = None, **options: Any) -> Chat:
         """The conversation that `save` wrote, to go on with."""
         try:
-            data = orjson.loads(Path(path).read_bytes())
+            written = file_path("The file", path).read_bytes()
+        except OSError as error:
+            raise BadInput(
+                f"The chat {show_value(str(path))} can't be read: {error.strerror}. Give the path that save() wrote."
+            ) from None
+        try:
+            data = orjson.loads(written)
             if data["qwennb_chat"] != VERSION:
                 raise BadInput(f"{Path(path).name} was written by a newer qwennb. Upgrade to read it.")
             messages = [_message(item) for item in data["messages"]]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from qwennb.config import CACHE_MODES, CacheMode
-from qwennb.errors import BadInput, nearest
+from qwennb.errors import BadInput, nearest, show_value
 from qwennb.request import (
     SETTING_CHECKS,
     Check,
@@ -84,7 +84,7 @@ class Options:
 
 def _mode(name: str, value: Any) -> Any:
     if not isinstance(value, str) or value not in CACHE_MODES:
-        raise BadInput(f"{name}={value!r} is not a mode. Use {', '.join(CACHE_MODES)}.")
+        raise BadInput(f"{name}={show_value(value)} is not a mode. Use {', '.join(CACHE_MODES)}.")
     return value
 
 

@@ -53,7 +53,15 @@ from qwennb.endpoints import (
     simulated_url,
 )
 from qwennb.engine import Asking, Budget
-from qwennb.errors import BadInput, EndpointError, MediaError, NotRecorded, QwenError, ValidatorFailed
+from qwennb.errors import (
+    BadInput,
+    EndpointError,
+    MediaError,
+    NotRecorded,
+    QwenError,
+    ValidatorFailed,
+    show_value,
+)
 from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
 from qwennb.terminal import flatten
 
@@ -341,7 +349,13 @@ class Qwen:
         except BadInput as error:
             if template is None and isinstance(item, Mapping):
                 raise
-            return _failed(Request(self._model(options), (Message("user", (Text(str(item)[:200]),)),)), error)
+            return _failed(
+                Request(
+                    self._model(options),
+                    (Message("user", (Text(item[:200] if isinstance(item, str) else show_value(item)),)),),
+                ),
+                error,
+            )
 
     def _model(self, options: Options, request: Request | None = None) -> str:
         """The model that *options* mean, for *request*, which has none yet."""

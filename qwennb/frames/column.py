@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from qwennb.client import Options, Qwen
-from qwennb.errors import BadInput, TemplateError, nearest
+from qwennb.errors import BadInput, TemplateError, nearest, show_value
 from qwennb.frames.default import default_client
 from qwennb.frames.form import Form
 from qwennb.frames.outcome import meta_type
@@ -168,7 +168,9 @@ class Column:
 
 def _progress(name: str, value: Any) -> Any:
     if not isinstance(value, bool) and not callable(value):
-        raise BadInput(f"{name}={value!r} must be True, False or a function that is told how far the run is.")
+        raise BadInput(
+            f"{name}={show_value(value)} must be True, False or a function that is told how far the run is."
+        )
     return value
 
 

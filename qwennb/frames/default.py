@@ -10,7 +10,7 @@ from qwennb.catalog import Catalog
 from qwennb.client import Qwen
 from qwennb.endpoints import NAMES as ENDPOINTS
 from qwennb.endpoints import check_endpoint, split_endpoint
-from qwennb.errors import BadInput
+from qwennb.errors import BadInput, show_value
 
 _lock = threading.Lock()
 _default: list[Qwen] = []
@@ -22,7 +22,7 @@ def use(client: Qwen | None = None, **settings: Any) -> Qwen:
     if client is not None and settings:
         raise BadInput("Both a client and settings are given. Give use(client), or use(model=…, endpoint=…).")
     for name in ("endpoint", "model"):
-        if settings.get(name) == "":
+        if isinstance(given := settings.get(name), str) and not given:
             raise BadInput(f"{name} is empty. Leave it out, or name one.")
     made = client if client is not None else Qwen(**settings)
     if client is None and made.config.endpoint is not None:
@@ -34,7 +34,7 @@ def use(client: Qwen | None = None, **settings: Any) -> Qwen:
 
 def _check_client(given: object) -> None:
     if given is not None and not isinstance(given, Qwen):
-        shown = json.dumps(given, ensure_ascii=False) if isinstance(given, str) else repr(given)
+        shown = json.dumps(given, ensure_ascii=False) if isinstance(given, str) else show_value(given)
         raise BadInput(f"use({shown}) is no client. Type: {_suggest_call(given)}")
 
 

@@ -65,7 +65,9 @@ class BatchOrder:
 
 def batches(client: Qwen | None = None) -> list[BatchOrder]:
     """The batches under way in the cache of *client*, or of the default one, the oldest first."""
-    client = client or default_client()
+    if client is not None and not isinstance(client, Qwen):
+        raise BadInput(f"batches() takes a client, a Qwen, not {type(client).__name__}.")
+    client = default_client() if client is None else client
     return [
         BatchOrder(
             order.batch,

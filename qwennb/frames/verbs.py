@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwennb.client import Options
-from qwennb.errors import BadInput
+from qwennb.errors import BadInput, show_value
 from qwennb.frames.column import Column
 from qwennb.request import Schema, cell_text, flag, number, read_labels
 
@@ -106,8 +106,8 @@ def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
     if low is None:
         if said is None and re.search(r"\d", criterion):
             raise BadInput(
-                f"The criterion {criterion!r} has digits in it, and what range they mean is not guessed. "
-                f"Say it: score(…, {criterion!r}, low=0, high=10)."
+                f"The criterion {show_value(criterion)} has digits in it, and what range they mean is not guessed. "
+                f"Say it: score(…, {show_value(criterion)}, low=0, high=10)."
             )
         low, high = said or (0.0, 1.0)
     else:
@@ -141,6 +141,10 @@ def filtering(statement: str, given: Mapping[str, Any]) -> Column:
         raise BadInput(
             'filter() makes no column; use on_error="raise", or "null" to drop the rows that failed.'
         )
+    if not isinstance(statement, str) or not statement.strip():
+        raise BadInput(
+            'filter() takes a statement over the columns: filter("{{ review }} mentions delivery").'
+        )
     prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
     options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
     return Column.of(prompt, options, noun="is it true", defaults=_PLAIN)
@@ -156,12 +160,12 @@ def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:
 def _hole(subject: str) -> str:
     if not isinstance(subject, str):
         raise BadInput(
-            f'{subject!r} is not a column\'s name. Give a name, or a template: "{{{{ title }}}}: {{{{ body }}}}".'
+            f'{show_value(subject)} is not a column\'s name. Give a name, or a template: "{{{{ title }}}}: {{{{ body }}}}".'
         )
     if "{{" in subject:
         return subject
     if "`" in subject or "\n" in subject or not subject:
-        raise BadInput(f"A column called {subject!r} can't stand in a template. Rename it first.")
+        raise BadInput(f"A column called {show_value(subject)} can't stand in a template. Rename it first.")
     return f"{{{{ `{subject}` }}}}"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.errors import BadInput
+from qwennb.errors import BadInput, user_code
 from qwennb.request.cell import cell_text
 from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.media import Image, Pdf, Video, recognise
@@ -99,7 +99,12 @@ def _in_json(value: Any) -> Any:
 
 
 def _str(value: Any) -> str:
-    text = str(value)
+    with user_code(
+        f"str() of a {type(value).__name__}",
+        BadInput,
+        "Pass text, numbers, a frame, a picture, a dict or a list.",
+    ):
+        text = str(value)
     # An error or an Answer may speak of an address; a representation must not hold one.
     if _ADDRESS.search(text) and text == repr(value):
         raise BadInput(

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from qwennb.errors import BadInput
+from qwennb.errors import BadInput, show_value
 from qwennb.request.option_types import check_characters
 
 
@@ -30,13 +30,13 @@ def read_labels(name: str, given: Any) -> dict[str, str]:
     elif (categories := getattr(given, "categories", None)) is not None and not callable(categories):
         given = list(categories)
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        shown = repr(given) if isinstance(given, str | int | float) else _named(given)
+        shown = show_value(given) if isinstance(given, str | int | float) else _named(given)
         raise BadInput(
             f"{name} is {shown}, and not a list of labels. Give a list, {{label: what it means}}, an Enum class, Literal[…] or pl.Enum."
         )
     labels = [_label(name, label) for label in given]
     if twice := next((label for label in labels if labels.count(label) > 1), None):
-        raise BadInput(f"{name} names {twice!r} twice. Name each label once.")
+        raise BadInput(f"{name} names {show_value(twice)} twice. Name each label once.")
     return dict.fromkeys(labels, "")
 
 
@@ -60,7 +60,7 @@ def plain_label(label: Any) -> Any:
 def _label(name: str, given: Any) -> str:
     label = plain_label(given)
     if not isinstance(label, str) or not label.strip():
-        raise BadInput(f"{name} names {_shown(given)}, and a label is text that is not empty.")
+        raise BadInput(f"{name} names {show_value(given)}, and a label is text that is not empty.")
     check_characters(name, label)
     return label
 
@@ -68,14 +68,10 @@ def _label(name: str, given: Any) -> str:
 def _meaning(name: str, label: Any, about: Any) -> str:
     if about is not None and not isinstance(about, str):
         raise BadInput(
-            f"{name} says of {_shown(label)} that it means {_shown(about)}, and a meaning is text."
+            f"{name} says of {show_value(label)} that it means {show_value(about)}, and a meaning is text."
         )
     check_characters(name, about or "")
     return " ".join(about.split()) if about else ""
-
-
-def _shown(given: Any) -> str:
-    return repr(given)[:80]
 
 
 def _named(given: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.errors import BadInput, nearest
+from qwennb.errors import BadInput, nearest, show_value
 from qwennb.request.canonical import canonical_json
 
 Check = Callable[[str, Any], Any]
@@ -30,7 +30,7 @@ def text(what: str = "text", *, empty: bool = False) -> Check:
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or not (empty or value.strip()):
-            raise BadInput(f"{name}={value!r} must be {what}.")
+            raise BadInput(f"{name}={show_value(value)} must be {what}.")
         check_characters(name, value)
         return str.__str__(value)
 
@@ -55,7 +55,9 @@ def one_of(*known: Any) -> Check:
                 if isinstance(value, str)
                 else ""
             )
-            raise BadInput(f"{name}={value!r} is not known{close or '.'} Use {', '.join(map(repr, known))}.")
+            raise BadInput(
+                f"{name}={show_value(value)} is not known{close or '.'} Use {', '.join(map(repr, known))}."
+            )
         return value
 
     return check
@@ -75,7 +77,15 @@ def several(what: str) -> Check:
 def folder(name: str, value: Any) -> Path:
     """A folder's path."""
     if not isinstance(value, str | os.PathLike) or not str(value).strip():
-        raise BadInput(f"{name}={value!r} is not a folder's path.")
+        raise BadInput(f"{name}={show_value(value)} is not a folder's path.")
+    return Path(value)
+
+
+def file_path(name: str, value: Any) -> Path:
+    """A file's path."""
+    if not isinstance(value, str | os.PathLike) or not str(value).strip() or "\0" in str(value):
+        raise BadInput(f"{name} {show_value(value)} is not a file's path.")
+    check_characters(name, str(value))
     return Path(value)
 
 
@@ -96,12 +106,16 @@ def number(
                 raise TypeError
             number = int(value) if hasattr(value, "__index__") else float(value)
         except (TypeError, ValueError, OverflowError):
-            raise BadInput(f"{name}={value!r} is not a {'whole ' if whole else ''}number.") from None
+            raise BadInput(
+                f"{name}={show_value(value)} is not a {'whole ' if whole else ''}number."
+            ) from None
         if above is not None and not number > above:
-            raise BadInput(f"{name}={value!r} must be a {'whole ' if whole else ''}number above {above:g}.")
+            raise BadInput(
+                f"{name}={show_value(value)} must be a {'whole ' if whole else ''}number above {above:g}."
+            )
         if number != number or (low is not None and number < low) or (high is not None and number > high):
             limits = f"from {low} to {high}" if high is not None else f"at least {low}"
-            raise BadInput(f"{name}={value!r} is out of range: it must be {limits}.")
+            raise BadInput(f"{name}={show_value(value)} is out of range: it must be {limits}.")
         return number
 
     return check
@@ -114,7 +128,7 @@ def _thinking(name: str, value: Any) -> Any:
     if isinstance(value, int) and value > 0:
         return value
     raise BadInput(
-        f"{name}={value!r} is not known: use None, True, False, {', '.join(map(repr, levels))} or a budget in tokens."
+        f"{name}={show_value(value)} is not known: use None, True, False, {', '.join(map(repr, levels))} or a budget in tokens."
     )
 
 
@@ -125,7 +139,7 @@ def _stop(name: str, value: Any) -> tuple[str, ...]:
         or not stops
         or not all(isinstance(stop, str) and stop for stop in stops)
     ):
-        raise BadInput(f"{name}={value!r} must be text or a list of texts, none of them empty.")
+        raise BadInput(f"{name}={show_value(value)} must be text or a list of texts, none of them empty.")
     return tuple(sorted(set(stops)))  # whichever comes first in the answer ends it: their order says nothing
 
 
@@ -162,7 +176,7 @@ def _tool_choice(name: str, value: Any) -> str:
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool):
-        raise BadInput(f"{name}={value!r} must be True or False.")
+        raise BadInput(f"{name}={show_value(value)} must be True or False.")
     return value
 
 

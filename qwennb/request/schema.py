@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.errors import BadInput, SchemaError, ValidatorFailed, user_code
+from qwennb.errors import BadInput, SchemaError, ValidatorFailed, show_value, user_code
 from qwennb.request.canonical import canonical_json, plain
 from qwennb.request.normal_schema import canonical_schema, normalised
 from qwennb.request.schema_line import read_line
@@ -183,8 +183,8 @@ def _typing_generator() -> Any:
 def _shown(wanted: Any) -> str:
     if isinstance(wanted, type):
         return wanted.__name__
-    shown = repr(wanted)
-    return type(wanted).__name__ if " at 0x" in shown else shown if len(shown) <= 80 else shown[:79] + "…"
+    shown = show_value(wanted)
+    return type(wanted).__name__ if " at 0x" in shown else shown
 
 
 def reason(error: Exception) -> str:

@@ -83,3 +83,30 @@ def test_what_is_no_table_is_said(table):
         qwennb.ask([1, 2], "{{ x }}")
     with pytest.raises(BadInput, match="needs a prompt"):
         qwennb.ask(table)
+
+
+def test_two_columns_of_one_name_are_refused_where_they_are_meant_and_left_alone_elsewhere(simulate, client):
+    qwen = client(simulate())
+    twice = pandas.DataFrame([["a", "b", "c"]], columns=["text", "text", "other"])
+    with pytest.raises(BadInput, match="2 columns called `text`"):
+        qwennb.ask(twice, "Say {{ text }}", client=qwen)
+    with pytest.raises(BadInput, match="2 columns called `text`"):
+        qwennb.ask(twice, "Say {{ other }}", client=qwen, into="text")
+    made = qwennb.ask(twice, "Say {{ other }}", client=qwen)
+    assert list(made.columns) == ["text", "text", "other", "answer"] and made.iloc[0, 0] == "a"
+    same = pandas.DataFrame([["a", "b"]], columns=[0, "0"])
+    with pytest.raises(BadInput, match="2 columns called `0`"):
+        qwennb.ask(same, "Say {{ `0` }}", client=qwen)
+
+
+def test_a_column_that_a_number_names_is_asked_and_replaced_by_it(simulate, client):
+    qwen = client(simulate())
+    table = pandas.DataFrame([["a", "b"]])
+    made = qwennb.ask(table, "Say {{ `0` }}", client=qwen, into="1")
+    assert list(made.columns) == [0, 1] and made[1][0].endswith("Say a")
+
+
+def test_half_a_character_in_a_cell_is_told_with_its_column_and_row(simulate, client):
+    table = pandas.DataFrame({"text": ["a", "b\ud800"]}, dtype=object)
+    with pytest.raises(BadInput, match=r"Column `text`, row 1, holds half a character"):
+        qwennb.ask(table, "Say {{ text }}", client=client(simulate()))

@@ -1,0 +1,155 @@
+"""Every public call, with every kind of thing that it is not made for: it answers, or refuses in words of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+
+import numpy
+import polars as pl
+import pytest
+
+import qwennb
+from qwennb import Chat, Image, Pack, Pdf, Video
+from qwennb.errors import QwenError
+from qwennb.frames import forget_default
+
+FRAME = pl.DataFrame({"text": ["a"], "n": [1]})
+
+
+class Unwritable:
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+ODD = {
+    "None": None,
+    "True": True,
+    "5": 5,
+    "-1": -1,
+    "1.5": 1.5,
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "bytes": b"\xff\x00",
+    "empty": "",
+    "space": " ",
+    "half a character": "a\ud800b",
+    "null character": "a\x00b",
+    "hole": "{{ text }}",
+    "open hole": "{{ text",
+    "list": [],
+    "list of numbers": [1, 2],
+    "list of texts": ["a", "b"],
+    "list of half": ["a", "\udfff"],
+    "dict": {},
+    "dict of numbers": {"x": 1},
+    "dict by number": {1: 2},
+    "set": {"a"},
+    "tuple": (1, "a"),
+    "object": object(),
+    "unwritable": Unwritable(),
+    "function": lambda: None,
+    "class": int,
+    "module": contextlib,
+    "array": numpy.zeros((2, 2)),
+    "Series": pl.Series(["a", "b"]),
+    "DataFrame": FRAME,
+    "LazyFrame": FRAME.lazy(),
+    "expression": pl.col("text"),
+    "range": range(3),
+    "error": ValueError("x"),
+}
+
+CALLS = {
+    "ask": lambda q, v: q.ask(v),
+    "ask of a value": lambda q, v: q.ask("{{ x }}", x=v),
+    "stream": lambda q, v: list(q.stream(v)),
+    "ask_many": lambda q, v: q.ask_many(v),
+    "ask_many of one": lambda q, v: q.ask_many([v]),
+    "ask_many of a value": lambda q, v: q.ask_many([{"x": v}], prompt="{{ x }}"),
+    "ask_many with a template": lambda q, v: q.ask_many([{"x": 1}], prompt=v),
+    "plan": lambda q, v: q.plan(v),
+    "plan of one": lambda q, v: q.plan([v]),
+    "chat": lambda q, v: q.chat(v),
+    "chat with tools": lambda q, v: q.chat(tools=v),
+    "chat.ask": lambda q, v: q.chat().ask(v),
+    "Chat.load": lambda q, v: Chat.load(v, q),
+    "pack": lambda q, v: q.pack(v),
+    "Pack.read": lambda q, v: Pack.read(v),
+    "Pack.of": lambda q, v: Pack.of(v),
+    "chat.save": lambda q, v: q.chat().save(v),
+    "use": lambda q, v: qwennb.use(v),
+    "use an endpoint": lambda q, v: qwennb.use(endpoint=v),
+    "batches": lambda q, v: qwennb.batches(v),
+    "Image": lambda q, v: Image(v),
+    "Image.of": lambda q, v: Image.of(v),
+    "Video": lambda q, v: Video(v),
+    "Pdf": lambda q, v: Pdf(v),
+    "ask a table": lambda q, v: qwennb.ask(v, "{{ text }}", client=q),
+    "ask a table with": lambda q, v: qwennb.ask(FRAME, v, client=q),
+    "df.ask": lambda q, v: FRAME.qwen.ask(v, client=q),
+    "df.classify": lambda q, v: FRAME.qwen.classify(v, ["a", "b"], client=q),
+    "df.classify as": lambda q, v: FRAME.qwen.classify("text", v, client=q),
+    "df.extract": lambda q, v: FRAME.qwen.extract(v, "name", client=q),
+    "df.extract as": lambda q, v: FRAME.qwen.extract("text", v, client=q),
+    "df.summarize": lambda q, v: FRAME.qwen.summarize(v, client=q),
+    "df.translate": lambda q, v: FRAME.qwen.translate(v, "French", client=q),
+    "df.translate to": lambda q, v: FRAME.qwen.translate("text", v, client=q),
+    "df.score": lambda q, v: FRAME.qwen.score(v, "how urgent", client=q),
+    "df.score by": lambda q, v: FRAME.qwen.score("text", v, client=q),
+    "df.score from": lambda q, v: FRAME.qwen.score("text", "how urgent", low=v, high=5, client=q),
+    "df.filter": lambda q, v: FRAME.qwen.filter(v, client=q),
+    "df.plan": lambda q, v: FRAME.qwen.plan(v, client=q),
+    "df.plan.classify": lambda q, v: FRAME.qwen.plan.classify("text", v, client=q),
+    "lf.ask": lambda q, v: FRAME.lazy().qwen.ask(v, client=q),
+    "lf.classify": lambda q, v: FRAME.lazy().qwen.classify(v, ["a", "b"], client=q),
+    "lf.extract": lambda q, v: FRAME.lazy().qwen.extract("text", v, client=q),
+    "lf.filter": lambda q, v: FRAME.lazy().qwen.filter(v, client=q),
+    "expr.ask": lambda q, v: pl.col("text").qwen.ask(v, client=q),
+    "expr.classify": lambda q, v: pl.col("text").qwen.classify(v, client=q),
+    "expr.extract": lambda q, v: pl.col("text").qwen.extract(v, client=q),
+    "expr.translate": lambda q, v: pl.col("text").qwen.translate(v, client=q),
+    "expr.score": lambda q, v: pl.col("text").qwen.score(v, client=q),
+    "expr.filter": lambda q, v: pl.col("text").qwen.filter(v, client=q),
+    **{
+        f"Qwen({name}=)": lambda q, v, name=name: qwennb.Qwen(**{name: v})
+        for name in ("model", "endpoint", "api_key", "cache", "cache_dir", "budget", "timeout", "concurrency", "pace", "referer", "title", "system", "thinking", "tools", "schema")
+    },
+    **{
+        f"ask({name}=)": lambda q, v, name=name: q.ask("a", **{name: v})
+        for name in ("model", "system", "images", "videos", "files", "schema", "choices", "thinking", "temperature", "max_tokens", "stop", "logit_bias", "logprobs", "tools", "tool_choice", "search", "sample", "extra", "cache", "timeout", "budget", "overflow", "max_pixels", "max_steps")
+    },
+    **{
+        f"df.ask({name}=)": lambda q, v, name=name: FRAME.qwen.ask("{{ text }}", **{"client": q, name: v})
+        for name in ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root", "lane", "client", "system", "schema", "choices", "extra", "logit_bias", "stop", "model")
+    },
+}  # fmt: skip
+
+
+def wrong(call, qwen):
+    """What *call* raised that is no error of ours, by the thing that it was given."""
+    found = {}
+    for name, value in ODD.items():
+        try:
+            call(qwen, value)
+        except QwenError as error:
+            if "\n" in str(error).split("\nThe ")[0] or not str(error):
+                found[name] = f"no sentence: {error!s:.200}"
+        except BaseException as error:
+            found[name] = f"{type(error).__name__}: {str(error)[:200]}"
+    return found
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_answers_or_refuses_in_words_of_ours(simulate, client, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a chat is saved under any name that is one
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert wrong(CALLS[name], client(simulate(), timeout=5)) == {}
+    finally:
+        forget_default()
