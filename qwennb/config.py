@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -220,7 +221,17 @@ def _checked(name: str, value: Any, origin: str) -> Any:
         return _number(name, value, origin)
     if name != "api_key" and not isinstance(value, str):
         raise ConfigError(f"{origin}={show_value(value)} must be text.")
-    return value
+    return _header(value, origin) if name in ("referer", "title") else value
+
+
+def _header(value: str, origin: str) -> str:
+    """*value* as a header can carry it: one line of sound text."""
+    line = value.strip()
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in line):
+        raise ConfigError(
+            f"{origin}={show_value(value)} can't stand in a header. Give it as one line of plain text."
+        )
+    return line
 
 
 def _path(value: Any, origin: str) -> Path:

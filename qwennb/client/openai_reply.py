@@ -115,7 +115,11 @@ def _id(request: Request) -> str:
 
 def _calls(answer: Answer) -> list[Json]:
     return [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments or "{}"},
+        }
         for call in answer.tool_calls
     ]
 

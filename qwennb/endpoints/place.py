@@ -174,10 +174,15 @@ class Place:
             if default is None:
                 raise UnknownModel(f"{self} has no default model. Give model=, or set QWENNB_MODEL.")
             return default
+        if not self.served and self.dialect.kind == "openai":
+            raise UnknownModel(
+                f"{self} did not say which model it serves. Give model=, or set QWENNB_MODEL; `qwennb doctor` tells whether "
+                "it answers."
+            )
         if not self.served:
             raise UnknownModel(
                 f"{self} does not answer, or does not say which model it serves. Start it; where it wants a key, name it "
-                f'with endpoint="{self.name}" and api_key=; or give model=.'
+                f'with endpoint="{self.name}+{self.base_url}" and api_key=; or give model=.'
             )
         known = [found.name for served in self.served if (found := self.catalog.find(served)) is not None]
         if known:

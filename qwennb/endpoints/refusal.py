@@ -206,7 +206,7 @@ def heard_in(data: Any, status: int = 200) -> Said:
     metadata, availability = mapping(told.get("metadata")), mapping(told.get("availability"))
     message = told.get("message") or told.get("detail") or whole.get("message") or ""
     if isinstance(message, list):  # FastAPI's list of what is wrong
-        message = "; ".join(str(mapping(item).get("msg", item)) for item in message)
+        message = "; ".join(map(_complaint, message))
     named = [
         told.get("code"),
         availability.get("code"),
@@ -228,6 +228,16 @@ def heard_in(data: Any, status: int = 200) -> Said:
         tuple(name for name in offered if isinstance(name, str)) if isinstance(offered, list) else (),
         next((name for name in named if isinstance(name, str) and not name.isdigit()), ""),
     )
+
+
+def _complaint(item: Any) -> str:
+    """One thing that is wrong, with the field that it is about: `messages.0.content: Field required`."""
+    said = mapping(item)
+    place = said.get("loc")
+    steps = [str(step) for step in place] if isinstance(place, list) else []
+    where = ".".join(steps[1:] if steps[:1] == ["body"] else steps)
+    words = str(said.get("msg", item))
+    return f"{where}: {words}" if where else words
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -13,12 +13,13 @@ from qwennb.errors import ServerFailed
 MOST_LINE = 16 << 20
 MOST_BODY = 256 << 20
 DONE = b"[DONE]"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventReader:
-    """Takes bytes in, gives the data of whole events out. `done` is set by the `[DONE]` event."""
+    """Takes bytes in, gives the data of whole events out. `done` is set by the `[DONE]` event; what follows it is not read."""
 
-    __slots__ = ("_buffer", "_data", "_most_body", "_most_line", "_taken", "done")
+    __slots__ = ("_begins", "_buffer", "_data", "_most_body", "_most_line", "_taken", "done")
 
     def __init__(self, most_line: int = MOST_LINE, most_body: int = MOST_BODY) -> None:
         self._buffer = bytearray()
@@ -26,6 +27,7 @@ class EventReader:
         self._taken = 0
         self._most_line = most_line
         self._most_body = most_body
+        self._begins = True
         self.done = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
@@ -46,6 +48,9 @@ class EventReader:
             scanned = start
             if (event := self._take(line)) is not None:
                 yield event
+            if self.done:
+                self._buffer.clear()
+                return
         del self._buffer[:start]
         if len(self._buffer) > self._most_line:
             raise ServerFailed(
@@ -71,6 +76,8 @@ class EventReader:
         return at, newline + 1
 
     def _take(self, line: bytes) -> bytes | None:
+        if self._begins:
+            self._begins, line = False, line.removeprefix(BYTE_ORDER_MARK)
         if line:
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])

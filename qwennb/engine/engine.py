@@ -124,6 +124,8 @@ class Errand:
     deadline: float
     spent: Spent = field(default_factory=Spent)
     alone: float = 0.0  # seconds that it must wait by itself, while others may go
+    is_told_to_wait: bool = False  # by the server, and not by a pause of our own
+    heard: float | None = None  # when the newest piece of this attempt's answer came
 
 
 class Engine:
@@ -284,20 +286,20 @@ class Engine:
         """Attempts at *request* (the errand's own, or with a complaint), until one brings a whole answer or no other would."""
         limiter, loop = errand.limiter, asyncio.get_running_loop()
         wire = await _written(request, errand.asking)
-        attempt = 0
+        attempt, failure = 0, None
         while True:
             attempt += 1
             errand.alone = 0.0
             if limiter.pause > errand.deadline - loop.time():
-                raise RateLimited(
-                    f"{errand.asking.place} asks to wait {limiter.pause:.0f} s, longer than this request may take. "
-                    "Ask again later, or give a longer timeout=."
-                )
+                raise _kept_waiting(errand, limiter.pause, failure)
             try:
                 draft = await self._attempt(wire, request, errand)
                 errand.retry.answered()
                 return wire, draft
             except EndpointError as error:
+                failure = error
+                if isinstance(error, Incomplete):
+                    wire = errand.asking.place.dialect.stream_instead(wire)
                 # What somebody has been shown can't be taken back.
                 wait = None if errand.flight.listened else errand.retry.wait(error, attempt)
                 if wait is None or loop.time() + max(wait, errand.alone) >= errand.deadline:
@@ -344,6 +346,7 @@ class Engine:
                 raise
             except EndpointError as error:
                 reservation.maybe_billed = error.maybe_billed and reservation.cost is None
+                errand.is_told_to_wait = error.retry_after is not None
                 if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
                     errand.alone = limiter.refused(error.retry_after, ticket)
                 elif error.transient:
@@ -363,8 +366,10 @@ class Engine:
         place, transport = asking.place, self._direct if asking.direct else self._sdk
         name = str(place)
         limit.reschedule(min(errand.deadline, loop.time() + IDLE_SECONDS))
+        errand.heard = None
         async with aclosing(transport.send(place.call(wire))) as payloads:
             async for payload in payloads:
+                errand.heard = loop.time()
                 errand.flight.show(fold.add(place.dialect.read(payload, name)))
                 if not payload.last:
                     limit.reschedule(min(errand.deadline, loop.time() + IDLE_SECONDS))
@@ -400,14 +405,33 @@ def _give_up_if_pointless(complaint: ValueError, complaints: int, draft: Draft, 
         ) from None
 
 
+def _kept_waiting(errand: Errand, pause: float, failure: EndpointError | None) -> EndpointError:
+    """The error of a question that can't wait for a pause to end: the server's own wish, or ours after failures."""
+    seconds = f"{pause:.0f} s" if pause >= 10 else f"{pause:.1f} s"
+    if errand.is_told_to_wait:
+        happened = f"asks to wait {seconds}"
+    elif failure is not None:
+        return failure
+    else:
+        happened = f"has refused or failed too often, and is left alone for {seconds}"
+    return RateLimited(
+        f"{errand.asking.place} {happened}, longer than this request may take. Ask again later, or give a longer timeout=."
+    )
+
+
 def _timed_out(errand: Errand, now: float, began: float | None) -> TimedOut:
+    place, short, timeout = errand.asking.place, errand.request.key[:12], errand.asking.timeout
+    seconds = min(timeout, timeout if now >= errand.deadline else IDLE_SECONDS)
     waited = "an answer" if began is not None else "its turn at the endpoint's limit"
-    seconds = min(errand.asking.timeout, errand.asking.timeout if now >= errand.deadline else IDLE_SECONDS)
+    happened = f"gave nothing for {seconds:g} s while {short} waited for {waited}"
+    if began is not None and errand.heard is not None:
+        silence = now - errand.heard
+        if silence < seconds / 2:
+            happened = f"was still writing its answer to {short} after {now - began:.3g} s"
+        else:
+            happened = f"gave nothing for {silence:.1g} s while {short} waited for the rest of its answer"
     return TimedOut(
-        f"{errand.asking.place} gave nothing for {seconds:g} s while {errand.request.key[:12]} waited for {waited}. "
-        "Give a longer timeout=.",
-        maybe_billed=began is not None,
-        transient=False,
+        f"{place} {happened}. Give a longer timeout=.", maybe_billed=began is not None, transient=False
     )
 
 
@@ -434,7 +458,7 @@ def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
             f"{place} stopped the answer to {request.key[:12]} by its content filter. Rephrase the question."
         )
     if reason in ("error", "aborted"):
-        raise place.dialect.cut(str(place))
+        raise place.dialect.cut(str(place), told=True)
     if reason == "length" and (draft.text.strip() or draft.tool_calls):
         refuse_half(draft, request, place)
         return draft

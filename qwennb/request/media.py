@@ -22,10 +22,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from qwennb.errors import MediaError
 from qwennb.request.source import (
     CAPS,
+    IMAGES,
     MOST_PIXELS,
     NOUNS,
     VIDEOS,
@@ -259,17 +261,40 @@ class Pdf(_Media):
 
 
 def recognise(anything: object) -> Image | Video | Pdf:
-    """What the user gave among `files=`, told apart by its first bytes."""
+    """What the user gave among `files=`, told apart by its first bytes; a URL, which is not fetched, by its ending."""
     if isinstance(anything, (Image, Video, Pdf)):
         return anything
     if isinstance(anything, (list, tuple)):
         return Video(anything)
     if (read := given_bytes(anything, max(CAPS.values()))) is None:
-        return Image(anything)
+        return _at_url(anything) if isinstance(anything, str) else Image(anything)
     data, name, file = read
     kind = kind_of(data)
     medium = Video if kind in VIDEOS else Pdf if kind == "pdf" else Image
     return medium(source_of(data, medium.TYPE, name, file))
+
+
+def _at_url(url: str) -> Image | Video | Pdf:
+    """The medium that stands at *url*, by the ending of its path."""
+    try:
+        ending = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2].lower()
+    except ValueError:
+        return Image(url)  # which says what is wrong with it
+    for medium, endings in _ENDINGS.items():
+        if ending in endings:
+            return medium(url)
+    shown = url.partition("?")[0]
+    raise MediaError(
+        f"whether {shown} is a picture, a video or a PDF can't be told from its ending, and it is not fetched; give it as "
+        "Image(url), Video(url) or Pdf(url)"
+    )
+
+
+_ENDINGS: dict[type[Image | Video | Pdf], tuple[str, ...]] = {
+    Pdf: ("pdf",),
+    Video: (*VIDEOS, "mpg", "m4v"),
+    Image: (*IMAGES, "jpg", "jpe", "tif", "heif"),
+}
 
 
 def media_from_json(data: dict[str, Any], content: bytes | None = None) -> Image | Video | Pdf:

@@ -92,8 +92,8 @@ def _tool(name: str = "look_up", **more: Any) -> dict[str, Any]:
     return {"type": "function", "function": {**function, **more}}
 
 
-def _called(identity: str, answered: bool = True) -> list[dict[str, Any]]:
-    call = {"id": identity, "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+def _called(identity: str, answered: bool = True, arguments: str = "{}") -> list[dict[str, Any]]:
+    call = {"id": identity, "type": "function", "function": {"name": "look_up", "arguments": arguments}}
     asked = {"role": "assistant", "content": "", "tool_calls": [call]}
     return [asked, {"role": "tool", "tool_call_id": identity, "content": "found"}] if answered else [asked]
 
@@ -151,12 +151,14 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("temperature range", (DASHSCOPE,), "§5.3", 400, trial.outside("temperature", lambda v: 0 <= v < 2), "'temperature' must be Float, in [0.0, 2.0)", patch={"temperature": 2.0}, on=_fields("temperature")),
     Refusal("top_p range", (DASHSCOPE,), "§5.3", 400, trial.outside("top_p", lambda v: 0 < v <= 1), "Range of top_p should be (0.0, 1.0]", patch={"top_p": 0.0}, on=_fields("top_p")),
     Refusal("top_k range", (DASHSCOPE,), "§5.3", 400, trial.outside("top_k", lambda v: v >= 0), "Parameter top_k be greater than or equal to 0", patch={"top_k": -1}, on=_fields("top_k")),
+    Refusal("top_k range", (SGLANG,), "§15", 400, trial.outside("top_k", lambda v: v == -1 or v >= 1), "top_k must be -1 (disable) or at least 1, got 0.", patch={"top_k": 0}, on=_fields("top_k")),
     Refusal("presence_penalty range", (DASHSCOPE,), "§5.3", 400, trial.outside("presence_penalty", lambda v: -2 <= v <= 2), "'presence_penalty' should be in [-2.0, 2.0]", patch={"presence_penalty": 2.5}, on=_fields("presence_penalty")),
     Refusal("repetition_penalty range", (DASHSCOPE,), "§5.3", 400, trial.outside("repetition_penalty", lambda v: v > 0), "Repetition_penalty should be greater than 0.0", patch={"repetition_penalty": 0}, on=_fields("repetition_penalty")),
     Refusal("n", (DASHSCOPE,), "§5.3", 400, trial.outside("n", lambda v: v == 1), "The value of n should be 1 for this model.", patch={"n": 2}, on=_fields("n")),
     Refusal("top_logprobs range", (DASHSCOPE,), "§5.3", 400, lambda c: trial.is_number(c.sent.get("top_logprobs")) and not 0 <= c.sent["top_logprobs"] <= 5, "Range of top_logprobs should be [0, 5]", patch={"logprobs": True, "top_logprobs": 6}, on=_fields("top_logprobs")),
     Refusal("top_logprobs range", (OPENROUTER,), "§5.2", 400, lambda c: trial.is_number(c.sent.get("top_logprobs")) and not 0 <= c.sent["top_logprobs"] <= 20, "top_logprobs: Number must be between 0 and 20", "invalid_request", patch={"logprobs": True, "top_logprobs": 21}, on=_fields("top_logprobs")),
     Refusal("stop strings", (VLLM,), "§15", 400, lambda c: isinstance(c.body.get("stop"), list) and len(c.body["stop"]) > 4, "stop: List should have at most 4 items", param="stop", patch={"stop": ["a", "b", "c", "d", "e"]}, on=_fields("stop")),
+    Refusal("stop strings", (OPENROUTER,), "§9", 400, lambda c: isinstance(c.sent.get("stop"), list) and len(c.sent["stop"]) > 4, "stop: Array must contain at most 4 element(s)", "invalid_request", param="stop", patch={"stop": ["a", "b", "c", "d", "e"]}, on=_fields("stop")),
     Refusal("max_tokens zero", (VLLM,), "§15", 400, lambda c: c.body.get("max_tokens") == 0 or c.body.get("max_completion_tokens") == 0, "max_tokens must be at least 1, got 0.", param="max_tokens", patch={"max_tokens": 0}, on=_fields("max_tokens max_completion_tokens")),
     Refusal("stream_options without stream", (VLLM,), "§15", 400, lambda c: bool(c.body.get("stream_options")) and not c.body.get("stream"), "Stream options can only be defined when `stream=True`.", param="stream_options", patch={"stream": LEFT_OUT, "stream_options": {"include_usage": True}}, on=_fields("stream_options")),
     Refusal("untrusted field", (VLLM,), "§15", 400, lambda c: None if c.options.trust_request else trial.sent("mm_processor_kwargs", "media_io_kwargs", "chat_template")(c), patch={"chat_template": "{{ messages }}"}, on=_fields("mm_processor_kwargs media_io_kwargs chat_template")),
@@ -185,6 +187,7 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("no tools", (VLLM,), "§15", 400, lambda c: c.body.get("tools") == [], "tools must not be an empty array. Either provide at least one tool or omit the field.", param="tools", patch={"tools": []}, on=_fields("tools")),
     Refusal("auto without parser", (VLLM,), "§8", 400, trial.auto_without_parser, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', patch={"tools": [_tool()]}, options={"tool_parser": False}, on=_fields("tools")),
     Refusal("grammar", (LLAMA,), "§8", 400, trial.bad_grammar, patch={"grammar": "this is no grammar"}, on=_fields("grammar")),
+    Refusal("arguments of an earlier call", (LLAMA,), "§8", 500, trial.broken_arguments, kind="server_error", patch={"messages": [USER, *_called("a", arguments="")]}),
     Refusal("system message later", (VLLM, SGLANG, LLAMA), "§4", 400, trial.system_later, "System message must be at the beginning.", patch={"messages": [USER, {"role": "system", "content": "Late."}]}),
     # Routing.
     Refusal("provider field", (OPENROUTER,), "§15", 400, trial.unknown_provider_field, code="invalid_request", patch={"provider": {"colour": "red"}}, on=_fields("provider")),

@@ -228,6 +228,21 @@ def unanswered_call(case: Case) -> bool:
     return bool(waiting)
 
 
+def broken_arguments(case: Case) -> str | None:
+    """An earlier call whose arguments the server can't parse, as its chat template needs them."""
+    for message in case.sure.messages:
+        for call in message.get("tool_calls") or []:
+            function = call.get("function") if isinstance(call, dict) else None
+            text = function.get("arguments") if isinstance(function, dict) else None
+            if not isinstance(text, str):
+                continue
+            try:
+                json.loads(text)
+            except ValueError as error:
+                return f"Failed to parse tool call arguments as JSON: {error}"
+    return None
+
+
 def repeated_calls(case: Case) -> bool:
     """The same call three times in a row."""
     made = [

@@ -13,8 +13,10 @@ from contextlib import suppress
 import pytest
 from PIL import Image
 
-from qwennb import errors
+from qwennb import Image as Picture
+from qwennb import Qwen, errors
 from qwennb.client import QwenWarning
+from qwennb.request import Tool
 from qwennb.simulator import DIALECTS, Fault, Options, Reply, ToolCall
 
 from .kit import HOSTED, Bench, client, png, simulator
@@ -529,6 +531,97 @@ def test_each_option_reaches_each_server_in_its_own_words(benches, column, name)
     CASES[name](bench)
     if name not in NEVER_READ and name != "four_kinds_of_error":
         bench.nothing_ignored()
+
+
+def no_arguments() -> str:
+    """Says what time it is."""
+    return "noon"
+
+
+@pytest.mark.parametrize("arguments", ["", "  ", "{}"])
+@pytest.mark.parametrize("dialect", ["llama.cpp", "openrouter"])
+def test_a_call_without_arguments_goes_back_as_an_empty_object(dialect, arguments, tmp_path):
+    script = [Reply(tool_calls=[ToolCall("no_arguments", arguments)]), "It is noon."]
+    with simulator(dialect, script=script) as sim:
+        qwen = client(sim, tmp_path)
+        chat = qwen.chat(tools=[no_arguments])
+        assert chat.ask("What time is it?").text == "It is noon."
+        (call,) = sim.ledger.last().body["messages"][1]["tool_calls"]
+        assert call["function"]["arguments"] == "{}"
+        (told,) = next(m.tool_calls for m in chat.messages if m.tool_calls)
+        assert told.arguments == "{}"
+
+
+@pytest.mark.parametrize("arguments", ['{"city": ', "nonsense", "[1]", "null"])
+def test_arguments_that_no_server_can_parse_are_not_sent_back(arguments, tmp_path):
+    script = [Reply(tool_calls=[ToolCall("no_arguments", arguments)]), "It is noon."]
+    with simulator("llama.cpp", script=script) as sim:
+        assert client(sim, tmp_path).ask("What time is it?", tools=[no_arguments]).text == "It is noon."
+        call, result = sim.ledger.last().body["messages"][1:]
+        assert call["tool_calls"][0]["function"]["arguments"] == "{}"
+        assert "arguments do not fit" in result["content"] or arguments == "null"
+
+
+def test_what_was_recorded_or_given_with_empty_arguments_goes_back_as_an_object_too(tmp_path):
+    with simulator("llama.cpp", script=lambda asked: "It is noon.") as sim:
+        called = {"id": "a", "type": "function", "function": {"name": "no_arguments", "arguments": ""}}
+        messages = [
+            {"role": "user", "content": "What time is it?"},
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "a", "content": "noon"},
+        ]
+        create = client(sim, tmp_path).openai.chat.completions.create
+        reply = create(model="qwen3.5-9b", messages=messages, tools=[Tool.of(no_arguments).definition()])
+        assert reply.choices[0].message.content == "It is noon."
+
+
+FIVE = [f"@{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model", "refused", "taken", "words"),
+    [
+        ("sglang", None, {"top_k": 0}, {"top_k": 1}, "takes at least 1"),
+        ("openrouter", "9b", {"stop": FIVE}, {"stop": FIVE[:4]}, "takes at most 4"),
+        ("vllm", None, {"stop": FIVE}, {"stop": FIVE[:4], "top_k": 0}, "takes at most 4"),
+    ],
+)  # fmt: skip
+def test_what_a_server_would_refuse_is_refused_before_it_is_sent(
+    dialect, model, refused, taken, words, tmp_path
+):
+    with simulator(dialect) as sim:
+        qwen = client(sim, tmp_path, **({"model": model} if model else {}))
+        with pytest.raises(errors.UnsupportedOption, match=words):
+            qwen.ask("Hello", **refused)
+        assert isinstance(qwen.ask_many(["Hello"], **refused)[0].error, errors.UnsupportedOption)
+        assert sim.ledger.asks() == []
+        assert qwen.ask("Hello", **taken).text
+
+
+@pytest.mark.parametrize("detail", ["low", "high", "auto"])
+def test_the_detail_of_a_picture_goes_where_it_is_plain_openai(detail, tmp_path):
+    with simulator("vllm") as sim:
+        picture = Picture(png(), detail=detail)
+        qwen = Qwen(endpoint=f"openai+{sim.base_url}", model="Qwen/Qwen3.5-9B", cache_dir=tmp_path)
+        assert qwen.ask("What is this?", images=[picture]).text
+        assert sim.ledger.last().body["messages"][0]["content"][1]["image_url"]["detail"] == detail
+
+
+@pytest.mark.parametrize("title", ["Grüße aus Köln", "世界 🐟", "plain"])
+def test_a_title_in_any_language_is_sent_the_same_from_a_cell_and_a_column(title, tmp_path):
+    with simulator("openrouter") as sim:
+        qwen = client(sim, tmp_path, title=title, referer="https://bücher.example")
+        assert qwen.ask("Hello").text and qwen.ask_many(["Goodbye"])[0].text
+        sent = [entry.headers["x-openrouter-title"] for entry in sim.ledger.asks()]
+        assert len(sent) == 2 and len(set(sent)) == 1
+        assert title in (sent[0], sent[0].encode("latin-1", "replace").decode(errors="replace"))
+
+
+@pytest.mark.parametrize("name", ["title", "referer"])
+@pytest.mark.parametrize("value", ["two\nlines", "two\r\nX-Evil: 1", "nul\0", "half \ud800", "a\u2028b"])
+def test_what_no_header_can_carry_is_refused_in_a_sentence(name, value):
+    with pytest.raises(errors.ConfigError, match=f"^{name}=.*Give it as one line"):
+        Qwen(endpoint="openrouter", **{name: value})
 
 
 # status, code of the simulator's fault → class, and what to do next

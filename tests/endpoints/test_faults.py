@@ -36,7 +36,7 @@ from qwennb.errors import (
     TimedOut,
     Unreachable,
 )
-from qwennb.simulator import FAULTS, Fault
+from qwennb.simulator import FAULTS, Fault, Reply
 
 from .kit import client, simulator, stored
 from .wire import Raw, reply, serving
@@ -204,7 +204,8 @@ def test_silence_ends_at_the_deadline(fault, lane, tmp_path):
         qwen = client(sim, tmp_path, timeout=0.4)
         assert stored(qwen) == []
         started = time.monotonic()
-        with pytest.raises(TimedOut, match=r"gave nothing for 0.4 s.*timeout="):
+        silence = "0.4" if fault == "hang" else "0.[1-4]"  # since the last piece
+        with pytest.raises(TimedOut, match=rf"gave nothing for {silence} s.*timeout="):
             if lane == CELL:
                 qwen.ask("Hello")
             else:
@@ -226,6 +227,38 @@ def test_a_fault_is_told_in_one_line_that_names_the_place(outcomes):
             assert words.endswith((".", "…"))
             assert len(words) < 420
             assert isinstance(outcome.error, InvalidAnswer) or "openrouter" in words or "dashscope" in words
+
+
+def test_an_answer_that_was_cut_for_want_of_a_stream_is_asked_again_as_a_stream(tmp_path):
+    with simulator("dashscope", script=lambda asked: TEXT, faults=[Fault("partial")]) as sim:
+        (answer,) = client(sim, tmp_path).ask_many(["Hello"], thinking=False, max_tokens=100)
+        assert (answer.error, answer.text, answer.attempts) == (None, TEXT, 2)
+        assert [entry.body.get("stream") for entry in sim.ledger.asks()] == [None, True]
+
+
+@pytest.mark.parametrize("lane", [CELL, STREAMED])
+def test_a_server_that_was_still_writing_at_the_deadline_is_not_said_to_be_silent(lane, tmp_path):
+    def trickle(asked):
+        return Reply("word " * 2000, chunk_delay=0.02)
+
+    with simulator(LANES[lane], script=trickle) as sim:
+        qwen = client(sim, tmp_path, timeout=1.0)
+        with pytest.raises(TimedOut) as caught:
+            if lane == CELL:
+                qwen.ask("Hello")
+            else:
+                raise qwen.ask_many(["Hello"])[0].error
+        assert "was still writing its answer" in str(caught.value)
+        assert "gave nothing" not in str(caught.value)
+        assert "timeout=" in str(caught.value)
+
+
+def test_a_pause_of_our_own_is_not_said_to_be_the_servers_wish(tmp_path):
+    with simulator("openrouter", faults=[Fault("503")]) as sim:  # it names no time to wait
+        answers = client(sim, tmp_path, timeout=6.0).ask_many([f"Question {n}" for n in range(60)])
+        told = {str(answer.error) for answer in answers}
+        assert not any("asks to wait" in words for words in told), told
+        assert all("openrouter" in words for words in told)
 
 
 # ---------------------------------------------------------------------- what was already shown

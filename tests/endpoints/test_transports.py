@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,53 @@ def test_a_compressed_reply_is_unpacked(transport, stream):
     assert ask(transport, Raw(raw, size=9), stream=stream)[0].data == (EVENTS[0] if stream else WHOLE)
 
 
+# Servers that do what no standard forbids, or what one forbids and some do all the same: the answer is whole.
+JUNK = b"this is no JSON"
+ODD = {
+    "nothing odd": chunked(),
+    "junk after done": chunked(STREAM + b"data: " + JUNK + b"\n\n"),
+    "junk that is no event after done": chunked(STREAM + JUNK),
+    "an error after done": chunked(STREAM + b'data: {"error": {"message": "late", "code": 500}}\n\n'),
+    "another answer after done": chunked(STREAM + STREAM),
+    "done twice": chunked(STREAM + b"data: [DONE]\n\n"),
+    "a long line after done": chunked(STREAM + b"data: " + b"x" * 100_000),
+    "done with blanks": chunked(STREAM.replace(b"[DONE]", b"  [DONE]  ")),
+    "lines that end as in a letter": chunked(STREAM.replace(b"\n", b"\r\n")),
+    "a byte order mark": chunked(b"\xef\xbb\xbf" + STREAM),
+    "names and times of events": chunked(b"retry: 10\n\n" + STREAM.replace(b"data:", b"event: message\nid: 7\ndata:")),
+    "no blank after the colon": chunked(STREAM.replace(b"data: ", b"data:")),
+    "a header of nine thousand": chunked(headers=["x-trace: " + "t" * 9_000]),
+    "a header of ninety thousand": chunked(headers=["x-trace: " + "t" * 90_000]),
+    "six hundred headers": chunked(headers=[f"x-trace-{n}: {n}" for n in range(600)]),
+    "nine thousand in cookies": chunked(headers=[f"set-cookie: c{n}={'v' * 900}" for n in range(10)]),
+    "a header in other letters": chunked(headers=["x-greeting: Grüße"]),
+    "a header twice": chunked(headers=["x-twice: 1", "x-twice: 2"]),
+    "no reason beside the status": chunked().replace(b"200 OK", b"200 "),
+    "a long reason beside the status": chunked().replace(b"200 OK", b"200 " + b"O" * 9_000),
+    "the answer of old": b"HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + STREAM,
+    "hints before the answer": b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + chunked(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [None, 7])
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_server_is_understood_by_both_transports(transport, name, size):
+    if size is not None and len(ODD[name]) > 20_000:
+        return
+    payloads = ask(transport, Raw(ODD[name], size=size, close=True))
+    assert [payload.data for payload in payloads] == [*EVENTS, None]
+    assert [payload.last for payload in payloads] == LAST
+
+
+def test_a_refusal_with_long_headers_is_read(transport):
+    raw = Raw(reply(b'{"error": "No."}', status="429 Slow", headers=["x: " + "t" * 9_000, "retry-after: 7"]))
+    assert fails(transport, RateLimited, r"refused \(429\): No\.", raw).retry_after == 7
+
+
+def test_headers_without_reason_fail_alike(transport):
+    fails(transport, ServerFailed, "not HTTP", Raw(reply(headers=["x: " + "t" * 300_000])), stream=False)
+
+
 def test_one_connection_serves_one_question_after_another(transport):
     async def run():
         raw = Raw(lambda asked: chunked() if b'"stream":true' in asked.body.replace(b" ", b"") else reply())
@@ -162,6 +210,33 @@ def test_the_key_stands_in_the_authorization_header_and_nowhere_else(transport):
     assert asked.header("content-type") == ["application/json"]
     assert asked.header("cookie") == []
     assert json.loads(asked.body) == {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_a_server_is_told_who_asks(transport):
+    raw = Raw(reply())
+    ask(transport, raw, stream=False)
+    assert raw.asked[0].header("user-agent") == [f"qwennb/{version('qwennb')}"]
+
+
+def test_a_probe_tells_who_asks_too():
+    async def run():
+        raw = Raw(reply())
+        async with serving(raw) as port:
+            transport = DirectTransport()
+            await transport.get(call(f"http://127.0.0.1:{port}/v1"))
+            async with transport.exchange(call(f"http://127.0.0.1:{port}/v1"), "GET"):
+                pass
+            await transport.close()
+        return [asked.header("user-agent") for asked in raw.asked]
+
+    assert asyncio.run(run()) == [[f"qwennb/{version('qwennb')}"]] * 2
+
+
+def test_a_header_may_have_letters_that_ascii_lacks(transport):
+    raw = Raw(reply())
+    ask(transport, raw, stream=False, headers={"X-OpenRouter-Title": "Grüße, 世界"})
+    (title,) = raw.asked[0].header("x-openrouter-title")
+    assert title.encode("latin-1").decode() == "Grüße, 世界"
 
 
 def test_without_a_key_there_is_no_header(transport):
@@ -256,6 +331,21 @@ def test_a_refusal_of_every_shape_is_read(transport, name, shape):
     raw = Raw(reply(json.dumps(shape).encode(), status="400 Bad Request"))
     error = fails(transport, RequestRefused, r"the place refused \(400.*\): No\.", raw)
     assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ([{"loc": ["body", "messages", 0, "content"], "msg": "Field required"}], "messages.0.content: Field required"),
+        ([{"loc": ["body", "a"], "msg": "No"}, {"loc": ["query", "b"], "msg": "Nor"}], "a: No; query.b: Nor"),
+        ([{"loc": "body", "msg": "No"}], "No"),
+        ([{"loc": [], "msg": "No"}], "No"),
+        (["No", 7], "No; 7"),
+    ],
+)  # fmt: skip
+def test_the_field_that_is_wrong_is_told(transport, detail, words):
+    raw = Raw(reply(json.dumps({"detail": detail}).encode(), status="422 Unprocessable"))
+    assert str(fails(transport, RequestRefused, "422", raw)).endswith(f"(422): {words}.")
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES)

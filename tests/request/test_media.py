@@ -479,6 +479,35 @@ print({{what for _, what in seen if not what.isdigit()}} == {{{str(path)!r}}}, s
 
 
 @pytest.mark.parametrize(
+    ("url", "medium"),
+    [
+        ("https://example.org/a.pdf", Pdf),
+        ("https://example.org/A.PDF?page=2#x", Pdf),
+        ("https://example.org/a.b/report.pdf", Pdf),
+        ("https://example.org/a.mp4", Video),
+        ("https://example.org/a.MOV?x=b.pdf", Video),
+        ("https://example.org/a.png", Image),
+        ("https://example.org/a.jpg", Image),
+        ("https://example.org/pdf.jpeg", Image),
+    ],
+)
+def test_what_a_file_at_a_url_is_is_told_by_its_ending(url, medium):
+    assert type(recognise(url)) is medium
+    assert recognise(url).url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.org/", "https://example.org/a", "https://example.org/get?file=a.pdf", "https://pdf", "https://a.pdf",
+     "https://example.org/a.pdf/", "https://example.org/report.docx"],
+)  # fmt: skip
+def test_a_file_at_a_url_that_does_not_tell_what_it_is_is_refused_with_what_to_type(url):
+    with pytest.raises(MediaError, match=r"Image\(url\), Video\(url\) or Pdf\(url\)"):
+        recognise(url)
+    assert recognise(Pdf(url)).url == url
+
+
+@pytest.mark.parametrize(
     "url",
     ["https://example.org/a.png?x=1#y", "http://localhost:8000/a", "http://127.0.0.1/a", "http://[::1]/a"],
 )

@@ -7,6 +7,7 @@ cut after five minutes and still comes as a 200.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from qwennb.answer import Source
@@ -16,6 +17,8 @@ from qwennb.endpoints.dialects.dialect import Dialect, Wire, budget_of, sources_
 from qwennb.endpoints.shape import mapping, mappings
 from qwennb.errors import EndpointError, KeyRefused
 from qwennb.request import Request
+
+_STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 class DashScope(Dialect):
@@ -31,6 +34,10 @@ class DashScope(Dialect):
             wire.body.pop("stream", None)
             wire.body.pop("stream_options", None)
         return wire
+
+    def stream_instead(self, wire: Wire) -> Wire:
+        """As a stream: what is not streamed is cut after five minutes, and each time it is billed."""
+        return replace(wire, body=wire.body | _STREAMED)
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """A switch, and a budget in tokens that stands for the levels too."""

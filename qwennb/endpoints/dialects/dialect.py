@@ -275,8 +275,11 @@ class Dialect:
         )
 
     def settled(self, draft: Draft, request: Request) -> Draft:
-        """*draft*, whole, as this server means it."""
-        return draft
+        """*draft*, whole, as this server means it. A call without any arguments has an empty object of them."""
+        if all(call.arguments.strip() for call in draft.tool_calls):
+            return draft
+        calls = (replace(call, arguments=call.arguments.strip() or "{}") for call in draft.tool_calls)
+        return replace(draft, tool_calls=tuple(calls))
 
     def reasoning(self, said: Mapping[str, Any]) -> str:
         """The thought in a message or delta, from whichever field carries it; never from two at once."""
@@ -296,12 +299,16 @@ class Dialect:
         """The error that a reply with a status other than 200 stands for."""
         return meaning_of(heard(status, headers, body), place)
 
-    def cut(self, place: str) -> EndpointError:
-        """The error for a stream that ended without saying that it was at its end."""
-        return Incomplete(
-            f"The answer of {place} broke off: it ended without saying that it was at its end.",
-            maybe_billed=True,
+    def cut(self, place: str, *, told: bool = False) -> EndpointError:
+        """The error for an answer that ended without saying that it was at its end; *told*: it said that it was not."""
+        how = (
+            "the server ended it before its end" if told else "it ended without saying that it was at its end"
         )
+        return Incomplete(f"The answer of {place} broke off: {how}.", maybe_billed=True)
+
+    def stream_instead(self, wire: Wire) -> Wire:
+        """*wire* as it is asked again after an answer broke off."""
+        return wire
 
 
 _PLAIN = (
@@ -362,4 +369,16 @@ def _schema(request: Request, *, in_words: bool) -> dict[str, Any] | None:
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    function = {"name": call.name, "arguments": _sound_arguments(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _sound_arguments(text: str) -> str:
+    """The arguments of an earlier call as they go back: servers parse them, and fail on what is no JSON object.
+
+    What the model wrote instead of one was answered with what is wrong with it, so nothing is lost by leaving it out.
+    """
+    try:
+        return text if isinstance(orjson.loads(text), dict) else "{}"
+    except orjson.JSONDecodeError:
+        return "{}"

@@ -27,6 +27,7 @@ class _Templated(Dialect):
 
     def settled(self, draft: Draft, request: Request) -> Draft:
         """A server started without the right parser leaves tool calls in the text."""
+        draft = super().settled(draft, request)
         if not request.tools or draft.tool_calls or request.settings.tool_choice == "none":
             return draft
         calls = bare_calls(draft.text, {tool.name for tool in request.tools})

@@ -29,6 +29,7 @@ class Spelling:
 
 
 SPELLINGS = {
+    "openai": Spelling(image_detail=True),
     "openrouter": Spelling(image_detail=True),
     "dashscope": Spelling(image_detail=True, pixel_budget=True, fps="beside"),
     "sglang": Spelling(fps="inside"),

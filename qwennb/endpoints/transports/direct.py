@@ -113,7 +113,10 @@ class DirectTransport:
                 ),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json, text/event-stream"},
+                headers={"Accept": "application/json, text/event-stream", "User-Agent": way.user_agent()},
+                max_line_size=way.MOST_HEAD,
+                max_field_size=way.MOST_HEAD,
+                max_headers=way.MOST_HEADERS,
             )
         return self._session
 

@@ -15,6 +15,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from qwennb.endpoints.transports.way import MOST_HEAD, MOST_HEADERS
+
 READ = 1 << 16
 
 
@@ -59,7 +61,13 @@ class Line:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
         protocol = self._connection.protocol
-        protocol.set_response_params(read_until_eof=True, read_bufsize=READ)
+        protocol.set_response_params(
+            read_until_eof=True,
+            read_bufsize=READ,
+            max_line_size=MOST_HEAD,
+            max_field_size=MOST_HEAD,
+            max_headers=MOST_HEADERS,
+        )
         self._connection.transport.write(self._road.message(body))
         status = 100
         while 100 <= status < 200 and status != 101:

@@ -8,7 +8,8 @@ itself takes a truncated stream, a login page and an error body for answers.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -20,6 +21,9 @@ from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.reply import MOST_ERROR, payloads
 from qwennb.endpoints.transports import way
 from qwennb.errors import EndpointError
+
+# The headers of the call that is being made. The package would spell them in ASCII, which lacks letters that names have.
+_own_headers: ContextVar[Mapping[str, str]] = ContextVar("_own_headers")
 
 
 class SdkTransport:
@@ -48,9 +52,8 @@ class SdkTransport:
             await client.aclose()
 
     async def _asked(self, call: Call) -> httpx2.Response:
-        headers: dict[str, Any] = dict(call.headers)
-        if call.key is None:
-            headers["Authorization"] = openai.omit
+        headers: dict[str, Any] = {"Authorization": openai.omit} if call.key is None else {}
+        _own_headers.set(call.headers)
         try:
             reply: Any = await self._client(call).post(
                 call.path,
@@ -93,7 +96,7 @@ class SdkTransport:
                 limits=httpx2.Limits(
                     max_connections=self._connections, max_keepalive_connections=self._connections
                 ),
-                event_hooks={"response": [_bounded]},
+                event_hooks={"request": [_add_own_headers], "response": [_bounded]},
             )
         return self._http[proxy]
 
@@ -107,7 +110,7 @@ class _Client(openai.AsyncOpenAI):
         return {
             "Accept": "application/json, text/event-stream",
             "Content-Type": "application/json",
-            "User-Agent": self.user_agent,
+            "User-Agent": way.user_agent(),
         }
 
 
@@ -128,6 +131,11 @@ class _Bounded(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+async def _add_own_headers(request: httpx2.Request) -> None:
+    for name, value in _own_headers.get({}).items():
+        request.headers[name] = value  # in UTF-8, as the direct transport writes it
 
 
 async def _bounded(reply: httpx2.Response) -> None:

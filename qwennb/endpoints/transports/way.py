@@ -13,6 +13,7 @@ import socket
 import ssl
 import urllib.request
 from functools import lru_cache
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import httpx2
@@ -22,6 +23,14 @@ from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, Unr
 from qwennb.machine import is_loopback
 
 CONNECT_SECONDS = 20.0
+MOST_HEAD = 100 << 10  # bytes of a reply's headers: what httpx takes, so that neither transport takes less
+MOST_HEADERS = 2000
+
+
+@lru_cache(maxsize=1)
+def user_agent() -> str:
+    """Who we are, said to every server."""
+    return f"qwennb/{version('qwennb')}"
 
 
 def proxy_of(url: str) -> str | None:
