@@ -80,7 +80,6 @@ __all__ = [
     "code_place",
     "in_words",
     "nearest",
-    "show_value",
     "user_code",
 ]
 
