@@ -243,18 +243,26 @@ def _complaint(item: Any) -> str:
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds to wait, from milliseconds, seconds or a date; None for junk and for what has passed."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
-        return milliseconds / 1000
+        return _from_now(milliseconds / 1000, now)
     value = headers.get("retry-after")
     if value is None:
         return None
     if (seconds := _number(value)) is not None:
-        return seconds
+        return _from_now(seconds, now)
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     wait = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
     return wait if wait > 0 else None
+
+
+def _from_now(seconds: float, now: datetime) -> float | None:
+    """*seconds* to wait; where they are a moment of today, counted from 1970 as some servers do, those until then."""
+    until = seconds - now.timestamp()
+    if abs(until) > 86_400:
+        return seconds
+    return until if until > 0 else None
 
 
 def _number(value: str | None) -> float | None:

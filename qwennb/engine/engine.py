@@ -42,6 +42,7 @@ from qwennb.request import Message, Request, Text
 
 REASKS = 2
 IDLE_SECONDS = 300.0
+MOST_REFUSALS = 100  # of one question; with more than half of all refused at random, one in 10^30 has so many
 RECENT = 4096
 
 
@@ -290,8 +291,9 @@ class Engine:
         while True:
             attempt += 1
             errand.alone = 0.0
-            if limiter.pause > errand.deadline - loop.time():
-                raise _kept_waiting(errand, limiter.pause, failure)
+            _have_patience(errand, attempt, max(limiter.pause, limiter.believed_wait))
+            if max(limiter.pause, limiter.believed_wait) > errand.deadline - loop.time():
+                raise _kept_waiting(errand, max(limiter.pause, limiter.named_wait), failure)
             try:
                 draft = await self._attempt(wire, request, errand)
                 errand.retry.answered()
@@ -301,7 +303,14 @@ class Engine:
                 if isinstance(error, Incomplete):
                     wire = errand.asking.place.dialect.stream_instead(wire)
                 # What somebody has been shown can't be taken back.
+                if _only_waited(error) and limiter.answers_within(errand.asking.timeout):
+                    _have_patience(errand, attempt, errand.asking.timeout)
+                    if errand.deadline > loop.time():
+                        attempt -= 1
+                        continue
                 wait = None if errand.flight.listened else errand.retry.wait(error, attempt)
+                if wait is not None and isinstance(error, RateLimited):
+                    _have_patience(errand, attempt, max(wait, errand.alone))
                 if wait is None or loop.time() + max(wait, errand.alone) >= errand.deadline:
                     raise
                 errand.flight.restart()
@@ -334,11 +343,12 @@ class Engine:
                 if asking.ledger is not None:
                     asking.ledger.record(request.model, place, usage, cost)
                 draft = _judged(draft, fold, request, place)
-                limiter.succeeded(loop.time() - began)
+                limiter.succeeded(loop.time() - began, ticket)
                 whole = True
                 return draft
             except TimeoutError:
-                limiter.failed()
+                if began is not None:
+                    limiter.failed()
                 reservation.maybe_billed = began is not None
                 raise _timed_out(errand, loop.time(), began) from None
             except asyncio.CancelledError:
@@ -408,7 +418,7 @@ def _give_up_if_pointless(complaint: ValueError, complaints: int, draft: Draft, 
 def _kept_waiting(errand: Errand, pause: float, failure: EndpointError | None) -> EndpointError:
     """The error of a question that can't wait for a pause to end: the server's own wish, or ours after failures."""
     seconds = f"{pause:.0f} s" if pause >= 10 else f"{pause:.1f} s"
-    if errand.is_told_to_wait:
+    if errand.is_told_to_wait or (failure is None and errand.limiter.is_told):
         happened = f"asks to wait {seconds}"
     elif failure is not None:
         return failure
@@ -417,6 +427,27 @@ def _kept_waiting(errand: Errand, pause: float, failure: EndpointError | None) -
     return RateLimited(
         f"{errand.asking.place} {happened}, longer than this request may take. Ask again later, or give a longer timeout=."
     )
+
+
+def _have_patience(errand: Errand, attempt: int, wait: float) -> None:
+    """Of many questions none is given up for want of a turn while others are answered: its time begins anew.
+
+    A question of its own keeps its deadline: somebody waits for it.
+    """
+    asking, now = errand.asking, asyncio.get_running_loop().time()
+    if (
+        asking.direct
+        and attempt < MOST_REFUSALS
+        and now + wait >= errand.deadline
+        and errand.limiter.answers_within(asking.timeout)
+        and not errand.limiter.believed_wait
+    ):
+        errand.deadline = now + asking.timeout
+
+
+def _only_waited(error: EndpointError) -> bool:
+    """True for a question that never got its turn."""
+    return isinstance(error, TimedOut) and error.status is None and not error.maybe_billed
 
 
 def _timed_out(errand: Errand, now: float, began: float | None) -> TimedOut:

@@ -15,6 +15,9 @@ allow it:
 
 A refusal that has nothing to do with how much was asked shuts no gate and slows nothing down (noise.py): the request
 that it struck waits alone. No request is ever failed by the limiter: it waits, until its own deadline.
+
+A server's word is kept for half a minute. Where it named more (a mistaken clock names years), one request goes then, and
+all others wait for what comes of it: an answer opens the gate, the same word again is believed.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ FIRST_PAUSE = (
 )
 SHORTEST_PAUSE = 0.1  # some servers name the few milliseconds until the next single request would fit
 LONGEST_PAUSE = 60.0
+LONGEST_NAMED = 30.0  # seconds of a named wait, before one request goes and sees
 STREAK = 12  # failures in a row, nothing between them, that shut the gate
 
 
@@ -98,6 +102,11 @@ class Limiter:
         self._tokens = Tokens(tokens_a_minute) if tokens_a_minute else None
         self._gate = 0.0
         self._pauses = 0
+        self._named = 0.0  # when a wait is over that was named and is longer than the gate is shut
+        self.is_told = False  # the gate is shut by the server's word
+        self._words = 0  # such words on end, with no answer between them
+        self._probe: int | None = None  # from this number on an answer tells that it is over
+        self._answered_at: float | None = None
         self._streak = 0
         self._waiting: deque[tuple[asyncio.Future[Ticket], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -113,6 +122,8 @@ class Limiter:
     @property
     def window(self) -> int:
         """How many requests may be in flight now."""
+        if self._probe is not None:
+            return 1
         return max(int(self._window), 1)
 
     @property
@@ -124,6 +135,20 @@ class Limiter:
     def pause(self) -> float:
         """Seconds until the gate opens; 0 when it is open."""
         return max(self._gate - self._clock(), 0.0)
+
+    @property
+    def named_wait(self) -> float:
+        """Seconds that the server has named, where they are more than it is left alone for."""
+        return max(self._named - self._clock(), 0.0)
+
+    @property
+    def believed_wait(self) -> float:
+        """Seconds that the server has named more than once, with no answer between, as far as they are not over."""
+        return self.named_wait if self._words > 1 and self.pause else 0.0
+
+    def answers_within(self, seconds: float) -> bool:
+        """Whether anything was answered in the last *seconds*."""
+        return self._answered_at is not None and self._clock() - self._answered_at < seconds
 
     async def enter(self, tokens: float = 0.0) -> Ticket:
         """Wait for a slot. Give it back with `leave`; the ticket tells `refused` when the request went."""
@@ -152,9 +177,11 @@ class Limiter:
         self._unkept -= 1
         self._grant()
 
-    def succeeded(self, latency: float) -> None:
+    def succeeded(self, latency: float, ticket: Ticket | None = None) -> None:
         """An answer came after *latency* seconds: the window grows, and so does a measured pace."""
-        now = self._clock()
+        now = self._answered_at = self._clock()
+        if self._probe is not None and (ticket is None or ticket[0] >= self._probe):
+            self._probe, self._named, self._words = None, 0.0, 0
         self._latency = latency if self._latency is None else 0.9 * self._latency + 0.1 * latency
         self._streak = self._pauses = 0
         if self._knee is not None:
@@ -177,13 +204,18 @@ class Limiter:
         if number >= self._measured_from:
             self._pace.taken_back()
         if self._noise.refused(number) and (wait is None or self._noise.known):
-            return self._first_pause if wait is None else wait
+            return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
         if number >= self._incident_at:  # not one of those that were under way when the limit was met
             if not self._is_limit(now, in_flight):
-                return self._first_pause if wait is None else wait
+                return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
             self._pauses += 1
+        self.is_told = wait is not None
         if wait is None:
             wait = min(self._first_pause * 2 ** max(self._pauses - 1, 0), LONGEST_PAUSE)
+        elif wait > LONGEST_NAMED:
+            self._words += now >= self._gate
+            self._named, self._probe = max(self._named, now + wait), self._number
+            wait = LONGEST_NAMED
         self._gate = max(self._gate, now + max(wait, SHORTEST_PAUSE) * (1 + 0.1 * self._jitter()))
         self._arm()
         return 0.0
@@ -193,6 +225,7 @@ class Limiter:
         self._streak += 1
         now = self._clock()
         if self._streak >= STREAK and now >= self._gate:
+            self.is_told = False
             self._pauses += 1
             self._window = max(self._window * SHRINK, 1.0)
             self._gate = now + min(FIRST_PAUSE * 2 ** (self._pauses - 1), LONGEST_PAUSE / 2) * (

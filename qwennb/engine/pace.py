@@ -22,6 +22,7 @@ MEASURE = 0.3  # seconds between two refusals from which a rate can be told
 ENOUGH = 3  # requests, likewise
 START = 8  # requests before the first refusal, from which something can be told of the rate
 LESS = 0.75  # of what passed before
+FAR_LESS = 0.5  # likewise, where too little came between two refusals to be measured
 HIGHER = 1.1  # than the last time: the limit rises
 MORE = 1.25  # than the last time: going without a pace was right
 ALIKE = 0.15  # two measurements of one limit differ by no more
@@ -88,7 +89,7 @@ class Pace:
         if passed < ENOUGH:
             # Again before anything could be measured: far too fast.
             self.rate = self._last if free and self._last else (self.rate or going) * SHRINK
-            return "open"
+            return "unexplained" if self.rate < FAR_LESS * self._proven else "open"
         return self._measured(passed / (now - since), (now + since) / 2, now)
 
     def _measured(self, rate: float, middle: float, now: float) -> Verdict:

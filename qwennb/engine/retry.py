@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from qwennb.engine.limiter import LONGEST_NAMED
 from qwennb.errors import EndpointError, Incomplete, RateLimited, ServerFailed, TimedOut, Unreachable
 
 # Failures of one kind. RateLimited has no bound of its own: the limiter paces it and the request's deadline ends it.
@@ -78,7 +79,7 @@ class Tries:
         if alike >= most or attempt >= MOST_ATTEMPTS or not self._retry.take():
             return None
         bound = min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT)
-        return max(self._jitter() * bound, error.retry_after or 0.0)
+        return max(self._jitter() * bound, min(error.retry_after or 0.0, LONGEST_NAMED))
 
     def answered(self) -> None:
         """An answer came: the quota refills."""

@@ -172,6 +172,8 @@ WAITS = [
     ({"retry-after": "Sat, 21 Nov 2026 11:59:30 GMT"}, None), ({"retry-after": "soon"}, None), ({"retry-after": ""}, None),
     ({"retry-after": "-5"}, None), ({"retry-after": "nan"}, None), ({"retry-after": "inf"}, None), ({}, None),
     ({"retry-after": "121"}, 121.0), ({"retry-after": "1e9"}, 1e9), ({"retry-after": "0"}, None),
+    ({"retry-after": str(NOW.timestamp() + 5)}, 5.0), ({"retry-after": str(NOW.timestamp() - 5)}, None),
+    ({"retry-after-ms": str(1000 * NOW.timestamp() + 5000)}, 5.0), ({"retry-after": "Sun, 99 Dec 999999 1:2:3"}, None),
     ({"retry-after-ms": "junk", "retry-after": "3"}, 3.0), ({"retry-after": "Sat, 99 Nov 20261 12:00:30"}, None),
 ]  # fmt: skip
 

@@ -138,3 +138,36 @@ def test_refusals_at_random_cost_a_column_little_pace(simulate, client, tmp_path
     record_property("times as long", slower)
     print(f"{share:.0%} refused at random: {slower:.2f} times as long, the asking again aside")
     assert slower <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_three_of_ten_refused_at_random_cost_no_row_and_little_time(simulate, client, seed):
+    sim = simulate(faults=[Fault("429", probability=0.3)], latency=0.1, seed=seed)
+    began = time.monotonic()
+    made = pl.DataFrame({"n": range(400)}).qwen.ask(
+        "Say {{ n }}", client=client(sim, timeout=20), max_tokens=20, thinking=False
+    )
+    assert made["answer"].null_count() == 0 and sim.ledger.count("paid") == 400
+    assert time.monotonic() - began <= 45, "it was between 5 s and never"
+
+
+@pytest.mark.slow
+def test_no_row_is_given_up_for_want_of_a_turn_while_others_are_answered(simulate, client):
+    """Eight seconds' work for a server with a limit, and two seconds for each question."""
+    sim = simulate(quota=Quota(rate=5, burst=5), latency=0.1)
+    made = pl.DataFrame({"n": range(40)}).qwen.ask(
+        "Say {{ n }}", client=client(sim, timeout=2.0), max_tokens=20, thinking=False
+    )
+    assert made["answer"].null_count() == 0
+
+
+@pytest.mark.slow
+def test_a_word_of_years_does_not_shut_a_healthy_endpoint(simulate, client):
+    word = "Fri, 31 Dec 9999 23:59:59 GMT"
+    sim = simulate(faults=[Fault("429", times=1, retry_after=word)])
+    qwen = client(sim)
+    began = time.monotonic()
+    made = pl.DataFrame({"n": range(20)}).qwen.ask("Say {{ n }}", client=qwen, max_tokens=20)
+    assert made["answer"].null_count() == 0 and time.monotonic() - began <= 45
+    assert qwen.ask("Why?", timeout=5).text
