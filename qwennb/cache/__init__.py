@@ -26,7 +26,7 @@ from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.trace import Trace
 from qwennb.cache.used import News, Used
-from qwennb.cache.writer import Writer
+from qwennb.cache.writer import Writer, wait_for_retiring
 
 __all__ = [
     "CacheWarning",
@@ -65,4 +65,5 @@ __all__ = [
     "read_short",
     "read_short_beside",
     "record_of",
+    "wait_for_retiring",
 ]

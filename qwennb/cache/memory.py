@@ -15,9 +15,11 @@ came from, unless there is an answer of one's own under the same name.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 import orjson
 
@@ -36,6 +38,8 @@ from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
 from qwennb.request import Image, Pdf, Request, Video
+
+_HOLDING: set[Memory] = set()  # with answers that the disk did not take, which nobody may let go of
 
 
 class Memory:
@@ -58,6 +62,8 @@ class Memory:
         self._sources = sources
         self._is_failing = False
         self._unkept = MemoryStore()  # what the disk did not take: remembered here until it does
+        # Who drops the last of it gives the folder back: the writer's thread ends, and the files are closed.
+        weakref.finalize(self, writer.retire).atexit = False
         self._done: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
@@ -238,6 +244,16 @@ class Memory:
         packed = [model for one in self.packs.loaded for model in one.pack.models]
         return frozenset((*packed, *(row.model for row in self.spendings.rows())))
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.spendings.folder
+
+    @property
+    def is_lasting(self) -> bool:
+        """False for what ends with this process, and so must not be let go of before."""
+        return not isinstance(self.store, MemoryStore)
+
     def close(self) -> None:
         """Write out what is still to be written, and close the files."""
         self.writer.close()
@@ -274,6 +290,7 @@ class Memory:
                 warn,
             )
             self._unkept.put([(name, record_of(answer))])
+            _HOLDING.add(self)
             return False
         self._is_failing = False
         self._keep_the_rest()
@@ -288,6 +305,8 @@ class Memory:
         """On the writer's thread."""
         if error is None:
             self._unkept.remove([name])
+            if not len(self._unkept):
+                _HOLDING.discard(self)
 
     def _kept(
         self, loop: asyncio.AbstractEventLoop, kept: asyncio.Future[None], error: BaseException | None

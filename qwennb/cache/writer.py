@@ -26,7 +26,7 @@ from qwennb.cache.record import Name
 from qwennb.cache.store import Store
 from qwennb.errors import CacheError
 
-__all__ = ["Done", "Writer"]
+__all__ = ["Done", "Writer", "wait_for_retiring"]
 
 Done = Callable[[BaseException | None], None]
 
@@ -80,6 +80,8 @@ class Writer:
         """Wait until everything put so far is on the disk or has failed; False where *timeout* came first."""
         if self._thread is None or self._has_ended:
             return True
+        if self in _retiring:
+            return self.wait(LAST_WORDS if timeout is None else timeout)
         if self._thread == _thread.get_ident():
             raise RuntimeError("the writer can't wait for itself")
         reached = threading.Lock()
@@ -95,6 +97,27 @@ class Writer:
             self._queue.put(None)
             if self._ended.acquire(timeout=timeout):
                 self._ended.release()
+
+    def retire(self) -> None:
+        """As `close`, without waiting, and the store is closed behind the last record: for a folder that nobody uses any more."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is None or self._has_ended:
+            atexit.unregister(self.flush)
+            self.store.close()
+            return
+        _retiring.add(self)
+        self._queue.put(None)
+
+    def wait(self, timeout: float = LAST_WORDS) -> bool:
+        """Wait until the thread of a writer that was closed has ended; False where *timeout* came first."""
+        if self._thread is None or self._thread == _thread.get_ident():
+            return True
+        if not self._ended.acquire(timeout=timeout):
+            return False
+        self._ended.release()
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -125,9 +148,15 @@ class Writer:
                     self._do(piece)
                 else:
                     self._keep(piece)
+                del piece  # what is done holds nothing: a folder is given back with the last that holds it
         finally:
             self._has_ended = True
             self._refuse_the_rest()
+            if self in _retiring:
+                with suppress(BaseException):
+                    self.store.close()
+                atexit.unregister(self.flush)
+                _retiring.discard(self)
             self._ended.release()
 
     def _keep(self, records: list[_Record]) -> None:
@@ -175,6 +204,7 @@ def _taken(queue: SimpleQueue[_Record | _Job | None]) -> Iterator[list[_Record] 
             records.append(item)
             size += len(item.value)
             if len(records) < MOST_RECORDS and size < MOST_BYTES:
+                del item
                 continue
         if records:
             yield records
@@ -183,6 +213,7 @@ def _taken(queue: SimpleQueue[_Record | _Job | None]) -> Iterator[list[_Record] 
             yield item
         elif item is None:
             return
+        del item
 
 
 def _tell(done: Done, error: BaseException | None) -> None:
@@ -194,10 +225,20 @@ def _nothing(store: Store) -> None:
     """What a flush has done: being reached."""
 
 
+_retiring: set[Writer] = set()
+
+
+def wait_for_retiring(timeout: float) -> bool:
+    """Wait until everything is on the disk that was kept in folders that nobody uses any more."""
+    waited = [writer.wait(timeout) for writer in list(_retiring)]
+    return all(waited)
+
+
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
+    _retiring.clear()
     for writer in list(_writers):
         writer._begin_anew()
 

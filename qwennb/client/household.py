@@ -13,8 +13,22 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from qwennb.cache import Memory, Name, News, Pack, Packs, Sources, Spendings, Trace, Used, Writer, open_store
+from qwennb.cache import (
+    Memory,
+    Name,
+    News,
+    Pack,
+    Packs,
+    Sources,
+    Spendings,
+    Trace,
+    Used,
+    Writer,
+    open_store,
+    wait_for_retiring,
+)
 from qwennb.client.bridge import Bridge
 from qwennb.config import above
 from qwennb.endpoints import DirectTransport, SdkTransport, Transport
@@ -51,19 +65,26 @@ class Household:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._memories: dict[Path, Memory] = {}
-        self._ledgers: dict[tuple[Path, str], Ledger] = {}
+        # Held by the clients and by what is under way: a folder that none of them uses any more is given back.
+        self._memories: WeakValueDictionary[Path, Memory] = WeakValueDictionary()
+        self._ledgers: WeakValueDictionary[tuple[Path, str], Ledger] = WeakValueDictionary()
+        self._kept: list[Memory] = []  # those that are nowhere but in this process
+        self._folders: dict[Path, None] = {}
         self._pid = os.getpid()
 
     def memory(self, folder: Path) -> Memory:
         """The memory that lies in *folder*."""
         with self._lock:
-            if folder not in self._memories:
+            memory = self._memories.get(folder)
+            if memory is None:
                 store = open_store(folder)
-                self._memories[folder] = Memory(
+                memory = self._memories[folder] = Memory(
                     store, Writer(store), Spendings(folder), self._all_packs(), self._logs, self._sources
                 )
-            return self._memories[folder]
+                self._folders[folder] = None
+                if not memory.is_lasting:
+                    self._kept.append(memory)
+            return memory
 
     def load(self, path: str | os.PathLike[str], *, accept_figures: bool = False) -> Pack:
         """Recall from the pack in *path* too, whoever asks, from now on.
@@ -109,7 +130,8 @@ class Household:
         """The pack of the answers of these *names*, or of all that this process recalled or kept."""
         wanted = self.used.names() if names is None else list(names)
         with self._lock:
-            memories = list(self._memories.values())
+            folders = [folder for folder in self._folders if folder in self._memories or folder.exists()]
+        memories = [self.memory(folder) for folder in folders]
         records: dict[Name, bytes] = {}
         for memory in memories:
             records = memory.records(wanted) | records
@@ -131,7 +153,10 @@ class Household:
         """The ledger of *notebook* in *folder*."""
         memory = self.memory(folder)
         with self._lock:
-            return self._ledgers.setdefault((folder, notebook), Ledger(memory, notebook))
+            ledger = self._ledgers.get((folder, notebook))
+            if ledger is None:
+                ledger = self._ledgers[folder, notebook] = Ledger(memory, notebook)
+            return ledger
 
     def settle(self, folder: Path) -> None:
         """Have everything written that was kept or spent in *folder* so far."""
@@ -139,7 +164,11 @@ class Household:
             ledgers = [ledger for (place, _), ledger in self._ledgers.items() if place == folder]
         for ledger in ledgers:
             ledger.flush()
-        self.memory(folder).writer.flush(5.0)
+        with self._lock:
+            memory = self._memories.get(folder)
+        if memory is not None:
+            memory.writer.flush(5.0)
+        wait_for_retiring(5.0)
 
     async def engine(self) -> Engine:
         """The engine; made on the loop, with the first question. A loop that was given up took its own with it."""
@@ -153,8 +182,9 @@ class Household:
         if self._pid != os.getpid():
             return
         with self._lock:
-            memories, self._memories = list(self._memories.values()), {}
-            ledgers, self._ledgers = list(self._ledgers.values()), {}
+            memories, self._memories = list(self._memories.values()), WeakValueDictionary()
+            ledgers, self._ledgers = list(self._ledgers.values()), WeakValueDictionary()
+            self._kept = []
         if self._engine is not None:
             engine, self._engine = self._engine, None
             with suppress(QwenError):  # a loop that stands still closes nothing
@@ -163,6 +193,7 @@ class Household:
             ledger.flush()
         for memory in memories:
             memory.close()
+        wait_for_retiring(30.0)
 
 
 _households: dict[int, Household] = {}

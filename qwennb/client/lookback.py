@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,11 +76,15 @@ class Lookback:
     names_endpoint: bool
     household: Callable[[], Household]
     model_from: str = ""
+    held: list[Memory] = field(default_factory=list, repr=False, compare=False)
+    """What keeps the folder open as long as this client lives."""
 
     @property
     def memory(self) -> Memory:
         """The answers of the client's folder, and the packs that are loaded."""
-        return self.household().memory(self.config.cache_dir)
+        memory = self.household().memory(self.config.cache_dir)
+        self.held[:] = [memory]
+        return memory
 
     def counts(self, mode: str) -> bool:
         """Whether what is recorded decides: in replay, and once a pack is loaded."""

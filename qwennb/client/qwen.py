@@ -607,7 +607,8 @@ class Qwen:
     @property
     def memory(self) -> Memory:
         """The answers of this client's folder."""
-        return self._house.memory(self.config.cache_dir)
+        self._memory = self._house.memory(self.config.cache_dir)  # held as long as this client lives
+        return self._memory
 
     @property
     def _house(self) -> Household:

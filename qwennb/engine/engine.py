@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_draft
@@ -143,7 +144,7 @@ class Engine:
         self._direct = direct
         self._now = now
         self._flights: dict[FlightName, Flight] = {}
-        self._recent: dict[tuple[str, str, Memory], None] = {}  # what was kept last: names, and no answers
+        self._recent: dict[tuple[str, str, Path], None] = {}  # what was kept last: names, and no answers
         self._limiters: dict[tuple[object, ...], Limiter] = {}
         self._retries: dict[str, Retry] = {}
 
@@ -191,7 +192,7 @@ class Engine:
     async def _just_now(self, request: Request, asking: Asking) -> Answer | None:
         # Asked and kept between the caller's look into the cache and now: it must not be paid for twice.
         identity = asking.place.identity(request.model)
-        if asking.mode != "on" or (request.key, identity, asking.memory) not in self._recent:
+        if asking.mode != "on" or (request.key, identity, asking.memory.folder) not in self._recent:
             return None
         return await asyncio.to_thread(asking.memory.recall, request, identity, "on")
 
@@ -279,7 +280,7 @@ class Engine:
         if asking.mode == "off":
             return
         await asking.memory.keep(answer, asking.warn)
-        self._recent[answer.key, answer.endpoint, asking.memory] = None
+        self._recent[answer.key, answer.endpoint, asking.memory.folder] = None
         while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
 

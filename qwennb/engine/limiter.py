@@ -206,7 +206,7 @@ class Limiter:
         if self._noise.refused(number) and (wait is None or self._noise.known):
             return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
         if number >= self._incident_at:  # not one of those that were under way when the limit was met
-            if not self._is_limit(now, in_flight):
+            if not self._is_limit(now, in_flight, is_named=wait is not None):
                 return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
             self._pauses += 1
         self.is_told = wait is not None
@@ -233,20 +233,20 @@ class Limiter:
             )
             self._arm()
 
-    def _is_limit(self, now: float, in_flight: int) -> bool:
+    def _is_limit(self, now: float, in_flight: int, *, is_named: bool) -> bool:
         """Take a refusal for a limit, and slow down; False where it turns out that refusals have another reason."""
         self._incident_at = self._number
         if self._pace.is_too_soon(now):
             return True  # still the same trouble: shrinking again for it would overshoot
         window, most = self._before
         was_free = self._pace.is_free
-        verdict = self._pace.refused(now, 1 / self._gap if self._gap else float(in_flight))
+        verdict = self._pace.refused(now, 1 / self._gap if self._gap else float(in_flight), is_named=is_named)
         if was_free:
             self._noise.tried(self._pace.found_more)
         if verdict == "limit" or in_flight > max(0.8 * most, 2):
             self._noise.explained()
             self._before = self._window, in_flight
-        elif verdict == "unexplained" and self._noise.unexplained():
+        elif verdict == "unexplained" and self._noise.unexplained(is_named=is_named):
             self._window, self._ramping = window, self._knee is None
             self._pace.set_free(now)
             self._measured_from = self._number

@@ -25,7 +25,8 @@ WIDEST_MARGIN = 0.1
 UNEXPLAINED = 2
 MOST_NEEDED = 16  # it doubles each time that it turns out not to have been noise
 TOLD = 8  # refusals from which a share can be told
-MOST = 0.6  # of all: where more is refused than this, slower is right whatever the reason
+MOST = 0.3  # of all: where more is refused than this, slower is right whatever the reason
+MOST_UNNAMED = 0.6  # where the server names no time to wait: slower is right only if it helps
 DOUBT = 1.5  # standard errors
 MEMORY = 1000  # requests
 SURE = 12.0  # so many refusals were due and none came: it is over
@@ -86,10 +87,14 @@ class Noise:
         self._sent = self._refused = 0.0
         self._unexplained = 0
 
-    def unexplained(self) -> bool:
-        """Refused though no more was asked than had passed before; True when this makes it noise."""
+    def unexplained(self, *, is_named: bool = True) -> bool:
+        """Refused though no more was asked than had passed before; True when this makes it noise.
+
+        *is_named*: the server said how long to wait, as one with a limit would.
+        """
         self._unexplained += 1
-        if self._unexplained < self._needed or self._refused > MOST * self._sent:
+        most = MOST if is_named else MOST_UNNAMED
+        if self._unexplained < self._needed or self._refused > most * self._sent:
             return False
         self.usual = self._share()
         self._most_credit = self._credit = CREDIT

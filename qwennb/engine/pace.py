@@ -76,8 +76,12 @@ class Pace:
         """True where a refusal is still the same trouble as the last, and tells no rate."""
         return self._since is not None and now - self._since < MEASURE
 
-    def refused(self, now: float, going: float) -> Verdict:
-        """The pace becomes what was let through since the last refusal; *going* is how fast requests went."""
+    def refused(self, now: float, going: float, *, is_named: bool = True) -> Verdict:
+        """The pace becomes what was let through since the last refusal; *going* is how fast requests went.
+
+        *is_named*: the server said how long to wait. After such a wait little comes through before the next refusal, and
+        that tells nothing.
+        """
         free, self.is_free = self.is_free, False
         since, self._since = self._since, now
         passed, self._passed = self._passed, 0
@@ -89,7 +93,7 @@ class Pace:
         if passed < ENOUGH:
             # Again before anything could be measured: far too fast.
             self.rate = self._last if free and self._last else (self.rate or going) * SHRINK
-            return "unexplained" if self.rate < FAR_LESS * self._proven else "open"
+            return "unexplained" if not is_named and self.rate < FAR_LESS * self._proven else "open"
         return self._measured(passed / (now - since), (now + since) / 2, now)
 
     def _measured(self, rate: float, middle: float, now: float) -> Verdict:

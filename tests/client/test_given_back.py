@@ -1,0 +1,117 @@
+"""What a cache folder costs while clients use it, and that nothing of it is left when none does."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from qwennb.cache import wait_for_retiring
+from qwennb.client import household
+
+
+def threads() -> int:
+    """Threads of the system, those that Python's `threading` does not know included."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def descriptors(folder: Path) -> int:
+    """Open files in *folder*."""
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return sum(os.path.lexists(link) and os.readlink(link).startswith(str(folder)) for link in links)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts by /proc")
+
+
+@needs_proc
+@pytest.mark.timeout(30)
+def test_a_folder_that_no_client_uses_any_more_costs_no_thread_and_no_descriptor(simulate, client, tmp_path):
+    sim = simulate()
+    client(sim, cache_dir=tmp_path / "first").ask("Why?")
+    gc.collect()
+    before = threads()
+    for n in range(20):
+        assert client(sim, cache_dir=tmp_path / f"folder {n}").ask("Why?").text
+    while threads() > before or descriptors(
+        tmp_path
+    ):  # what was spent is written a quarter of a second later
+        gc.collect()
+        assert wait_for_retiring(10)
+        os.sched_yield()
+
+
+@needs_proc
+def test_while_a_client_lives_its_folder_is_opened_once(simulate, client, tmp_path):
+    qwen = client(simulate())
+    qwen.ask("Why?")
+    memory, before = qwen.memory, descriptors(tmp_path)
+    for n in range(5):
+        qwen.ask(f"Why {n}?")
+    assert qwen.memory is memory and descriptors(tmp_path) == before
+
+
+def test_what_was_asked_by_a_client_that_is_gone_is_there_for_the_next_and_in_a_pack(simulate, client):
+    sim = simulate()
+    first = client(sim).ask("Why is it gone?")
+    gc.collect()
+    assert client(sim).ask("Why is it gone?") == first and sim.ledger.count("asked") == 1
+    gc.collect()
+    assert first.key in {name.key for name in household().pack().records}
+
+
+def test_what_a_client_that_is_gone_has_spent_is_written(simulate, client, tmp_path):
+    sim = simulate()
+    client(sim).ask("Why?")
+    gc.collect()
+    household().settle(tmp_path / "cache")
+    rows = client(sim).memory.spendings.rows()
+    assert sum(row.requests for row in rows) == 1
+
+
+def test_what_a_client_that_is_gone_has_kept_is_on_the_disk_when_the_program_ends(tmp_path):
+    code = (
+        "import sys, gc\n"
+        "from qwennb import Qwen\n"
+        "from qwennb.cache import Name\n"
+        "qwen = Qwen(endpoint='openrouter', api_key='x', cache_dir=sys.argv[1])\n"
+        "for n in range(3000):\n"
+        "    qwen.memory.writer.put(Name(f'{n:064x}', 'openrouter'), b'x' * 20000, lambda error: None)\n"
+        "del qwen\n"
+        "gc.collect()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "cache")], check=True, timeout=60)
+    from qwennb.cache import Store
+
+    with Store(tmp_path / "cache") as store:
+        assert len(store) == 3000
+
+
+@pytest.mark.slow
+def test_answers_to_pictures_leave_no_pictures_in_memory(client, tmp_path):
+    """Fifty pictures of a megabyte: all of them would be fifty."""
+    from qwennb.testing import scripted
+
+    qwen = scripted("ok", cache="on")
+    bmp = b"BM" + (1_000_054).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+    head = (40).to_bytes(4, "little") + (500).to_bytes(4, "little") + (500).to_bytes(4, "little")
+    rest = (1).to_bytes(2, "little") + (32).to_bytes(2, "little") + bytes(24)
+
+    def picture(n: int) -> bytes:
+        return bmp + head + rest + n.to_bytes(4, "little") * 250_000
+
+    qwen.ask("What is it?", images=[picture(10_000)])
+    tracemalloc.start()
+    try:
+        for n in range(50):
+            qwen.ask("What is it?", images=[picture(n)])
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 15 * 2**20
