@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from qwennb.collector import STACKS
 from qwennb.errors import code_place
 
 EVERY = 1.0  # seconds between two beats
@@ -58,10 +59,11 @@ class Pulse:
 
     def place(self) -> str:
         """Where the loop stands: the innermost line that is neither a library's nor ours, if there is one."""
-        innermost = frame = sys._current_frames().get(self._thread.ident or 0)
-        while frame is not None and _is_library(frame):
-            frame = frame.f_back
-        return code_place(frame or innermost)
+        with STACKS:
+            innermost = frame = sys._current_frames().get(self._thread.ident or 0)
+            while frame is not None and _is_library(frame):
+                frame = frame.f_back
+            return code_place(frame or innermost)
 
 
 def _is_library(frame: FrameType) -> bool:

@@ -18,6 +18,7 @@ import polars as pl
 from qwennb.answer import Answer, read_form
 from qwennb.cache import ShortBeside, read_short, read_short_beside
 from qwennb.client import Options, Qwen
+from qwennb.collector import BULK, MANY
 from qwennb.engine import Asking
 from qwennb.errors import (
     BudgetExceeded,
@@ -28,7 +29,6 @@ from qwennb.errors import (
     ValidatorFailed,
     in_words,
 )
-from qwennb.frames.bulk import BULK, MANY
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
 from qwennb.frames.form import Form
 from qwennb.frames.inquiry import Inquiry, Question

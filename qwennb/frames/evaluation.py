@@ -24,6 +24,7 @@ from types import FrameType
 
 import polars as pl
 
+from qwennb.collector import STACKS
 from qwennb.frames.outcome import Outcome
 from qwennb.frames.progress import Tally
 
@@ -203,7 +204,8 @@ class Evaluations:
 
 def _entries() -> list[FrameType]:
     """The entry into polars of every thread that is in it."""
-    return [entry for frame in sys._current_frames().values() if (entry := _entry(frame)) is not None]
+    with STACKS:
+        return [entry for frame in sys._current_frames().values() if (entry := _entry(frame)) is not None]
 
 
 def _entry(frame: FrameType | None) -> FrameType | None:

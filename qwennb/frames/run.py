@@ -16,9 +16,9 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
+from qwennb.collector import BULK
 from qwennb.errors import Incomplete, MediaError, QwenError, Stopped
 from qwennb.frames.asker import Asker
-from qwennb.frames.bulk import BULK
 from qwennb.frames.column import Column, warn_of_rows
 from qwennb.frames.evaluation import Evaluation, Evaluations, Scopes
 from qwennb.frames.image import image_of

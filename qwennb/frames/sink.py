@@ -23,6 +23,7 @@ from types import FrameType, TracebackType
 
 import polars as pl
 
+from qwennb.collector import STACKS
 from qwennb.frames.evaluation import _entries, _entry, _is_polars
 
 GRAIN = 0.01  # seconds; the clock of a file system is a tick behind
@@ -61,26 +62,27 @@ def _around_us() -> tuple[FrameType | None, list[object]]:
     if own is None and len(all_of_them) != 1:
         return None, []
     entry = own or all_of_them[0]
-    for top in sys._current_frames().values():
-        below: FrameType | None = top
-        targets: list[object] = []
-        while below is not None:
-            targets += _written_by(below)
-            if below is entry:
-                return entry, targets
-            below = below.f_back
+    with STACKS:
+        for top in sys._current_frames().values():
+            below: FrameType | None = top
+            targets: list[object] = []
+            while below is not None:
+                targets += _written_by(below)
+                if below is entry:
+                    return entry, targets
+                below = below.f_back
     return None, []
 
 
 def _written_by(frame: FrameType) -> Iterable[object]:
+    name = frame.f_code.co_name
     if not _is_polars(frame):
         return ()
-    name, given = frame.f_code.co_name, frame.f_locals
     if name.startswith("sink_"):
-        return (given.get("path"),)
+        return (frame.f_locals.get("path"),)
     if name == "collect":
-        return (given.get("self"),)
-    if name == "collect_all" and isinstance(plans := given.get("lazy_frames"), list | tuple):
+        return (frame.f_locals.get("self"),)
+    if name == "collect_all" and isinstance(plans := frame.f_locals.get("lazy_frames"), list | tuple):
         return plans
     return ()
 

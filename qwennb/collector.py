@@ -1,9 +1,14 @@
-"""Python's collector of cycles, kept out of the way of a million rows.
+"""Python's collector of cycles, kept out of the way of a million rows, and of stacks that are not ours.
 
 It wakes after every few hundred new objects and looks at the young ones, and now and then at all there are. In the loops
 that make a question or an outcome for each row it finds nothing, for nothing in them is cyclic, and takes a third of the
 time: there it is held off (`BULK`). While thousands of questions are asked it finds little, and takes a fifth: there it
 wakes more seldom (`MANY`).
+
+Where the stack of another thread is read, that thread must stand still. It does, for whoever runs Python code is alone;
+but up to Python 3.11 a frame becomes an object when it is first looked at, making it may wake the collector, a finalizer
+that this calls may let the other thread run on, and it may leave that very frame. What is read then is whatever lies in
+its place, if the process survives. So a stack of another thread is read without the collector (`STACKS`).
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ class _Collector:
     """How often it wakes, by the wishes of all threads: the calmest one counts, and its own habit once all have gone."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may call whoever comes here again
         self._wishes: list[int] = []
         self._habit = gc.get_threshold()
 
@@ -44,7 +49,7 @@ class _Collector:
 
 
 class Calm:
-    """`with BULK:` or `with MANY:`, nested or in several threads at once."""
+    """`with BULK:`, `with MANY:` or `with STACKS:`, nested or in several threads at once."""
 
     def __init__(self, young: int) -> None:
         self._young = young
@@ -59,3 +64,4 @@ class Calm:
 _COLLECTOR = _Collector()
 BULK = Calm(0)
 MANY = Calm(50_000)
+STACKS = Calm(0)
