@@ -1,4 +1,4 @@
-"""Everything that qwennb raises, in one tree.
+"""Everything that qwennb raises, in one tree, and everything that it warns of.
 
     QwenError
     ├── BadInput                    the request is wrong as it stands; nothing was sent
@@ -32,6 +32,13 @@
         ├── TimedOut                a deadline passed
         └── Incomplete              the answer broke off, was cut or came empty
 
+and everything that it warns of, in another:
+
+    QwenWarning                     a budget nearly spent, an answer cut at its own limit, an endpoint that misreports
+    ├── QwenFrameWarning            rows of a column failed, or their texts were cut
+    ├── CacheWarning                the cache works less well than it should
+    └── ProjectWarning              what a project's pyproject.toml sets, or would set
+
 Each message says what happened, to which request, and what to type next. Every class can be rebuilt
 from its message alone (`type(error)(str(error))`), because polars rebuilds exceptions that way.
 """
@@ -49,6 +56,7 @@ __all__ = [
     "BadInput",
     "BudgetExceeded",
     "CacheError",
+    "CacheWarning",
     "CallbackFailed",
     "ConfigError",
     "ContentFiltered",
@@ -62,7 +70,10 @@ __all__ = [
     "ModelRefused",
     "NotRecorded",
     "PackRefused",
+    "ProjectWarning",
     "QwenError",
+    "QwenFrameWarning",
+    "QwenWarning",
     "RateLimited",
     "RequestRefused",
     "SchemaError",
@@ -276,6 +287,22 @@ class Incomplete(EndpointError):
     """The answer broke off, was cut short, or came empty."""
 
     transient = True
+
+
+class QwenWarning(Readable, UserWarning):
+    """Something a user should know and nobody asked for; the root of all warnings."""
+
+
+class QwenFrameWarning(QwenWarning):
+    """Rows of a column failed, and are null; or their texts were cut at the column's own `max_tokens`."""
+
+
+class CacheWarning(QwenWarning):
+    """The cache works less well than it should: in memory only, on a network drive, or after damage."""
+
+
+class ProjectWarning(QwenWarning):
+    """What a project's pyproject.toml sets, or would set once it is trusted."""
 
 
 @contextmanager

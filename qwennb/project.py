@@ -17,15 +17,15 @@ import re
 import shlex
 import stat
 import sys
-import warnings
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwennb.errors import ConfigError
+from qwennb.errors import ConfigError, ProjectWarning, QwenWarning
 from qwennb.terminal import flatten
+from qwennb.warn import warn_user
 
 __all__ = [
     "Leading",
@@ -311,19 +311,16 @@ def _name_once(project: Project, settings: Mapping[str, Any]) -> None:
     file = project.file
     with suppress(OSError, ValueError):  # a notebook is shared: no folder of this machine stands in it
         file = Path(os.path.relpath(file))
-    announce(f"Settings from {show_path(str(file))}: {', '.join(news)}.", "project")
+    announce(f"Settings from {show_path(str(file))}: {', '.join(news)}.", "project", ProjectWarning)
 
 
-def announce(sentence: str, about: str) -> None:
+def announce(sentence: str, about: str, category: type[QwenWarning] = QwenWarning) -> None:
     """Say *sentence* to the user: in a notebook as a line that belongs to no answer and is not compared, else as a warning."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         shell.display_pub.publish({"text/plain": sentence}, metadata={"qwennb": {"state": about}})
         return
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("qwennb."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(sentence, stacklevel=level)
+    warn_user(sentence, category)
 
 
 def _nearest_table(folder: Path | None) -> tuple[Path | None, Any]:

@@ -265,6 +265,13 @@ def test_every_error_is_in_the_reference_and_no_other():
     assert sorted(first_column(CLIENT, "Errors")) == raised
 
 
+def test_every_warning_is_in_the_reference_and_no_other():
+    from qwennb import errors
+
+    warned = {name for name in errors.__all__ if _is_kind(getattr(errors, name), errors.QwenWarning)}
+    assert set(first_column(CLIENT, "Warnings")) == warned
+
+
 def _is_kind(thing, kind):
     return isinstance(thing, type) and issubclass(thing, kind)
 

@@ -20,8 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qwennb.errors import CacheError
-from qwennb.terminal import Readable
+from qwennb.errors import CacheError, CacheWarning
 from qwennb.warn import warn_user
 
 if sys.platform == "win32":
@@ -54,10 +53,6 @@ WAL_IS_SOUND = (3, 51, 3)
 COMPANIONS = ("-journal", "-wal", "-shm")
 # The end of a journal that names a second journal. SQLite would open and delete the file it names; ours never has one.
 NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
-
-
-class CacheWarning(Readable, UserWarning):
-    """The cache works less well than it should: in memory only, on a network drive, or after damage."""
 
 
 def warn(message: str) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from qwennb.terminal import Readable
+from qwennb.errors import QwenWarning
 from qwennb.warn import warn_user
 
-
-class QwenWarning(Readable, UserWarning):
-    """Something a user should know: a budget nearly spent, an answer cut short, an endpoint chosen by probing."""
+__all__ = ["QwenWarning", "tell"]
 
 
 def tell(words: str) -> None:

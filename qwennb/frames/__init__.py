@@ -7,7 +7,7 @@ order of the rows. `evaluation` is why polars may run it as often as it likes.
 from __future__ import annotations
 
 from qwennb import _hook
-from qwennb.frames.column import QwenFrameWarning
+from qwennb.errors import QwenFrameWarning
 from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame

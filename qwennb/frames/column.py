@@ -10,14 +10,13 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from qwennb.client import Options, Qwen
-from qwennb.errors import BadInput, TemplateError, nearest, show_value
+from qwennb.errors import BadInput, QwenFrameWarning, TemplateError, nearest, show_value
 from qwennb.frames.default import default_client
 from qwennb.frames.form import Form
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.progress import Progress
 from qwennb.frames.text import names_in
 from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
-from qwennb.terminal import Readable
 from qwennb.warn import warn_user
 
 OnError = Literal["null", "raise", "column"]
@@ -205,10 +204,6 @@ def _client(rest: dict[str, Any]) -> Callable[[], Qwen]:
         made = Qwen(model=rest.get("model"), endpoint=endpoint, api_key=api_key)
         return lambda: made
     return default_client
-
-
-class QwenFrameWarning(Readable, UserWarning):
-    """Rows of a column failed, and are null; or their texts were cut at the column's own `max_tokens`."""
 
 
 def warn_of_rows(words: str) -> None:
