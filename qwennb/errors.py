@@ -92,6 +92,7 @@ __all__ = [
     "in_words",
     "nearest",
     "user_code",
+    "where_raised",
 ]
 
 
@@ -322,11 +323,15 @@ def user_code(
         is_main = threading.current_thread() is threading.main_thread()
         if isinstance(error, KeyboardInterrupt) and is_main:
             raise
-        raise kind(f"{name} raised {in_words(error)}{_where(error.__traceback__)}. {next_step}") from error
+        raise kind(
+            f"{name} raised {in_words(error)}{where_raised(error.__traceback__)}. {next_step}"
+        ) from error
 
 
 def in_words(error: BaseException) -> str:
     """The class and message of an error that is not ours, on one line; its message may raise, too."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__} of {in_words(error.exceptions[0])}"
     try:
         said = " ".join(str(error).split())
     except BaseException:
@@ -342,7 +347,8 @@ def code_place(frame: FrameType | None, line: int | None = None) -> str:
     return f"`{code.co_name}` ({code.co_filename.replace(chr(92), '/').rpartition('/')[2]}, line {line or frame.f_lineno})"
 
 
-def _where(trace: TracebackType | None) -> str:
+def where_raised(trace: TracebackType | None) -> str:
+    """Where an error comes from: " in `check_city` (orders.py, line 12)"."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f" in {code_place(trace.tb_frame, trace.tb_lineno)}" if trace is not None else ""

@@ -36,6 +36,7 @@ def test_every_class_is_exported_and_told():
         "in_words",
         "nearest",
         "user_code",
+        "where_raised",
     }
     assert errors.__all__ == sorted(errors.__all__)
     for c in CLASSES:

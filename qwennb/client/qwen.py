@@ -678,7 +678,11 @@ class Qwen:
 
     def _tell(self) -> None:
         while self._warnings:
-            tell(self._warnings.pop(0))
+            try:
+                words = self._warnings.pop(0)
+            except IndexError:  # another thread, a batch of the same column for instance, has told it
+                return
+            tell(words)
 
 
 _FOR_DICTS = (

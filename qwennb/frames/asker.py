@@ -31,7 +31,7 @@ from qwennb.errors import (
 )
 from qwennb.frames.evaluation import Answers, Scopes, Shelf
 from qwennb.frames.form import Form
-from qwennb.frames.inquiry import Inquiry, Question
+from qwennb.frames.inquiry import Inquiry, Question, work_together
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.lane import ask_by_batch
 from qwennb.frames.mould import Mould
@@ -241,13 +241,9 @@ class Asker:
                 if outcome.error is not None and _ends_all(outcome.error) and not ended:
                     ended.append(outcome.error)
 
-        async def all_of_them() -> None:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(most):
-                    group.create_task(worker())
-
         with MANY:
-            self._wait(self.client._house.bridge.start(all_of_them()), inquiry.tally)
+            work = work_together(worker() for _ in range(most))
+            self._wait(self.client._house.bridge.start(work), inquiry.tally)
         self.client._tell()
         if ended and not isinstance(ended[0], BudgetExceeded):
             raise ended[0].with_traceback(None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from qwennb.frames.evaluation import Scopes, Shelf
 from qwennb.frames.outcome import Outcome
@@ -57,3 +58,13 @@ class Inquiry:
         outcome = await self._scopes.once(self._shelf, self.keys[place], ask, is_durable)
         self.came(place, outcome)
         return outcome
+
+
+async def work_together(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Await all of *workers* at once. What one raises ends the others, and is raised itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker)
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None

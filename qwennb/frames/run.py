@@ -8,16 +8,18 @@ one warning, and a stop gives the rows that are done. `batch` is what polars cal
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
 from qwennb.collector import BULK
-from qwennb.errors import Incomplete, MediaError, QwenError, Stopped
+from qwennb.errors import Incomplete, MediaError, QwenError, Stopped, in_words, where_raised
 from qwennb.frames.asker import Asker
 from qwennb.frames.column import Column, warn_of_rows
 from qwennb.frames.evaluation import Evaluation, Evaluations, Scopes
@@ -29,6 +31,7 @@ from qwennb.frames.sink import Sink
 from qwennb.frames.text import prompts
 
 EVALUATIONS = Evaluations()
+_numbers = itertools.count()
 
 
 class Evaluator:
@@ -36,6 +39,7 @@ class Evaluator:
 
     def __init__(self, column: Column) -> None:
         self.column = column
+        self._number = next(_numbers)  # and not its id(), which Python gives to another when it has gone
         self._built = time.time()
         self._lock = threading.Lock()
         self._asker: Asker | None = None
@@ -58,6 +62,10 @@ class Evaluator:
 
     def frame(self, columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
         """The columns made from those of a whole table."""
+        with self._told_in_our_words():
+            return self._frame(columns)
+
+    def _frame(self, columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
         rows = Rows.of(self.column, columns)
         if not rows.questions:
             return self._laid_out(rows, [])
@@ -69,8 +77,21 @@ class Evaluator:
 
     def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
         """The output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives."""
-        with Sink(self._built):
+        with self._told_in_our_words(), Sink(self._built):
             return self._batch(series, name)
+
+    @contextmanager
+    def _told_in_our_words(self) -> Iterator[None]:
+        """polars builds the error that leaves us again, from its class and message: what it could not build has lost both."""
+        try:
+            yield
+        except (QwenError, KeyboardInterrupt, Warning):
+            raise
+        except BaseException as unforeseen:
+            raise QwenError(
+                f"The column `{self.column.into}` failed with what qwennb did not foresee: {in_words(unforeseen)}"
+                f"{where_raised(unforeseen.__traceback__)}. Every finished answer is kept. Please report it."
+            ) from unforeseen
 
     def _batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
         rows = Rows.of(self.column, {one.name: one for one in series})
@@ -79,7 +100,7 @@ class Evaluator:
             scopes = Scopes([*EVALUATIONS.under_way(), self.asker.answers])
             model = self.asker.mould.model  # may look for the endpoint; not while others wait for their tally
             tally = scopes.tally(
-                id(self), lambda: Tally(0, 0, model, progress=self.column.progress, batches=True)
+                self._number, lambda: Tally(0, 0, model, progress=self.column.progress, batches=True)
             )
             tally.batch(rows.questions, rows.count)
             outcomes = self._outcomes(rows, scopes, tally, batches=True)
@@ -88,7 +109,9 @@ class Evaluator:
                     f"Stopped. Every finished answer is kept; the same plan, run again, asks for the rest. {_left(tally)}"
                 )
             if self.column.on_error == "null":
-                self._warn(tally, so_far=" so far", is_new=lambda kind: scopes.first_to_say((id(self), kind)))
+                self._warn(
+                    tally, so_far=" so far", is_new=lambda kind: scopes.first_to_say((self._number, kind))
+                )
         made = self._laid_out(rows, outcomes)
         return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
 
