@@ -96,11 +96,35 @@ __all__ = [
 ]
 
 
+# What other libraries call it, and what it is called here.
+_ELSEWHERE = {
+    "alias": "into",
+    "name": "into",
+    "output_column": "into",
+    "retries": "timeout",
+    "max_retries": "timeout",
+    "n": "sample",
+    "base_url": "endpoint",
+    "api_base": "endpoint",
+    "labels": "choices",
+    "response_format": "schema",
+    "response_model": "schema",
+    "system_prompt": "system",
+    "reasoning": "thinking",
+    "enable_thinking": "thinking",
+    "max_workers": "concurrency",
+    "max_completion_tokens": "max_tokens",
+}
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
-    """'; did you mean `x`?' when something known is close to *name*, else an empty string."""
+    """'; did you mean `x`?' when something known is close to *name*, or is called so elsewhere."""
     import difflib  # only a mistake needs it
 
-    close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
+    if not close and _ELSEWHERE.get(name) in names:
+        close = [_ELSEWHERE[name]]
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 
 

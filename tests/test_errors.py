@@ -104,6 +104,15 @@ def test_bad_input_is_a_value_error_and_a_missing_record_a_lookup_error():
         ("zzz", ["model"], 1, ""),
         ("x", [], 1, ""),
         ("modl", iter(["model"]), 1, "; did you mean `model`?"),
+        ("alias", ["logit_bias", "into"], 1, "; did you mean `into`?"),
+        ("alias", ["logit_bias", "lane"], 1, ""),
+        ("name", ["into", "image", "lane"], 1, "; did you mean `into`?"),
+        ("name", ["into", "names"], 1, "; did you mean `names`?"),
+        ("retries", ["timeout", "images"], 1, "; did you mean `timeout`?"),
+        ("max_retries", ["timeout", "max_pixels"], 1, "; did you mean `timeout`?"),
+        ("n", ["sample", "min_p"], 1, "; did you mean `sample`?"),
+        ("colour", ["color", "column"], 1, "; did you mean `color`?"),
+        ("Review", ["review"], 1, "; did you mean `review`?"),
     ],
 )
 def test_the_nearest_name_is_suggested(name, known, most, told):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwennb.catalog import Abilities, Count, count_messages, image_tokens
-from qwennb.endpoints import most_tokens
+from qwennb.endpoints import IN_PIECES, most_tokens
 from qwennb.errors import WindowExceeded
 from qwennb.request import Image, Request
 
@@ -37,5 +37,5 @@ def check_window(request: Request, abilities: Abilities, place: str) -> None:
         return
     raise WindowExceeded(
         f"The input is {count} tokens, and {request.model} at {place} takes {window:,}. Shorten it, choose a model with a "
-        'longer window (`qwennb models`), or ask in pieces with overflow="map".'
+        f"longer window (`qwennb models`), or ask in pieces: {IN_PIECES}."
     )

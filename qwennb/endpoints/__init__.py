@@ -22,10 +22,12 @@ from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, check_
 from qwennb.endpoints.kinds import SELF_HOSTED
 from qwennb.endpoints.place import Place, most_tokens
 from qwennb.endpoints.recorded import recorded_model, recorded_place
+from qwennb.endpoints.refusal import IN_PIECES
 from qwennb.endpoints.transports import DirectTransport, SdkTransport
 
 __all__ = [
     "HOSTED",
+    "IN_PIECES",
     "NAMES",
     "PLAIN",
     "PORTS",

@@ -72,6 +72,8 @@ _MONEY = (
     "freetieronly",
 )
 
+IN_PIECES = 'Qwen().ask("… {{ doc }}", doc=text, overflow="map")'
+
 MEANINGS: tuple[Meaning, ...] = (
     # Money, in all its disguises, before anything that a status alone would call a matter of rate.
     Meaning(
@@ -120,7 +122,7 @@ MEANINGS: tuple[Meaning, ...] = (
             )
         ),
         RequestRefused,
-        'Shorten the input, or ask with overflow="map".',
+        f"Shorten the input, or ask in pieces: {IN_PIECES}.",
     ),
     Meaning(
         lambda s: s.mentions("product is not activated"),

@@ -46,10 +46,9 @@ def classified(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
 
 def extracted(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
     """What *schema* asks for, out of each text."""
-    form = Schema.of(schema)
+    Schema.of(schema)  # what can't be asked for is said first
     prompt = f"Extract what is asked for from the text. Take only what it says.\n\nText:\n{_hole(subject)}"
-    noun = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", form.name).lower()
-    return Column.of(prompt, {**given, "schema": schema}, noun=noun, defaults=_PLAIN)
+    return Column.of(prompt, {**given, "schema": schema}, noun="extracted", defaults=_PLAIN)
 
 
 def summarized(subject: str, given: Mapping[str, Any]) -> Column:

@@ -119,7 +119,9 @@ def test_a_long_input_is_told_how_to_go_on():
         nested("x", "Range of input length should be [1, 5]"),
         openrouter(400, error_type="context_length_exceeded"),
     ):
-        assert 'overflow="map"' in str(meaning_of(heard(400, {}, orjson.dumps(body)), "here"))
+        assert 'Qwen().ask("… {{ doc }}", doc=text, overflow="map")' in str(
+            meaning_of(heard(400, {}, orjson.dumps(body)), "here")
+        )
 
 
 # What comes inside a 200, whole or in the middle of a stream.

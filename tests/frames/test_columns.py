@@ -157,8 +157,28 @@ def test_a_schema_that_an_answer_breaks_is_asked_again_then_fails_alone(simulate
     sim = simulate(script=script)
     table = pl.DataFrame({"text": ["good", "bad"]})
     made = table.qwen.extract("text", Person, client=client(sim), on_error="column")
-    assert made["person"].to_list() == [{"name": "Ann"}, None]
-    assert made["person_error"][1].startswith("InvalidAnswer")
+    assert made["extracted"].to_list() == [{"name": "Ann"}, None]
+    assert made["extracted_error"][1].startswith("InvalidAnswer")
+
+
+@pytest.mark.parametrize(
+    "schema", [dict, "name, age int", {"type": "object", "properties": {"n": {"type": "string"}}}]
+)
+def test_a_column_of_extract_is_called_extracted_whatever_the_schema_is(frame, schema):
+    class Person(pydantic.BaseModel):
+        name: str
+
+    plan = frame.lazy().qwen.extract("text", Person if schema is dict else schema)
+    assert plan.collect_schema().names()[-1] == "extracted"
+
+
+def test_advice_about_a_long_row_is_advice_that_can_be_followed(simulate, client):
+    qwen = client(simulate("dashscope"))
+    table = pl.DataFrame({"text": ["word " * 1_200_000]})
+    made = table.qwen.ask("Say {{ text }}", client=qwen, on_error="column")
+    said = made["answer_error"][0]
+    assert said.startswith("WindowExceeded")
+    assert 'Qwen().ask("… {{ doc }}", doc=text, overflow="map")' in said
 
 
 def test_replay_gives_the_same_column_with_no_server(simulate, client, frame, tmp_path):
