@@ -122,9 +122,11 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     import difflib  # only a mistake needs it
 
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
-    if not close and _ELSEWHERE.get(name) in names:
-        close = [_ELSEWHERE[name]]
+    meant = _ELSEWHERE.get(name)
+    known_here = meant is not None and meant in names
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.8 if known_here else 0.6)
+    if not close and meant is not None and known_here:
+        close = [meant]
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 
 

@@ -40,8 +40,8 @@ def test_a_default_name_of_what_stands_beside_replaces_nothing_either():
 
 
 def test_extract_and_its_plan_keep_what_is_there():
-    frame = pl.DataFrame({"text": ["a"], "answer": ["gold"]})
-    with pytest.raises(BadInput, match="column `answer` already"):
+    frame = pl.DataFrame({"text": ["a"], "answer": ["gold"], "extracted": ["gold"]})
+    with pytest.raises(BadInput, match="column `extracted` already"):
         frame.qwen.extract("text", "name, age int")
     with pytest.raises(BadInput, match="column `answer` already"):
         frame.qwen.plan.ask("{{ text }}")
