@@ -12,6 +12,7 @@ import polars as pl
 from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, QwenFrameWarning, TemplateError, nearest, show_value
 from qwennb.frames.default import default_client
+from qwennb.frames.forked import refuse_after_fork
 from qwennb.frames.form import Form
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.progress import Progress
@@ -71,6 +72,7 @@ class Column:
         take: str | None = None,
     ) -> Column:
         """The column that a call with the arguments *given* stands for."""
+        refuse_after_fork()
         rest = dict(given)
         if not isinstance(prompt, str):
             raise BadInput(
