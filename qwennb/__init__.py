@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from qwennb.answer import Answer
     from qwennb.cache import Pack
-    from qwennb.client import Chat, Qwen
+    from qwennb.client import Chat, Qwen, load_pack
     from qwennb.frames import ask, batches, use
     from qwennb.notebook import widgets as widgets
     from qwennb.request import Image, Pdf, Video
@@ -34,13 +34,14 @@ _HOMES = {
     "Video": "qwennb.request",
     "ask": "qwennb.frames",
     "batches": "qwennb.frames",
+    "load_pack": "qwennb.client",
     "load_ipython_extension": "qwennb.notebook",
     "unload_ipython_extension": "qwennb.notebook",
     "use": "qwennb.frames",
     "widgets": "qwennb.notebook.widgets",
 }
 
-__all__ = ["Answer", "Chat", "Image", "Pack", "Pdf", "Qwen", "Video", "ask", "batches", "use"]
+__all__ = ["Answer", "Chat", "Image", "Pack", "Pdf", "Qwen", "Video", "ask", "batches", "load_pack", "use"]
 
 
 def __getattr__(name: str) -> Any:
@@ -51,7 +52,7 @@ def __getattr__(name: str) -> Any:
     home = import_module(_HOMES[name])
     if home.__name__ == "qwennb.request":
         # A missing picture may lie beside a pack, though nobody has asked yet.
-        home.look_elsewhere(lambda file, cap: import_module("qwennb.client").packed_source(file, cap))
+        home.look_elsewhere(lambda file, cap: import_module("qwennb.client").source_from_packs(file, cap))
     value = home if name == "widgets" else getattr(home, name)
     globals()[name] = value
     return value

@@ -2,13 +2,13 @@
 
 It wakes after every few hundred new objects and looks at the young ones, and now and then at all there are. In the loops
 that make a question or an outcome for each row it finds nothing, for nothing in them is cyclic, and takes a third of the
-time: there it is held off (`BULK`). While thousands of questions are asked it finds little, and takes a fifth: there it
-wakes more seldom (`MANY`).
+time: there it is held off (`gc_paused`). While thousands of questions are asked it finds little, and takes a fifth: there it
+wakes more seldom (`gc_relaxed`).
 
 Where the stack of another thread is read, that thread must stand still. It does, for whoever runs Python code is alone;
 but up to Python 3.11 a frame becomes an object when it is first looked at, making it may wake the collector, a finalizer
 that this calls may let the other thread run on, and it may leave that very frame. What is read then is whatever lies in
-its place, if the process survives. So a stack of another thread is read without the collector (`STACKS`).
+its place, if the process survives. So a stack of another thread is read without the collector (`stack_guard`).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class _Collector:
             if not self._wishes:
                 self._habit = gc.get_threshold()
             self._wishes.append(young)
-            self._heed()
+            self._apply()
 
     def let_go(self, young: int) -> None:
         """A wish is over."""
         with self._lock:
             self._wishes.remove(young)
-            self._heed()
+            self._apply()
 
-    def _heed(self) -> None:
+    def _apply(self) -> None:
         first, *others = self._habit
         if 0 in self._wishes:
             first = 0
@@ -48,8 +48,8 @@ class _Collector:
         gc.set_threshold(first, *others)
 
 
-class Calm:
-    """`with BULK:`, `with MANY:` or `with STACKS:`, nested or in several threads at once."""
+class GcPause:
+    """`with gc_paused:`, `with gc_relaxed:` or `with stack_guard:`, nested or in several threads at once."""
 
     def __init__(self, young: int) -> None:
         self._young = young
@@ -62,6 +62,6 @@ class Calm:
 
 
 _COLLECTOR = _Collector()
-BULK = Calm(0)
-MANY = Calm(50_000)
-STACKS = Calm(0)
+gc_paused = GcPause(0)
+gc_relaxed = GcPause(50_000)
+stack_guard = GcPause(0)

@@ -116,7 +116,9 @@ class Config:
     ) -> Config:
         """The settings as they hold now: *arguments* over *environ* over the pyproject.toml at or above *folder*."""
         environ = os.environ if environ is None else environ
-        given = {name: _hidden(name, value) for name, value in (arguments or {}).items() if value is not None}
+        given = {
+            name: _hide_key(name, value) for name, value in (arguments or {}).items() if value is not None
+        }
         arguments = None
         variables = _from_environment(environ)
         over = {name: value for name, value in above(environ).items() if name not in _NO_SETTINGS}
@@ -130,7 +132,7 @@ class Config:
         settings = {"cache_dir": default_cache_dir(environ)} | file | variables | given | over
         return cls(
             **{
-                name: _checked(name, value, _origin(name, given, variables))
+                name: _check_setting(name, value, _origin(name, given, variables))
                 for name, value in settings.items()
             }
         )
@@ -183,14 +185,14 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     given = {f.name: environ.get(_variable(f.name)) for f in fields(Config)}
-    return {name: _hidden(name, value) for name, value in given.items() if value}
+    return {name: _hide_key(name, value) for name, value in given.items() if value}
 
 
 def _variable(name: str) -> str:
     return f"QWENNB_{name.upper()}"
 
 
-def _hidden(name: str, value: Any) -> Any:
+def _hide_key(name: str, value: Any) -> Any:
     """*value*; a key so that no traceback shows it."""
     return Secret(str(value)) if name == "api_key" and not isinstance(value, Secret) else value
 
@@ -202,7 +204,7 @@ def _origin(name: str, given: Mapping[str, Any], variables: Mapping[str, Any]) -
     return _variable(name) if name in variables else f"[tool.qwennb] {name}"
 
 
-def _checked(name: str, value: Any, origin: str) -> Any:
+def _check_setting(name: str, value: Any, origin: str) -> Any:
     known = [f.name for f in fields(Config)]
     if name not in known:
         raise ConfigError(

@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any
 
-from qwennb.client import Household, Qwen, household
+from qwennb.client import Qwen, Runtime, runtime
 from qwennb.endpoints import Call, Payload
 from qwennb.frames import forget_default
 
@@ -79,7 +79,7 @@ def replaying(pack: str | os.PathLike[str] | None = None) -> Iterator[Qwen]:
     What the pack does not hold is a NotRecorded error. Gives a client that leaves everything open. Clients that were made
     before keep their settings.
     """
-    house = household()
+    shared_runtime = runtime()
     with tempfile.TemporaryDirectory(prefix="qwennb-", ignore_cleanup_errors=True) as folder:
         settings = {
             "QWENNB_CACHE": "replay",
@@ -87,14 +87,14 @@ def replaying(pack: str | os.PathLike[str] | None = None) -> Iterator[Qwen]:
             "QWENNB_ABOVE": '{"cache":"replay"}',
         }
         before = {name: os.environ.get(name) for name in (*settings, "QWENNB_PACK")}
-        loaded = house.packs.loaded
+        loaded = shared_runtime.packs.loaded
         os.environ.update(settings)
         os.environ.pop("QWENNB_PACK", None)
-        house.packs.forget()
+        shared_runtime.packs.forget()
         forget_default()
         try:
             if pack is not None:
-                house.load(pack)
+                shared_runtime.load(pack)
             with no_network():
                 yield Qwen(cache_dir=folder)
         finally:
@@ -102,7 +102,7 @@ def replaying(pack: str | os.PathLike[str] | None = None) -> Iterator[Qwen]:
                 os.environ.pop(name, None)
                 if value is not None:
                     os.environ[name] = value
-            house.packs.loaded = loaded
+            shared_runtime.packs.loaded = loaded
             forget_default()
 
 
@@ -169,7 +169,7 @@ class ScriptedQwen(Qwen):
         self.script = script
         # Gone when the client is, at the interpreter's end at the latest.
         self._folder = tempfile.TemporaryDirectory(prefix="qwennb-", ignore_cleanup_errors=True)
-        self._own = Household({}, transport=script, bridge=household().bridge)
+        self._own = Runtime({}, transport=script, bridge=runtime().bridge)
         given = {
             "endpoint": "openrouter",
             "api_key": "scripted",
@@ -179,7 +179,7 @@ class ScriptedQwen(Qwen):
         super().__init__(**given | settings)
 
     @property
-    def _house(self) -> Household:
+    def _runtime(self) -> Runtime:
         return self._own
 
 

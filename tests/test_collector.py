@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from qwennb.collector import BULK, MANY
+from qwennb.collector import gc_paused, gc_relaxed
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ def habit():
 
 
 def test_the_calmest_wish_counts_and_the_habit_comes_back(habit):
-    with MANY:
+    with gc_relaxed:
         assert gc.get_threshold() == (50_000, 11, 12)
-        with BULK:
+        with gc_paused:
             assert gc.get_threshold() == (0, 11, 12)
-            with MANY, BULK:
+            with gc_relaxed, gc_paused:
                 pass
             assert gc.get_threshold() == (0, 11, 12)
         assert gc.get_threshold() == (50_000, 11, 12)
@@ -32,18 +32,18 @@ def test_the_calmest_wish_counts_and_the_habit_comes_back(habit):
 
 
 def test_wishes_of_two_threads_may_end_in_any_order(habit):
-    MANY.__enter__()
-    BULK.__enter__()
-    MANY.__exit__()
+    gc_relaxed.__enter__()
+    gc_paused.__enter__()
+    gc_relaxed.__exit__()
     assert gc.get_threshold() == (0, 11, 12)
-    BULK.__exit__()
+    gc_paused.__exit__()
     assert gc.get_threshold() == habit
 
 
 @pytest.mark.parametrize("own", [0, 200_000])
 def test_who_has_calmed_it_further_is_left_alone(habit, own):
     gc.set_threshold(own, 11, 12)
-    with MANY:
+    with gc_relaxed:
         assert gc.get_threshold() == (own, 11, 12)
     assert gc.get_threshold() == (own, 11, 12)
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from qwennb import Pack, Qwen
-from qwennb.client import household
+from qwennb.client import runtime
 from qwennb.errors import NotRecorded, RateLimited
 from qwennb.testing import Scripted, ScriptedQwen, no_network, replaying, scripted
 
@@ -96,7 +96,7 @@ def test_inside_replaying_every_client_recalls_from_the_pack(tmp_path):
             qwen.ask("How?")
         with pytest.raises(OSError):
             socket.getaddrinfo("example.org", 80)
-    assert dict(os.environ) == before and not household().packs
+    assert dict(os.environ) == before and not runtime().packs
 
 
 def test_replaying_is_over_after_an_error_too(tmp_path):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qwennb.answer.answer import Answer
-from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, Source
+from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
 from qwennb.answer.cut import ends_at_own_limit, own_limit, tell_of_cut, tell_of_cuts
 from qwennb.answer.fold import Fold
 from qwennb.answer.form import read_draft, read_form
-from qwennb.answer.page import MIME, Page, capped, growing, under_way
+from qwennb.answer.page import MIME, Page, growing, shorten_text, under_way
 from qwennb.answer.usage import Cost, CostSource, Usage, money
 
 __all__ = [
@@ -21,15 +21,15 @@ __all__ = [
     "Fold",
     "Logprob",
     "Page",
-    "Source",
     "Usage",
-    "capped",
+    "WebSource",
     "ends_at_own_limit",
     "growing",
     "money",
     "own_limit",
     "read_draft",
     "read_form",
+    "shorten_text",
     "tell_of_cut",
     "tell_of_cuts",
     "under_way",

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer.chunk import Logprob, Source
+from qwennb.answer.chunk import Logprob, WebSource
 from qwennb.answer.cut import own_limit
 from qwennb.answer.usage import Cost, Usage
 from qwennb.errors import QwenError
@@ -34,7 +34,7 @@ class Answer:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[Logprob, ...] | None = None
-    sources: tuple[Source, ...] = ()
+    sources: tuple[WebSource, ...] = ()
     usage: Usage = field(default_factory=Usage)
     cost: Cost | None = None
     endpoint: str = ""
@@ -135,7 +135,7 @@ class Answer:
             reasoning=data.get("reasoning", ""),
             tool_calls=tuple(map(ToolCall.from_json, data.get("tool_calls", ()))),
             logprobs=None if logprobs is None else tuple(map(Logprob.from_json, logprobs)),
-            sources=tuple(Source(*source) for source in data.get("sources", ())),
+            sources=tuple(WebSource(*source) for source in data.get("sources", ())),
             usage=Usage.from_json(data["usage"]),
             cost=None if cost is None else Cost(*cost),
             endpoint=data["endpoint"],

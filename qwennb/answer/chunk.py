@@ -32,7 +32,7 @@ class Logprob:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class WebSource:
     """A page that a searching model names. Shown, never fetched."""
 
     title: str
@@ -62,7 +62,7 @@ class Chunk:
     reasoning_blocks: tuple[dict[str, Any], ...] = ()
     tool_calls: tuple[CallPiece, ...] = ()
     logprobs: tuple[Logprob, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[WebSource, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
     cost: float | None = None
@@ -80,7 +80,7 @@ class Draft:
     reasoning_blocks: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[Logprob, ...] | None = None
-    sources: tuple[Source, ...] = ()
+    sources: tuple[WebSource, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
     cost: float | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, Source
+from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
 from qwennb.answer.thought import Thought, without_lost_thought
 from qwennb.answer.usage import Usage
 from qwennb.request import ToolCall
@@ -54,7 +54,7 @@ class Fold:
     _calls: list[_Call] = field(default_factory=list, init=False)
     _open: dict[int, _Call] = field(default_factory=dict, init=False)
     _logprobs: list[Logprob] = field(default_factory=list, init=False)
-    _sources: dict[str, Source] = field(default_factory=dict, init=False)
+    _sources: dict[str, WebSource] = field(default_factory=dict, init=False)
     _finish_reason: str | None = field(default=None, init=False)
     _usage: Usage | None = field(default=None, init=False)
     _cost: float | None = field(default=None, init=False)
@@ -97,7 +97,7 @@ class Fold:
         return Draft(
             text=text,
             reasoning=reasoning,
-            reasoning_blocks=orjson.dumps(_joined(self._blocks)).decode() if self._blocks else "",
+            reasoning_blocks=orjson.dumps(join_blocks(self._blocks)).decode() if self._blocks else "",
             tool_calls=tuple(
                 ToolCall(call.id or f"call_{position}", call.name, "".join(call.arguments))
                 for position, call in enumerate(sorted(self._calls, key=lambda call: call.index))
@@ -121,7 +121,7 @@ class Fold:
         call.arguments.append(piece.arguments)
 
 
-def _joined(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def join_blocks(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Streamed reasoning blocks with the pieces of one index put together; whole ones stay as they are."""
     joined: list[dict[str, Any]] = []
     pieces: dict[tuple[Any, Any, str], list[str]] = {}

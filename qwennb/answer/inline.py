@@ -54,7 +54,7 @@ def host_of(address: str) -> str | None:
 def write_lines(lines: list[str]) -> list[str]:
     """The lines of one paragraph, inert. One dollar alone opens nothing; two may be taken for a formula."""
     inlines = [_Inline(line) for line in lines]
-    made = [inline.written() for inline in inlines]
+    made = [inline.render() for inline in inlines]
     dollars = sum(inline.dollars for inline in inlines) + 2 * sum(inline.formulas for inline in inlines)
     sign = "$" if dollars == 1 else "<span>\\$</span>"
     return [line.replace(_DOLLAR, sign) for line in made]
@@ -70,7 +70,7 @@ class _Inline:
     formulas: int = 0
     pairs: dict[int, int] | None = None
 
-    def written(self) -> str:
+    def render(self) -> str:
         made: list[str] = []
         while self.at < len(self.text):
             piece = self._next()
@@ -201,7 +201,7 @@ class _Inline:
         if found is None or host is None:
             return None
         label, address, self.at = found
-        return _linked(label, address, host)
+        return _link_text(label, address, host)
 
     def _angle(self) -> str:
         found = re.compile(r"<(https?://[^\s<>]+)>", re.IGNORECASE).match(self.text, self.at)
@@ -210,7 +210,7 @@ class _Inline:
             self.at += 1
             return "&lt;"
         self.at = found.end()
-        return _linked(found[1], found[1], host)
+        return _link_text(found[1], found[1], host)
 
     def _bracket(self) -> str | None:
         if self.text[self.at + 1 : self.at + 2] not in ("(", "[", ":"):
@@ -235,7 +235,7 @@ class _Inline:
             address = address[:-1].rstrip(".,;:!?*_~")
         if (host := host_of(address)) is not None:
             self.at += len(address)
-            return _linked(address, address, host)
+            return _link_text(address, address, host)
         return None
 
     def _destination(self, at: int) -> tuple[str, str, int] | None:
@@ -261,18 +261,18 @@ def _brackets(text: str) -> dict[int, int]:
     return pairs
 
 
-def _linked(label: str, address: str, host: str) -> str:
+def _link_text(label: str, address: str, host: str) -> str:
     # Written so that no renderer finds anything in the address but the address; who is asked, as it is shown.
     parts = urlsplit(html.unescape(address))
     rest = parts._replace(scheme="", netloc="").geturl()
     rest = _IN_ADDRESS.sub(lambda sign: "".join(f"%{byte:02X}" for byte in sign[0].encode()), rest)
     target = f"{parts.scheme}://{host}{rest.replace('&', '&amp;')}"
-    shown = label if label == address else _unmarked(label)
+    shown = label if label == address else _strip_marks(label)
     seen = "" if _shows(shown, host) else f" ({literal(host)})"
     return f"[{literal(shown) or literal(host)}]({target}){seen}"
 
 
-def _unmarked(label: str) -> str:
+def _strip_marks(label: str) -> str:
     return re.sub(r"[*`]+|(?<!\w)_+|_+(?!\w)|\\(?=[!-/:-@\[-`{-~])", "", label).strip()
 
 

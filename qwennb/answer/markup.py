@@ -28,7 +28,16 @@ from qwennb.answer.inline import host_of, literal, spell_label, write_lines
 from qwennb.answer.languages import name_language
 from qwennb.terminal import LINE_BREAKS, drop_controls
 
-__all__ = ["code_block", "host_of", "inert", "literal", "plain", "plain_piece", "settled", "spell_label"]
+__all__ = [
+    "code_block",
+    "complete_part",
+    "host_of",
+    "inert",
+    "literal",
+    "plain",
+    "plain_piece",
+    "spell_label",
+]
 
 _FENCE = re.compile(
     r"^(?P<margin>[ \t>]*)(?P<item>(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?P<fence>`{3,}|~{3,})(?P<info>.*)$"
@@ -42,7 +51,7 @@ _HELD_BACK = 2_000  # characters; a formula that is longer was none
 
 def inert(text: str) -> str:
     """*text* as Markdown in which nothing is active: no HTML, no image, no link but to a host that is seen."""
-    return "\n".join(_Page(drop_controls(text).split("\n")).written()).strip("\n")
+    return "\n".join(_Page(drop_controls(text).split("\n")).render()).strip("\n")
 
 
 class Growing:
@@ -67,7 +76,7 @@ class Growing:
         """All that can be shown, as `inert(settled(…))` of the whole."""
         rest = "".join(self._rest)
         page = _Page(drop_controls(rest).split("\n"), in_list=self._in_list)
-        page.written()
+        page.render()
         at, made, in_list = page.cut
         if at:
             # The lines as they came, not as they were cleaned: an escape sequence may yet go on.
@@ -77,8 +86,8 @@ class Growing:
                 self._in_list = in_list
                 rest = "\n".join(lines[at:])
         self._rest = [rest]
-        page = _Page(drop_controls(settled(rest)).split("\n"), in_list=self._in_list)
-        return "\n".join([*self._finished, *page.written()]).strip("\n")
+        page = _Page(drop_controls(complete_part(rest)).split("\n"), in_list=self._in_list)
+        return "\n".join([*self._finished, *page.render()]).strip("\n")
 
 
 def plain(text: str) -> str:
@@ -99,7 +108,7 @@ def code_block(text: str, language: str = "") -> str:
     return f"{fence}{name_language(language)}\n{text}\n{fence}"
 
 
-def settled(text: str) -> str:
+def complete_part(text: str) -> str:
     """What of a *text* that still grows can be shown: without a formula, link or image that has only begun."""
     paragraph = text.rfind("\n\n") + 1
     held = None
@@ -128,7 +137,7 @@ class _Page:
     # Behind the last empty line: the line, how many lines are made, whether a list is open.
     cut: tuple[int, int, bool] = (0, 0, False)
 
-    def written(self) -> list[str]:
+    def render(self) -> list[str]:
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if not line.strip(" \t>"):
@@ -138,8 +147,8 @@ class _Page:
                 if not line and self.at < len(self.lines):
                     self.cut = (self.at, len(self.made), self.in_list)
             elif (fence := _FENCE.match(line)) and not (fence["fence"][0] == "`" and "`" in fence["info"]):
-                self._fenced(fence)
-            elif not (self._indented(line) or self._formula(line)):
+                self._read_fence(fence)
+            elif not (self._read_indented(line) or self._formula(line)):
                 self.in_list = bool(_ITEM.match(line)) or (self.in_list and line[0] in " \t>")
                 self.paragraph.append(line)
                 self.at += 1
@@ -155,7 +164,7 @@ class _Page:
         self._end_paragraph()
         self.made += ["", *block.split("\n"), ""]
 
-    def _fenced(self, opening: re.Match[str]) -> None:
+    def _read_fence(self, opening: re.Match[str]) -> None:
         """A fence, to its end or to the end of the text: a model that is still writing has not closed it."""
         margin, mark = opening["margin"], opening["fence"]
         closing = re.compile(rf"^[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$")
@@ -175,7 +184,7 @@ class _Page:
             inside.append(_without(line, margin))
         self._block(code_block("\n".join(inside), opening["info"]))
 
-    def _indented(self, line: str) -> bool:
+    def _read_indented(self, line: str) -> bool:
         """Code by indentation, outside of lists: given a fence, for entities would be seen in it."""
         if self.in_list or self.paragraph or not line.startswith(("    ", "\t")):
             return False

@@ -58,11 +58,12 @@ class Page:
     def plain(self) -> str:
         """For terminals, and for whoever can't see the rest."""
         calls = "".join(
-            f"[{said[0].lower()}{said[1:]} {markup.plain(shown)}]\n" for said, shown, _ in self._called()
+            f"[{said[0].lower()}{said[1:]} {markup.plain(shown)}]\n"
+            for said, shown, _ in self._answered_calls()
         )
         failed = self.answer.error
         text = self.answer.text if failed is None else f"failed: {failed}"
-        text += f"\n{INTERRUPTED}" if self._interrupted else ""
+        text += f"\n{INTERRUPTED}" if self._is_interrupted else ""
         return f"{calls}{markup.plain(text)}\n\n[{markup.plain(self.footer())}]"
 
     def footer(self) -> str:
@@ -79,7 +80,7 @@ class Page:
         told = [self.answer.model]
         if usage.total:
             told.append(f"{about}{usage.input} → {usage.output} tokens")
-        if not self._interrupted:
+        if not self._is_interrupted:
             told.append(money(cost, estimated=any(c.estimated for c in known) and bool(cost)))
         if self.answer.finish_reason == "length":
             most = own_limit(self.answer.request)
@@ -115,13 +116,13 @@ class Page:
         return "\n\n".join(found) or self.answer.text.strip()
 
     @property
-    def _interrupted(self) -> bool:
+    def _is_interrupted(self) -> bool:
         return self.answer.finish_reason == "interrupted"
 
     def _body(self) -> str:
         if self.answer.error is not None:
             return f"**failed:** {markup.literal(str(self.answer.error))}"
-        if self._interrupted:
+        if self._is_interrupted:
             return f"{markup.inert(self.answer.text)}\n\n**{markup.literal(INTERRUPTED)}**"
         if self.as_code:
             return markup.code_block(self.code, "python")
@@ -131,11 +132,11 @@ class Page:
 
     def _calls(self) -> list[str]:
         return [
-            details(f"{said} {shown}", markup.code_block(capped(result, CAP)))
-            for said, shown, result in self._called()
+            details(f"{said} {shown}", markup.code_block(shorten_text(result, CAP)))
+            for said, shown, result in self._answered_calls()
         ]
 
-    def _called(self) -> list[tuple[str, str, str]]:
+    def _answered_calls(self) -> list[tuple[str, str, str]]:
         """The tool calls that were answered: whether they were allowed, in words, the call, and what it gave."""
         results = {message.tool_call_id: message.text for message in self.said if message.role == "tool"}
         calls = [call for message in self.said for call in message.tool_calls]
@@ -145,7 +146,7 @@ class Page:
             for consent in answer.consents or (None,) * len(answer.tool_calls)
         ]
         return [
-            (_SAID[consent], capped(f"{call.name}({call.arguments})", 200), results[call.id])
+            (_SAID[consent], shorten_text(f"{call.name}({call.arguments})", 200), results[call.id])
             for call, consent in zip_longest(calls, consents)
             if call is not None and call.id in results
         ]
@@ -173,7 +174,7 @@ def details(summary: str, body: str, *, is_open: bool = False) -> str:
     return f"<details{' open' if is_open else ''}><summary>{markup.literal(summary)}</summary>\n\n{body}\n\n</details>"
 
 
-def capped(text: str, most: int) -> str:
+def shorten_text(text: str, most: int) -> str:
     """*text*, cut where it is longer than *most*."""
     return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from qwennb.cache.leaks import Leaks
+from qwennb.cache.batch_orders import BatchOrder, BatchOrders, Claim
+from qwennb.cache.folder import CacheWarning
 from qwennb.cache.memory import Memory
+from qwennb.cache.memory_store import open_store
 from qwennb.cache.nearest import difference
-from qwennb.cache.orders import Claim, Order, Orders
 from qwennb.cache.pack import Pack
+from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.pack_merge import Keep, MergedPack, merge_packs
 from qwennb.cache.packs import Conflict, Loaded, Packs, find_packs_beside
-from qwennb.cache.place import CacheWarning
-from qwennb.cache.prune import Kept, PrunePlan, kept, plan_prune, prune
+from qwennb.cache.prune import Kept, PrunePlan, list_kept, plan_prune, prune
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import (
     ShortBeside,
@@ -20,42 +21,41 @@ from qwennb.cache.recorded import (
     read_short_beside,
     record_of,
 )
-from qwennb.cache.shelf import open_store
-from qwennb.cache.sources import Sources
+from qwennb.cache.secrets import SecretScanner
 from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
-from qwennb.cache.trace import Trace
-from qwennb.cache.used import News, Used
+from qwennb.cache.trace import TraceLog
+from qwennb.cache.usage_log import RecordingLog, UsageLog
 from qwennb.cache.writer import Writer, wait_for_retiring
 
 __all__ = [
+    "BatchOrder",
+    "BatchOrders",
     "CacheWarning",
     "Claim",
     "Conflict",
     "Keep",
     "Kept",
-    "Leaks",
     "Loaded",
     "Memory",
     "MergedPack",
     "Name",
-    "News",
-    "Order",
-    "Orders",
     "Pack",
+    "PackMedia",
     "Packs",
     "PrunePlan",
+    "RecordingLog",
+    "SecretScanner",
     "ShortBeside",
-    "Sources",
     "Spending",
     "Spendings",
     "Store",
-    "Trace",
-    "Used",
+    "TraceLog",
+    "UsageLog",
     "Writer",
     "difference",
     "find_packs_beside",
-    "kept",
+    "list_kept",
     "merge_packs",
     "open_store",
     "plan_prune",

@@ -20,17 +20,17 @@ from qwennb.errors import CacheError
 
 __all__ = [
     "PAGE",
-    "Form",
+    "FileForm",
     "clear",
     "connect",
     "create",
     "explain",
+    "has_form",
     "identity",
     "inspect",
     "is_damage",
     "is_of_the_disk",
     "is_waiting",
-    "known",
     "look_into",
     "make",
     "patiently",
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class FileForm:
     """What makes a file ours."""
 
     name: str
@@ -81,7 +81,7 @@ def _connect(path: Path, access: str, wait: float) -> sqlite3.Connection:
     )
 
 
-def create(path: Path, form: Form) -> None:
+def create(path: Path, form: FileForm) -> None:
     """Make an empty database of this form, on the disk when this returns."""
     clear(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -95,14 +95,14 @@ def create(path: Path, form: Form) -> None:
         new.execute("COMMIT")
 
 
-def make(path: Path, form: Form) -> None:
+def make(path: Path, form: FileForm) -> None:
     """Make *path*. The caller holds the folder's lock."""
     new = path.with_name(path.name + ".new")
     create(new, form)
     swap(new, path, aside=False)
 
 
-def known(path: Path, folder: Path, form: Form) -> bool:
+def has_form(path: Path, folder: Path, form: FileForm) -> bool:
     """Whether *path* is of this form. An empty file is not; anything else is refused, untouched.
 
     SQLite reads the header, because to open and close the file ourselves would let go of the locks that other
@@ -129,7 +129,7 @@ def known(path: Path, folder: Path, form: Form) -> bool:
     return True
 
 
-def _refuse_others(application: int, version: int, folder: Path, form: Form) -> None:
+def _refuse_others(application: int, version: int, folder: Path, form: FileForm) -> None:
     """Refuse another program's file, and one of another format of ours."""
     advice = "It was not touched: move it away, or set QWENNB_CACHE_DIR."
     if application != form.application:
@@ -141,7 +141,7 @@ def _refuse_others(application: int, version: int, folder: Path, form: Form) -> 
         )
 
 
-def look_into(path: Path, folder: Path, form: Form) -> sqlite3.Connection:
+def look_into(path: Path, folder: Path, form: FileForm) -> sqlite3.Connection:
     """A connection that only reads, for a folder that can't be written or locked.
 
     Where SQLite can't have its locks or its log there, it is told that nobody writes. Should somebody do so all the same,
@@ -155,7 +155,7 @@ def look_into(path: Path, folder: Path, form: Form) -> sqlite3.Connection:
         return _looking(path, "ro&immutable=1", folder, form)
 
 
-def _looking(path: Path, access: str, folder: Path, form: Form) -> sqlite3.Connection:
+def _looking(path: Path, access: str, folder: Path, form: FileForm) -> sqlite3.Connection:
     connection = _connect(path, access, wait=0)
     try:
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
@@ -179,7 +179,7 @@ def _header(path: Path, access: str) -> tuple[int, int]:
         return application, version
 
 
-def inspect(connection: sqlite3.Connection, folder: Path, form: Form) -> None:
+def inspect(connection: sqlite3.Connection, folder: Path, form: FileForm) -> None:
     """Refuse a file with a table, view or trigger that we did not make."""
     found = connection.execute("SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     if sorted(sql for (sql,) in found) != sorted(sql.encode() for sql in form.schema):

@@ -24,16 +24,16 @@ from pathlib import Path
 import orjson
 
 from qwennb.answer import Answer
+from qwennb.cache.folder import warn
+from qwennb.cache.memory_store import MemoryStore
 from qwennb.cache.nearest import difference, media_of_nearest
+from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
-from qwennb.cache.place import warn
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import read_answer, record_of
-from qwennb.cache.shelf import MemoryStore
-from qwennb.cache.sources import Sources
 from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
-from qwennb.cache.used import Used
+from qwennb.cache.usage_log import UsageLog
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
@@ -51,8 +51,8 @@ class Memory:
         writer: Writer,
         spendings: Spendings,
         packs: Packs | None = None,
-        logs: Sequence[Used] = (),
-        sources: Sources | None = None,
+        logs: Sequence[UsageLog] = (),
+        sources: PackMedia | None = None,
     ) -> None:
         self.store = store
         self.writer = writer
@@ -97,7 +97,7 @@ class Memory:
         """As `recall`, thousands at once; where a validator broke, its error."""
         if mode != "on":
             return [self.recall(request, identity, mode) for request in requests]
-        known = self.known([request.key for request in requests], identity, mode)
+        known = self.look_up([request.key for request in requests], identity, mode)
         made: list[Answer | ValidatorFailed | None] = []
         for request in requests:
             read = [read_answer(value, request) for value in known.get(request.key, ())]
@@ -110,12 +110,12 @@ class Memory:
             made.append(found)
         return made
 
-    def known(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
+    def look_up(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
         """The records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
         if mode in ("off", "refresh"):
             return {}
         try:
-            found = self._known(keys, identity, mode)
+            found = self._look_up(keys, identity, mode)
         except CacheError as error:
             if mode == "replay":
                 raise
@@ -128,7 +128,7 @@ class Memory:
             found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
         return found
 
-    def _known(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
+    def _look_up(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
         if mode == "on" and not self.packs:
             found = self.store.get_each(keys, identity) if identity is not None else ()
             return {key: (value,) for key, value in found}
@@ -152,17 +152,17 @@ class Memory:
 
     def holds(self, request: Request, identity: str | None, mode: str) -> bool:
         """Whether `recall` would find a record. Nothing counts as used by it."""
-        return request.key in self.known([request.key], identity, mode)
+        return request.key in self.look_up([request.key], identity, mode)
 
     def find(self, request: Request, identity: str | None, mode: str) -> Answer | None:
         """The answer that `recall` would give, None where there is none. Nothing counts as used by it."""
         read = (
             read_answer(value, request)
-            for value in self.known([request.key], identity, mode).get(request.key, ())
+            for value in self.look_up([request.key], identity, mode).get(request.key, ())
         )
         return next((answer for answer in read if isinstance(answer, Answer)), None)
 
-    def made_here(self, answer: Answer) -> bool:
+    def is_own(self, answer: Answer) -> bool:
         """Whether a recalled *answer* is one's own: no pack holds its name, or one's own store has the same calls under it."""
         name = Name(answer.key, answer.endpoint)
         if not self.packs.records([name]):
@@ -216,13 +216,13 @@ class Memory:
 
     def difference(self, request: Request, *, words: bool = True) -> str:
         """What *request* has otherwise than the nearest that is recorded, as a sentence; *words*: its text may be shown."""
-        return difference(request, self._recorded(), words=words)
+        return difference(request, self._all_records(), words=words)
 
     def media_of_nearest(self, request: Request) -> list[tuple[str, list[str]]]:
         """The keys of the recorded requests that are nearest to *request*, whatever its media are, and the hashes of theirs."""
-        return media_of_nearest(request, self._recorded())
+        return media_of_nearest(request, self._all_records())
 
-    def _recorded(self) -> Iterable[tuple[Name, bytes]]:
+    def _all_records(self) -> Iterable[tuple[Name, bytes]]:
         packed = ((name, record) for one in self.packs.loaded for name, record in one.pack.records.items())
         return packed if self.packs else self.store.items()
 
@@ -260,7 +260,7 @@ class Memory:
         self.store.close()
 
     def _candidates(self, key: str, identity: str | None, mode: CacheMode) -> Sequence[bytes]:
-        return self.known([key], identity, mode).get(key, ())
+        return self.look_up([key], identity, mode).get(key, ())
 
     def _tell_of_failing(self, words: str, tell: Callable[[str], None] = warn) -> None:
         """Say once that the cache fails, until it works again: a thousand rows must not say it a thousand times."""
@@ -277,7 +277,7 @@ class Memory:
         kept: asyncio.Future[None] = loop.create_future()
         name = Name(answer.key, answer.endpoint)
         try:
-            self.writer.put(name, record_of(answer), lambda error: self._kept(loop, kept, error))
+            self.writer.put(name, record_of(answer), lambda error: self._wake(loop, kept, error))
             await kept
             if self._sources is not None:
                 self._sources.keep(answer.request.media)
@@ -308,7 +308,7 @@ class Memory:
             if not len(self._unkept):
                 _HOLDING.discard(self)
 
-    def _kept(
+    def _wake(
         self, loop: asyncio.AbstractEventLoop, kept: asyncio.Future[None], error: BaseException | None
     ) -> None:
         """On the writer's thread: one wake-up of the loop for all that a commit made durable."""

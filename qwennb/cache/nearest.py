@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from qwennb.cache.record import Name
-from qwennb.request import Image, Message, Request, Text, merged
+from qwennb.request import Image, Message, Request, Text, merge_texts
 
 __all__ = ["difference", "find_same_but_figures", "media_of_nearest"]
 
@@ -35,7 +35,7 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
     if not (near := _nearest(here, recorded)):
         return ""
     key, there = near[0]
-    told = _told(here, there, words=words)
+    told = _describe_difference(here, there, words=words)
     figures = {item.digest for item in request.media if item.source.is_figure}
     is_drawn = any(
         medium.get("sha256") in figures for message in here["messages"] for medium in _media(message)
@@ -49,7 +49,7 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
 def find_same_but_figures(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[Request]:
     """*request* with the figures of those *recorded* that it is but for how its own are drawn; each once."""
     spots = [
-        (m, p) for m, message in enumerate(request.messages) for p, part in enumerate(merged(message.parts))
+        (m, p) for m, message in enumerate(request.messages) for p, part in enumerate(merge_texts(message.parts))
         if not isinstance(part, Text) and part.source.is_figure
     ]  # fmt: skip
     made: dict[str, Request] = {}
@@ -70,7 +70,7 @@ def _with_figures(
     mine: Sequence[Message], theirs: Sequence[Message], spots: Sequence[tuple[int, int]]
 ) -> tuple[Message, ...]:
     """*mine* with the pictures of *theirs* at *spots*. IndexError where they have none there."""
-    made = [list(merged(message.parts)) for message in mine]
+    made = [list(merge_texts(message.parts)) for message in mine]
     for m, p in spots:
         part = theirs[m].parts[p]
         if not isinstance(part, Image):
@@ -118,12 +118,12 @@ def _distance(here: Mapping[str, Any], there: Mapping[str, Any], *, media: bool)
     if media:
         distance += 0.2 * min(sum(x != y for x, y in zip(one, other, strict=False)), 2)
     if a != b:
-        alike = _shared(a, b) + _shared(a[::-1], b[::-1])
+        alike = _common_prefix(a, b) + _common_prefix(a[::-1], b[::-1])
         distance += 0.5 + 2 * (1 - min(1.0, alike / max(len(a), len(b), 1)))
     return distance + (0.5 if mine[:-1] != theirs[:-1] else 0.0)
 
 
-def _told(here: Mapping[str, Any], there: Mapping[str, Any], *, words: bool) -> list[str]:
+def _describe_difference(here: Mapping[str, Any], there: Mapping[str, Any], *, words: bool) -> list[str]:
     told = []
     for name in sorted((here.keys() | there.keys()) - {"messages"}):
         mine, theirs = here.get(name), there.get(name)
@@ -137,10 +137,10 @@ def _told(here: Mapping[str, Any], there: Mapping[str, Any], *, words: bool) -> 
             told.append(f"its tools are {_names(theirs)}, these are {_names(mine)}")
         else:
             told.append(f"{name} is {_value(theirs)} there and {_value(mine)} here")
-    return told + _told_of_messages(here["messages"], there["messages"], words=words)
+    return told + _describe_messages(here["messages"], there["messages"], words=words)
 
 
-def _told_of_messages(mine: list[Any], theirs: list[Any], *, words: bool) -> list[str]:
+def _describe_messages(mine: list[Any], theirs: list[Any], *, words: bool) -> list[str]:
     told = []
     if len(mine) != len(theirs):
         told.append(f"it has {len(theirs)} messages, this has {len(mine)}")
@@ -177,13 +177,13 @@ def _what(message: Mapping[str, Any], number: int, count: int) -> str:
 
 
 def _texts(what: str, mine: str, theirs: str, *, words: bool) -> str:
-    at = _shared(mine, theirs)
+    at = _common_prefix(mine, theirs)
     if not words:
         return f"{what} differs from character {at + 1:,} on (it has {len(theirs):,} characters, this has {len(mine):,})"
     return f"{what} says {_around(theirs, at)} where this says {_around(mine, at)} (character {at + 1:,})"
 
 
-def _shared(one: str, other: str) -> int:
+def _common_prefix(one: str, other: str) -> int:
     """How many characters both begin with; by halving, because comparing slices is a thousand times as fast."""
     low, high = 0, min(len(one), len(other))
     while low < high:

@@ -25,11 +25,11 @@ import orjson
 
 from qwennb.answer import Answer
 from qwennb.cache import pack_file
-from qwennb.cache.leaks import Leaks
 from qwennb.cache.pack_form import END, SEALED, hash_root, read_lines, seal_header, seal_line
-from qwennb.cache.pack_line import request_of, written_again
+from qwennb.cache.pack_line import request_of, rewrite
 from qwennb.cache.record import Name
 from qwennb.cache.recorded import record_of
+from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import BadInput, PackRefused, show_value
 from qwennb.request import file_path, parse_json
@@ -58,7 +58,7 @@ class Pack:
         ordered = {name: self.records[name] for name in sorted(self.records, key=lambda name: name.text)}
         object.__setattr__(self, "records", ordered)
         if not (self.model and self.endpoint):  # what most of its answers come from
-            asked = Counter(pair for pair in _asked(ordered) if self.model in ("", pair[0]))
+            asked = Counter(pair for pair in _count_by_model(ordered) if self.model in ("", pair[0]))
             ((model, endpoint), _), *_ = asked.most_common(1) or [((self.model, self.endpoint), 0)]
             object.__setattr__(self, "model", model)
             object.__setattr__(self, "endpoint", self.endpoint or endpoint)
@@ -79,7 +79,7 @@ class Pack:
     @classmethod
     def of_records(cls, records: Mapping[Name, bytes], *, model: str = "", endpoint: str = "") -> Self:
         """A pack of what a store holds. A record that can't be read is left out."""
-        made = ((name, written_again(value)) for name, value in records.items())
+        made = ((name, rewrite(value)) for name, value in records.items())
         return cls({name: value for name, value in made if value is not None}, model, endpoint)
 
     @classmethod
@@ -95,7 +95,7 @@ class Pack:
                     f"Type: qwennb pack --merge {file.name} --keep newer, or --keep older"
                 )
 
-        with pack_file.opened(file) as opened:
+        with pack_file.open_plain(file) as opened:
             # Twice: what turns out to be refused in its last line has not filled the memory by then.
             header, whole = read_lines(pack_file.lines_of(opened, file.name), file.name)
             _, again = read_lines(pack_file.lines_of(opened, file.name), file.name, take, trusted=True)
@@ -122,11 +122,11 @@ class Pack:
         *allow* are keys, or how they begin, of lines in which what only looks like a secret may stay. A key that is set in
         *environ* or in use here is always one.
         """
-        leaks = Leaks.known(os.environ if environ is None else environ, Secret.in_use())
+        leaks = SecretScanner.from_environ(os.environ if environ is None else environ, Secret.in_use())
         total = 0
         for name, line in self._lines():
             allowed = any(len(key) >= SHORTEST_KEY and name.key.startswith(key) for key in allow)
-            if (kind := leaks.found(line, by_value_only=allowed)) is not None:
+            if (kind := leaks.find(line, by_value_only=allowed)) is not None:
                 raise PackRefused(
                     f"The answer {name.key[:12]} or its request holds {kind}. Nothing was written. Take it out of the prompt "
                     "and ask again, or leave that question out."
@@ -176,7 +176,7 @@ class Pack:
     @cached_property
     def asked(self) -> Counter[tuple[str, str]]:
         """How many answers there are of each model at each endpoint."""
-        return Counter(_asked(self.records))
+        return Counter(_count_by_model(self.records))
 
     @cached_property
     def models(self) -> frozenset[str]:
@@ -190,7 +190,7 @@ class Pack:
             found.decode() for record in self.records.values() for found in _SHA256.findall(record)
         )
 
-    def replayed_with(self, model: str) -> Pack:
+    def with_default_model(self, model: str) -> Pack:
         """The same, to be replayed with *model* where a request names none."""
         return Pack(self.records, model)
 
@@ -263,6 +263,6 @@ def _value(answer: Answer) -> Any:
         return None
 
 
-def _asked(records: Mapping[Name, bytes]) -> Iterator[tuple[str, str]]:
+def _count_by_model(records: Mapping[Name, bytes]) -> Iterator[tuple[str, str]]:
     for name, record in records.items():
         yield orjson.loads(record)["request"]["model"], name.endpoint

@@ -26,7 +26,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["LONGEST_LINE", "MOST_BYTES", "MOST_LINES", "PackRefused", "lines_of", "opened", "write"]
+__all__ = ["LONGEST_LINE", "MOST_BYTES", "MOST_LINES", "PackRefused", "lines_of", "open_plain", "write"]
 
 MIB = 2**20
 LONGEST_LINE = 8 * MIB
@@ -60,7 +60,7 @@ OTHERS = (
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_plain(path: Path) -> Iterator[BinaryIO]:
     """*path*, which must be a plain file, open for reading."""
     flags = (
         os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -91,7 +91,7 @@ def lines_of(file: BinaryIO, name: str) -> Iterator[bytes]:
     for mark, what in OTHERS:
         if first.startswith(mark):
             raise PackRefused(f"{name} is {what}, not a pack.")
-    pieces = _decompressed(file, first, name) if first.startswith(ZSTD) else _plain(file, first)
+    pieces = _decompress(file, first, name) if first.startswith(ZSTD) else _plain(file, first)
     return _lines(pieces, name)
 
 
@@ -101,7 +101,7 @@ def _plain(file: BinaryIO, first: bytes) -> Iterator[bytes]:
         first = file.read(CHUNK)
 
 
-def _decompressed(file: BinaryIO, first: bytes, name: str) -> Iterator[bytes]:
+def _decompress(file: BinaryIO, first: bytes, name: str) -> Iterator[bytes]:
     """What the one frame of *file* holds, in pieces."""
     reader = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WIDEST_WINDOW})
     read = made = 0
@@ -187,7 +187,7 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(draft, flags, mode), "wb") as file:
-            for piece in _compressed(lines) if path.name.endswith(".zst") else _ended(lines):
+            for piece in _compress(lines) if path.name.endswith(".zst") else _end_lines(lines):
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
@@ -199,15 +199,15 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
             draft.unlink()
 
 
-def _ended(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _end_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         yield line + b"\n"
 
 
-def _compressed(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _compress(lines: Iterable[bytes]) -> Iterator[bytes]:
     writer = zstd.ZstdCompressor(options=LEVEL)
     seal = hashlib.sha256()
-    for piece in _ended(lines):
+    for piece in _end_lines(lines):
         made = writer.compress(piece)
         seal.update(made)
         yield made

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from qwennb.cache import pack_file
-from qwennb.cache.pack_line import checked, taken
+from qwennb.cache.pack_line import check_line, read_line
 from qwennb.cache.record import KEY_LENGTH, Name
 from qwennb.errors import PackRefused
 
@@ -144,12 +144,12 @@ def read_lines(
         bare = line if header.form == 1 else _unseal(line, at)
         root.update(bare + b"\n")
         if not trusted:
-            read = checked(bare, at)
+            read = check_line(bare, at)
             if header.form == 1 and read.text <= last:
                 raise PackRefused(f"{at}: it stands in the wrong place, or twice; a pack is sorted by key.")
             last = read.text
         if take is not None:
-            take(at, *taken(bare))
+            take(at, *read_line(bare))
     if header.form == 1:
         _check_first(header, count, root.hexdigest(), name)
     elif not ended:
@@ -179,7 +179,7 @@ def read_header(line: bytes, name: str) -> PackHeader:
         form = header["qwennb_pack"]
         if type(form) is int and form > FORM:
             raise PackRefused(
-                f"{name} was made by a newer qwennb{_needed(header.get('needs'))}. Upgrade to read it."
+                f"{name} was made by a newer qwennb{_needs_text(header.get('needs'))}. Upgrade to read it."
             )
         defaults = header["defaults"]
         is_sound = list(defaults) == ["model", "endpoint"] and all(
@@ -207,6 +207,6 @@ def read_header(line: bytes, name: str) -> PackHeader:
     return read
 
 
-def _needed(needs: Any) -> str:
+def _needs_text(needs: Any) -> str:
     is_plain = isinstance(needs, str) and needs.isascii() and needs.isprintable() and len(needs) < 40
     return f" (it needs {needs})" if is_plain else ""

@@ -20,7 +20,7 @@ from qwennb.cache.recorded import record_of
 from qwennb.errors import PackRefused, QwenError
 from qwennb.request import KEY_VERSION, Request, Schema, key_of
 
-__all__ = ["checked", "request_of", "taken", "written_again"]
+__all__ = ["check_line", "read_line", "request_of", "rewrite"]
 
 START = len('{"key":"') + KEY_LENGTH + len('",')
 LONGEST_ENDPOINT = 500
@@ -30,7 +30,7 @@ _FLOAT = re.compile(rb"[0-9](?:\.0|e)")
 _CANT = (QwenError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
-def written_again(record: bytes) -> bytes | None:
+def rewrite(record: bytes) -> bytes | None:
     """A stored *record*, as it is written today; None where it can't be read, or holds no whole answer."""
     try:
         data = orjson.loads(record)
@@ -40,7 +40,7 @@ def written_again(record: bytes) -> bytes | None:
     return record_of(answer)
 
 
-def checked(line: bytes, at: str) -> Name:
+def check_line(line: bytes, at: str) -> Name:
     """The name of what *line* holds; PackRefused, told *at* which line, where it is not what we would write."""
     try:
         data = orjson.loads(line)
@@ -57,7 +57,7 @@ def checked(line: bytes, at: str) -> Name:
     except PackRefused:
         raise
     except _CANT as error:
-        raise PackRefused(f"{at}: it holds no request with its answer ({_told(error)}).") from None
+        raise PackRefused(f"{at}: it holds no request with its answer ({_error_text(error)}).") from None
     if again != line:
         raise PackRefused(
             f"{at}: it is not spelled as a pack spells it: a name given twice or unknown, a space, another order."
@@ -71,7 +71,7 @@ def _key_of(canonical: Mapping[str, Any]) -> str:
     return key_of(canonical) if _FLOAT.search(spelled) else sha256(spelled).hexdigest()
 
 
-def taken(line: bytes) -> tuple[Name, bytes]:
+def read_line(line: bytes) -> tuple[Name, bytes]:
     """The name and the record of a line that was checked before."""
     record = b"{" + line[START:]
     return Name(line[8 : 8 + KEY_LENGTH].decode(), orjson.loads(record)["answer"]["endpoint"]), record
@@ -87,7 +87,7 @@ def request_of(data: Mapping[str, Any]) -> Request:
     return Request.from_json({**data, "schema": Schema(orjson.dumps(schema).decode())})
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     text = str(error) if isinstance(error, QwenError | ValueError) else f"{type(error).__name__}: {error}"
     return text[:200]
 

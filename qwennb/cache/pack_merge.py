@@ -97,7 +97,7 @@ def _shorten(text: str) -> str:
 
 def _read_sides(file: Path) -> Iterable[_Side]:
     """The pack in *file*; two where git left both sides of a merge in it."""
-    with pack_file.opened(file) as opened:
+    with pack_file.open_plain(file) as opened:
         lines = list(pack_file.lines_of(opened, file.name))
     if not any(map(is_mark, lines)):
         return [_read_side(lines, file.name)]

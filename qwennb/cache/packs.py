@@ -14,8 +14,8 @@ import orjson
 
 from qwennb.cache.nearest import find_same_but_figures
 from qwennb.cache.pack import Pack
+from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.record import Name
-from qwennb.cache.sources import Sources
 from qwennb.errors import MediaError, NotRecorded
 from qwennb.request import Request
 
@@ -34,7 +34,7 @@ class Loaded:
     pack: Pack
     file: str = ""
     accepts_figures: bool = False
-    sources: Sources | None = field(default=None, compare=False, repr=False)
+    sources: PackMedia | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class Packs:
         others = tuple(one for one in self.loaded if not file or one.file != file)
         if accept_figures is None:
             accept_figures = any(one.accepts_figures for one in self.loaded if one not in others)
-        sources = Sources.beside(Path(file)) if file else None
+        sources = PackMedia.beside(Path(file)) if file else None
         self.loaded = (*others, Loaded(pack, file, accept_figures, sources))
 
     def read_from(self, file: str) -> Pack | None:
@@ -174,7 +174,7 @@ def find_packs_beside(folder: Path, notebook: str) -> list[Path]:
 
 def same_answer(one: bytes, other: bytes) -> bool:
     """Whether two records of one name say the same; when and at which cost they were asked makes no difference."""
-    return one == other or _said(one) == _said(other)
+    return one == other or _content_of(one) == _content_of(other)
 
 
 def text_of(record: bytes) -> str:
@@ -183,6 +183,6 @@ def text_of(record: bytes) -> str:
     return str(answer["text"]) or ", ".join(str(call["name"]) for call in answer.get("tool_calls", ()))
 
 
-def _said(record: bytes) -> tuple[object, ...]:
+def _content_of(record: bytes) -> tuple[object, ...]:
     answer = orjson.loads(record)["answer"]
     return tuple(answer.get(field) for field in ("text", "reasoning", "tool_calls", "tool_results"))

@@ -18,7 +18,7 @@ from qwennb.cache.record import Name
 from qwennb.cache.store import Store
 from qwennb.errors import BadInput
 
-__all__ = ["Kept", "PrunePlan", "kept", "plan_prune", "prune"]
+__all__ = ["Kept", "PrunePlan", "list_kept", "plan_prune", "prune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class PrunePlan:
         return len(self.names)
 
 
-def kept(memory: Memory) -> Iterator[Kept]:
+def list_kept(memory: Memory) -> Iterator[Kept]:
     """Every answer, sorted by key. A record that can't be read is left out."""
     for name, value in memory.store.items():
         try:
@@ -86,7 +86,7 @@ def plan_prune(
     names: list[Name] = []
     size, cost, unpriced = 0, 0.0, 0
     models: Counter[str] = Counter()
-    for answer in kept(memory):
+    for answer in list_kept(memory):
         if before is not None and answer.created >= before:
             continue
         if model is not None and answer.model != model:
@@ -109,10 +109,10 @@ def prune(memory: Memory, plan: PrunePlan) -> int:
     def job(store: Store) -> None:
         removed.append(store.remove(plan.names))
 
-    def done(error: BaseException | None) -> None:
+    def note_error(error: BaseException | None) -> None:
         failed.extend([error] if error is not None else [])
 
-    memory.writer.run(job, done)
+    memory.writer.run(job, note_error)
     memory.writer.flush()
     if failed:
         raise failed[0]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from qwennb.answer import Answer, Logprob, Source, read_form
+from qwennb.answer import Answer, Logprob, WebSource, read_form
 from qwennb.errors import ValidatorFailed
 from qwennb.request import Request
 
@@ -50,10 +50,10 @@ class ShortBeside(Short, gc=False):
     def __post_init__(self) -> None:
         if self.logprobs is not None:
             self.logprobs = tuple(map(Logprob.from_json, self.logprobs))
-        self.sources = tuple(Source(*source) for source in self.sources)
+        self.sources = tuple(WebSource(*source) for source in self.sources)
 
 
-class _Record(msgspec.Struct, gc=False):
+class _ShortRecord(msgspec.Struct, gc=False):
     answer: Short
 
 
@@ -61,7 +61,7 @@ class _RecordBeside(msgspec.Struct, gc=False):
     answer: ShortBeside
 
 
-_SHORT = msgspec.json.Decoder(_Record)
+_SHORT = msgspec.json.Decoder(_ShortRecord)
 _SHORT_BESIDE = msgspec.json.Decoder(_RecordBeside)
 
 

@@ -36,7 +36,7 @@ def recover(path: Path, wait: float) -> tuple[int, int]:
         # Open until the file has moved: closing any handle on a file lets go of all this process's locks on it.
         _graft(hold.enter_context(path.open("rb")), path, copy)
         with closing(file.connect(copy, wait=0)) as source:
-            kept, counted = fill(new, _whole(source)), _counted(source)
+            kept, counted = fill(new, _whole(source)), _count_rows(source)
         file.clear(copy)
         file.swap(new, path, aside=True)
     return kept, max(kept, counted)
@@ -97,7 +97,7 @@ def _next(source: sqlite3.Connection, start: int) -> int | None:
     return None
 
 
-def _counted(source: sqlite3.Connection) -> int:
+def _count_rows(source: sqlite3.Connection) -> int:
     with suppress(sqlite3.DatabaseError):
         for (count,) in source.execute("SELECT value FROM Settings WHERE key = 'count'").fetchall():
             if type(count) is int:

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 
 from qwennb.cache import file
 from qwennb.cache.file import explain, is_damage, patiently
-from qwennb.cache.place import locked, safe_file, safe_folder, warn
+from qwennb.cache.folder import lock_folder, safe_file, safe_folder, warn
 from qwennb.errors import CacheError
 
 __all__ = ["Spending", "Spendings"]
@@ -70,7 +70,7 @@ class Spending:
 _ALL = tuple(field.name for field in fields(Spending))
 _ACCOUNT, _SUMS = _ALL[:4], _ALL[4:]
 
-_FORM = file.Form(
+_FORM = file.FileForm(
     name="ledger.sqlite3",
     application=0x51574E4C,  # "QWNL"
     version=1,
@@ -139,7 +139,7 @@ class Spendings:
 
     def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if not self._is_there():
-            with locked(safe_folder(self.folder)):
+            with lock_folder(safe_folder(self.folder)):
                 if not self._is_there():
                     file.make(self._path, _FORM)
         with closing(file.connect(self._path, wait=0)) as connection:
@@ -147,11 +147,11 @@ class Spendings:
             return work(connection)
 
     def _is_there(self) -> bool:
-        return safe_file(self._path) and file.known(self._path, self.folder, _FORM)
+        return safe_file(self._path) and file.has_form(self._path, self.folder, _FORM)
 
     def _begin_anew(self) -> None:
         """Put a damaged file aside, unless another process has just done so."""
-        with locked(self.folder):
+        with lock_folder(self.folder):
             with suppress(sqlite3.DatabaseError), closing(file.connect(self._path, wait=WAIT)) as connection:
                 if connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]:
                     return

@@ -29,7 +29,7 @@ import orjson
 
 from qwennb.cache import file
 from qwennb.cache.file import explain, identity, is_damage, is_waiting, patiently
-from qwennb.cache.place import MOUNTS, journal_mode, locked, safe_file, safe_folder, warn
+from qwennb.cache.folder import MOUNTS, journal_mode, lock_folder, safe_file, safe_folder, warn
 from qwennb.cache.record import Name, seal, unseal
 from qwennb.cache.recovery import recover
 from qwennb.cache.table import FORM, SEALED, Table
@@ -181,7 +181,7 @@ class Store:
         return sum(file.stat().st_size for file in files if file.exists())
 
     @property
-    def quarantined(self) -> int:
+    def quarantine_count(self) -> int:
         """How many damaged rows were found: those set aside, and those that the next write will set aside."""
         rows = self._select("SELECT count(*) FROM Quarantine")
         return len(self._suspects) + (int(rows[0][0]) if rows else 0)
@@ -229,7 +229,7 @@ class Store:
         """Make, check or recover the file, and remember which one it is."""
         self._disconnect()
         try:
-            with locked(safe_folder(self.folder)):
+            with lock_folder(safe_folder(self.folder)):
                 patiently(self._check, self._patience)
         except sqlite3.DatabaseError as error:
             self._disconnect()
@@ -239,7 +239,7 @@ class Store:
             raise CacheError(f"The cache in {self.folder} can't be opened ({error.strerror}).") from error
 
     def _check(self) -> None:
-        if not (safe_file(self._path) and file.known(self._path, self.folder, FORM)):
+        if not (safe_file(self._path) and file.has_form(self._path, self.folder, FORM)):
             file.make(self._path, FORM)
         elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
             self._recover()
@@ -279,11 +279,11 @@ class Store:
                 self.problems["damaged page"] += 1
             except OSError as error:
                 raise CacheError(f"The cache in {self.folder} can't be read ({error.strerror}).") from error
-            if not self._recovered_for_reading():
+            if not self._recover_once():
                 break
         return None
 
-    def _recovered_for_reading(self) -> bool:
+    def _recover_once(self) -> bool:
         """Recover the file at once, but only once: a disk that goes on failing must not make every read slow."""
         if self.problems["file recovered"]:
             return False
@@ -350,7 +350,7 @@ class Store:
         new = self._path.with_name(self._path.name + ".new")
         with self._writing, self._reading:
             try:
-                with locked(self.folder):
+                with lock_folder(self.folder):
                     with self._table.transaction(self._reading, self._patience) as table:
                         if self._file == identity(self._path) and table.is_mostly_empty():
                             table.copy_to(new)

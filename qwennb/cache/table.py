@@ -55,7 +55,7 @@ _TRIGGER = (
     "CREATE TRIGGER Settings_{0} AFTER {1} ON Cache FOR EACH ROW BEGIN"
     ' UPDATE Settings SET value = value {2} WHERE key = "{3}"; END'
 )
-FORM = file.Form(
+FORM = file.FileForm(
     name="cache.db",
     application=0x51574E42,  # "QWNB"
     version=1,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import orjson
 
-from qwennb.cache.used import Used
+from qwennb.cache.usage_log import UsageLog
 
-__all__ = ["Trace"]
+__all__ = ["TraceLog"]
 
 
-class Trace(Used):
+class TraceLog(UsageLog):
     """A log that is written to a file as well, at once: the reader looks at it after each cell."""
 
     def __init__(self, file: Path) -> None:

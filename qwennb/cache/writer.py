@@ -36,7 +36,7 @@ LAST_WORDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _Pending:
     name: Name
     value: bytes
     done: Done
@@ -60,7 +60,7 @@ class Writer:
 
     def _begin_anew(self) -> None:
         # In a forked child, too: what was queued belongs to the parent, and so does the thread.
-        self._queue: SimpleQueue[_Record | _Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Pending | _Job | None] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: int | None = None
         self._ended = threading.Lock()
@@ -70,7 +70,7 @@ class Writer:
         """Have *value* kept. *done* is called on the writer's thread: with None once it is on the disk, or the error."""
         if type(value) is not bytes:
             raise TypeError(f"the store keeps bytes, not {type(value).__name__}")
-        self._hand_over(_Record(name, value, done))
+        self._hand_over(_Pending(name, value, done))
 
     def run(self, job: Callable[[Store], None], done: Done) -> None:
         """Have *job* done on the writer's thread, after everything that was put before it."""
@@ -125,7 +125,7 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hand_over(self, item: _Record | _Job) -> None:
+    def _hand_over(self, item: _Pending | _Job) -> None:
         if self._closed:
             raise CacheError("The cache was closed; nothing more is kept in it.")
         if self._thread is None:
@@ -143,7 +143,7 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            for piece in _taken(self._queue):
+            for piece in _take_queued(self._queue):
                 if isinstance(piece, _Job):
                     self._do(piece)
                 else:
@@ -159,7 +159,7 @@ class Writer:
                 _retiring.discard(self)
             self._ended.release()
 
-    def _keep(self, records: list[_Record]) -> None:
+    def _keep(self, records: list[_Pending]) -> None:
         error: BaseException | None = None
         try:
             self.store.put((record.name, record.value) for record in records)
@@ -189,9 +189,9 @@ class Writer:
                     _tell(item.done, CacheError("The cache was closed before this was kept."))
 
 
-def _taken(queue: SimpleQueue[_Record | _Job | None]) -> Iterator[list[_Record] | _Job]:
+def _take_queued(queue: SimpleQueue[_Pending | _Job | None]) -> Iterator[list[_Pending] | _Job]:
     """What is queued, in order: single jobs, and records as many together as are there, up to the limits."""
-    records: list[_Record] = []
+    records: list[_Pending] = []
     size = 0
     while True:
         try:
@@ -200,7 +200,7 @@ def _taken(queue: SimpleQueue[_Record | _Job | None]) -> Iterator[list[_Record] 
             yield records
             records, size = [], 0
             continue
-        if isinstance(item, _Record):
+        if isinstance(item, _Pending):
             records.append(item)
             size += len(item.value)
             if len(records) < MOST_RECORDS and size < MOST_BYTES:

@@ -112,7 +112,7 @@ class Abilities:
     elsewhere: Callable[[str], str | None] = field(default=lambda _: "", repr=False, compare=False)
 
     @property
-    def supported(self) -> tuple[str, ...]:
+    def option_names(self) -> tuple[str, ...]:
         """The options that are taken here, in order of the alphabet."""
         return tuple(sorted(self.options))
 
@@ -184,7 +184,7 @@ class Abilities:
         )
         return (
             f"`{name}` is not supported by {self._here}: {why}. {where}"
-            f"Supported here: {', '.join(self.supported)}.{extra}"
+            f"Supported here: {', '.join(self.option_names)}.{extra}"
         )
 
     def _thinking_complaint(self, asked: object) -> str:

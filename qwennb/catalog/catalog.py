@@ -24,8 +24,8 @@ from qwennb.answer import Cost, Usage
 from qwennb.catalog.abilities import Abilities, Range, Thinking
 from qwennb.catalog.listing import ModelRow
 from qwennb.catalog.media import Images, Videos
-from qwennb.catalog.model import Endpoint, Model, plain_name
-from qwennb.catalog.price import Price, Quota
+from qwennb.catalog.model import EndpointSpec, Model, plain_name
+from qwennb.catalog.price import Price, RateQuota
 from qwennb.errors import UnknownEndpoint, UnknownModel, nearest
 
 __all__ = ["Catalog"]
@@ -53,7 +53,7 @@ class Catalog:
 
     @classmethod
     @cache
-    def bundled(cls) -> Self:
+    def load_bundled(cls) -> Self:
         """The catalogue that ships with qwennb."""
         return cls.read(Path(__file__).with_name("models.toml"))
 
@@ -77,17 +77,17 @@ class Catalog:
             raise UnknownModel(msg)
         return found
 
-    def endpoint(self, name: str) -> Endpoint:
+    def endpoint(self, name: str) -> EndpointSpec:
         """The endpoint of that name; any base URL is one of kind `openai`."""
         if (found := self._endpoints.get(name)) is not None:
             return found
         if name.startswith(("http://", "https://")):
-            return Endpoint(name, "openai")
+            return EndpointSpec(name, "openai")
         hint = nearest(name, self._endpoints) or f"; known are {', '.join(self._endpoints)}, or any base URL."
         msg = f"There is no endpoint `{name}`{hint}"
         raise UnknownEndpoint(msg)
 
-    def endpoints(self) -> tuple[Endpoint, ...]:
+    def endpoints(self) -> tuple[EndpointSpec, ...]:
         """Every named endpoint, as listed."""
         return tuple(self._endpoints.values())
 
@@ -95,26 +95,26 @@ class Catalog:
         """The model to ask where the user names none; `None` means whatever the server reports."""
         return self.endpoint(endpoint).default_model
 
-    def served_at(self, endpoint: str) -> tuple[Model, ...]:
+    def models_at(self, endpoint: str) -> tuple[Model, ...]:
         """The models of the catalogue that can be asked there."""
-        place = self.endpoint(endpoint)
-        return tuple(model for model in self._models.values() if self._serves(place, model))
+        server = self.endpoint(endpoint)
+        return tuple(model for model in self._models.values() if self._serves(server, model))
 
     def id_at(self, model: str, endpoint: str) -> str:
         """The id under which the endpoint knows the model."""
-        place = self.endpoint(endpoint)
+        server = self.endpoint(endpoint)
         known = self.find(model)
-        if not place.hosted and (known is None or not _is_our_name(known, model)):
+        if not server.hosted and (known is None or not _is_our_name(known, model)):
             return model  # a server's own id, as typed
         known = known or self.model(model)
-        if not self._serves(place, known):
+        if not self._serves(server, known):
             raise UnknownModel(self._not_served(known, endpoint))
-        naming = self._kind(place)["ids"]
+        naming = self._kind(server)["ids"]
         if naming == "any":
             return known.name
         if naming == "hub" and known.hub is not None:
             return known.hub
-        if ids := self._snapshot(place, known).ids.get(place.name):
+        if ids := self._snapshot(server, known).ids.get(server.name):
             return ids[0]
         msg = (
             f"No id of {known.name} is known at {endpoint}, which names models by what was downloaded; "
@@ -144,10 +144,10 @@ class Catalog:
     ) -> Cost | None:
         """What an answer cost by the table; `None` if the price is unknown."""
         price = self.price(model, endpoint, usage.input, on)
-        place = self.endpoint(endpoint)
-        if place.free:
+        server = self.endpoint(endpoint)
+        if server.free:
             return Cost(0.0, "local")
-        share = (place.batch_share if batch else 1.0) or None
+        share = (server.batch_share if batch else 1.0) or None
         return None if price is None or share is None else Cost(price.dollars(usage) * share, "table")
 
     def worst_cost(self, model: str, endpoint: str, input_tokens: int, output_bound: int) -> float | None:
@@ -155,53 +155,53 @@ class Catalog:
         price = self.price(model, endpoint, input_tokens)
         return None if price is None else price.worst_dollars(input_tokens, output_bound)
 
-    def quota(self, model: str, endpoint: str) -> Quota | None:
+    def quota(self, model: str, endpoint: str) -> RateQuota | None:
         """The account's rate limit there; `None` if there is none or it is unknown."""
-        place = self.endpoint(endpoint)
+        server = self.endpoint(endpoint)
         known = self.find(model)
-        rows = self._quotas.get((endpoint, self._snapshot(place, known).name)) if known else None
+        rows = self._quotas.get((endpoint, self._snapshot(server, known).name)) if known else None
         if not rows:
             return None
         row = rows[0]
-        return Quota(row["rpm"], row["tpm"], row["checked"], row["source"])
+        return RateQuota(row["rpm"], row["tpm"], row["checked"], row["source"])
 
     def rows(self, endpoint: str | None = None) -> tuple[ModelRow, ...]:
         """Every model at every endpoint that has an id for it, or at one endpoint, as a table."""
-        places = [self.endpoint(endpoint)] if endpoint else self._endpoints.values()
-        return tuple(row for place in places for row in self._rows_of(place))
+        endpoints = [self.endpoint(endpoint)] if endpoint else self._endpoints.values()
+        return tuple(row for server in endpoints for row in self._rows_of(server))
 
     # Inside
 
-    def _kind(self, place: Endpoint) -> Mapping[str, Any]:
-        kind: Mapping[str, Any] = self._table["kind"][place.kind]
+    def _kind(self, endpoint: EndpointSpec) -> Mapping[str, Any]:
+        kind: Mapping[str, Any] = self._table["kind"][endpoint.kind]
         return kind
 
-    def _snapshot(self, place: Endpoint, model: Model) -> Model:
-        return self._models[model.stands_for.get(place.name, model.name)]
+    def _snapshot(self, endpoint: EndpointSpec, model: Model) -> Model:
+        return self._models[model.stands_for.get(endpoint.name, model.name)]
 
-    def _serves(self, place: Endpoint, model: Model) -> bool:
-        if place.hosted:
-            return place.name in model.ids or place.name in model.stands_for
-        return model.open_weights or place.kind in {"openai", "simulator"}
+    def _serves(self, endpoint: EndpointSpec, model: Model) -> bool:
+        if endpoint.hosted:
+            return endpoint.name in model.ids or endpoint.name in model.stands_for
+        return model.open_weights or endpoint.kind in {"openai", "simulator"}
 
     def _not_served(self, model: Model, endpoint: str) -> str:
-        places = [
+        endpoints = [
             p.name for p in self._endpoints.values() if p.kind != "simulator" and self._serves(p, model)
         ]
-        served = ", ".join(m.name for m in self.served_at(endpoint))
-        return f"{model.name} is not served at {endpoint}; it is at {', '.join(places)}. {endpoint} serves {served}."
+        served = ", ".join(m.name for m in self.models_at(endpoint))
+        return f"{model.name} is not served at {endpoint}; it is at {', '.join(endpoints)}. {endpoint} serves {served}."
 
-    def _abilities_of(self, name: str, place: Endpoint, by_id: bool) -> Abilities:
+    def _abilities_of(self, name: str, endpoint: EndpointSpec, by_id: bool) -> Abilities:
         model = None if by_id else self.find(name)
-        if model is None and place.hosted and not by_id:
+        if model is None and endpoint.hosted and not by_id:
             model = self.model(name)
-        if model is not None and not self._serves(place, model):
-            if place.hosted:
-                raise UnknownModel(self._not_served(model, place.name))
+        if model is not None and not self._serves(endpoint, model):
+            if endpoint.hosted:
+                raise UnknownModel(self._not_served(model, endpoint.name))
             model = None  # a server of one's own may call anything by any name; what it has loaded is another model
-        row = dict(self._kind(place))
+        row = dict(self._kind(endpoint))
         if model is not None:
-            row |= self._override(place, self._snapshot(place, model))
+            row |= self._override(endpoint, self._snapshot(endpoint, model))
         modalities = frozenset(row.get("modalities") or (model.modalities if model else _SEEN))
         sees, watches = "image" in modalities and "images" in row, "video" in modalities and "videos" in row
         options = frozenset(row["accepts"]) | frozenset(row.get("adds", ()))
@@ -210,7 +210,7 @@ class Catalog:
         options -= frozenset({"files"} if not sees and row.get("pdf") != "part" else ())
         return Abilities(
             model=model.name if model else name,
-            endpoint=place.name,
+            endpoint=endpoint.name,
             known=model is not None,
             options=options,
             ignored=frozenset(row.get("ignores", ())) - options,
@@ -237,7 +237,7 @@ class Catalog:
             max_output=_max_output(row, model),
             presets=self._presets(row, model, options),
             instead=self._table["instead"],
-            elsewhere=partial(self._elsewhere, model.name if model else name, place),
+            elsewhere=partial(self._elsewhere, model.name if model else name, endpoint),
         )
 
     def _thinking(self, row: Mapping[str, Any], model: Model | None) -> Thinking:
@@ -248,9 +248,9 @@ class Catalog:
             most=model.max_thinking if model else None,
         )
 
-    def _override(self, place: Endpoint, model: Model) -> Mapping[str, Any]:
+    def _override(self, endpoint: EndpointSpec, model: Model) -> Mapping[str, Any]:
         for row in self._table["override"]:
-            if row["kind"] == place.kind and model.name in row["models"]:
+            if row["kind"] == endpoint.kind and model.name in row["models"]:
                 return {key: value for key, value in row.items() if key not in {"kind", "models"}}
         return {}
 
@@ -267,22 +267,22 @@ class Catalog:
                 presets[preset["thinking"]] = values | always
         return presets
 
-    def _elsewhere(self, model: str, place: Endpoint, option: str) -> str | None:
+    def _elsewhere(self, model: str, server: EndpointSpec, option: str) -> str | None:
         """Which models and which endpoints take an option, as a sentence; `None` if there is no such option."""
         if option not in self._table["options"]["sent"]:
             return None
 
-        def takes(name: str, endpoint: Endpoint) -> bool:
+        def takes(name: str, endpoint: EndpointSpec) -> bool:
             return self.abilities(name, endpoint.name).accepts(option)
 
         siblings = (
-            [m.name for m in self.served_at(place.name) if takes(m.name, place)] if place.hosted else []
+            [m.name for m in self.models_at(server.name) if takes(m.name, server)] if server.hosted else []
         )
         known = self.find(model)
-        others = [p for p in self._endpoints.values() if p != place and p.kind != "simulator"]
-        places = [p.name for p in others if known and self._serves(p, known) and takes(model, p)]
-        taken = [f"{', '.join(siblings)} at {place.name}"] if siblings else []
-        taken += [f"{model} at {', '.join(places)}"] if places else []
+        others = [p for p in self._endpoints.values() if p != server and p.kind != "simulator"]
+        endpoints = [p.name for p in others if known and self._serves(p, known) and takes(model, p)]
+        taken = [f"{', '.join(siblings)} at {server.name}"] if siblings else []
+        taken += [f"{model} at {', '.join(endpoints)}"] if endpoints else []
         return f"It is taken by {'; '.join(taken)}. " if taken else ""
 
     def _tiers(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
@@ -292,11 +292,11 @@ class Catalog:
         return known
 
     def _tiers_of(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
-        place = self.endpoint(endpoint)
-        if place.free:
+        server = self.endpoint(endpoint)
+        if server.free:
             return (Price(0.0, 0.0, "USD", self.checked, "local"),)
         model = self.find(name)
-        rows = self._prices.get((endpoint, self._snapshot(place, model).name), []) if model else []
+        rows = self._prices.get((endpoint, self._snapshot(server, model).name), []) if model else []
         begun = [row for row in rows if on is None or row.get("since", date.min) <= on]
         if not begun:
             return ()
@@ -305,21 +305,21 @@ class Catalog:
         common = {key: row[key] for key in ("currency", "checked", "source")}
         return tuple(Price(**common, **tier, since=row.get("since"), usd=rate) for tier in row["tiers"])
 
-    def _rows_of(self, place: Endpoint) -> Iterator[ModelRow]:
-        for model in self.served_at(place.name):
+    def _rows_of(self, endpoint: EndpointSpec) -> Iterator[ModelRow]:
+        for model in self.models_at(endpoint.name):
             try:
-                id_ = self.id_at(model.name, place.name)
+                id_ = self.id_at(model.name, endpoint.name)
             except UnknownModel:
                 continue
             yield ModelRow(
                 model=model,
-                endpoint=place.name,
+                endpoint=endpoint.name,
                 id=id_,
-                default=place.default_model == model.name,
-                free=place.free,
-                abilities=self.abilities(model.name, place.name),
-                prices=self._tiers(model.name, place.name, None),
-                quota=self.quota(model.name, place.name),
+                default=endpoint.default_model == model.name,
+                free=endpoint.free,
+                abilities=self.abilities(model.name, endpoint.name),
+                prices=self._tiers(model.name, endpoint.name, None),
+                quota=self.quota(model.name, endpoint.name),
             )
 
 
@@ -342,18 +342,18 @@ def _model(row: Mapping[str, Any]) -> Model:
     )
 
 
-def _endpoint(row: Mapping[str, Any]) -> Endpoint:
+def _endpoint(row: Mapping[str, Any]) -> EndpointSpec:
     batch = row.get("batch", {})
-    plain = Endpoint(row["name"], row["kind"], row.get("hosted", False), row.get("default_model"))
+    plain = EndpointSpec(row["name"], row["kind"], row.get("hosted", False), row.get("default_model"))
     return replace(plain, batch_share=batch.get("share"), batch_max_input=batch.get("max_input"))
 
 
 def _by_place(rows: list[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    places: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    endpoints: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         for model in row["models"]:
-            places.setdefault((row["endpoint"], model), []).append(row)
-    return places
+            endpoints.setdefault((row["endpoint"], model), []).append(row)
+    return endpoints
 
 
 def _is_our_name(model: Model, typed: str) -> bool:

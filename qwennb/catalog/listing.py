@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qwennb.catalog.abilities import Abilities
 from qwennb.catalog.model import Model
-from qwennb.catalog.price import Price, Quota
+from qwennb.catalog.price import Price, RateQuota
 
 __all__ = ["ModelRow"]
 
@@ -22,4 +22,4 @@ class ModelRow:
     free: bool
     abilities: Abilities
     prices: tuple[Price, ...]
-    quota: Quota | None
+    quota: RateQuota | None

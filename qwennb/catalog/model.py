@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-__all__ = ["Endpoint", "Model", "plain_name"]
+__all__ = ["EndpointSpec", "Model", "plain_name"]
 
 # What packagers add to a model's name when they shrink or convert its weights. A word that is not here (as in
 # `Qwen3.5-27B-heretic-8bit`) makes it another model.
@@ -68,7 +68,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointSpec:
     """One place to ask: its name, the kind of server, and what is known of the place as a whole."""
 
     name: str

@@ -7,7 +7,7 @@ from datetime import date
 
 from qwennb.answer import Usage
 
-__all__ = ["Price", "Quota"]
+__all__ = ["Price", "RateQuota"]
 
 _MILLION = 1_000_000
 
@@ -48,7 +48,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class RateQuota:
     """Requests and tokens (in and out together) that an account may use in a minute, for one model."""
 
     rpm: int

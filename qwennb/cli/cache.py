@@ -13,21 +13,21 @@ from typing import Any
 
 from qwennb.answer import money
 from qwennb.cache import (
+    BatchOrder,
+    BatchOrders,
     Memory,
-    Order,
-    Orders,
     PrunePlan,
     Spending,
     Spendings,
     Writer,
-    kept,
+    list_kept,
     open_store,
     plan_prune,
 )
 from qwennb.cache import prune as forget
 from qwennb.catalog import Catalog
 from qwennb.cli.command import Parser
-from qwennb.cli.text import amount, plural, table, wrapped
+from qwennb.cli.text import amount, plural, table, wrap
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, CacheError, nearest
 
@@ -36,7 +36,7 @@ _BY = ("day", "model", "endpoint", "notebook")
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Memory | None]:
+def open_memory(folder: Path) -> Iterator[Memory | None]:
     """The memory in *folder*; None where nothing was ever kept, for looking must not make a folder."""
     if not holds_answers(folder):
         yield None
@@ -68,8 +68,8 @@ def info_options(parser: Parser) -> None:
 def info(given: Any, world: World) -> int:
     """Print how many answers there are, from which models and endpoints, and what was spent."""
     config = world.config()
-    orders = Orders(config.cache_dir).under_way()
-    with opened(config.cache_dir) as memory:
+    orders = BatchOrders(config.cache_dir).under_way()
+    with open_memory(config.cache_dir) as memory:
         if memory is None:
             told = {"folder": str(config.cache_dir), "answers": 0, "batches": _orders_as_json(orders)}
             nothing = [f"No answers are kept yet in {config.cache_dir}.", *_under_way(orders)]
@@ -77,11 +77,14 @@ def info(given: Any, world: World) -> int:
             return 0
         counts: Counter[tuple[str, str]] = Counter()
         sizes: Counter[tuple[str, str]] = Counter()
-        for answer in kept(memory):
+        for answer in list_kept(memory):
             counts[answer.model, answer.name.endpoint] += 1
             sizes[answer.model, answer.name.endpoint] += answer.size
         spent = _sum(memory.spendings.rows())
-        size, damaged = memory.store.size() + _size_of_batches(config.cache_dir), memory.store.quarantined
+        size, damaged = (
+            memory.store.size() + _size_of_batches(config.cache_dir),
+            memory.store.quarantine_count,
+        )
     if given.json:
         by = [
             {"model": model, "endpoint": endpoint, "answers": n, "bytes": sizes[model, endpoint]}
@@ -110,7 +113,9 @@ def info(given: Any, world: World) -> int:
     if damaged:
         world.say(f"{plural(damaged, 'damaged answer')} set aside; asked again when next wanted.")
     world.say(*_under_way(orders))
-    world.say(f"Spent so far: {_told(spent)} for {plural(spent.requests, 'request')} (qwennb cache usage).")
+    world.say(
+        f"Spent so far: {_cost_text(spent)} for {plural(spent.requests, 'request')} (qwennb cache usage)."
+    )
     return 0
 
 
@@ -122,7 +127,7 @@ def _short(endpoint: str) -> str:
 # ---------------------------------------------------------------------- batches
 
 
-def _under_way(orders: list[Order]) -> list[str]:
+def _under_way(orders: list[BatchOrder]) -> list[str]:
     """What was handed in and not fetched yet: its answers are charged, and wait at the endpoint."""
     if not orders:
         return []
@@ -141,14 +146,14 @@ def _under_way(orders: list[Order]) -> list[str]:
     return [head, *table(rows, right=(2,))]
 
 
-def _orders_as_json(orders: list[Order]) -> list[dict[str, Any]]:
+def _orders_as_json(orders: list[BatchOrder]) -> list[dict[str, Any]]:
     return [
         {"endpoint": order.endpoint, "model": order.model, "questions": order.questions, "batch": order.batch, "since": _day(order)}
         for order in orders
     ]  # fmt: skip
 
 
-def _day(order: Order) -> str:
+def _day(order: BatchOrder) -> str:
     return f"{datetime.fromtimestamp(order.created, UTC):%Y-%m-%d}"
 
 
@@ -156,7 +161,7 @@ def _size_of_batches(folder: Path) -> int:
     return sum(path.lstat().st_size for path in (folder / "batches").glob("*"))
 
 
-def _meant(order: Order, *, before: datetime | None, model: str | None, endpoint: str | None) -> bool:
+def _is_meant(order: BatchOrder, *, before: datetime | None, model: str | None, endpoint: str | None) -> bool:
     return (
         (before is None or order.created < before.timestamp())
         and (model is None or order.model == model)
@@ -164,19 +169,19 @@ def _meant(order: Order, *, before: datetime | None, model: str | None, endpoint
     )
 
 
-def _forget_orders(folder: Path, orders: list[Order], world: World, *, yes: bool) -> bool:
+def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes: bool) -> bool:
     """Forget *orders* on a yes, having said what that means; False where it was a no."""
     world.say(*_under_way(orders))
     world.say("The endpoint goes on with them and charges them; what it answers is not fetched any more.")
     if not (yes or world.agrees(f"Forget {len(orders):,} of what is under way?")):
         world.say("Nothing of it was forgotten.")
         return False
-    claim = Orders(folder).claim()
+    claim = BatchOrders(folder).claim()
     if claim is None:
         raise CacheError("Another process hands in or fetches a batch right now. Try again when it is done.")
     try:
         for order in orders:
-            Orders(folder).drop(order)
+            BatchOrders(folder).drop(order)
     finally:
         claim.release()
     world.say(f"{len(orders):,} under way forgotten.")
@@ -209,7 +214,7 @@ def prune_options(parser: Parser) -> None:
 def prune(given: Any, world: World) -> int:
     """Say what would be forgotten and what it would cost to ask again; forget it on a yes."""
     before = None if given.older_than is None else _before(given.older_than, world.now())
-    known = Catalog.bundled().find(given.model) if given.model else None
+    known = Catalog.load_bundled().find(given.model) if given.model else None
     rules: dict[str, Any] = {
         "before": before,
         "model": known.name if known else given.model,
@@ -221,13 +226,13 @@ def prune(given: Any, world: World) -> int:
             "of these mean), or --all alone."
         )
     folder = world.config().cache_dir
-    orders = [order for order in Orders(folder).under_way() if _meant(order, **rules)]
-    with opened(folder) as memory:
+    orders = [order for order in BatchOrders(folder).under_way() if _is_meant(order, **rules)]
+    with open_memory(folder) as memory:
         plan = None if memory is None else plan_prune(memory, everything=given.all, **rules)
         if memory is None or not plan:
             world.say("No answer fits that; nothing is forgotten.")
         else:
-            world.say(*wrapped(_meaning(plan), indent=""))
+            world.say(*wrap(_meaning(plan), indent=""))
             if not (given.yes or world.agrees(f"Forget {plural(len(plan), 'answer')}?")):
                 world.say("Nothing was forgotten.")
                 return 1
@@ -285,14 +290,14 @@ def usage(given: Any, world: World) -> int:
             datetime.fromisoformat(given.since)
         except ValueError:
             raise BadInput(f"--since {given.since} is no day; write it as 2026-11-01.") from None
-    known = Catalog.bundled().find(given.model) if given.model else None
+    known = Catalog.load_bundled().find(given.model) if given.model else None
     rules = {
         "model": known.name if known else given.model,
         "since": given.since,
         "endpoint": given.endpoint,
         "notebook": given.notebook,
     }
-    with opened(world.config().cache_dir) as memory:
+    with open_memory(world.config().cache_dir) as memory:
         rows = [] if memory is None else memory.spendings.rows(**rules)
     sums: dict[tuple[str, ...], Spending] = {}
     for row in rows:
@@ -322,10 +327,10 @@ def usage(given: Any, world: World) -> int:
 
 
 def _figures(row: Spending) -> tuple[str, str, str, str]:
-    return f"{row.requests:,}", f"{row.input:,}", f"{row.output:,}", _told(row)
+    return f"{row.requests:,}", f"{row.input:,}", f"{row.output:,}", _cost_text(row)
 
 
-def _told(row: Spending) -> str:
+def _cost_text(row: Spending) -> str:
     priced = row.requests > row.unknown_cost or not row.requests
     return money(row.cost if priced else None) + ("+" if priced and row.unknown_cost else "")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn
 
-from qwennb.cli.text import WIDTH, wrapped
+from qwennb.cli.text import WIDTH, wrap
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, QwenError, nearest
 
@@ -59,7 +59,7 @@ COMMANDS = Command(
             below=(
                 Command("pull", "Fetch a model, checked by its hash.", "local:pull"),
                 Command("serve", "Serve a model to other programs of this machine.", "local:serve"),
-                Command("list", "The models that are here.", "local:listed"),
+                Command("list", "The models that are here.", "local:list_models"),
             ),
         ),
         Command("pack", "The answers a notebook uses, in one file beside it.", "pack:pack"),
@@ -137,12 +137,12 @@ def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> in
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 world.note(*(f"| {line}" for line in traceback.format_exc().rstrip().split("\n")))
-            sentence, code = _told(error)
+            sentence, code = _explain(error)
             world.note(sentence)
             return code
 
 
-def _told(error: BaseException) -> tuple[str, int]:
+def _explain(error: BaseException) -> tuple[str, int]:
     """*error* in one sentence, and the exit code that it means."""
     if isinstance(error, QwenError):
         return str(error), 2 if isinstance(error, BadInput) else 1
@@ -195,7 +195,7 @@ def _help(command: Command, path: str) -> list[str]:
     width = max(len(below.name) for below in command.below)
     for below in command.below:
         head = f"  {below.name.ljust(width)}  "
-        lines += wrapped(below.about, first=head, indent=" " * len(head))
+        lines += wrap(below.about, first=head, indent=" " * len(head))
     lines += ["", f"{path} <command> --help tells more of each."]
     if command is COMMANDS:
         lines.append("qwennb --version; --debug with any command shows the traceback of a failure.")

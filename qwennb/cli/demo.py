@@ -26,7 +26,7 @@ from qwennb.cli.command import Parser
 from qwennb.cli.local import pull
 from qwennb.cli.world import World
 from qwennb.client import Qwen
-from qwennb.endpoints.local import BUNDLED, installed
+from qwennb.endpoints.local import BUNDLED, is_installed
 from qwennb.errors import BadInput, QwenError, UnknownEndpoint
 
 FOLDER = "qwennb-tour"
@@ -67,18 +67,18 @@ def _endpoint(given: Any, world: World) -> str | None:
     settings: dict[str, Any] = {"model": given.model or config.model, "cache_dir": config.cache_dir}
     qwen = Qwen(endpoint=wanted, **settings)
     try:
-        qwen.place  # noqa: B018  (looked for on first use)
+        qwen.endpoint  # noqa: B018  (looked for on first use)
     except UnknownEndpoint:
         if wanted not in (None, "local"):
             raise
-        wanted = "local" if installed() else "simulator"
+        wanted = "local" if is_installed() else "simulator"
         if wanted == "local":
             world.say("No key and no server was found: the embedded model answers.")
             pull(_Bundled, world)
         qwen = Qwen(endpoint=wanted, **settings)
-    model = qwen.place.model_name(qwen.config.model)
-    world.say(f"Asking {model} at {qwen.place}. The answers are kept in {config.cache_dir}.")
-    if qwen.place.name == "simulator":
+    model = qwen.endpoint.model_name(qwen.config.model)
+    world.say(f"Asking {model} at {qwen.endpoint}. The answers are kept in {config.cache_dir}.")
+    if qwen.endpoint.name == "simulator":
         world.say("That is a simulator. What it says is made up and no model's.")
     return wanted
 
@@ -94,12 +94,12 @@ def _run(folder: Path, settings: Mapping[str, str], world: World) -> Any:
     (folder / PACK).parent.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.reads(_tour().read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    heading = {id(cell): title for cell, title in _titled(notebook.cells)}
+    heading = {id(cell): title for cell, title in _with_headings(notebook.cells)}
 
     def begins(cell: Any, cell_index: int) -> None:
-        place = next((n for n, one in enumerate(cells, 1) if one is cell), None)
-        if place is not None:
-            world.note(f"[{place}/{len(cells)}] {heading[id(cell)]}")
+        endpoint = next((n for n, one in enumerate(cells, 1) if one is cell), None)
+        if endpoint is not None:
+            world.note(f"[{endpoint}/{len(cells)}] {heading[id(cell)]}")
 
     kernel = AsyncKernelManager()
     # This interpreter's own kernel, whatever the user has installed under the name python3.
@@ -152,7 +152,7 @@ def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
     )
 
 
-def _titled(cells: Any) -> list[tuple[Any, str]]:
+def _with_headings(cells: Any) -> list[tuple[Any, str]]:
     """Each code cell with the heading above it."""
     titled, title = [], ""
     for cell in cells:

@@ -19,13 +19,13 @@ from typing import Any
 import orjson
 
 from qwennb.catalog import Catalog
-from qwennb.cli.cache import holds_answers, opened
+from qwennb.cli.cache import holds_answers, open_memory
 from qwennb.cli.local import models_here
-from qwennb.cli.text import amount, plural, table, wrapped
+from qwennb.cli.text import amount, plural, table, wrap
 from qwennb.cli.world import World
 from qwennb.config import Config, Secret
-from qwennb.endpoints import HOSTED, PORTS, Call, DirectTransport, Finder, Place, Wire, embedded_place
-from qwennb.endpoints.local import installed
+from qwennb.endpoints import HOSTED, PORTS, Call, DirectTransport, Endpoint, Finder, Wire, find_embedded
+from qwennb.endpoints.local import is_installed
 from qwennb.errors import (
     CreditExhausted,
     EndpointError,
@@ -56,21 +56,23 @@ def doctor(given: Any, world: World) -> int:
     """Tell what is here; 0 when something can answer."""
     world.say(*_versions(), "")
     config = world.config()
-    hosted, running, chosen = asyncio.run(_asked_around(config, world))
-    embedded = _embedded(config, world)
+    hosted, running, chosen = asyncio.run(_look_around(config, world))
+    embedded = _check_embedded(config, world)
     world.say("Keys", *_keys(config, hosted, world), "")
     if chosen is not None:
-        world.say("Chosen endpoint", *wrapped(f"{chosen.name}: {chosen.words}"), "")
+        world.say("Chosen endpoint", *wrap(f"{chosen.name}: {chosen.words}"), "")
     world.say("Servers on this machine")
-    world.say(*(wrapped_line for place in running for wrapped_line in wrapped(f"{place.name} {place.words}")))
+    world.say(
+        *(wrapped_line for endpoint in running for wrapped_line in wrap(f"{endpoint.name} {endpoint.words}"))
+    )
     if not running:
         ports = ", ".join(map(str, PORTS if world.ports is None else world.ports))
         world.say(f"  none answers at port {ports}")
-    world.say("", "Embedded model", *wrapped(embedded.words), "")
+    world.say("", "Embedded model", *wrap(embedded.words), "")
     world.say("Answers", *_cache(config), "")
     candidates = [*hosted, *running, embedded]
     ready, step = _next(config, world, chosen, candidates)
-    world.say("Next", *wrapped(step))
+    world.say("Next", *wrap(step))
     return 0 if ready else 1
 
 
@@ -83,78 +85,85 @@ def _versions() -> list[str]:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             found.append(f"no {name}")
-    return wrapped(", ".join(found), indent="")
+    return wrap(", ".join(found), indent="")
 
 
 # ---------------------------------------------------------------------- asking around
 
 
-async def _asked_around(config: Config, world: World) -> tuple[list[Finding], list[Finding], Finding | None]:
+async def _look_around(config: Config, world: World) -> tuple[list[Finding], list[Finding], Finding | None]:
     """The hosted endpoints whose key is set, the servers of this machine, and the endpoint that was chosen."""
-    catalog, transport = Catalog.bundled(), DirectTransport()
+    catalog, transport = Catalog.load_bundled(), DirectTransport()
     finder = Finder(
         config,
         world.environ,
         catalog=catalog,
-        embedded=lambda config: embedded_place(config, world.environ),
+        embedded=lambda config: find_embedded(config, world.environ),
         simulated=lambda: "",
         ports=PORTS if world.ports is None else world.ports,
         transport=transport,
     )
     try:
         with_key = [name for name in HOSTED if world.environ.get(HOSTED[name].variable)]
-        hosted, places, chosen = await asyncio.gather(
-            asyncio.gather(*(_hosted(name, finder, transport, world) for name in with_key)),
+        hosted, endpoints, chosen = await asyncio.gather(
+            asyncio.gather(*(_check_hosted(name, finder, transport, world) for name in with_key)),
             finder.running(),
-            _chosen(config, finder, transport, world),
+            _check_chosen(config, finder, transport, world),
         )
     finally:
         await transport.close()
     running = [
         Finding(
-            place.name, True, f"at {_port(place)} serves {_served(place)}", f"{place.name}+{place.base_url}"
+            endpoint.name,
+            True,
+            f"at {_port(endpoint)} serves {_models_text(endpoint)}",
+            f"{endpoint.name}+{endpoint.base_url}",
         )
-        for place in places
+        for endpoint in endpoints
     ]
     return list(hosted), running, chosen
 
 
-async def _hosted(name: str, finder: Finder, transport: DirectTransport, world: World) -> Finding:
+async def _check_hosted(name: str, finder: Finder, transport: DirectTransport, world: World) -> Finding:
     try:
         # The variable's own key, even where QWENNB_API_KEY overrules it for the endpoint that was chosen.
         key = Secret(world.environ[HOSTED[name].variable])
-        place = replace(finder.hosted(name), key=key, base_url=world.hosts.get(name, HOSTED[name].base_url))
-        return Finding(name, *await _verdict(place, transport))
+        endpoint = replace(
+            finder.provider(name), key=key, base_url=world.hosts.get(name, HOSTED[name].base_url)
+        )
+        return Finding(name, *await _verdict(endpoint, transport))
     except QwenError as error:
         return Finding(name, False, str(error))
 
 
-async def _chosen(config: Config, finder: Finder, transport: DirectTransport, world: World) -> Finding | None:
+async def _check_chosen(
+    config: Config, finder: Finder, transport: DirectTransport, world: World
+) -> Finding | None:
     if config.endpoint is None:
         return None
     shown = re.sub(r"//[^/]*@", "//…@", config.endpoint)  # a password that stands in a URL is shown to nobody
     if config.endpoint == "simulator":
         return Finding("simulator", True, "answers, and its answers are no model's.")
     try:
-        place = await finder.named(config.endpoint)
-        if place.name in world.hosts and place.base_url == HOSTED[place.name].base_url:
-            place = replace(place, base_url=world.hosts[place.name])
-        if place.server is not None:
-            return Finding(shown, True, f"{place}")
-        return Finding(shown, *await _verdict(place, transport))
+        endpoint = await finder.by_name(config.endpoint)
+        if endpoint.name in world.hosts and endpoint.base_url == HOSTED[endpoint.name].base_url:
+            endpoint = replace(endpoint, base_url=world.hosts[endpoint.name])
+        if endpoint.server is not None:
+            return Finding(shown, True, f"{endpoint}")
+        return Finding(shown, *await _verdict(endpoint, transport))
     except QwenError as error:
         return Finding(shown, False, str(error))
 
 
-async def _verdict(place: Place, transport: DirectTransport) -> tuple[bool, str]:
+async def _verdict(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
     """Whether *place* would answer, and in words."""
     try:
         async with asyncio.timeout(PATIENCE):
-            if place.dialect.kind == "openrouter":
-                return await _openrouter(place, transport)
-            if place.hosted and place.dialect.kind != "openai":
-                return await _refused_politely(place, transport)
-            return await _listed(place, transport)
+            if endpoint.dialect.kind == "openrouter":
+                return await _openrouter(endpoint, transport)
+            if endpoint.hosted and endpoint.dialect.kind != "openai":
+                return await _probe_key(endpoint, transport)
+            return await _probe_models(endpoint, transport)
     except TimeoutError:
         return False, f"gave no answer within {PATIENCE:.0f} s"
     except KeyRefused as error:
@@ -167,8 +176,8 @@ async def _verdict(place: Place, transport: DirectTransport) -> tuple[bool, str]
         return False, str(error)
 
 
-async def _openrouter(place: Place, transport: DirectTransport) -> tuple[bool, str]:
-    call = replace(place.call(Wire({})), path="/key")
+async def _openrouter(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
+    call = replace(endpoint.call(Wire({})), path="/key")
     status, body = await transport.get(call)
     if status != 200:
         raise call.read_error(status, {}, body)
@@ -180,28 +189,28 @@ async def _openrouter(place: Place, transport: DirectTransport) -> tuple[bool, s
     return True, "takes the key"
 
 
-async def _refused_politely(place: Place, transport: DirectTransport) -> tuple[bool, str]:
+async def _probe_key(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
     """A question without messages: the key is looked at first, and what it is refused for then proves the key."""
-    model = place.catalog.default_model(place.name)
-    body = {"model": place.model_id(model) if model else "", "messages": []}
+    model = endpoint.catalog.default_model(endpoint.name)
+    body = {"model": endpoint.model_id(model) if model else "", "messages": []}
     try:
-        async for _ in transport.send(place.call(Wire(body))):
+        async for _ in transport.send(endpoint.call(Wire(body))):
             pass
     except (RequestRefused, RateLimited):
         pass
     return True, "takes the key"
 
 
-async def _listed(place: Place, transport: DirectTransport) -> tuple[bool, str]:
-    if place.served:
-        return True, f"answers at {_port(place)} and serves {_served(place)}"
-    call: Call = replace(place.call(Wire({})), path="/models")
+async def _probe_models(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
+    if endpoint.served:
+        return True, f"answers at {_port(endpoint)} and serves {_models_text(endpoint)}"
+    call: Call = replace(endpoint.call(Wire({})), path="/models")
     status, body = await transport.get(call)
     if status in (401, 403):
         raise call.read_error(status, {}, body)
     if status >= 500:
-        raise ServerFailed(f"{place} answers {status}.")
-    return True, f"answers at {_port(place)}"
+        raise ServerFailed(f"{endpoint} answers {status}.")
+    return True, f"answers at {_port(endpoint)}"
 
 
 def _field(body: bytes, *names: str) -> Any:
@@ -214,13 +223,13 @@ def _field(body: bytes, *names: str) -> Any:
         return None
 
 
-def _port(place: Place) -> str:
-    return place.base_url.partition("://")[2].partition("/")[0]
+def _port(endpoint: Endpoint) -> str:
+    return endpoint.base_url.partition("://")[2].partition("/")[0]
 
 
-def _served(place: Place) -> str:
-    shown = ", ".join(place.served[:4]) or "no model that it names"
-    return shown + (f" and {len(place.served) - 4} more" if len(place.served) > 4 else "")
+def _models_text(endpoint: Endpoint) -> str:
+    shown = ", ".join(endpoint.served[:4]) or "no model that it names"
+    return shown + (f" and {len(endpoint.served) - 4} more" if len(endpoint.served) > 4 else "")
 
 
 # ---------------------------------------------------------------------- telling
@@ -235,7 +244,7 @@ def _keys(config: Config, hosted: Sequence[Finding], world: World) -> list[str]:
     rows.append(("QWENNB_API_KEY", "set" if config.api_key is not None else "not set", ""))
     lines: list[str] = []
     for line in table(rows):
-        lines += wrapped(line.strip(), first=line[: len(line) - len(line.lstrip())], indent=" " * 6)
+        lines += wrap(line.strip(), first=line[: len(line) - len(line.lstrip())], indent=" " * 6)
     return lines
 
 
@@ -243,13 +252,13 @@ def _where(name: str) -> str:
     return f"{name} ({_REGIONS[name]})" if name in _REGIONS else name
 
 
-def _embedded(config: Config, world: World) -> Finding:
+def _check_embedded(config: Config, world: World) -> Finding:
     here = models_here(config, world)
     files = ", ".join(f"{name} ({amount(size)})" for name, size in here) or "no model is here"
-    if not installed():
+    if not is_installed():
         return Finding("local", False, f"llama.cpp is not installed; {files}")
     try:
-        usable = embedded_place(config, world.environ) is not None
+        usable = find_embedded(config, world.environ) is not None
     except QwenError as error:
         return Finding("local", False, str(error))
     return Finding("local", usable, f"llama.cpp is installed; {files}")
@@ -260,11 +269,11 @@ def _cache(config: Config) -> list[str]:
     if not holds_answers(folder):
         return [f"  none yet; they will be kept in {folder} (mode {config.cache!r})"]
     try:
-        with opened(folder) as memory:
+        with open_memory(folder) as memory:
             assert memory is not None
-            count, size, damaged = len(memory.store), memory.store.size(), memory.store.quarantined
+            count, size, damaged = len(memory.store), memory.store.size(), memory.store.quarantine_count
     except QwenError as error:
-        return wrapped(str(error))
+        return wrap(str(error))
     lines = [f"  {plural(count, 'answer')} in {folder}, {amount(size)} on the disk (mode {config.cache!r})"]
     return [*lines, f"  {plural(damaged, 'damaged answer')} set aside"] if damaged else lines
 
@@ -298,7 +307,7 @@ def _next(
             False,
             f"{default.name} can't answer: {default.words.rstrip('.')}. Mend that, or start a server of your own.",
         )
-    command = "qwennb local pull" if installed() else 'pip install "qwennb[local]" && qwennb local pull'
+    command = "qwennb local pull" if is_installed() else 'pip install "qwennb[local]" && qwennb local pull'
     return (
         False,
         f"Nothing can answer. Set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: {command}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup, money
 from qwennb.cli.command import Parser
-from qwennb.cli.text import WIDTH, plural, table, wrapped
+from qwennb.cli.text import WIDTH, plural, table, wrap
 from qwennb.cli.world import World
 from qwennb.client import Options
 from qwennb.errors import BadInput, nearest
@@ -66,7 +66,7 @@ def drift(given: Any, world: World) -> int:
         timeout=given.timeout,
         tell=world.note,
     )
-    world.say(*_told(report))
+    world.say(*_report_lines(report))
     if given.html is not None:
         Path(world.folder / given.html).write_text(page_of(report), encoding="utf-8")
         world.say("", f"The whole report: {given.html}")
@@ -99,9 +99,9 @@ def _above(given: Any) -> dict[str, Any]:
     return made
 
 
-def _told(report: Drift) -> list[str]:
+def _report_lines(report: Drift) -> list[str]:
     lines = [
-        *wrapped(
+        *wrap(
             f"Drift of {report.notebook}: {report.before} → {report.after}, asked again on {report.day}",
             indent="  ",
             first="",
@@ -121,7 +121,7 @@ def _told(report: Drift) -> list[str]:
             f"… and {plural(len(report.changed) - MOST, 'more changed answer')}: --html shows them.",
         ]
     for cell in report.moved:
-        lines += ["", *_moved(cell)]
+        lines += ["", *_diff_lines(cell)]
     changed = plural(len(report.changed), "answer")
     added = f", {report.added:,} asked that nothing recorded stands beside" if report.added else ""
     lines += [
@@ -132,7 +132,7 @@ def _told(report: Drift) -> list[str]:
 
 
 def _pair(pair: Pair) -> list[str]:
-    from qwennb.notebook.drift import shown
+    from qwennb.notebook.drift import plain_answer
 
     question = " ".join(pair.before.request.question.split())
     fields = (
@@ -141,15 +141,15 @@ def _pair(pair: Pair) -> list[str]:
         else ""
     )
     otherwise = ", asked otherwise: it holds an earlier answer" if pair.otherwise else ""
-    head = f"Cell {pair.cell}, answer {pair.place} ({pair.agreement.kind}, {pair.agreement.share:.0%}{fields}{otherwise})"
+    head = f"Cell {pair.cell}, answer {pair.position} ({pair.agreement.kind}, {pair.agreement.share:.0%}{fields}{otherwise})"
     return [
-        *wrapped(head),
+        *wrap(head),
         f"    {_cut(question, WIDTH - 4)}",
-        *_sides(shown(pair.before), shown(pair.after)),
+        *_sides(plain_answer(pair.before), plain_answer(pair.after)),
     ]
 
 
-def _moved(cell: Moved) -> list[str]:
+def _diff_lines(cell: Moved) -> list[str]:
     before, after = (markup.plain(text).splitlines() for text in (cell.before, cell.after))
     differ = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
     lines = [f"    {line[0]} {_cut(line[1:], WIDTH - 6)}" for line in differ if not line.startswith("@@")]

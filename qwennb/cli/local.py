@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.cli.command import Parser
-from qwennb.cli.text import amount, table, wrapped
+from qwennb.cli.text import amount, table, wrap
 from qwennb.cli.world import World
 from qwennb.config import Config, default_cache_dir
 from qwennb.endpoints.local import (
     BUNDLED,
     SMALL,
     SMALL_NAME,
+    DownloadProgress,
     LocalServer,
     ModelFile,
-    Progress,
     describe_small,
     find,
-    installed,
+    is_installed,
 )
 from qwennb.endpoints.local import pull as fetch
 from qwennb.errors import BadInput, QwenError, UnknownEndpoint, UnknownModel
@@ -38,7 +38,7 @@ def pull(given: Any, world: World) -> int:
     model = fetch(wanted, cache_dir=home, say=progress, environ=world.environ)
     progress.end()
     world.say(f"{model.file.name} is here ({amount(model.file.size)}, sha256 {model.file.sha256[:12]}…).")
-    if not installed():
+    if not is_installed():
         world.say('To run it, type: pip install "qwennb[local]"')
     return 0
 
@@ -65,7 +65,7 @@ def _what_it_is(file: ModelFile) -> list[str]:
     """What a file is, where it comes from, and what it is trusted by."""
     foreign = ": no Qwen 3.5, but" if file == BUNDLED.file else ","
     told = f"{file.name} ({file.size / 1e6:,.{0 if file.size > 1e7 else 1}f} MB){foreign} {file.origin}."
-    return [*wrapped(told), *wrapped(f"Licence: {file.licence}."), f"  sha256 {file.sha256}"]
+    return [*wrap(told), *wrap(f"Licence: {file.licence}."), f"  sha256 {file.sha256}"]
 
 
 class _Progress:
@@ -76,7 +76,7 @@ class _Progress:
         self._moves = world.err.isatty()
         self._tenth = -1
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: DownloadProgress) -> None:
         tenth = 10 * progress.done // max(progress.file.size, 1)
         if self._tenth < 0:
             for line in ("Fetching", *_what_it_is(progress.file)):
@@ -110,7 +110,7 @@ def serve(given: Any, world: World) -> int:
     for name in ("context", "parallel"):
         if getattr(given, name) < 1:
             raise BadInput(f"--{name} {getattr(given, name)} must be above 0.")
-    if not installed():
+    if not is_installed():
         raise UnknownEndpoint('llama.cpp is not installed here. Type: pip install "qwennb[local]"')
     config = world.config()
     model = find(given.model, cache_dir=default_cache_dir(world.environ), also=[config.cache_dir])
@@ -135,15 +135,15 @@ def serve(given: Any, world: World) -> int:
         server.close()
 
 
-def listed(given: Any, world: World) -> int:
+def list_models(given: Any, world: World) -> int:
     """Print the models that are here, and the one that can be fetched."""
     here = models_here(world.config(), world)
     rows = [("model", "size", ""), *((name, amount(size), "here") for name, size in here)]
     if all(name != BUNDLED.file.name for name, _ in here):
         rows.append((BUNDLED.file.name, amount(BUNDLED.file.size), "not here: qwennb local pull"))
     world.say(*table(rows, right=(1,)))
-    world.say(*wrapped(f"{BUNDLED.file.name} is {BUNDLED.file.origin}. Licence: {BUNDLED.file.licence}."))
-    if not installed():
+    world.say(*wrap(f"{BUNDLED.file.name} is {BUNDLED.file.origin}. Licence: {BUNDLED.file.licence}."))
+    if not is_installed():
         world.say('  llama.cpp, which runs them, is not installed: pip install "qwennb[local]"')
     return 0
 

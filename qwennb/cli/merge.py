@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwennb.cache import Sources, merge_packs
+from qwennb.cache import PackMedia, merge_packs
 from qwennb.cli.text import plural
 from qwennb.cli.world import World
 
@@ -22,11 +22,11 @@ def merge(given: Any, world: World) -> int:
         (_, model, endpoint), *others = made.defaults
         told = "; ".join(f"{name} says {model} at {endpoint}" for name, model, endpoint in others)
         world.say(f"Where a request names no model it means {model} at {endpoint} ({told}).")
-    _merge_media([Sources.beside(file) for file in files], Sources.beside(target), world)
+    _merge_media([PackMedia.beside(file) for file in files], PackMedia.beside(target), world)
     return 0
 
 
-def _merge_media(found: list[Sources], beside: Sources, world: World) -> None:
+def _merge_media(found: list[PackMedia], beside: PackMedia, world: World) -> None:
     """Put what stands beside the packs beside the one that was made."""
     others = [sources for sources in found if sources.count and sources.folder != beside.folder]
     for sources in others:

@@ -9,7 +9,7 @@ from typing import Any
 
 from qwennb.catalog import Catalog, ModelRow, Price
 from qwennb.cli.command import Parser
-from qwennb.cli.text import table, tokens, wrapped
+from qwennb.cli.text import table, tokens, wrap
 from qwennb.cli.world import World
 
 # What is worth telling apart, in the order in which it is told.
@@ -26,7 +26,7 @@ def models_options(parser: Parser) -> None:
 
 def models(given: Any, world: World) -> int:
     """Print every model at every endpoint that serves it."""
-    catalog = Catalog.bundled()
+    catalog = Catalog.load_bundled()
     rows = [
         row
         for row in catalog.rows(given.endpoint)
@@ -38,12 +38,12 @@ def models(given: Any, world: World) -> int:
     for endpoint, group in groupby(rows, key=lambda row: row.endpoint):
         world.say(*_section(endpoint, list(group)), "")
     world.say(
-        *wrapped(
+        *wrap(
             "Prices are US dollars for a million tokens and estimates, read on the dates above; ≈ is converted from another "
             "currency. What an answer did cost is what its endpoint reports, where it does.",
             indent="",
         ),
-        *wrapped(f"* is asked where no model is named. The catalogue is of {catalog.checked}.", indent=""),
+        *wrap(f"* is asked where no model is named. The catalogue is of {catalog.checked}.", indent=""),
     )
     return 0
 
@@ -52,7 +52,7 @@ def _section(endpoint: str, rows: Sequence[ModelRow]) -> list[str]:
     common = Counter(_can(row) for row in rows).most_common(1)[0][0]
     free = all(row.free for row in rows)
     lines = [endpoint]
-    lines += wrapped(f"takes {', '.join(common)}")
+    lines += wrap(f"takes {', '.join(common)}")
     shown: list[Sequence[str]] = [("model", "id there", "window", *(() if free else ("in", "out")), "")]
     for row in rows:
         lacks = [name for name in common if name not in _can(row)]
@@ -71,7 +71,7 @@ def _section(endpoint: str, rows: Sequence[ModelRow]) -> list[str]:
     if free:
         return [*lines, "  free: a server of your own"]
     dates = sorted({f"{p.checked} ({p.source})" for row in rows for p in row.prices})
-    return [*lines, *wrapped(f"prices read on {', '.join(dates)}")] if dates else lines
+    return [*lines, *wrap(f"prices read on {', '.join(dates)}")] if dates else lines
 
 
 def _can(row: ModelRow) -> tuple[str, ...]:

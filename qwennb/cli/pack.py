@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.answer import markup
-from qwennb.cache import Name, Pack, Packs, Sources
-from qwennb.cli.cache import opened
+from qwennb.cache import Name, Pack, PackMedia, Packs
+from qwennb.cli.cache import open_memory
 from qwennb.cli.command import Parser
 from qwennb.cli.merge import merge
-from qwennb.cli.text import amount, plural, wrapped
+from qwennb.cli.text import amount, plural, wrap
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, NotRecorded, PackRefused
 
@@ -86,19 +86,21 @@ def pack(given: Any, world: World) -> int:
         )
         raise BadInput(f"{given.out or target.name} {what}. Give the pack a file's name: -o NAME.qwenpack")
     with tempfile.TemporaryDirectory(prefix="qwennb-") as folder:
-        return _pack(notebook, target, Sources(Path(folder) / "media"), given, world)
+        return _pack(notebook, target, PackMedia(Path(folder) / "media"), given, world)
 
 
-def _pack(notebook: Path, target: Path, sources: Sources, given: Any, world: World) -> int:
-    made = _packed(notebook, target, sources, given, world)
+def _pack(notebook: Path, target: Path, sources: PackMedia, given: Any, world: World) -> int:
+    made = _make_pack(notebook, target, sources, given, world)
     if not len(made):
         raise NotRecorded(f"{notebook.name} recalled no answer, so there is nothing to pack.")
     lines = sum(len(line) + 1 for line in made.lines())
-    world.say(f"{notebook.name} recalls {plural(len(made), 'answer')}, {amount(lines)}:", *_told(made), "")
+    world.say(
+        f"{notebook.name} recalls {plural(len(made), 'answer')}, {amount(lines)}:", *_summary_lines(made), ""
+    )
     world.say(*_samples(made), "")
     made.check(allow=given.allow, environ=world.environ)
     sources.check(world.environ)
-    beside = Sources.beside(target)
+    beside = PackMedia.beside(target)
     files = (
         f", and {plural(count, 'file')} that they were asked about to {beside.folder.name}"
         if (count := sources.count)
@@ -123,9 +125,9 @@ def _sources(named: Sequence[str], target: Path, world: World) -> list[Path]:
     return [*found, *([target] if target.is_file() else [])]
 
 
-def _packed(notebook: Path, target: Path, media: Sources, given: Any, world: World) -> Pack:
+def _make_pack(notebook: Path, target: Path, media: PackMedia, given: Any, world: World) -> Pack:
     """What running *notebook* in replay recalls. What was asked about goes to *media*, if it is wanted."""
-    from qwennb.notebook.running import RunningPlace, run_notebook
+    from qwennb.notebook.running import Sandbox, run_notebook
 
     config = world.config()
     sources = _sources(given.sources, target, world)
@@ -142,13 +144,13 @@ def _packed(notebook: Path, target: Path, media: Sources, given: Any, world: Wor
     above = {"cache": "replay", "cache_dir": str(config.cache_dir.absolute())}
     settings: dict[str, str] = {}
     if sources:
-        settings["QWENNB_PACK"] = _joined(sources)
+        settings["QWENNB_PACK"] = _join_paths(sources)
     if given.media:
         settings["QWENNB_MEDIA"] = str(media.folder)
-    with RunningPlace.made(sealed=False) as place:
+    with Sandbox.create(sealed=False) as sandbox:
         cells = run_notebook(
             notebook,
-            place,
+            sandbox,
             above,
             settings=settings,
             compare=False,
@@ -162,7 +164,7 @@ def _packed(notebook: Path, target: Path, media: Sources, given: Any, world: Wor
                 "Run the notebook once from start to end with the cache on, then pack it again."
             )
     names = list({Name(use.key, use.endpoint) for cell in cells for use in cell.uses if not use.missing})
-    with opened(config.cache_dir) as memory:
+    with open_memory(config.cache_dir) as memory:
         own = {} if memory is None else memory.store.get_many(names)
         default = packs.default or (None if memory is None else memory.default(notebook.name)) or ("", "")
     records = packs.records(names) | own
@@ -173,14 +175,14 @@ def _packed(notebook: Path, target: Path, media: Sources, given: Any, world: Wor
         )
     asked = Pack.of_records(records)
     # What a request without a model means was noted when it was asked; it counts only if this notebook asked it.
-    return asked.replayed_with(default[0]) if default[0] in asked.models else asked
+    return asked.with_default_model(default[0]) if default[0] in asked.models else asked
 
 
-def _joined(paths: Iterable[Path]) -> str:
+def _join_paths(paths: Iterable[Path]) -> str:
     return os.pathsep.join(str(path.resolve()) for path in paths)
 
 
-def _told(made: Pack) -> list[str]:
+def _summary_lines(made: Pack) -> list[str]:
     """Which models at which endpoints, with how many answers each."""
     counts = Counter((answer.model, answer.endpoint) for answer in made)
     return [
@@ -194,9 +196,9 @@ def _samples(made: Pack) -> list[str]:
     answers = list(islice(made, 0, None, max(1, -(-len(made) // SAMPLES))))
     lines = [f"{'All of them' if len(answers) == len(made) else plural(len(answers), 'sample')}:"]
     for answer in answers:
-        lines += wrapped(_short(answer.request.question), first=f"  {answer.key[:12]}  > ", indent=" " * 18)
+        lines += wrap(_short(answer.request.question), first=f"  {answer.key[:12]}  > ", indent=" " * 18)
         said = answer.text or ", ".join(f"{call.name}({call.arguments})" for call in answer.tool_calls)
-        lines += wrapped(_short(said), first=f"{'':16}= ", indent=" " * 18)
+        lines += wrap(_short(said), first=f"{'':16}= ", indent=" " * 18)
     return lines
 
 

@@ -24,7 +24,7 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: s
     return lines
 
 
-def wrapped(text: str, *, indent: str = "  ", first: str | None = None) -> list[str]:
+def wrap(text: str, *, indent: str = "  ", first: str | None = None) -> list[str]:
     """*text* in lines."""
     return textwrap.wrap(
         flatten(text),

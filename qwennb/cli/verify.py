@@ -44,10 +44,10 @@ def verify(given: Any, world: World) -> int:
         told.add(line)
 
     several = len(given.notebooks) > 1
-    return max(_verified(Path(name), given, world, tell, several=several) for name in given.notebooks)
+    return max(_verify_one(Path(name), given, world, tell, several=several) for name in given.notebooks)
 
 
-def _verified(name: Path, given: Any, world: World, tell: Callable[[str], None], *, several: bool) -> int:
+def _verify_one(name: Path, given: Any, world: World, tell: Callable[[str], None], *, several: bool) -> int:
     from qwennb.notebook.running import verify as verified
 
     pack = None if given.pack is None else world.folder / given.pack

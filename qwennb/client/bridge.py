@@ -116,11 +116,11 @@ class Bridge:
             finally:
                 await work.aclose()  # type: ignore[attr-defined]
 
-        def ended(future: concurrent.futures.Future[None]) -> None:
+        def finish(future: concurrent.futures.Future[None]) -> None:
             items.put((True, None if future.cancelled() else future.exception()))
 
         future = self.start(pump())
-        future.add_done_callback(ended)
+        future.add_done_callback(finish)
         try:
             while True:
                 over, item = self._next(items, stopped)

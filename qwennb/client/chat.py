@@ -141,7 +141,9 @@ class Chat:
         options = options.over(self._options)
         if options.system is not None:
             raise BadInput("A chat has its system text from the start: client.chat(system=…).")
-        options = self._client.settled(options)  # the client's own system text opens a chat that has none
+        options = self._client.with_defaults(
+            options
+        )  # the client's own system text opens a chat that has none
         if self._tools and options.tools is None:
             options = Options(tools=self._tools).over(options)
         said = prompt if values or not isinstance(prompt, str) else Text(prompt)

@@ -26,7 +26,7 @@ def without_missing(options: Options) -> Options | None:
     """*options* with a stand-in for each file that is not there; None where all are."""
     given = {name: _several(getattr(options, name)) for name in ("images", "videos", "files")}
     made: dict[str, Any] = {
-        name: [_stood_in(name, one) for one in several] for name, several in given.items()
+        name: [_stand_in(name, one) for one in several] for name, several in given.items()
     }
     return None if made == given else replace(options, **made)
 
@@ -51,7 +51,7 @@ def _several(given: Any) -> list[Any]:
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
-def _stood_in(option: str, given: Any) -> Any:
+def _stand_in(option: str, given: Any) -> Any:
     if not isinstance(given, str | os.PathLike):
         return given
     typed = os.fsdecode(given)

@@ -16,7 +16,7 @@ import orjson
 
 from qwennb.client.options import Options
 from qwennb.errors import BadInput
-from qwennb.request import Image, Message, Part, Pdf, Schema, Text, ToolCall, Video, merged
+from qwennb.request import Image, Message, Part, Pdf, Schema, Text, ToolCall, Video, merge_texts
 
 # Words that mean the same here and there.
 _SAME = (
@@ -28,7 +28,7 @@ _EFFORTS: Mapping[str, Any] = {"none": False, "low": "low", "medium": "medium", 
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class OpenAiQuestion:
     """What a body asks: the conversation, the options that were set, and whether a stream is to end with its usage."""
 
     messages: tuple[Message, ...]
@@ -36,7 +36,7 @@ class Question:
     usage_at_end: bool = False
 
 
-def read_body(body: Mapping[str, Any]) -> Question:
+def read_body(body: Mapping[str, Any]) -> OpenAiQuestion:
     """The question in *body*."""
     rest = {name: value for name, value in body.items() if value is not None}
     messages = tuple(map(_message, _list(rest.pop("messages", ()), "messages")))
@@ -56,7 +56,7 @@ def read_body(body: Mapping[str, Any]) -> Question:
         "schema": _schema(rest),
         "tools": [_tool(tool) for tool in _list(rest.pop("tools", ()), "tools")] or None,
     }
-    return Question(
+    return OpenAiQuestion(
         messages, Options(**options, extra=rest or None), stream_options.get("include_usage") is True
     )
 
@@ -181,7 +181,7 @@ def _message(given: Any) -> Message:
 def _parts(content: Any, role: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),) if content or role == "tool" else ()
-    return merged(_part(part) for part in _list(content, "a message's content"))
+    return merge_texts(_part(part) for part in _list(content, "a message's content"))
 
 
 def _part(given: Any) -> Part:
@@ -191,7 +191,7 @@ def _part(given: Any) -> Part:
     if kind in ("text", "refusal"):
         made = Text(str(said.pop(kind, "")))
     elif kind == "image_url":
-        inner = _addressed(said.pop(kind, None), kind)
+        inner = _as_url_object(said.pop(kind, None), kind)
         made = Image(
             _source(inner.pop("url", None)),
             max_pixels=said.pop("max_pixels", None),
@@ -199,7 +199,7 @@ def _part(given: Any) -> Part:
         )
         said |= inner
     elif kind == "video_url":
-        inner = _addressed(said.pop(kind, None), kind)
+        inner = _as_url_object(said.pop(kind, None), kind)
         fps = inner.pop("fps", None) or said.pop("fps", None)
         made = Video(_source(inner.pop("url", None)), fps=fps, max_pixels=said.pop("max_pixels", None))
         said |= inner
@@ -219,7 +219,7 @@ def _part(given: Any) -> Part:
     return made
 
 
-def _addressed(given: Any, kind: str) -> dict[str, Any]:
+def _as_url_object(given: Any, kind: str) -> dict[str, Any]:
     """`{"url": …}`, which some write as the URL alone."""
     return {"url": given} if isinstance(given, str) else _dict(given, kind)
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import Answer, Chunk
-from qwennb.client.openai_body import Question, read_body
+from qwennb.client.openai_body import OpenAiQuestion, read_body
 from qwennb.client.openai_reply import StreamedReply, whole_reply
 from qwennb.client.options import Options
 from qwennb.endpoints import Wire
@@ -31,9 +31,9 @@ from qwennb.endpoints.openai_clients import (
     async_openai_client,
     openai_client,
 )
-from qwennb.engine import Asking
+from qwennb.engine import CallContext
 from qwennb.errors import BadInput, NotRecorded
-from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
+from qwennb.request import Message, Request, Schema, Text, Tool, merge_texts, user_message
 
 if TYPE_CHECKING:
     from qwennb.client.qwen import Qwen
@@ -57,51 +57,51 @@ def async_client(qwen: Qwen) -> AsyncOpenAI:
 
 
 def _whole(qwen: Qwen, body: Json, seconds: float | None) -> Json:
-    request, options, _ = _asked(qwen, body, seconds)
+    request, options, _ = _build_request(qwen, body, seconds)
     answer = qwen.answer(request, options)
     qwen._tell()
     return whole_reply(answer)
 
 
 async def _whole_async(qwen: Qwen, body: Json, seconds: float | None) -> Json:
-    request, options, _ = await asyncio.to_thread(_asked, qwen, body, seconds)
+    request, options, _ = await asyncio.to_thread(_build_request, qwen, body, seconds)
     answer = await qwen.answer_async(request, options)
     qwen._tell()
     return whole_reply(answer)
 
 
 def _pieces(qwen: Qwen, body: Json, seconds: float | None) -> Generator[Json]:
-    request, options, question = _asked(qwen, body, seconds)
-    reply = _streamed(request, question)
-    for piece in qwen._streamed(request, options):
+    request, options, question = _build_request(qwen, body, seconds)
+    reply = _start_stream(request, question)
+    for piece in qwen._stream(request, options):
         yield from reply.chunks(piece)
 
 
 async def _pieces_async(qwen: Qwen, body: Json, seconds: float | None) -> AsyncGenerator[Json]:
-    request, options, question = await asyncio.to_thread(_asked, qwen, body, seconds)
-    reply = _streamed(request, question)
-    known = await asyncio.to_thread(qwen._recalled, request, options)
+    request, options, question = await asyncio.to_thread(_build_request, qwen, body, seconds)
+    reply = _start_stream(request, question)
+    known = await asyncio.to_thread(qwen._recall, request, options)
     if known is not None:
         for chunk in reply.chunks(known):
             yield chunk
         qwen._tell()
         return
-    asking = await asyncio.to_thread(qwen._checked, request, options)
-    async with aclosing(_across(qwen, request, asking)) as pieces:
+    context = await asyncio.to_thread(qwen._validate_context, request, options)
+    async with aclosing(_across(qwen, request, context)) as pieces:
         async for piece in pieces:
             for chunk in reply.chunks(piece):
                 yield chunk
     qwen._tell()
 
 
-def _streamed(request: Request, question: Question) -> StreamedReply:
+def _start_stream(request: Request, question: OpenAiQuestion) -> StreamedReply:
     return StreamedReply(request, usage_at_end=question.usage_at_end, began=int(time.time()))
 
 
-def _asked(qwen: Qwen, body: Json, seconds: float | None) -> tuple[Request, Options, Question]:
+def _build_request(qwen: Qwen, body: Json, seconds: float | None) -> tuple[Request, Options, OpenAiQuestion]:
     """The request in *body*, with what this client was given for all of its calls."""
     question = read_body(body)
-    options = qwen.settled(replace(question.options, timeout=seconds))
+    options = qwen.with_defaults(replace(question.options, timeout=seconds))
     messages = question.messages
     if options.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", (Text(options.system),)), *messages)
@@ -124,18 +124,18 @@ def _with_media(messages: tuple[Message, ...], options: Options) -> tuple[Messag
     for i, message in enumerate(messages):
         parts = (*message.parts, *own) if i == last else message.parts
         if options.max_pixels is not None:
-            parts = tuple(_bounded(part, options.max_pixels) for part in parts)
-        made.append(message if parts == message.parts else replace(message, parts=merged(parts)))
+            parts = tuple(_limit_pixels(part, options.max_pixels) for part in parts)
+        made.append(message if parts == message.parts else replace(message, parts=merge_texts(parts)))
     return tuple(made)
 
 
-def _bounded(part: Any, most: int) -> Any:
+def _limit_pixels(part: Any, most: int) -> Any:
     if isinstance(part, Text) or part.max_pixels is not None:
         return part
     return type(part)(part, max_pixels=most)
 
 
-async def _across(qwen: Qwen, request: Request, asking: Asking) -> AsyncGenerator[Chunk | Answer]:
+async def _across(qwen: Qwen, request: Request, context: CallContext) -> AsyncGenerator[Chunk | Answer]:
     """The pieces of an answer from the engine's loop, on the caller's. Leaving early ends the asking."""
     here = asyncio.get_running_loop()
     items: asyncio.Queue[Chunk | Answer | BaseException | None] = asyncio.Queue()
@@ -145,14 +145,14 @@ async def _across(qwen: Qwen, request: Request, asking: Asking) -> AsyncGenerato
             here.call_soon_threadsafe(items.put_nowait, item)
 
     async def pump() -> None:
-        engine = await qwen._house.engine()
-        async for piece in engine.stream(request, asking):
+        engine = await qwen._runtime.engine()
+        async for piece in engine.stream(request, context):
             hand_over(qwen.note_cut(piece) if isinstance(piece, Answer) else piece)
 
-    future = qwen._house.bridge.start(pump())
+    future = qwen._runtime.bridge.start(pump())
     future.add_done_callback(lambda f: hand_over(None if f.cancelled() else f.exception()))
     try:
-        while (item := await qwen._house.bridge.watch(items.get())) is not None:
+        while (item := await qwen._runtime.bridge.watch(items.get())) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
@@ -174,7 +174,7 @@ def _beyond(qwen: Qwen, method: str, path: str) -> Beyond:
         raise BadInput(
             f"budget= can't be kept for {route}: what it costs is not known here. Ask it through a Qwen without budget=."
         )
-    there = qwen.place.call(Wire({}))  # the embedded model is started by it
+    there = qwen.endpoint.call(Wire({}))  # the embedded model is started by it
     return Beyond(there.base_url, there.key)
 
 

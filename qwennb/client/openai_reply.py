@@ -67,7 +67,7 @@ class StreamedReply:
             return
         yield from self._begin(piece.served_by)
         # Calls are held back to the end: only then has each the id and name by which its result will be sent.
-        yield from self._said(piece.text, piece.reasoning, piece.logprobs)
+        yield from self._text_chunks(piece.text, piece.reasoning, piece.logprobs)
 
     def _begin(self, served_by: str | None) -> Iterator[Json]:
         if not self._opened:
@@ -75,7 +75,7 @@ class StreamedReply:
             self._head["model"] = served_by or self._head["model"]
             yield self._chunk({"role": "assistant", "content": ""})
 
-    def _said(self, text: str, reasoning: str, logprobs: Sequence[Logprob]) -> Iterator[Json]:
+    def _text_chunks(self, text: str, reasoning: str, logprobs: Sequence[Logprob]) -> Iterator[Json]:
         self._text += text
         self._reasoning += reasoning
         self._logprobs += len(logprobs)
@@ -88,7 +88,7 @@ class StreamedReply:
             self._head["created"] = int(answer.created.timestamp())
         yield from self._begin(answer.served_by)
         rest = (answer.logprobs or ())[self._logprobs :]
-        yield from self._said(
+        yield from self._text_chunks(
             _after(self._text, answer.text), _after(self._reasoning, answer.reasoning), rest
         )
         delta = _marks(answer)

@@ -9,7 +9,7 @@ from typing import Any
 from qwennb.answer import money
 from qwennb.catalog import Count
 from qwennb.client.window import input_tokens
-from qwennb.engine import Asking
+from qwennb.engine import CallContext
 from qwennb.request import Request
 from qwennb.terminal import drop_controls
 
@@ -61,34 +61,38 @@ class Plan:
         return drop_controls("\n".join(lines))
 
 
-def planned(requests: Sequence[Request], refused: int, asking: Asking) -> Plan:
+def make_plan(requests: Sequence[Request], refused: int, context: CallContext) -> Plan:
     """The plan for *requests*, of which *refused* more could not even be made."""
-    place = asking.place
+    endpoint = context.endpoint
     unique = {request.key: request for request in requests}
-    known = {key for key, request in unique.items() if _is_known(request, asking)}
+    known = {key for key, request in unique.items() if _is_known(request, context)}
     to_ask = [request for key, request in unique.items() if key not in known]
     total, cost, at_most = Count(0, exact=True), 0.0, 0.0
     priced = True
     for request in to_ask:
         count = input_tokens(request)
         total += count
-        abilities = place.abilities(request.model)
+        abilities = endpoint.abilities(request.model)
         bound = abilities.output_bound(request.settings.max_tokens, request.settings.thinking)
         output = min(request.settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
-        if place.catalog.endpoint(place.listed).free:
+        if endpoint.catalog.endpoint(endpoint.catalogue_name).free:
             continue
-        guess = place.catalog.worst_cost(request.model, place.listed, count.tokens, output)
-        worst = place.catalog.worst_cost(request.model, place.listed, count.tokens, bound) if bound else None
+        guess = endpoint.catalog.worst_cost(request.model, endpoint.catalogue_name, count.tokens, output)
+        worst = (
+            endpoint.catalog.worst_cost(request.model, endpoint.catalogue_name, count.tokens, bound)
+            if bound
+            else None
+        )
         priced = priced and guess is not None
         cost += guess or 0.0
         at_most += worst or 0.0
     model = requests[0].model if requests else ""
-    quota = place.catalog.quota(model, place.listed) if place.hosted and model else None
+    quota = endpoint.catalog.quota(model, endpoint.catalogue_name) if endpoint.hosted and model else None
     seconds = None
     if quota is not None and to_ask:
         by_requests = len(to_ask) / quota.rpm
         by_tokens = (total.tokens + GUESSED_ANSWER * len(to_ask)) / quota.tpm
-        seconds = 60 * max(by_requests, by_tokens) / asking.pace
+        seconds = 60 * max(by_requests, by_tokens) / context.pace
     return Plan(
         requests=len(requests) + refused,
         unique=len(unique),
@@ -99,9 +103,9 @@ def planned(requests: Sequence[Request], refused: int, asking: Asking) -> Plan:
         at_most=at_most if priced else None,
         seconds=seconds,
         model=model,
-        endpoint=str(place),
+        endpoint=str(endpoint),
     )
 
 
-def _is_known(request: Request, asking: Asking) -> bool:
-    return asking.memory.holds(request, asking.place.identity(request.model), asking.mode)
+def _is_known(request: Request, context: CallContext) -> bool:
+    return context.memory.holds(request, context.endpoint.identity(request.model), context.mode)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from qwennb.collector import STACKS
+from qwennb.collector import stack_guard
 from qwennb.errors import code_place
 
 EVERY = 1.0  # seconds between two beats
@@ -49,17 +49,17 @@ class Pulse:
                 self._stood += min(now - self._looked, MOST)
             elif now - self._beat > EVERY:
                 self._sent = True
-                self._loop.call_soon_threadsafe(self._turned)
+                self._loop.call_soon_threadsafe(self._on_turn)
             self._looked = now
             return self._stood
 
-    def _turned(self) -> None:
+    def _on_turn(self) -> None:
         with self._lock:
             self._sent, self._stood, self._beat, self.told = False, 0.0, self._clock(), False
 
     def place(self) -> str:
         """Where the loop stands: the innermost line that is neither a library's nor ours, if there is one."""
-        with STACKS:
+        with stack_guard:
             innermost = frame = sys._current_frames().get(self._thread.ident or 0)
             while frame is not None and _is_library(frame):
                 frame = frame.f_back

@@ -23,17 +23,18 @@ from typing import TYPE_CHECKING, Any
 from qwennb.answer import Answer, Chunk, Cost, Usage, tell_of_cut, tell_of_cuts
 from qwennb.cache import Memory, Pack
 from qwennb.catalog import Catalog
-from qwennb.client.household import Household, household
-from qwennb.client.long import in_pieces
-from qwennb.client.lookback import Lookback
+from qwennb.client.long_documents import in_pieces
 from qwennb.client.missing import hashes_told, without_missing
 from qwennb.client.options import NOTHING, Options, split, takes_options
-from qwennb.client.plan import Plan, planned
-from qwennb.client.steps import (
+from qwennb.client.plan import Plan, make_plan
+from qwennb.client.recorded_defaults import RecordedDefaults
+from qwennb.client.runtime import Runtime, runtime
+from qwennb.client.stream import Stream
+from qwennb.client.tools import (
     Approve,
-    Keep,
+    KeepResult,
     Recorded,
-    Run,
+    RunTool,
     Steps,
     check_tool_choice,
     check_tools,
@@ -42,17 +43,16 @@ from qwennb.client.steps import (
     recall_consents,
     tool_loop,
 )
-from qwennb.client.stream import Stream
 from qwennb.client.warning import tell
 from qwennb.client.window import check_window
 from qwennb.config import CacheMode, Config, Secret, above
 from qwennb.endpoints import (
+    Endpoint,
     Finder,
-    Place,
-    embedded_place,
-    simulated_url,
+    find_embedded,
+    simulator_url,
 )
-from qwennb.engine import Asking, Budget
+from qwennb.engine import Budget, CallContext
 from qwennb.errors import (
     BadInput,
     EndpointError,
@@ -62,7 +62,7 @@ from qwennb.errors import (
     ValidatorFailed,
     show_value,
 )
-from qwennb.request import Message, Request, Schema, Text, Tool, merged, user_message
+from qwennb.request import Message, Request, Schema, Text, Tool, merge_texts, user_message
 from qwennb.terminal import flatten
 
 if TYPE_CHECKING:
@@ -114,26 +114,28 @@ class Qwen:
         self._above = NOTHING
         if over:
             self._above = Options(model=over.get("model"), cache=over.get("cache"), **over.get("options", {}))
-        self._catalog = Catalog.bundled()
+        self._catalog = Catalog.load_bundled()
         self._lock = threading.Lock()
-        self._place: Place | None = None
+        self._endpoint: Endpoint | None = None
         self._warnings: list[str] = []
         self._unheld_said: set[str] = set()
         self._budget = Budget(self.config.budget or math.inf, warn=self._warnings.append)
         self._notebook = _notebook_name(os.environ)
-        self._lookback = Lookback(
+        self._recorded_defaults = RecordedDefaults(
             self.config,
             self._catalog,
             self._notebook,
             model is not None,
             endpoint is not None,
-            household,
+            runtime,
             _who_names_model(os.environ),
         )
 
     def __repr__(self) -> str:
-        place = self._place or self.config.endpoint or "endpoint not looked for yet"
-        return flatten(f"<Qwen {self.config.model or 'default model'} at {place}, cache {self.config.cache}>")
+        endpoint = self._endpoint or self.config.endpoint or "endpoint not looked for yet"
+        return flatten(
+            f"<Qwen {self.config.model or 'default model'} at {endpoint}, cache {self.config.cache}>"
+        )
 
     # ------------------------------------------------------------------ asking
 
@@ -160,7 +162,7 @@ class Qwen:
         if options.tools is not None:
             raise BadInput("stream() runs no tools. Use ask(), or a chat.")
         stopped = threading.Event()
-        return Stream(self._streamed(self.request(prompt, values, options), options, stopped), stopped)
+        return Stream(self._stream(self.request(prompt, values, options), options, stopped), stopped)
 
     @takes_options
     def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:
@@ -173,7 +175,7 @@ class Qwen:
         """
         template = given.pop("prompt", None)
         options, _ = self._split("", given)
-        requests = [self._one_of_many(item, template, options) for item in _listed(prompts, template)]
+        requests = [self._one_of_many(item, template, options) for item in _as_list(prompts, template)]
         answers = self._answers(requests, options)
         self._tell()
         return answers
@@ -197,16 +199,16 @@ class Qwen:
                 raise BadInput(_FOR_DICTS)
             requests: list[Any] = [self.request(prompts, values, options)]  # type: ignore[arg-type]
         else:
-            requests = [self._one_of_many(item, template, options) for item in _listed(prompts, template)]
-        asking = self._asking(options)
+            requests = [self._one_of_many(item, template, options) for item in _as_list(prompts, template)]
+        context = self._context(options)
         whole = [item for item in requests if isinstance(item, Request)]
-        return planned(whole, len(requests) - len(whole), asking)
+        return make_plan(whole, len(requests) - len(whole), context)
 
     def pack(self, *run: Any) -> Pack:
         """The pack of a run: of answers, lists of them, or frames that a column was asked for with `meta=True`."""
-        from qwennb.client.run import packed
+        from qwennb.client.run import pack_run
 
-        return packed(self.memory, run)
+        return pack_run(self.memory, run)
 
     @property
     def openai(self) -> OpenAI:
@@ -223,19 +225,19 @@ class Qwen:
         return async_client(self)
 
     @property
-    def place(self) -> Place:
+    def endpoint(self) -> Endpoint:
         """Where this client asks; looked for on first use. In replay, where what is replayed was asked."""
         if self.config.cache == "replay":
-            return self._lookback.place
+            return self._recorded_defaults.source_endpoint
         with self._lock:
-            if self._place is None:
-                self._place = self._house.bridge.run(self._found())
-                if not self._place.chosen_by_user:
-                    model = self.config.model or self._place.model_name(None)
+            if self._endpoint is None:
+                self._endpoint = self._runtime.bridge.run(self._find_endpoint())
+                if not self._endpoint.chosen_by_user:
+                    model = self.config.model or self._endpoint.model_name(None)
                     self._warnings.append(
-                        f"Asking {model} at {self._place}. Set endpoint= or QWENNB_ENDPOINT to choose."
+                        f"Asking {model} at {self._endpoint}. Set endpoint= or QWENNB_ENDPOINT to choose."
                     )
-            return self._place
+            return self._endpoint
 
     @property
     def spent(self) -> float:
@@ -263,10 +265,11 @@ class Qwen:
                 prompt, values, images=options.images, videos=options.videos, files=options.files
             )
         except MediaError as error:
-            raise self._told_of_missing(error, prompt, values, options, history) from None
+            raise self._name_missing(error, prompt, values, options, history) from None
         if options.max_pixels is not None:
             question = replace(
-                question, parts=merged(_bounded(part, options.max_pixels) for part in question.parts)
+                question,
+                parts=merge_texts(_limit_pixels(part, options.max_pixels) for part in question.parts),
             )
         system = (Message("system", (Text(options.system),)),) if options.system and not history else ()
         open_request = Request(
@@ -279,10 +282,10 @@ class Qwen:
         )
         request = replace(open_request, model=self._model(options, open_request))
         if self._mode(options) in ("on", "replay"):
-            request = self._house.accept_figures(request)
+            request = self._runtime.accept_figures(request)
         return self._unless_elsewhere(request, options)
 
-    def _told_of_missing(
+    def _name_missing(
         self,
         error: MediaError,
         prompt: str | Text,
@@ -291,7 +294,10 @@ class Qwen:
         history: Sequence[Message],
     ) -> MediaError:
         """*error*; where what is recorded counts and a file is missing, with the hash that it had in the nearest record."""
-        if not self._lookback.counts(self._mode(options)) or (stand_ins := without_missing(options)) is None:
+        if (
+            not self._recorded_defaults.counts(self._mode(options))
+            or (stand_ins := without_missing(options)) is None
+        ):
             return error
         request = self.request(prompt, values, stand_ins, history)
         return MediaError(f"{error}{hashes_told(self.memory.media_of_nearest(request), stand_ins)}")
@@ -299,10 +305,10 @@ class Qwen:
     def window(self, request: Request) -> int | None:
         """The most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
         asked = request.settings.thinking
-        if not self._lookback.counts(self.config.cache):
-            return self.place.abilities(request.model).max_input(asked)
+        if not self._recorded_defaults.counts(self.config.cache):
+            return self.endpoint.abilities(request.model).max_input(asked)
         try:
-            return self._lookback.place.abilities(request.model).max_input(asked)
+            return self._recorded_defaults.source_endpoint.abilities(request.model).max_input(asked)
         except NotRecorded:
             known = self._catalog.find(request.model)
             return known.max_input(thinking=asked is not False) if known else None
@@ -310,14 +316,14 @@ class Qwen:
     def check_recorded_window(self, request: Request) -> None:
         """In replay: refuse what was too long for the endpoint that was recorded, as it did then."""
         with contextlib.suppress(NotRecorded):
-            place = self._lookback.place
-            check_window(request, place.abilities(request.model), str(place))
+            endpoint = self._recorded_defaults.source_endpoint
+            check_window(request, endpoint.abilities(request.model), str(endpoint))
 
     def steps(self, request: Request, options: Options, approve: Approve | None = None) -> Steps:
         """What is to be done for the answer to *request*. *approve* is asked before a tool runs."""
         mode = self._mode(options)
         recorded = Recorded(
-            may_run=lambda answer: mode != "replay" and (not answer.cached or self.memory.made_here(answer)),
+            may_run=lambda answer: mode != "replay" and (not answer.cached or self.memory.is_own(answer)),
             find=lambda one: self.memory.find(one, self.identity(one.model, [one.key], mode), mode),
         )
         approve = recall_consents(approve, above(os.environ).get("consents", ()))
@@ -330,9 +336,9 @@ class Qwen:
 
     def _split(self, prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
         options, values = split(prompt, given)
-        return self.settled(options), values
+        return self.with_defaults(options), values
 
-    def settled(self, options: Options) -> Options:
+    def with_defaults(self, options: Options) -> Options:
         """*options* with this client's own beneath them, and above them what stands above every argument."""
         settled = options.over(self._defaults)
         return settled if self._above is NOTHING else self._above.over(settled)
@@ -349,7 +355,7 @@ class Qwen:
         except BadInput as error:
             if template is None and isinstance(item, Mapping):
                 raise
-            return _failed(
+            return _failed_answer(
                 Request(
                     self._model(options),
                     (Message("user", (Text(item[:200] if isinstance(item, str) else show_value(item)),)),),
@@ -362,26 +368,26 @@ class Qwen:
 
         def make(model: str | None) -> Request:
             assert request is not None
-            return replace(request, model=model or self._lookback.model(options.model))
+            return replace(request, model=model or self._recorded_defaults.model(options.model))
 
-        with self._lookback.speak_of_packs(make if request is not None else None, options.model):
-            if self._lookback.counts(self._mode(options)):
-                name = self._lookback.model(options.model)
-                is_named = self._lookback.named(options.model) is not None
+        with self._recorded_defaults.speak_of_packs(make if request is not None else None, options.model):
+            if self._recorded_defaults.counts(self._mode(options)):
+                name = self._recorded_defaults.model(options.model)
+                is_named = self._recorded_defaults.explicit_model(options.model) is not None
             else:
-                name = self.place.model_name(options.model or self.config.model)
-                is_named = options.model is not None or self._lookback.names_model
+                name = self.endpoint.model_name(options.model or self.config.model)
+                is_named = options.model is not None or self._recorded_defaults.names_model
         if not is_named:
-            self._house.default_model = self._house.default_model or name
+            self._runtime.default_model = self._runtime.default_model or name
         return name
 
     def _unless_elsewhere(self, request: Request, options: Options) -> Request:
         """*request*; where it names no model and is for an endpoint that no pack knows, with the default of that one."""
-        if options.model or self._lookback.names_model or self._mode(options) == "replay":
+        if options.model or self._recorded_defaults.names_model or self._mode(options) == "replay":
             return request
-        if not self._lookback.is_elsewhere(request.key):
+        if not self._recorded_defaults.is_elsewhere(request.key):
             return request
-        return replace(request, model=self.place.model_name(self.config.model))
+        return replace(request, model=self.endpoint.model_name(self.config.model))
 
     def identity(
         self,
@@ -396,26 +402,26 @@ class Qwen:
 
         *request* is the first of those that they are for, for an error about it; without *words* it shows nothing of its text.
         """
-        if mode == "replay" or (self._place is None and self.memory.packs.hold(keys)):
-            return self._lookback.endpoint
+        if mode == "replay" or (self._endpoint is None and self.memory.packs.hold(keys)):
+            return self._recorded_defaults.endpoint
         with self._speak_of_packs(request, words=words):
-            return self.place.identity(model)
+            return self.endpoint.identity(model)
 
     def _speak_of_packs(
         self, request: Request | None, options: Options = NOTHING, *, words: bool = True
     ) -> AbstractContextManager[None]:
         """Inside it, what fails because nobody can be asked speaks of *request* and the packs that are here."""
         make = None if request is None else lambda _: request
-        return self._lookback.speak_of_packs(make, options.model, words=words)
+        return self._recorded_defaults.speak_of_packs(make, options.model, words=words)
 
     def who_sets_model(self, options: Options, model: str) -> str:
         """Who chose *model* where *options* name none, as a sentence; empty where the notebook itself did."""
-        return self._lookback.who_sets_model(options.model, model)
+        return self._recorded_defaults.who_sets_model(options.model, model)
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """The address and the API key that this client asks with; None where it asks nobody, or has not looked yet."""
-        place = None if mode == "replay" else self._place
-        return None if place is None else (place.base_url, place.key)
+        endpoint = None if mode == "replay" else self._endpoint
+        return None if endpoint is None else (endpoint.base_url, endpoint.key)
 
     # ------------------------------------------------------------------ driving
 
@@ -431,8 +437,8 @@ class Qwen:
                 value = self.answer(step, options)
             elif isinstance(step, list):
                 value = self._all_of(step, options)
-            elif isinstance(step, Keep):
-                self._house.bridge.run(self._kept(step.answer, options))
+            elif isinstance(step, KeepResult):
+                self._runtime.bridge.run(self._store_tool_results(step.answer, options))
             else:
                 try:
                     value = self._ran(step)
@@ -451,8 +457,8 @@ class Qwen:
                 value = await self.answer_async(step, options)
             elif isinstance(step, list):
                 value = await asyncio.to_thread(self._all_of, step, options)
-            elif isinstance(step, Keep):
-                await self._house.bridge.run_async(self._kept(step.answer, options))
+            elif isinstance(step, KeepResult):
+                await self._runtime.bridge.run_async(self._store_tool_results(step.answer, options))
             else:
                 try:
                     made = step.tool.function(**step.arguments)  # type: ignore[misc]
@@ -466,21 +472,21 @@ class Qwen:
 
     def answer(self, request: Request, options: Options) -> Answer:
         """The answer to one request."""
-        if (known := self._recalled(request, options)) is not None:
+        if (known := self._recall(request, options)) is not None:
             return known
-        asking = self._checked(request, options)
+        context = self._validate_context(request, options)
         with self._speak_of_packs(request, options):
-            return self.note_cut(self._house.bridge.run(self._asked(request, asking)))
+            return self.note_cut(self._runtime.bridge.run(self._send(request, context)))
 
     async def answer_async(self, request: Request, options: Options) -> Answer:
         """As `answer`, for `await`; what may wait for a disk or a probe waits in a thread."""
-        if (known := await asyncio.to_thread(self._recalled, request, options)) is not None:
+        if (known := await asyncio.to_thread(self._recall, request, options)) is not None:
             return known
-        asking = self._checked(request, options)
+        context = self._validate_context(request, options)
         with self._speak_of_packs(request, options):
-            return self.note_cut(await self._house.bridge.run_async(self._asked(request, asking)))
+            return self.note_cut(await self._runtime.bridge.run_async(self._send(request, context)))
 
-    def _recalled(self, request: Request, options: Options) -> Answer | None:
+    def _recall(self, request: Request, options: Options) -> Answer | None:
         mode = self._mode(options)
         if mode in ("off", "refresh"):
             return None
@@ -496,30 +502,30 @@ class Qwen:
             self._warnings.append(tell_of_cut(subject, [answer.request]))
         return answer
 
-    def _streamed(
+    def _stream(
         self, request: Request, options: Options, stopped: threading.Event | None = None
     ) -> Iterator[Chunk | Answer]:
-        if (known := self._recalled(request, options)) is not None:
+        if (known := self._recall(request, options)) is not None:
             yield Chunk(text=known.text, reasoning=known.reasoning)
             yield known
             self._tell()
             return
-        asking = self._checked(request, options)
+        context = self._validate_context(request, options)
 
         async def pieces() -> AsyncIterator[Chunk | Answer]:
-            engine = await self._house.engine()
-            async for piece in engine.stream(request, asking):
+            engine = await self._runtime.engine()
+            async for piece in engine.stream(request, context):
                 yield self.note_cut(piece) if isinstance(piece, Answer) else piece
 
-        yield from self._house.bridge.iterate(pieces(), stopped)
+        yield from self._runtime.bridge.iterate(pieces(), stopped)
         self._tell()
 
-    async def _asked(self, request: Request, asking: Asking) -> Answer:
-        return await (await self._house.engine()).answer(request, asking)
+    async def _send(self, request: Request, context: CallContext) -> Answer:
+        return await (await self._runtime.engine()).answer(request, context)
 
-    async def _asked_many(self, items: Sequence[Answer | Request], options: Options) -> list[Answer]:
+    async def _send_many(self, items: Sequence[Answer | Request], options: Options) -> list[Answer]:
         """Ask what is still a request, as many at a time as the limiter lets through."""
-        asking = self._asking(options, direct=True)
+        context = self._context(options, direct=True)
         made: list[Answer] = list(items)  # type: ignore[arg-type]
         waiting = iter([(i, item) for i, item in enumerate(items) if isinstance(item, Request)])
         fatal: list[QwenError] = []
@@ -527,18 +533,18 @@ class Qwen:
         async def worker() -> None:
             for index, request in waiting:
                 if fatal:
-                    made[index] = _failed(request, fatal[0], asked=False)
+                    made[index] = _failed_answer(request, fatal[0], asked=False)
                     continue
                 try:
-                    made[index] = await self._asked(request, asking)
+                    made[index] = await self._send(request, context)
                 except QwenError as error:
-                    made[index] = _failed(request, error)
+                    made[index] = _failed_answer(request, error)
                     if isinstance(error, EndpointError) and error.fatal:
                         fatal.append(error)
 
         count = sum(isinstance(item, Request) for item in items)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(count, asking.concurrency)):
+            for _ in range(min(count, context.concurrency)):
                 group.create_task(worker())
         return made
 
@@ -548,42 +554,42 @@ class Qwen:
         requests = [item for item in items if isinstance(item, Request)]
         if mode == "replay":
             recalled: list[Answer | ValidatorFailed | None] = [
-                self._replayed(request, options) for request in requests
+                self._replay(request, options) for request in requests
             ]
         else:
             keys = [request.key for request in requests]
             identity = self.identity(requests[0].model, keys, mode, requests[0]) if requests else None
             recalled = self.memory.recall_many(requests, identity, mode)
         known = iter(recalled)
-        found = [_known(item, next(known)) if isinstance(item, Request) else item for item in items]
-        asking = (
-            self._asking(options, direct=True) if any(isinstance(item, Request) for item in found) else None
+        found = [_recall_or_ask(item, next(known)) if isinstance(item, Request) else item for item in items]
+        context = (
+            self._context(options, direct=True) if any(isinstance(item, Request) for item in found) else None
         )
-        found = [self._unless_refused(item, asking) if asking is not None else item for item in found]
+        found = [self._unless_refused(item, context) if context is not None else item for item in found]
         if any(isinstance(item, Request) for item in found):
-            answers = self._house.bridge.run(self._asked_many(found, options))
+            answers = self._runtime.bridge.run(self._send_many(found, options))
         else:
             answers = [item for item in found if isinstance(item, Answer)]
         if cut := [answer.request for answer in answers if answer.is_cut]:
             self._warnings.append(tell_of_cuts(len(cut), len(answers), cut))
         return answers
 
-    def _unless_refused(self, item: Request | Answer, asking: Asking) -> Request | Answer:
+    def _unless_refused(self, item: Request | Answer, context: CallContext) -> Request | Answer:
         if isinstance(item, Answer):
             return item
         try:
-            self._check(item, asking)
+            self._check(item, context)
         except QwenError as error:
-            return _failed(item, error)
+            return _failed_answer(item, error)
         return item
 
-    def _replayed(self, request: Request, options: Options) -> Answer:
+    def _replay(self, request: Request, options: Options) -> Answer:
         try:
             with self._speak_of_packs(request, options):
-                known = self.memory.recall(request, self._lookback.endpoint, "replay")
-            return known or _failed(request, NotRecorded())
+                known = self.memory.recall(request, self._recorded_defaults.endpoint, "replay")
+            return known or _failed_answer(request, NotRecorded())
         except QwenError as error:
-            return _failed(request, error)
+            return _failed_answer(request, error)
 
     def _all_of(self, requests: list[Request], options: Options) -> list[Answer]:
         """The answers to *requests*; the first error, if one failed."""
@@ -593,63 +599,65 @@ class Qwen:
                 raise answer.error
         return answers
 
-    async def _kept(self, answer: Answer, options: Options) -> None:
+    async def _store_tool_results(self, answer: Answer, options: Options) -> None:
         if self._mode(options) in ("on", "refresh") and answer.endpoint:
             await self.memory.keep(answer, self._warnings.append)
 
-    def _ran(self, step: Run) -> Any:
+    def _ran(self, step: RunTool) -> Any:
         assert step.tool.function is not None
         made = step.tool.function(**step.arguments)
-        return self._house.bridge.run(_awaited(made)) if inspect.isawaitable(made) else made
+        return self._runtime.bridge.run(_await(made)) if inspect.isawaitable(made) else made
 
     # ------------------------------------------------------------------ what surrounds a call
 
     @property
     def memory(self) -> Memory:
         """The answers of this client's folder."""
-        self._memory = self._house.memory(self.config.cache_dir)  # held as long as this client lives
+        self._memory = self._runtime.memory(self.config.cache_dir)  # held as long as this client lives
         return self._memory
 
     @property
-    def _house(self) -> Household:
-        return household()
+    def _runtime(self) -> Runtime:
+        return runtime()
 
     def _mode(self, options: Options) -> CacheMode:
         return options.cache or self.config.cache
 
-    async def _found(self) -> Place:
+    async def _find_endpoint(self) -> Endpoint:
         finder = Finder(
-            self.config, os.environ, catalog=self._catalog, embedded=embedded_place, simulated=simulated_url
+            self.config, os.environ, catalog=self._catalog, embedded=find_embedded, simulated=simulator_url
         )
         try:
             return await finder.find()
         finally:
             await finder.close()
 
-    def _asking(self, options: Options, *, direct: bool = False) -> Asking:
+    def _context(self, options: Options, *, direct: bool = False) -> CallContext:
         budgets = [self._budget]
         if options.budget is not None:
             budgets.append(Budget(options.budget, warn=self._warnings.append))
-        return Asking(
-            place=self._lookback.place if self._mode(options) == "replay" else self.place,
+        return CallContext(
+            endpoint=self._recorded_defaults.source_endpoint
+            if self._mode(options) == "replay"
+            else self.endpoint,
             memory=self.memory,
             mode=self._mode(options),
             timeout=options.timeout or self.config.timeout,
             budgets=tuple(budgets),
-            ledger=self._house.ledger(self.config.cache_dir, self._notebook),
+            ledger=self._runtime.ledger(self.config.cache_dir, self._notebook),
             direct=direct,
             concurrency=self.config.concurrency,
             pace=self.config.pace,
             warn=self._warnings.append,
         )
 
-    def _checked(self, request: Request, options: Options) -> Asking:
+    def _validate_context(self, request: Request, options: Options) -> CallContext:
         with self._speak_of_packs(request, options):
-            asking = self._asking(options)
-        self._check(request, asking)
-        return asking
+            context = self._context(options)
+        self._check(request, context)
+        return context
 
-    def _check(self, request: Request, asking: Asking) -> None:
+    def _check(self, request: Request, context: CallContext) -> None:
         """Refuse, before anything is sent, what this model at this place does not take."""
         given: dict[str, Any] = {
             name: value for name, value in request.settings.given().items() if name != "extra"
@@ -658,21 +666,21 @@ class Qwen:
         for item in request.media:
             given[{"Image": "images", "Video": "videos", "Pdf": "files"}[type(item).__name__]] = True
         check_tool_choice(request)
-        abilities = asking.place.abilities(request.model)
+        abilities = context.endpoint.abilities(request.model)
         abilities.check(given)
-        check_tools(request.tools, asking.place.dialect.kind)
+        check_tools(request.tools, context.endpoint.dialect.kind)
         if request.schema is not None and abilities.schema == "json_schema":
-            self._say_unheld(request.schema, asking.place)
-        if asking.is_limited:
-            asking.place.bound(request)
-        check_window(request, abilities, str(asking.place))
+            self._say_unheld(request.schema, context.endpoint)
+        if context.is_limited:
+            context.endpoint.worst_cost(request)
+        check_window(request, abilities, str(context.endpoint))
 
-    def _say_unheld(self, schema: Schema, place: Place) -> None:
+    def _say_unheld(self, schema: Schema, endpoint: Endpoint) -> None:
         """Say once, before anything is sent, to what of *schema* no server can hold an answer."""
         if schema.text not in self._unheld_said and (unheld := schema.unheld):
             self._unheld_said.add(schema.text)
             self._warnings.append(
-                f"{place} can't hold an answer to this of the schema: {'; '.join(unheld)}. "
+                f"{endpoint} can't hold an answer to this of the schema: {'; '.join(unheld)}. "
                 "An answer that breaks it is asked again, and fails if it stays so."
             )
 
@@ -691,7 +699,7 @@ _FOR_DICTS = (
 )
 
 
-def _listed(prompts: Any, template: str | None) -> list[Any]:
+def _as_list(prompts: Any, template: str | None) -> list[Any]:
     """What is to be asked, as a list; a *template* is for dicts alone."""
     if isinstance(prompts, str | Request):
         raise BadInput("ask_many() takes a list of prompts; for one of them it is ask(…).")
@@ -709,17 +717,17 @@ def _listed(prompts: Any, template: str | None) -> list[Any]:
     return items
 
 
-def _bounded(part: Any, max_pixels: int) -> Any:
+def _limit_pixels(part: Any, max_pixels: int) -> Any:
     if isinstance(part, Text) or getattr(part, "max_pixels", None) is not None:
         return part
     return type(part)(part, max_pixels=max_pixels)
 
 
-def _known(request: Request, known: Answer | ValidatorFailed | None) -> Request | Answer:
-    return _failed(request, known) if isinstance(known, ValidatorFailed) else known or request
+def _recall_or_ask(request: Request, known: Answer | ValidatorFailed | None) -> Request | Answer:
+    return _failed_answer(request, known) if isinstance(known, ValidatorFailed) else known or request
 
 
-async def _awaited(made: Awaitable[Any]) -> Any:
+async def _await(made: Awaitable[Any]) -> Any:
     """What *made* gives. What would end the loop that it runs on is an error like any other."""
     try:
         return await made
@@ -735,7 +743,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _failed(request: Request, error: QwenError, *, asked: bool = True) -> Answer:
+def _failed_answer(request: Request, error: QwenError, *, asked: bool = True) -> Answer:
     """The answer that failed with *error*; with *asked*, at the cost that the error tells."""
     tokens, cost = (error.tokens, error.cost) if asked else ((0, 0), 0.0)
     return Answer(

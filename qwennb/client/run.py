@@ -12,7 +12,7 @@ from qwennb.errors import BadInput
 _WAYS = "Give answers, or a frame that a column was asked for with meta=True."
 
 
-def packed(memory: Memory, run: Iterable[Any]) -> Pack:
+def pack_run(memory: Memory, run: Iterable[Any]) -> Pack:
     """The pack of *run*. What failed, and what is not kept, is not in it."""
     answers: list[Answer] = []
     names: list[Name] = []

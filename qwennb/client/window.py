@@ -27,7 +27,7 @@ def input_tokens(request: Request) -> Count:
     return count
 
 
-def check_window(request: Request, abilities: Abilities, place: str) -> None:
+def check_window(request: Request, abilities: Abilities, endpoint: str) -> None:
     """Raise WindowExceeded, with the numbers, when *request* is too long for its model."""
     window = abilities.max_input(request.settings.thinking)
     if window is None or most_tokens(request) <= window:
@@ -36,6 +36,6 @@ def check_window(request: Request, abilities: Abilities, place: str) -> None:
     if count.tokens <= window:
         return
     raise WindowExceeded(
-        f"The input is {count} tokens, and {request.model} at {place} takes {window:,}. Shorten it, choose a model with a "
+        f"The input is {count} tokens, and {request.model} at {endpoint} takes {window:,}. Shorten it, choose a model with a "
         f"longer window (`qwennb models`), or ask in pieces: {IN_PIECES}."
     )

@@ -1,6 +1,6 @@
 """Whom we ask: places, their dialects, and the two transports over which they are asked.
 
-`Finder` turns what the user said (or nothing) into a `Place`; a place writes a request in its dialect and knows its
+`Finder` turns what the user said (or nothing) into a `Endpoint`; a place writes a request in its dialect and knows its
 abilities, prices and identity; a `Transport` carries the call.
 """
 
@@ -17,12 +17,12 @@ from qwennb.endpoints.batches import (
 )
 from qwennb.endpoints.call import Call, Payload, Transport
 from qwennb.endpoints.dialects import Dialect, Wire
-from qwennb.endpoints.embedded import embedded_place, simulated_url
+from qwennb.endpoints.embedded import find_embedded, simulator_url
+from qwennb.endpoints.endpoint import Endpoint, most_tokens
+from qwennb.endpoints.error_reply import IN_PIECES
 from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, check_endpoint, split_endpoint
 from qwennb.endpoints.kinds import SELF_HOSTED
-from qwennb.endpoints.place import Place, most_tokens
-from qwennb.endpoints.recorded import recorded_model, recorded_place
-from qwennb.endpoints.refusal import IN_PIECES
+from qwennb.endpoints.recorded_endpoint import recorded_endpoint, recorded_model
 from qwennb.endpoints.transports import DirectTransport, SdkTransport
 
 __all__ = [
@@ -38,21 +38,21 @@ __all__ = [
     "Call",
     "Dialect",
     "DirectTransport",
+    "Endpoint",
     "Finder",
     "Payload",
-    "Place",
     "SdkTransport",
     "Transport",
     "Wire",
     "batch_line",
     "batch_terms",
     "check_endpoint",
-    "embedded_place",
+    "find_embedded",
     "line_reply",
     "most_tokens",
+    "recorded_endpoint",
     "recorded_model",
-    "recorded_place",
-    "simulated_url",
+    "simulator_url",
     "split_endpoint",
     "was_asked",
 ]

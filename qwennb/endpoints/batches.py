@@ -21,8 +21,8 @@ import orjson
 
 from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.dialects import Wire
-from qwennb.endpoints.place import Place
-from qwennb.endpoints.refusal import heard_in, meaning_of
+from qwennb.endpoints.endpoint import Endpoint
+from qwennb.endpoints.error_reply import classify_error, parse_error_body
 from qwennb.endpoints.shape import mapping, mappings, number, text
 from qwennb.endpoints.transports import DirectTransport
 from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, UnsupportedOption
@@ -62,32 +62,32 @@ class BatchTerms:
 _BY_KIND = {"dashscope": BatchTerms(), "openai": BatchTerms(file_bytes=200_000_000)}
 
 
-def batch_terms(place: Place) -> BatchTerms:
+def batch_terms(endpoint: Endpoint) -> BatchTerms:
     """What a batch at *place* may hold; UnsupportedOption where there are none."""
-    known = place.catalog.endpoint(place.listed)
-    terms = _BY_KIND.get(place.dialect.kind)
-    if terms is None or (place.dialect.kind != "openai" and known.batch_share is None):
-        raise UnsupportedOption(no_batches(place))
+    known = endpoint.catalog.endpoint(endpoint.catalogue_name)
+    terms = _BY_KIND.get(endpoint.dialect.kind)
+    if terms is None or (endpoint.dialect.kind != "openai" and known.batch_share is None):
+        raise UnsupportedOption(no_batches(endpoint))
     return replace(terms, share=known.batch_share, max_input=known.batch_max_input)
 
 
-def no_batches(place: Place) -> str:
+def no_batches(endpoint: Endpoint) -> str:
     """That *place* takes no batches, and who does."""
-    those = [one.name for one in place.catalog.endpoints() if one.batch_share is not None]
+    those = [one.name for one in endpoint.catalog.endpoints() if one.batch_share is not None]
     return (
-        f'{place} takes no batches. lane="batch" is for {", ".join(those)}, and for a base URL whose server has OpenAI\'s '
+        f'{endpoint} takes no batches. lane="batch" is for {", ".join(those)}, and for a base URL whose server has OpenAI\'s '
         "/files and /batches. Leave lane= out, or choose another endpoint=."
     )
 
 
-def batch_line(place: Place, request: Request) -> bytes:
+def batch_line(endpoint: Endpoint, request: Request) -> bytes:
     """*request* as a line of a batch's file, without the line's end."""
-    body = dict(place.write(request, stream=False).body)
+    body = dict(endpoint.write(request, stream=False).body)
     for name in ("stream", "stream_options"):
         body.pop(name, None)
-    if place.dialect.kind == "dashscope" and "enable_thinking" not in body:
+    if endpoint.dialect.kind == "dashscope" and "enable_thinking" not in body:
         # A batch has a default of its own; what is asked must be the same in both lanes.
-        thinks = place.abilities(request.model).thinking.default
+        thinks = endpoint.abilities(request.model).thinking.default
         if thinks is not None:
             body["enable_thinking"] = thinks
     return orjson.dumps({"custom_id": request.key, "method": "POST", "url": CHAT, "body": body})
@@ -98,17 +98,17 @@ def was_asked(line: Mapping[str, Any]) -> bool:
     return text(mapping(line.get("error")).get("code")) not in ("batch_expired", "batch_cancelled")
 
 
-def line_reply(place: Place, line: Mapping[str, Any]) -> Payload:
+def line_reply(endpoint: Endpoint, line: Mapping[str, Any]) -> Payload:
     """The reply that *line* of an answers' or errors' file carries; the error that it stands for is raised."""
     reply = mapping(line.get("response"))
     status = reply.get("status_code")
     if isinstance(status, int) and status != 200:
-        raise place.dialect.refusal(place.name, status, {}, orjson.dumps(reply.get("body")))
+        raise endpoint.dialect.refusal(endpoint.name, status, {}, orjson.dumps(reply.get("body")))
     if status == 200 and reply.get("body") is not None:
         return Payload(reply["body"], last=True)
     if said := mapping(line.get("error")):
-        raise meaning_of(heard_in({"error": said}), str(place))
-    raise Incomplete(f"{place} gave an empty line for this question.", maybe_billed=True)
+        raise classify_error(parse_error_body({"error": said}), str(endpoint))
+    raise Incomplete(f"{endpoint} gave an empty line for this question.", maybe_billed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,10 @@ class Batch:
 class Batches:
     """The files and batches of one place. Close it when done."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._wire = DirectTransport(connections=4)
-        self._call = place.call(Wire({}))
+        self._call = endpoint.call(Wire({}))
 
     async def upload(self, file: Path) -> str:
         """Send the questions in *file*; the endpoint's number for them."""
@@ -167,12 +167,12 @@ class Batches:
             form = aiohttp.FormData()
             form.add_field("purpose", "batch")
             form.add_field("file", questions, filename=file.name, content_type="application/jsonl")
-            told = await self._told("/files", "POST", form, seconds=UPLOAD_SECONDS)
+            told = await self._request("/files", "POST", form, seconds=UPLOAD_SECONDS)
         return self._number(told)
 
     async def create(self, file: str, terms: BatchTerms, name: str, about: str) -> Batch:
         """Make a batch of an uploaded file. *name* is how it can be found again."""
-        if self.place.dialect.kind == "dashscope":
+        if self.endpoint.dialect.kind == "dashscope":
             metadata = {"ds_name": name, "ds_description": about}
         else:
             metadata = {"qwennb": name}
@@ -182,20 +182,20 @@ class Batches:
             "completion_window": terms.window,
             "metadata": metadata,
         }
-        batch = Batch.of(await self._told("/batches", "POST", orjson.dumps(order)))
+        batch = Batch.of(await self._request("/batches", "POST", orjson.dumps(order)))
         self._number({"id": batch.id})
         return batch
 
     async def get(self, batch: str) -> Batch | None:
         """How the batch of that number stands; None where the endpoint does not know it."""
-        told = await self._told(f"/batches/{batch}", unknown_is_none=True)
+        told = await self._request(f"/batches/{batch}", unknown_is_none=True)
         return None if told is None else Batch.of(told)
 
     async def all(self) -> AsyncIterator[Batch]:
         """The batches of this account, the newest first, as far back as it makes sense to look."""
         after = ""
         for _ in range(PAGES):
-            page = mapping(await self._told(f"/batches?limit=100{after}"))
+            page = mapping(await self._request(f"/batches?limit=100{after}"))
             found = [Batch.of(item) for item in mappings(page.get("data"))]
             for batch in found:
                 yield batch
@@ -205,12 +205,12 @@ class Batches:
 
     async def cancel(self, batch: str) -> None:
         """Have the batch ended. What is answered already stays, and is charged."""
-        await self._told(f"/batches/{batch}/cancel", "POST", b"{}")
+        await self._request(f"/batches/{batch}/cancel", "POST", b"{}")
 
     async def delete(self, file: str) -> None:
         """Remove an uploaded file, if that can be done."""
         with suppress(EndpointError):
-            await self._told(f"/files/{file}", "DELETE", unknown_is_none=True)
+            await self._request(f"/files/{file}", "DELETE", unknown_is_none=True)
 
     async def lines(self, file: str) -> AsyncIterator[Mapping[str, Any]]:
         """The lines of a file of answers or errors. What can't be read is left out."""
@@ -219,7 +219,7 @@ class Batches:
         async with self._wire.exchange(call, "GET") as reply:
             if reply.status == 404:
                 raise ServerFailed(
-                    f"{self.place} no longer has the file {file}.", status=404, transient=False
+                    f"{self.endpoint} no longer has the file {file}.", status=404, transient=False
                 )
             if reply.status != 200:
                 raise await self._refusal(call, reply)
@@ -234,7 +234,7 @@ class Batches:
                 rest = bytearray(last)
                 if len(rest) > MOST_LINE:
                     raise ServerFailed(
-                        f"{self.place} sent a line of over {MOST_LINE >> 20} MiB.", transient=False
+                        f"{self.endpoint} sent a line of over {MOST_LINE >> 20} MiB.", transient=False
                     )
                 for line in whole:
                     if (read := _line(line)) is not None:
@@ -246,7 +246,7 @@ class Batches:
         """Close the connections."""
         await self._wire.close()
 
-    async def _told(
+    async def _request(
         self,
         path: str,
         method: str = "GET",
@@ -258,7 +258,7 @@ class Batches:
         call = replace(self._call, path=path)
         async with _patience(call, seconds), self._wire.exchange(call, method, body) as reply:
             if reply.status in (404, 405, 501) and path.partition("?")[0] in ("/files", "/batches"):
-                raise UnsupportedOption(no_batches(self.place))
+                raise UnsupportedOption(no_batches(self.endpoint))
             if reply.status == 404 and unknown_is_none:
                 return None
             if reply.status != 200:
@@ -269,7 +269,7 @@ class Batches:
         try:
             return orjson.loads(page)
         except orjson.JSONDecodeError:
-            raise ServerFailed(f"{self.place} answered {len(page)} bytes that are not JSON.") from None
+            raise ServerFailed(f"{self.endpoint} answered {len(page)} bytes that are not JSON.") from None
 
     async def _refusal(self, call: Call, reply: aiohttp.ClientResponse) -> EndpointError:
         headers = {name.lower(): value for name, value in reply.headers.items()}
@@ -277,7 +277,7 @@ class Batches:
 
     def _number(self, told: Any) -> str:
         if not (number := text(mapping(told).get("id"))):
-            raise ServerFailed(f"{self.place} gave no number for what was handed in.", transient=False)
+            raise ServerFailed(f"{self.endpoint} gave no number for what was handed in.", transient=False)
         return number
 
 
@@ -287,7 +287,7 @@ async def _patience(call: Call, seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise TimedOut(f"{call.place} gave nothing for {seconds:.0f} s.") from None
+        raise TimedOut(f"{call.endpoint} gave nothing for {seconds:.0f} s.") from None
 
 
 def _line(raw: bytes | bytearray) -> Mapping[str, Any] | None:

@@ -29,7 +29,7 @@ class Call:
     base_url: str
     body: Mapping[str, Any]
     read_error: ErrorReader
-    place: str
+    endpoint: str
     path: str = "/chat/completions"
     headers: Mapping[str, str] = field(default_factory=dict)
     key: Secret | None = None

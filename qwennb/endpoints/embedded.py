@@ -8,19 +8,19 @@ from functools import lru_cache
 
 from qwennb.config import Config, default_cache_dir
 from qwennb.endpoints.dialects import LlamaCpp
-from qwennb.endpoints.local import LocalServer, find, installed, means_small
-from qwennb.endpoints.place import Place
+from qwennb.endpoints.endpoint import Endpoint
+from qwennb.endpoints.local import LocalServer, find, is_installed, means_small
 from qwennb.errors import UnknownModel
 from qwennb.project import names_file
 from qwennb.simulator import Simulator
 
 
-def embedded_place(config: Config, environ: Mapping[str, str] | None = None) -> Place | None:
+def find_embedded(config: Config, environ: Mapping[str, str] | None = None) -> Endpoint | None:
     """The embedded local model, where it is installed and pulled. Its server starts with the first question to ask.
 
     It is looked for in its own place, and then where the answers are: there 0.1 put it.
     """
-    if not installed():
+    if not is_installed():
         return None
     # Another catalogue's name in the settings is meant for other endpoints; a file, a hub's name and our own choose here.
     name = config.model or ""
@@ -35,13 +35,13 @@ def embedded_place(config: Config, environ: Mapping[str, str] | None = None) -> 
                 raise
     else:
         return None
-    server = LocalServer.shared(model)
-    return Place(
+    server = LocalServer.server_for(model)
+    return Endpoint(
         "local", "", LlamaCpp(), hosted=False, key=server.key, served=(model.file.name,), server=server
     )
 
 
 @lru_cache(maxsize=1)
-def simulated_url() -> str:
+def simulator_url() -> str:
     """The address of this process's own simulator, started with the first call. Its answers are no model's."""
     return Simulator("vllm").start().base_url

@@ -23,8 +23,8 @@ from qwennb.catalog import Catalog
 from qwennb.config import Config, Secret
 from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import DashScope, Dialect, OpenRouter
-from qwennb.endpoints.kinds import NO_PAGE, PROBES, SELF_HOSTED, Page, SelfHosted, recognise_server
-from qwennb.endpoints.place import Place
+from qwennb.endpoints.endpoint import Endpoint
+from qwennb.endpoints.kinds import NO_PAGE, PROBES, SELF_HOSTED, ProbedPage, SelfHosted, recognise_server
 from qwennb.endpoints.transports import DirectTransport
 from qwennb.errors import EndpointError, MissingKey, ServerFailed, UnknownEndpoint, nearest
 from qwennb.machine import is_loopback
@@ -50,8 +50,8 @@ _ALIBABA = (
     ".maas.aliyuncs.com",
 )
 HOSTED: Mapping[str, Hosted] = {
-    place.name: place
-    for place in (
+    endpoint.name: endpoint
+    for endpoint in (
         Hosted("openrouter", "https://openrouter.ai/api/v1", ("openrouter.ai",), "OPENROUTER_API_KEY"),
         Hosted(
             "dashscope", "https://dashscope.aliyuncs.com/compatible-mode/v1", _ALIBABA, "DASHSCOPE_API_KEY"
@@ -119,7 +119,7 @@ class Finder:
         environ: Mapping[str, str],
         *,
         catalog: Catalog,
-        embedded: Callable[[Config], Place | None],
+        embedded: Callable[[Config], Endpoint | None],
         simulated: Callable[[], str],
         ports: Sequence[int] = PORTS,
         transport: DirectTransport | None = None,
@@ -134,13 +134,13 @@ class Finder:
         self._ports = ports
         self._transport = transport or DirectTransport()
 
-    async def find(self) -> Place:
+    async def find(self) -> Endpoint:
         """The place to ask."""
         if self._config.endpoint is not None:
-            return await self.named(self._config.endpoint)
+            return await self.by_name(self._config.endpoint)
         for name in ("dashscope-intl", "openrouter"):
             if self._environ.get(HOSTED[name].variable):
-                return replace(await self._with_own_ids(self.hosted(name)), chosen_by_user=False)
+                return replace(await self._with_own_ids(self.provider(name)), chosen_by_user=False)
         if running := await self.running():
             return running[0]
         if (embedded := self._embedded(self._config)) is not None:
@@ -151,21 +151,21 @@ class Finder:
             'LM Studio), or type: pip install "qwennb[local]" && qwennb local pull'
         )
 
-    async def named(self, endpoint: str) -> Place:
+    async def by_name(self, endpoint: str) -> Endpoint:
         """The place of that name or base URL."""
         check_endpoint(endpoint)
         name, url = split_endpoint(endpoint)
         if url is not None:
             return await self._at(name, url)
         if name in HOSTED:
-            return await self._with_own_ids(self.hosted(name))
+            return await self._with_own_ids(self.provider(name))
         if name in SELF_HOSTED:
             server = SELF_HOSTED[name]
             usual = self._self_hosted(server, f"http://127.0.0.1:{server.port}/v1")
-            there = next((place for place in await self._answering() if place.name == name), usual)
-            return await self._asked(replace(there, key=usual.key))
+            there = next((server for server in await self._answering() if server.name == name), usual)
+            return await self._ask_models(replace(there, key=usual.key))
         if name == "simulator":
-            return await self._asked(
+            return await self._ask_models(
                 replace(self._self_hosted(SELF_HOSTED["vllm"], self._simulated()), name="simulator")
             )
         if (embedded := self._embedded(self._config)) is not None:
@@ -174,17 +174,18 @@ class Finder:
             'The embedded model is not installed. Type: pip install "qwennb[local]" && qwennb local pull'
         )
 
-    def hosted(self, name: str) -> Place:
+    def provider(self, name: str) -> Endpoint:
         """A provider's place, with its key."""
         provider = HOSTED[name]
         return self._with_key(
-            Place(name, provider.base_url, self._speaks(name), hosted=True, catalog=self._catalog), provider
+            Endpoint(name, provider.base_url, self._speaks(name), hosted=True, catalog=self._catalog),
+            provider,
         )
 
-    async def running(self) -> list[Place]:
+    async def running(self) -> list[Endpoint]:
         """The servers answering on this machine. Nobody named them, so no key is shown to them."""
-        places = await asyncio.gather(*map(self._asked, await self._answering()))
-        return [replace(place, chosen_by_user=False) for place in places]
+        endpoints = await asyncio.gather(*map(self._ask_models, await self._answering()))
+        return [replace(endpoint, chosen_by_user=False) for endpoint in endpoints]
 
     async def close(self) -> None:
         """Close the connections that probing opened."""
@@ -192,27 +193,29 @@ class Finder:
 
     # ------------------------------------------------------------------ one address
 
-    async def _at(self, name: str, url: str) -> Place:
+    async def _at(self, name: str, url: str) -> Endpoint:
         host = urlsplit(url).hostname or ""
         if name.lower() == PLAIN:
             return self._plain(url, host)
         provider = HOSTED.get(name) or _provider_of(host)
         if provider is not None:
-            place = Place(provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog)
-            keyed = self._with_key(place, provider if _is_host_of(host, provider) else None)
+            endpoint = Endpoint(
+                provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog
+            )
+            keyed = self._with_key(endpoint, provider if _is_host_of(host, provider) else None)
             return await self._with_own_ids(keyed)
         if name:
-            return await self._asked(self._self_hosted(SELF_HOSTED[name], url))
+            return await self._ask_models(self._self_hosted(SELF_HOSTED[name], url))
         probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * self._patience)
         if probed is not None:
-            return await self._asked(replace(probed, base_url=url, key=self._own_key(url)))
-        return await self._asked(self._plain(url, host))
+            return await self._ask_models(replace(probed, base_url=url, key=self._own_key(url)))
+        return await self._ask_models(self._plain(url, host))
 
-    def _plain(self, url: str, host: str) -> Place:
+    def _plain(self, url: str, host: str) -> Endpoint:
         """The server at *url*, spoken to in plain OpenAI chat."""
         loopback, key = is_loopback(url), self._own_key(url)
         name = PLAIN if loopback else host
-        return Place(name, url, Dialect(), hosted=not loopback, key=key, catalog=self._catalog)
+        return Endpoint(name, url, Dialect(), hosted=not loopback, key=key, catalog=self._catalog)
 
     def _speaks(self, name: str) -> Dialect:
         if name != "openrouter":
@@ -220,28 +223,28 @@ class Finder:
         given = {"HTTP-Referer": self._config.referer, "X-OpenRouter-Title": self._config.title}
         return OpenRouter({header: value for header, value in given.items() if value})
 
-    def _self_hosted(self, server: SelfHosted, url: str) -> Place:
-        return Place(
+    def _self_hosted(self, server: SelfHosted, url: str) -> Endpoint:
+        return Endpoint(
             server.name, url, server.dialect(), hosted=False, key=self._own_key(url), catalog=self._catalog
         )
 
-    def _with_key(self, place: Place, provider: Hosted | None) -> Place:
+    def _with_key(self, endpoint: Endpoint, provider: Hosted | None) -> Endpoint:
         found = self._environ.get(provider.variable) if provider else None
         key = self._config.api_key
         if found and (key is None or key.reveal() == self._environ.get("QWENNB_API_KEY", "").strip()):
             key = Secret(found)  # QWENNB_API_KEY is for a base URL; a provider's own variable knows better
         if key is None and provider is not None:
             raise MissingKey(
-                f"{place} wants a key and none was given: set {provider.variable} in the environment (never in a cell that "
+                f"{endpoint} wants a key and none was given: set {provider.variable} in the environment (never in a cell that "
                 "is saved), or give api_key=. `qwennb doctor` shows what is set."
             )
         if key is None:
             raise MissingKey(
-                f"{place.name} at {urlsplit(place.base_url).netloc} wants a key of its own: give api_key= or set QWENNB_API_KEY."
+                f"{endpoint.name} at {urlsplit(endpoint.base_url).netloc} wants a key of its own: give api_key= or set QWENNB_API_KEY."
             )
-        if _is_overheard(place.base_url):
-            raise MissingKey(f"{place.base_url} is not https: a key is not sent over it.")
-        return replace(place, key=key)
+        if _is_overheard(endpoint.base_url):
+            raise MissingKey(f"{endpoint.base_url} is not https: a key is not sent over it.")
+        return replace(endpoint, key=key)
 
     def _own_key(self, url: str) -> Secret | None:
         if self._config.api_key is not None and _is_overheard(url):
@@ -252,35 +255,35 @@ class Finder:
 
     # ------------------------------------------------------------------ asking what is there
 
-    async def _answering(self) -> list[Place]:
+    async def _answering(self) -> list[Endpoint]:
         found = await asyncio.gather(
             *(self._probe(f"http://127.0.0.1:{port}", self._patience) for port in self._ports)
         )
-        return [place for place in found if place is not None]
+        return [endpoint for endpoint in found if endpoint is not None]
 
-    async def _probe(self, root: str, seconds: float) -> Place | None:
+    async def _probe(self, root: str, seconds: float) -> Endpoint | None:
         """The server at *root*, where it is of a kind that can be believed."""
         pages = await asyncio.gather(*(self._get(root, path, within=seconds) for path in PROBES))
         server = recognise_server(dict(zip(PROBES, pages, strict=True)))
         if server is None:
             return None
-        return Place(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
+        return Endpoint(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
 
-    async def _asked(self, place: Place) -> Place:
+    async def _ask_models(self, endpoint: Endpoint) -> Endpoint:
         """*place* with the models that it says it serves; unchanged when it is silent."""
-        page = await self._get(place.base_url, "/models", place.key, within=10 * self._patience)
+        page = await self._get(endpoint.base_url, "/models", endpoint.key, within=10 * self._patience)
         data = page.data.get("data") if page.status == 200 and isinstance(page.data, Mapping) else None
         ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
-        return replace(place, served=tuple(ids))
+        return replace(endpoint, served=tuple(ids))
 
-    async def _with_own_ids(self, place: Place) -> Place:
+    async def _with_own_ids(self, endpoint: Endpoint) -> Endpoint:
         """A provider's *place*; asked for its list only where the chosen model is none that the catalogue has there."""
         wanted = self._config.model
         known = self._catalog.find(wanted) if wanted is not None else None
-        is_ours = wanted is None or known in self._catalog.served_at(place.name)
-        return place if is_ours else await self._asked(place)
+        is_ours = wanted is None or known in self._catalog.models_at(endpoint.name)
+        return endpoint if is_ours else await self._ask_models(endpoint)
 
-    async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> Page:
+    async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> ProbedPage:
         """What stands there; `NO_PAGE` where there is nobody, or not in time."""
         try:
             async with asyncio.timeout(within):
@@ -288,9 +291,9 @@ class Finder:
         except (TimeoutError, EndpointError):
             return NO_PAGE
         try:
-            return Page(status, orjson.loads(body))
+            return ProbedPage(status, orjson.loads(body))
         except orjson.JSONDecodeError:
-            return Page(status, body.decode(errors="replace"))
+            return ProbedPage(status, body.decode(errors="replace"))
 
 
 def split_endpoint(endpoint: str) -> tuple[str, str | None]:

@@ -18,15 +18,15 @@ NOBODYS_PATH = "/a-path-that-qwennb-made-up"
 MODELS_PATH = "/v1/models"
 
 
-class Page(NamedTuple):
+class ProbedPage(NamedTuple):
     """What stands at one path: the status, and the JSON or else the text; nothing at all is `NO_PAGE`."""
 
     status: int
     data: Any
 
 
-NO_PAGE = Page(0, None)
-Pages = Mapping[str, Page]
+NO_PAGE = ProbedPage(0, None)
+Pages = Mapping[str, ProbedPage]
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ class _Transport(httpx2.BaseTransport):
         try:
             path = _path(request)
             if not _is_question(request, path):
-                return self._carried(request, path)
+                return self._carry(request, path)
             body, seconds = _body(request.read()), _seconds(request)
             if not body.get("stream"):
                 return _whole(self._door.whole(body, seconds))
@@ -154,10 +154,10 @@ class _Transport(httpx2.BaseTransport):
         if self._http is not None:
             self._http.close()
 
-    def _carried(self, request: httpx2.Request, path: str) -> httpx2.Response:
+    def _carry(self, request: httpx2.Request, path: str) -> httpx2.Response:
         outgoing = _outgoing(request, path, self._door.beyond(request.method, path))
         self._http = self._http or httpx2.Client(**_BEYOND)
-        return _carried(self._http.send(outgoing, stream=True))
+        return _copy_reply(self._http.send(outgoing, stream=True))
 
 
 class _AsyncTransport(httpx2.AsyncBaseTransport):
@@ -169,7 +169,7 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
         try:
             path = _path(request)
             if not _is_question(request, path):
-                return await self._carried(request, path)
+                return await self._carry(request, path)
             body, seconds = _body(await request.aread()), _seconds(request)
             if not body.get("stream"):
                 return _whole(await self._door.whole(body, seconds))
@@ -183,10 +183,10 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
         if self._http is not None:
             await self._http.aclose()
 
-    async def _carried(self, request: httpx2.Request, path: str) -> httpx2.Response:
+    async def _carry(self, request: httpx2.Request, path: str) -> httpx2.Response:
         outgoing = _outgoing(request, path, await self._door.beyond(request.method, path))
         self._http = self._http or httpx2.AsyncClient(**_BEYOND)
-        return _carried(await self._http.send(outgoing, stream=True))
+        return _copy_reply(await self._http.send(outgoing, stream=True))
 
 
 class _Events(httpx2.SyncByteStream):
@@ -287,7 +287,7 @@ def _outgoing(request: httpx2.Request, path: str, beyond: Beyond) -> httpx2.Requ
     return httpx2.Request(request.method, url, headers=headers, stream=request.stream, extensions=deadlines)
 
 
-def _carried(reply: httpx2.Response) -> httpx2.Response:
+def _copy_reply(reply: httpx2.Response) -> httpx2.Response:
     return httpx2.Response(
         reply.status_code, headers=reply.headers, stream=reply.stream, extensions=reply.extensions
     )

@@ -27,7 +27,7 @@ async def payloads(
         body = await _whole(call, pieces, MOST_ERROR, cut=True)
         if 300 <= status < 400:
             raise ServerFailed(
-                f"{call.place} answered {status}, a redirect. Keys are not sent along redirects: give the final address as endpoint=.",
+                f"{call.endpoint} answered {status}, a redirect. Keys are not sent along redirects: give the final address as endpoint=.",
                 status=status,
                 transient=False,
             )
@@ -36,27 +36,27 @@ async def payloads(
         reader = EventReader()
         async for piece in pieces:
             for event in reader.feed(piece):
-                yield Payload(_parsed(call, event), headers)
+                yield Payload(_parse(call, event), headers)
             if reader.done:
                 break
         for event in reader.end():
-            yield Payload(_parsed(call, event), headers)
+            yield Payload(_parse(call, event), headers)
         if reader.done:
             yield Payload(None, headers, last=True)
-            await _closed(pieces)
+            await _read_to_end(pieces)
         return
     if kind not in ("application/json", ""):
         raise ServerFailed(
-            f"{call.place} answered with {kind} instead of JSON. Something between here and there (a proxy, a login page) "
+            f"{call.endpoint} answered with {kind} instead of JSON. Something between here and there (a proxy, a login page) "
             "may be answering in its place.",
             status=status,
             maybe_billed=True,
         )
     body = await _whole(call, pieces, MOST_BODY, cut=False)
-    yield Payload(_parsed(call, body), headers, last=True)
+    yield Payload(_parse(call, body), headers, last=True)
 
 
-async def _closed(pieces: AsyncIterator[bytes]) -> None:
+async def _read_to_end(pieces: AsyncIterator[bytes]) -> None:
     """Read the few bytes that end a reply after its last event: only then is its connection good for the next."""
     with suppress(Exception):  # the answer is whole, whatever becomes of its connection
         async with asyncio.timeout(CLOSING_SECONDS):
@@ -71,7 +71,7 @@ async def _whole(call: Call, pieces: AsyncIterator[bytes], most: int, *, cut: bo
             if cut:
                 return bytes(body[:most])
             raise ServerFailed(
-                f"The answer of {call.place} is over {most >> 20} MiB and still going; it was cut off. Ask for less of it: "
+                f"The answer of {call.endpoint} is over {most >> 20} MiB and still going; it was cut off. Ask for less of it: "
                 "fewer logprobs=, a smaller max_tokens=.",
                 maybe_billed=True,
                 transient=False,
@@ -79,10 +79,10 @@ async def _whole(call: Call, pieces: AsyncIterator[bytes], most: int, *, cut: bo
     return bytes(body)
 
 
-def _parsed(call: Call, body: bytes) -> Any:
+def _parse(call: Call, body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise ServerFailed(
-            f"{call.place} answered {len(body)} bytes that are not JSON.", status=200, maybe_billed=True
+            f"{call.endpoint} answered {len(body)} bytes that are not JSON.", status=200, maybe_billed=True
         ) from None

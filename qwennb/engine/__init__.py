@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from qwennb.engine.batch import BatchRun
 from qwennb.engine.budget import Budget
-from qwennb.engine.engine import Asking, Engine
+from qwennb.engine.engine import CallContext, Engine
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
 
-__all__ = ["Asking", "BatchRun", "Budget", "Engine", "Ledger", "Limiter", "Retry"]
+__all__ = ["BatchRun", "Budget", "CallContext", "Engine", "Ledger", "Limiter", "Retry"]

@@ -27,12 +27,12 @@ from functools import partial
 from typing import TypeVar
 
 from qwennb.answer import Answer
-from qwennb.cache import Order, Orders
+from qwennb.cache import BatchOrder, BatchOrders
 from qwennb.endpoints import Batch, Batches, BatchTerms, batch_terms
+from qwennb.engine.batch_download import BatchDownload
+from qwennb.engine.batch_upload import BatchUpload
 from qwennb.engine.budget import Reservation
-from qwennb.engine.engine import Asking
-from qwennb.engine.fetching import Fetching
-from qwennb.engine.packing import Packing
+from qwennb.engine.engine import CallContext
 from qwennb.errors import (
     BadInput,
     CacheError,
@@ -66,7 +66,7 @@ def patience(look: int) -> float:
 class Pending:
     """An order at the endpoint, and the money set aside for it by this run."""
 
-    order: Order
+    order: BatchOrder
     reservation: Reservation | None = None
     batch: Batch | None = None
 
@@ -76,8 +76,8 @@ class BatchRun:
 
     def __init__(
         self,
-        asking: Asking,
-        orders: Orders,
+        context: CallContext,
+        orders: BatchOrders,
         *,
         terms: BatchTerms | None = None,
         batches: Batches | None = None,
@@ -85,11 +85,11 @@ class BatchRun:
         wait: Callable[[int], float] = patience,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._asking = asking
-        self._place = asking.place
+        self._context = context
+        self._endpoint = context.endpoint
         self._orders = orders
-        self._terms = terms or batch_terms(asking.place)
-        self._batches = batches or Batches(asking.place)
+        self._terms = terms or batch_terms(context.endpoint)
+        self._batches = batches or Batches(context.endpoint)
         self._tell = tell
         self._wait = wait
         self._clock = clock
@@ -99,16 +99,18 @@ class BatchRun:
         self, keys: Sequence[str], model: str, request: Callable[[str], Request], found: Found
     ) -> None:
         """Have the questions *keys* answered; *found* is told each outcome. *request* makes the question of a key."""
-        fetching = Fetching(self._asking, self._orders, self._batches, set(keys), request, found)
+        batch_download = BatchDownload(self._context, self._orders, self._batches, set(keys), request, found)
         # What another run fetched while this one waited for its claim is here now, and must not be ordered again.
-        since = 0.0 if self._asking.mode == "on" else self._clock()
+        since = 0.0 if self._context.mode == "on" else self._clock()
         try:
             async with AsyncExitStack() as money_set_aside:
-                async with self._claimed():
-                    here = fetching.recall(keys, self._place.identity(model), since)
-                    left = await self._taken_up([key for key in keys if key not in here], model, fetching)
+                async with self._claim():
+                    here = batch_download.recall(keys, self._endpoint.identity(model), since)
+                    left = await self._take_up(
+                        [key for key in keys if key not in here], model, batch_download
+                    )
                     await self._hand_in(left, model, request, found, money_set_aside)
-                await self._fetched(fetching)
+                await self._fetch(batch_download)
         finally:
             await self._batches.close()
 
@@ -121,17 +123,17 @@ class BatchRun:
         named = ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
         what = f"Batch {named} goes on" if len(numbers) == 1 else f"{len(numbers)} batches ({named}) go on"
         return (
-            f"{what} at {self._place}. The same call takes up where this one left, in any kernel with this cache; "
+            f"{what} at {self._endpoint}. The same call takes up where this one left, in any kernel with this cache; "
             "qwennb.batches() lists what is under way, and can cancel it."
         )
 
     # ------------------------------------------------------------------ what is under way already
 
-    async def _taken_up(self, keys: list[str], model: str, fetching: Fetching) -> list[str]:
+    async def _take_up(self, keys: list[str], model: str, batch_download: BatchDownload) -> list[str]:
         """Find the orders that hold some of *keys*; those that are done are fetched. The keys that are in none."""
         self._orders.sweep(self._clock())
         left = dict.fromkeys(keys)
-        for order in await self._known(self._place.identity(model)):
+        for order in await self._orders_under_way(self._endpoint.identity(model)):
             mine = order.keys & left.keys()
             if not mine:
                 continue
@@ -143,26 +145,26 @@ class BatchRun:
                 self.under_way.append(Pending(order, batch=batch))
                 answered = mine
             else:  # it ended before this run began: what it has no line for is asked anew
-                answered = await fetching.fetch(order, batch)
+                answered = await batch_download.fetch(order, batch)
             for key in answered & mine:
                 del left[key]
         return list(left)
 
-    async def _known(self, endpoint: str) -> list[Order]:
+    async def _orders_under_way(self, endpoint: str) -> list[BatchOrder]:
         """The orders under way, each with its batch's number; those of which no batch was made are dropped."""
         known = []
         for order in self._orders.under_way(endpoint):
             if not order.batch:
-                batch = await self._made_of(order)
+                batch = await self._find_batch(order)
                 if batch is None:
                     self._orders.drop(order)
                     await self._batches.delete(order.file)
                     continue
-                order = self._numbered(order, batch)
+                order = self._note_number(order, batch)
             known.append(order)
         return known
 
-    async def _made_of(self, order: Order) -> Batch | None:
+    async def _find_batch(self, order: BatchOrder) -> Batch | None:
         """The batch that was made of the order's file, if one was: its number may have been lost on the way."""
         for look in range(LOOKS):
             if look:
@@ -174,12 +176,12 @@ class BatchRun:
                 break
         return None
 
-    def _unknown(self, order: Order, questions: int) -> None:
+    def _unknown(self, order: BatchOrder, questions: int) -> None:
         if self._clock() - order.created > ADOPTED:
             self._orders.drop(order)
             return
         raise BadInput(
-            f"Batch {order.batch}, which holds {questions:,} of these questions, is not known to {self._place} with this key. "
+            f"Batch {order.batch}, which holds {questions:,} of these questions, is not known to {self._endpoint} with this key. "
             "Use the key that it was handed in with; or let it go, with qwennb.batches() and its forget(), and ask again."
         )
 
@@ -194,25 +196,25 @@ class BatchRun:
         money_set_aside: AsyncExitStack,
     ) -> None:
         listed: list[Batch] | None = None
-        packing = Packing(self._asking, self._terms, self._orders, model, request, self._clock)
+        batch_upload = BatchUpload(self._context, self._terms, self._orders, model, request, self._clock)
         while keys:
-            parcel = await asyncio.to_thread(packing.parcel, keys)
-            keys = parcel.left
-            for key, error in parcel.refused:
+            chunk = await asyncio.to_thread(batch_upload.chunk, keys)
+            keys = chunk.left
+            for key, error in chunk.refused:
                 found(key, error)
-            order = parcel.order
+            order = chunk.order
             if not order.keys:
                 continue
             if listed is None:
-                listed = [] if self._asking.mode == "refresh" else await self._patiently(self._lost_ones)
-            lost = next((batch for batch in listed if batch.name == _called(order)), None)
+                listed = [] if self._context.mode == "refresh" else await self._patiently(self._find_lost)
+            lost = next((batch for batch in listed if batch.name == _batch_name(order)), None)
             if lost is not None:
                 self._tell(f"batch {lost.id} holds the same questions: taken up")
                 order = replace(order, file=lost.file, batch=lost.id, created=lost.created or order.created)
                 await asyncio.to_thread(self._note, order, request)
                 self.under_way.append(Pending(order, batch=lost))
                 continue
-            reservation = Reservation(self._asking.budgets, parcel.bound)
+            reservation = Reservation(self._context.budgets, chunk.bound)
             await money_set_aside.enter_async_context(reservation)
             self._tell(f"sending {order.questions:,} questions")
             file = await self._patiently(partial(self._batches.upload, self._orders.upload(order.id)))
@@ -231,9 +233,9 @@ class BatchRun:
                 self.under_way.remove(each)
                 raise
 
-    async def _lost_ones(self) -> list[Batch]:
+    async def _find_lost(self) -> list[Batch]:
         """Batches of ours that this folder knows nothing of."""
-        known = {*self._orders.fetched(), *(order.batch for order in self._orders.under_way())}
+        known = {*self._orders.fetched_batches(), *(order.batch for order in self._orders.under_way())}
         lost: list[Batch] = []
         async for batch in self._batches.all():
             is_fresh = not batch.created or batch.created > self._clock() - ADOPTED
@@ -241,7 +243,7 @@ class BatchRun:
                 lost.append(batch)
         return lost
 
-    def _note(self, order: Order, request: Callable[[str], Request]) -> None:
+    def _note(self, order: BatchOrder, request: Callable[[str], Request]) -> None:
         self._orders.write(order, (request(key) for key in sorted(order.keys)))
 
     async def _make(self, each: Pending) -> None:
@@ -251,7 +253,7 @@ class BatchRun:
         for attempt in range(1, TRIES + 1):
             try:
                 batch: Batch | None = await self._batches.create(
-                    order.file, self._terms, _called(order), about
+                    order.file, self._terms, _batch_name(order), about
                 )
             except (EndpointError, BadInput) as error:
                 if not _passes(error):
@@ -262,7 +264,7 @@ class BatchRun:
                     raise
                 # It may have been made, though no answer came.
                 with suppress(EndpointError):
-                    batch = await self._made_of(order)
+                    batch = await self._find_batch(order)
                     if batch is not None:
                         break
                 if attempt == TRIES:
@@ -271,19 +273,19 @@ class BatchRun:
             else:
                 break
         assert batch is not None
-        each.order, each.batch = self._numbered(order, batch), batch
+        each.order, each.batch = self._note_number(order, batch), batch
 
-    def _numbered(self, order: Order, batch: Batch) -> Order:
+    def _note_number(self, order: BatchOrder, batch: Batch) -> BatchOrder:
         order = replace(order, batch=batch.id)
         try:
             self._orders.write(order)
         except CacheError as error:  # it can still be found in the endpoint's list
-            self._asking.warn(f"The number of batch {batch.id} could not be noted: {error}")
+            self._context.warn(f"The number of batch {batch.id} could not be noted: {error}")
         return order
 
     # ------------------------------------------------------------------ waiting and fetching
 
-    async def _fetched(self, fetching: Fetching) -> None:
+    async def _fetch(self, batch_download: BatchDownload) -> None:
         look, trouble = 0, ""
         while self.under_way:
             self._tell(self._standing(trouble))
@@ -299,27 +301,27 @@ class BatchRun:
                     continue
                 if batch is None:
                     self._unknown(each.order, each.order.questions)
-                    raise Incomplete(f"{self._place} no longer knows batch {each.order.batch}. Ask again.")
+                    raise Incomplete(f"{self._endpoint} no longer knows batch {each.order.batch}. Ask again.")
                 each.batch = batch
                 if batch.state == "waiting":
                     continue
-                async with self._claimed():
-                    answered = await fetching.fetch(each.order, batch, each.reservation)
+                async with self._claim():
+                    answered = await batch_download.fetch(each.order, batch, each.reservation)
                 self.under_way.remove(each)
                 for key in each.order.keys - answered:
-                    fetching.say(key, _unanswered(batch, self._place))
+                    batch_download.say(key, _missing_line(batch, self._endpoint))
 
     def _standing(self, trouble: str) -> str:
         total = sum(each.order.questions for each in self.under_way)
         answered = sum(each.batch.answered + each.batch.failed for each in self.under_way if each.batch)
         first = self.under_way[0].order.batch
         what = f"batch {first}" if len(self.under_way) == 1 else f"{len(self.under_way)} batches"
-        return f"{what} at {self._place}: {answered:,} of {total:,} answered{trouble}"
+        return f"{what} at {self._endpoint}: {answered:,} of {total:,} answered{trouble}"
 
     # ------------------------------------------------------------------ the ways of the world
 
     @asynccontextmanager
-    async def _claimed(self) -> AsyncIterator[None]:
+    async def _claim(self) -> AsyncIterator[None]:
         while (claim := self._orders.claim()) is None:
             self._tell("another run is handing in or fetching its answers")
             await asyncio.sleep(CLAIM_SECONDS)
@@ -339,7 +341,7 @@ class BatchRun:
         raise AssertionError
 
 
-def _called(order: Order) -> str:
+def _batch_name(order: BatchOrder) -> str:
     return f"qwennb-{order.name[:32]}"
 
 
@@ -348,16 +350,16 @@ def _passes(error: QwenError) -> bool:
     return isinstance(error, EndpointError) and (error.transient or isinstance(error, Unreachable))
 
 
-def _unanswered(batch: Batch, place: object) -> QwenError:
+def _missing_line(batch: Batch, endpoint: object) -> QwenError:
     """Why a question has no line in the files of *batch*."""
     match batch.state:
         case "failed":
             return RequestRefused(
-                f"{place} refused batch {batch.id}{f': {batch.complaint}' if batch.complaint else ''}. Nothing of it was answered."
+                f"{endpoint} refused batch {batch.id}{f': {batch.complaint}' if batch.complaint else ''}. Nothing of it was answered."
             )
         case "expired":
             return TimedOut(
-                f"Batch {batch.id} ran out of time at {place} before this question was answered. Ask again: what was answered is kept."
+                f"Batch {batch.id} ran out of time at {endpoint} before this question was answered. Ask again: what was answered is kept."
             )
         case "cancelled":
             return Stopped(
@@ -365,5 +367,5 @@ def _unanswered(batch: Batch, place: object) -> QwenError:
             )
         case _:
             return Incomplete(
-                f"{place} left this question out of the answers of batch {batch.id}. Ask again."
+                f"{endpoint} left this question out of the answers of batch {batch.id}. Ask again."
             )

@@ -55,17 +55,17 @@ class Budget:
         """What is set aside for requests under way."""
         return self._set_aside * self._times
 
-    def needed(self, bound: float) -> float:
+    def bound_for(self, bound: float) -> float:
         """What is to be set aside for a request whose price and length allow *bound*."""
         return max(bound, LEAST) * self._times if self._times > 1 else bound
 
     async def reserve(self, bound: float) -> None:
         """Set aside what is needed for *bound*, waiting for other requests to settle if need be."""
-        while self.reserved + self.needed(bound) > self.left + 1e-12:
+        while self.reserved + self.bound_for(bound) > self.left + 1e-12:
             if not self._under_way:
                 self._wake()  # the next in line may want less, or is told the same
                 raise BudgetExceeded(
-                    f"The next request may cost up to {money(self.needed(bound))}{self._why} and "
+                    f"The next request may cost up to {money(self.bound_for(bound))}{self._why} and "
                     f"{money(max(self.left, 0.0))} of the budget of {money(self.limit)} is left. Give max_tokens= or thinking= to bound it closer, or a higher budget=."
                 )
             turn = asyncio.get_running_loop().create_future()

@@ -5,7 +5,7 @@ question is asked, each attempt in a slot of the endpoint's limiter and within t
 answer has come, which is kept before anyone sees it.
 
 The engine lives on one event loop, in one thread, and holds what all clients of the process share: flights, limiters
-and retry quotas. What differs from question to question comes in an `Asking`.
+and retry quotas. What differs from question to question comes in an `CallContext`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qwennb.answer import Answer, Chunk, Cost, Draft, Fold, Usage, read_draft
 from qwennb.cache import Memory
 from qwennb.catalog import estimate_tokens
 from qwennb.config import CacheMode, Secret
-from qwennb.endpoints import Place, Transport, Wire
+from qwennb.endpoints import Endpoint, Transport, Wire
 from qwennb.engine.budget import Budget, Reservation
 from qwennb.engine.flight import Flight
 from qwennb.engine.half import refuse_half
@@ -59,10 +59,10 @@ class FlightName(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class CallContext:
     """How a question is asked: where, from which memory, for how long and how much. Nothing of it is in the key."""
 
-    place: Place
+    endpoint: Endpoint
     memory: Memory
     mode: CacheMode = "on"
     timeout: float = 600.0
@@ -114,11 +114,11 @@ class Spent:
 
 
 @dataclass(slots=True)
-class Errand:
+class Job:
     """One question on its way: what is asked and how, who listens, until when, and what it has used so far."""
 
     request: Request
-    asking: Asking
+    context: CallContext
     identity: str
     flight: Flight
     limiter: Limiter
@@ -148,37 +148,37 @@ class Engine:
         self._limiters: dict[tuple[object, ...], Limiter] = {}
         self._retries: dict[str, Retry] = {}
 
-    async def answer(self, request: Request, asking: Asking) -> Answer:
+    async def answer(self, request: Request, context: CallContext) -> Answer:
         """The answer to *request*: remembered, or asked for."""
-        if (known := await self._just_now(request, asking)) is not None:
+        if (known := await self._just_now(request, context)) is not None:
             return known
-        return await self._flight(request, asking).outcome()
+        return await self._flight(request, context).outcome()
 
-    async def stream(self, request: Request, asking: Asking) -> AsyncIterator[Chunk | Answer]:
+    async def stream(self, request: Request, context: CallContext) -> AsyncIterator[Chunk | Answer]:
         """The pieces of the answer as they arrive, and the answer itself as the last."""
-        if (known := await self._just_now(request, asking)) is not None:
+        if (known := await self._just_now(request, context)) is not None:
             yield Chunk(text=known.text, reasoning=known.reasoning)
             yield known
             return
-        flight = self._flight(request, asking)
+        flight = self._flight(request, context)
         async with aclosing(flight.pieces()) as pieces:
             async for chunk in pieces:
                 yield chunk
         yield await flight.outcome()
 
-    def limiter(self, asking: Asking, model: str) -> Limiter:
+    def limiter(self, context: CallContext, model: str) -> Limiter:
         """The limiter that questions to this place share."""
-        place = asking.place
-        quota = place.quota(model)
-        most = min(asking.concurrency, place.most or asking.concurrency)
+        endpoint = context.endpoint
+        quota = endpoint.quota(model)
+        most = min(context.concurrency, endpoint.most or context.concurrency)
         # A provider's quota is for each model; a server of one's own has one set of slots for all of them.
-        name = (place.base_url, place.key, model if quota is not None else None, most)
+        name = (endpoint.base_url, endpoint.key, model if quota is not None else None, most)
         if name not in self._limiters:
             self._limiters[name] = Limiter(
                 most=most,
-                pace=quota.rpm / 60 * asking.pace if quota is not None else None,
-                tokens_a_minute=quota.tpm * asking.pace if quota is not None else None,
-                queues=not place.hosted,
+                pace=quota.rpm / 60 * context.pace if quota is not None else None,
+                tokens_a_minute=quota.tpm * context.pace if quota is not None else None,
+                queues=not endpoint.hosted,
             )
         return self._limiters[name]
 
@@ -189,29 +189,29 @@ class Engine:
 
     # ------------------------------------------------------------------ flights
 
-    async def _just_now(self, request: Request, asking: Asking) -> Answer | None:
+    async def _just_now(self, request: Request, context: CallContext) -> Answer | None:
         # Asked and kept between the caller's look into the cache and now: it must not be paid for twice.
-        identity = asking.place.identity(request.model)
-        if asking.mode != "on" or (request.key, identity, asking.memory.folder) not in self._recent:
+        identity = context.endpoint.identity(request.model)
+        if context.mode != "on" or (request.key, identity, context.memory.folder) not in self._recent:
             return None
-        return await asyncio.to_thread(asking.memory.recall, request, identity, "on")
+        return await asyncio.to_thread(context.memory.recall, request, identity, "on")
 
-    def _flight(self, request: Request, asking: Asking) -> Flight:
-        name = flight_name(request, asking)
+    def _flight(self, request: Request, context: CallContext) -> Flight:
+        name = flight_name(request, context)
         flight = self._flights.get(name)
         if flight is None:
             flight = self._flights[name] = Flight()
-            flight.drains = asking.place.bills_cancelled(request.model)
-            errand = Errand(
+            flight.drains = context.endpoint.bills_cancelled(request.model)
+            job = Job(
                 request,
-                asking,
+                context,
                 name.identity,
                 flight,
-                self.limiter(asking, request.model),
-                self._retries.setdefault(asking.place.base_url, Retry()).question(),
-                asyncio.get_running_loop().time() + asking.timeout,
+                self.limiter(context, request.model),
+                self._retries.setdefault(context.endpoint.base_url, Retry()).question(),
+                asyncio.get_running_loop().time() + context.timeout,
             )
-            flight.start(self._ask_on_account(errand), lambda: self._land(name))
+            flight.start(self._ask_on_account(job), lambda: self._land(name))
         return flight
 
     def _land(self, name: FlightName) -> None:
@@ -219,43 +219,43 @@ class Engine:
 
     # ------------------------------------------------------------------ asking
 
-    async def _ask_on_account(self, errand: Errand) -> Answer:
+    async def _ask_on_account(self, job: Job) -> Answer:
         """Ask; an error knows what its attempts have cost."""
         try:
-            return await self._ask(errand)
+            return await self._ask(job)
         except QwenError as error:
-            errand.spent.charge(error)
+            job.spent.charge(error)
             raise
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as unforeseen:  # let through, some of it would end the loop
             failed = QwenError(
-                f"Asking {errand.request.key[:12]} failed with what qwennb did not foresee: {in_words(unforeseen)}. Please report it."
+                f"Asking {job.request.key[:12]} failed with what qwennb did not foresee: {in_words(unforeseen)}. Please report it."
             )
-            errand.spent.charge(failed)
+            job.spent.charge(failed)
             raise failed from unforeseen
 
-    async def _ask(self, errand: Errand) -> Answer:
+    async def _ask(self, job: Job) -> Answer:
         """Ask until a whole, valid answer has come; keep it; only then give it away."""
-        request, asked, complaints = errand.request, errand.request, 0
+        request, asked, complaints = job.request, job.request, 0
         while True:
-            wire, draft = await self._whole(asked, errand)
+            wire, draft = await self._whole(asked, job)
             try:
                 data, complaint = _read(request, draft)
                 if complaint is None:
-                    answer = self._answer(errand, wire, draft, data)
+                    answer = self._answer(job, wire, draft, data)
                     if answer.complete:
-                        await self._keep(answer, errand.asking)
+                        await self._keep(answer, job.context)
                     return answer
-                _give_up_if_pointless(complaint, complaints, draft, errand)
+                _give_up_if_pointless(complaint, complaints, draft, job)
                 complaints += 1
                 asked = _with_complaint(request, draft, complaint)
             finally:
-                errand.limiter.settled()
+                job.limiter.answer_stored()
 
-    def _answer(self, errand: Errand, wire: Wire, draft: Draft, data: Any) -> Answer:
+    def _answer(self, job: Job, wire: Wire, draft: Draft, data: Any) -> Answer:
         """*draft* as the answer to the errand's question, with what all its attempts have used."""
-        request, spent = errand.request, errand.spent
+        request, spent = job.request, job.spent
         return Answer(
             request=request,
             # A choice, out of whatever it was wrapped in.
@@ -268,7 +268,7 @@ class Engine:
             sources=draft.sources,
             usage=spent.usage,
             cost=spent.total,
-            endpoint=errand.identity,
+            endpoint=job.identity,
             served_by=draft.served_by or "",
             finish_reason=draft.finish_reason or "stop",
             attempts=spent.attempts,
@@ -276,122 +276,122 @@ class Engine:
             defaults=wire.defaults,
         )
 
-    async def _keep(self, answer: Answer, asking: Asking) -> None:
-        if asking.mode == "off":
+    async def _keep(self, answer: Answer, context: CallContext) -> None:
+        if context.mode == "off":
             return
-        await asking.memory.keep(answer, asking.warn)
-        self._recent[answer.key, answer.endpoint, asking.memory.folder] = None
+        await context.memory.keep(answer, context.warn)
+        self._recent[answer.key, answer.endpoint, context.memory.folder] = None
         while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
 
-    async def _whole(self, request: Request, errand: Errand) -> tuple[Wire, Draft]:
+    async def _whole(self, request: Request, job: Job) -> tuple[Wire, Draft]:
         """Attempts at *request* (the errand's own, or with a complaint), until one brings a whole answer or no other would."""
-        limiter, loop = errand.limiter, asyncio.get_running_loop()
-        wire = await _written(request, errand.asking)
+        limiter, loop = job.limiter, asyncio.get_running_loop()
+        wire = await _write(request, job.context)
         attempt, failure = 0, None
         while True:
             attempt += 1
-            errand.alone = 0.0
-            _have_patience(errand, attempt, max(limiter.pause, limiter.believed_wait))
-            if max(limiter.pause, limiter.believed_wait) > errand.deadline - loop.time():
-                raise _kept_waiting(errand, max(limiter.pause, limiter.named_wait), failure)
+            job.alone = 0.0
+            _have_patience(job, attempt, max(limiter.pause, limiter.believed_wait))
+            if max(limiter.pause, limiter.believed_wait) > job.deadline - loop.time():
+                raise _waiting_error(job, max(limiter.pause, limiter.named_wait), failure)
             try:
-                draft = await self._attempt(wire, request, errand)
-                errand.retry.answered()
+                draft = await self._attempt(wire, request, job)
+                job.retry.note_answer()
                 return wire, draft
             except EndpointError as error:
                 failure = error
                 if isinstance(error, Incomplete):
-                    wire = errand.asking.place.dialect.stream_instead(wire)
+                    wire = job.context.endpoint.dialect.stream_instead(wire)
                 # What somebody has been shown can't be taken back.
-                if _only_waited(error) and limiter.answers_within(errand.asking.timeout):
-                    _have_patience(errand, attempt, errand.asking.timeout)
-                    if errand.deadline > loop.time():
+                if _only_waited(error) and limiter.answers_within(job.context.timeout):
+                    _have_patience(job, attempt, job.context.timeout)
+                    if job.deadline > loop.time():
                         attempt -= 1
                         continue
-                wait = None if errand.flight.listened else errand.retry.wait(error, attempt)
+                wait = None if job.flight.has_listener else job.retry.wait(error, attempt)
                 if wait is not None and isinstance(error, RateLimited):
-                    _have_patience(errand, attempt, max(wait, errand.alone))
-                if wait is None or loop.time() + max(wait, errand.alone) >= errand.deadline:
+                    _have_patience(job, attempt, max(wait, job.alone))
+                if wait is None or loop.time() + max(wait, job.alone) >= job.deadline:
                     raise
-                errand.flight.restart()
-                await asyncio.sleep(max(wait, errand.alone))
+                job.flight.restart()
+                await asyncio.sleep(max(wait, job.alone))
 
-    async def _attempt(self, wire: Wire, request: Request, errand: Errand) -> Draft:
+    async def _attempt(self, wire: Wire, request: Request, job: Job) -> Draft:
         """One call over the wire, within the budgets and in a slot that is given back whatever comes."""
-        asking, limiter = errand.asking, errand.limiter
-        place, loop = asking.place, asyncio.get_running_loop()
+        context, limiter = job.context, job.limiter
+        endpoint, loop = context.endpoint, asyncio.get_running_loop()
         size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
         used, began, ticket, whole = 0, None, (0, 0), False
         async with Reservation(
-            asking.budgets, place.bound(request) if asking.is_limited else 0.0
+            context.budgets, endpoint.worst_cost(request) if context.is_limited else 0.0
         ) as reservation:
             try:
-                async with asyncio.timeout_at(errand.deadline) as limit:
+                async with asyncio.timeout_at(job.deadline) as limit:
                     ticket = await limiter.enter(size)
                     while not reservation.holds:  # while it waited, more was reported than bounds allow
                         limiter.leave(reserved=size)
                         await reservation.renew()
                         ticket = await limiter.enter(size)
                     began = loop.time()
-                    errand.spent.attempts += 1
-                    fold = await self._received(wire, errand, limit)
-                draft = place.dialect.settled(fold.draft(), request)
-                usage = draft.usage or _estimated(draft, request)
-                cost = place.cost(request.model, usage, draft.cost)
+                    job.spent.attempts += 1
+                    fold = await self._receive(wire, job, limit)
+                draft = endpoint.dialect.normalise(fold.draft(), request)
+                usage = draft.usage or _estimate_usage(draft, request)
+                cost = endpoint.cost(request.model, usage, draft.cost)
                 reservation.cost, used = cost, usage.total
-                errand.spent.add(usage, cost)
-                if asking.ledger is not None:
-                    asking.ledger.record(request.model, place, usage, cost)
-                draft = _judged(draft, fold, request, place)
-                limiter.succeeded(loop.time() - began, ticket)
+                job.spent.add(usage, cost)
+                if context.ledger is not None:
+                    context.ledger.record(request.model, endpoint, usage, cost)
+                draft = _judge(draft, fold, request, endpoint)
+                limiter.note_success(loop.time() - began, ticket)
                 whole = True
                 return draft
             except TimeoutError:
                 if began is not None:
-                    limiter.failed()
+                    limiter.note_failure()
                 reservation.maybe_billed = began is not None
-                raise _timed_out(errand, loop.time(), began) from None
+                raise _time_out_error(job, loop.time(), began) from None
             except asyncio.CancelledError:
                 reservation.maybe_billed = began is not None
                 raise
             except EndpointError as error:
                 reservation.maybe_billed = error.maybe_billed and reservation.cost is None
-                errand.is_told_to_wait = error.retry_after is not None
+                job.is_told_to_wait = error.retry_after is not None
                 if isinstance(error, RateLimited) or (error.status in (503, 529) and error.retry_after):
-                    errand.alone = limiter.refused(error.retry_after, ticket)
+                    job.alone = limiter.note_refusal(error.retry_after, ticket)
                 elif error.transient:
-                    limiter.failed()
+                    limiter.note_failure()
                 raise
             finally:
                 if began is not None:
                     limiter.leave(reserved=size, used=used, answered=whole)
                 if reservation.maybe_billed:
-                    errand.spent.maybe_billed = True
-                    if asking.ledger is not None:
-                        asking.ledger.maybe_billed(request.model, place)
+                    job.spent.maybe_billed = True
+                    if context.ledger is not None:
+                        context.ledger.maybe_billed(request.model, endpoint)
 
-    async def _received(self, wire: Wire, errand: Errand, limit: asyncio.Timeout) -> Fold:
+    async def _receive(self, wire: Wire, job: Job, limit: asyncio.Timeout) -> Fold:
         """What comes back over the wire, shown to the flight piece by piece; *limit* is drawn in while nothing comes."""
-        asking, fold, loop = errand.asking, Fold(), asyncio.get_running_loop()
-        place, transport = asking.place, self._direct if asking.direct else self._sdk
-        name = str(place)
-        limit.reschedule(min(errand.deadline, loop.time() + IDLE_SECONDS))
-        errand.heard = None
-        async with aclosing(transport.send(place.call(wire))) as payloads:
+        context, fold, loop = job.context, Fold(), asyncio.get_running_loop()
+        endpoint, transport = context.endpoint, self._direct if context.direct else self._sdk
+        name = str(endpoint)
+        limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
+        job.heard = None
+        async with aclosing(transport.send(endpoint.call(wire))) as payloads:
             async for payload in payloads:
-                errand.heard = loop.time()
-                errand.flight.show(fold.add(place.dialect.read(payload, name)))
+                job.heard = loop.time()
+                job.flight.show(fold.add(endpoint.dialect.read(payload, name)))
                 if not payload.last:
-                    limit.reschedule(min(errand.deadline, loop.time() + IDLE_SECONDS))
+                    limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
         return fold
 
 
-def flight_name(request: Request, asking: Asking) -> FlightName:
+def flight_name(request: Request, context: CallContext) -> FlightName:
     """The name of the flight that *request* would join."""
-    place = asking.place
-    identity = place.identity(request.model)
-    return FlightName(request.key, identity, place.base_url, place.key, asking.mode, asking.memory)
+    endpoint = context.endpoint
+    identity = endpoint.identity(request.model)
+    return FlightName(request.key, identity, endpoint.base_url, endpoint.key, context.mode, context.memory)
 
 
 def _read(request: Request, draft: Draft) -> tuple[Any, ValueError | None]:
@@ -402,48 +402,48 @@ def _read(request: Request, draft: Draft) -> tuple[Any, ValueError | None]:
         return None, complaint
 
 
-def _give_up_if_pointless(complaint: ValueError, complaints: int, draft: Draft, errand: Errand) -> None:
+def _give_up_if_pointless(complaint: ValueError, complaints: int, draft: Draft, job: Job) -> None:
     """Raise InvalidAnswer where asking again with *complaint* would not help, or can't be done."""
-    short = errand.request.key[:12]
+    short = job.request.key[:12]
     if draft.finish_reason == "length":
         raise InvalidAnswer(
             f"The answer to {short} was cut off before its form was whole; give a larger max_tokens=."
         ) from None
-    if complaints == REASKS or errand.flight.listened:
+    if complaints == REASKS or job.flight.has_listener:
         raise InvalidAnswer(
             f"The answer to {short} does not fit what was asked for after {complaints + 1} attempts: {complaint}. "
             "Loosen the form, or say in the prompt what goes where."
         ) from None
 
 
-def _kept_waiting(errand: Errand, pause: float, failure: EndpointError | None) -> EndpointError:
+def _waiting_error(job: Job, pause: float, failure: EndpointError | None) -> EndpointError:
     """The error of a question that can't wait for a pause to end: the server's own wish, or ours after failures."""
     seconds = f"{pause:.0f} s" if pause >= 10 else f"{pause:.1f} s"
-    if errand.is_told_to_wait or (failure is None and errand.limiter.is_told):
+    if job.is_told_to_wait or (failure is None and job.limiter.is_told):
         happened = f"asks to wait {seconds}"
     elif failure is not None:
         return failure
     else:
         happened = f"has refused or failed too often, and is left alone for {seconds}"
     return RateLimited(
-        f"{errand.asking.place} {happened}, longer than this request may take. Ask again later, or give a longer timeout=."
+        f"{job.context.endpoint} {happened}, longer than this request may take. Ask again later, or give a longer timeout=."
     )
 
 
-def _have_patience(errand: Errand, attempt: int, wait: float) -> None:
+def _have_patience(job: Job, attempt: int, wait: float) -> None:
     """Of many questions none is given up for want of a turn while others are answered: its time begins anew.
 
     A question of its own keeps its deadline: somebody waits for it.
     """
-    asking, now = errand.asking, asyncio.get_running_loop().time()
+    context, now = job.context, asyncio.get_running_loop().time()
     if (
-        asking.direct
+        context.direct
         and attempt < MOST_REFUSALS
-        and now + wait >= errand.deadline
-        and errand.limiter.answers_within(asking.timeout)
-        and not errand.limiter.believed_wait
+        and now + wait >= job.deadline
+        and job.limiter.answers_within(context.timeout)
+        and not job.limiter.believed_wait
     ):
-        errand.deadline = now + asking.timeout
+        job.deadline = now + context.timeout
 
 
 def _only_waited(error: EndpointError) -> bool:
@@ -451,48 +451,48 @@ def _only_waited(error: EndpointError) -> bool:
     return isinstance(error, TimedOut) and error.status is None and not error.maybe_billed
 
 
-def _timed_out(errand: Errand, now: float, began: float | None) -> TimedOut:
-    place, short, timeout = errand.asking.place, errand.request.key[:12], errand.asking.timeout
-    seconds = min(timeout, timeout if now >= errand.deadline else IDLE_SECONDS)
+def _time_out_error(job: Job, now: float, began: float | None) -> TimedOut:
+    endpoint, short, timeout = job.context.endpoint, job.request.key[:12], job.context.timeout
+    seconds = min(timeout, timeout if now >= job.deadline else IDLE_SECONDS)
     waited = "an answer" if began is not None else "its turn at the endpoint's limit"
     happened = f"gave nothing for {seconds:g} s while {short} waited for {waited}"
-    if began is not None and errand.heard is not None:
-        silence = now - errand.heard
+    if began is not None and job.heard is not None:
+        silence = now - job.heard
         if silence < seconds / 2:
             happened = f"was still writing its answer to {short} after {now - began:.3g} s"
         else:
             happened = f"gave nothing for {silence:.1g} s while {short} waited for the rest of its answer"
     return TimedOut(
-        f"{place} {happened}. Give a longer timeout=.", maybe_billed=began is not None, transient=False
+        f"{endpoint} {happened}. Give a longer timeout=.", maybe_billed=began is not None, transient=False
     )
 
 
-async def _written(request: Request, asking: Asking) -> Wire:
+async def _write(request: Request, context: CallContext) -> Wire:
     # Pictures are scaled and encoded: not on the loop, where every other answer would wait for it.
-    if asking.place.server is not None:
-        await asyncio.to_thread(asking.place.ready)
+    if context.endpoint.server is not None:
+        await asyncio.to_thread(context.endpoint.ready)
     if request.media:
-        return await asyncio.to_thread(asking.place.write, request, stream=not asking.direct)
-    return asking.place.write(request, stream=not asking.direct)
+        return await asyncio.to_thread(context.endpoint.write, request, stream=not context.direct)
+    return context.endpoint.write(request, stream=not context.direct)
 
 
-def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
+def _judge(draft: Draft, fold: Fold, request: Request, endpoint: Endpoint) -> Draft:
     """*draft*, if it is a whole answer; else the error that says what is wrong with it."""
     reason = draft.finish_reason
     if reason is None:
         # Some servers give no reason at the end of a whole answer; only its usage tells it from half of one.
         whole = fold.ended and draft.usage is not None and bool(draft.text or draft.tool_calls)
-        if not (whole and place.dialect.null_finish_is_stop):
-            raise place.dialect.cut(str(place))
+        if not (whole and endpoint.dialect.null_finish_is_stop):
+            raise endpoint.dialect.cut(str(endpoint))
         draft = replace(draft, finish_reason="tool_calls" if draft.tool_calls else "stop")
     if reason == "content_filter":
         raise ContentFiltered(
-            f"{place} stopped the answer to {request.key[:12]} by its content filter. Rephrase the question."
+            f"{endpoint} stopped the answer to {request.key[:12]} by its content filter. Rephrase the question."
         )
     if reason in ("error", "aborted"):
-        raise place.dialect.cut(str(place), told=True)
+        raise endpoint.dialect.cut(str(endpoint), told=True)
     if reason == "length" and (draft.text.strip() or draft.tool_calls):
-        refuse_half(draft, request, place)
+        refuse_half(draft, request, endpoint)
         return draft
     if reason != "length" and (draft.text or draft.tool_calls):
         if draft.tool_calls and draft.finish_reason == "stop":
@@ -503,13 +503,13 @@ def _judged(draft: Draft, fold: Fold, request: Request, place: Place) -> Draft:
         return replace(draft, text=draft.reasoning, reasoning="")
     if reason == "length":
         raise Incomplete(
-            f"{place} used up max_tokens before it began its answer to {request.key[:12]}. Give a larger max_tokens=, or thinking=False.",
+            f"{endpoint} used up max_tokens before it began its answer to {request.key[:12]}. Give a larger max_tokens=, or thinking=False.",
             transient=False,
         )
-    raise Incomplete(f"{place} gave an empty answer to {request.key[:12]}.")
+    raise Incomplete(f"{endpoint} gave an empty answer to {request.key[:12]}.")
 
 
-def _estimated(draft: Draft, request: Request) -> Usage:
+def _estimate_usage(draft: Draft, request: Request) -> Usage:
     # By estimate even where the exact vocabulary is installed: a recorded figure must not depend on an extra.
     said = draft.text + draft.reasoning + "".join(call.arguments for call in draft.tool_calls)
     asked = "\n".join(message.text for message in request.messages)

@@ -25,9 +25,9 @@ class Flight:
         self._landed: Callable[[], None] | None = None
         self.drains = False
 
-    def start(self, asking: Coroutine[Any, Any, Answer], landed: Callable[[], None]) -> None:
+    def start(self, context: Coroutine[Any, Any, Answer], landed: Callable[[], None]) -> None:
         """Begin. *landed* is called once it is over, whatever the outcome: from then on nobody may join it."""
-        self._task = asyncio.get_running_loop().create_task(asking)
+        self._task = asyncio.get_running_loop().create_task(context)
         self._landed = landed
 
         def over(task: asyncio.Task[Answer]) -> None:
@@ -40,7 +40,7 @@ class Flight:
         self._task.add_done_callback(over)
 
     @property
-    def listened(self) -> bool:
+    def has_listener(self) -> bool:
         """True when somebody has been shown a piece: it can't be taken back by asking again."""
         return bool(self._queues) and bool(self._pieces)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from qwennb.answer import Draft, ends_at_own_limit, own_limit
-from qwennb.endpoints import Place
+from qwennb.endpoints import Endpoint
 from qwennb.errors import Incomplete
 from qwennb.request import Request
 
 
-def refuse_half(draft: Draft, request: Request, place: Place) -> None:
+def refuse_half(draft: Draft, request: Request, place: Endpoint) -> None:
     """Raise Incomplete where *draft*, which was cut, is no answer: a call, or a text that the request's own limit did not cut.
 
     What was to have a form is left to whoever reads it.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from qwennb.answer import Cost, Usage
 from qwennb.cache import Memory, Spending
-from qwennb.endpoints import Place
+from qwennb.endpoints import Endpoint
 from qwennb.errors import CacheError
 
 DELAY = 0.25
@@ -32,23 +32,23 @@ class Ledger:
         self._lock = threading.Lock()
         self._sums: dict[tuple[str, str, str], list[int]] = {}
 
-    def record(self, model: str, place: Place, usage: Usage, cost: Cost | None) -> None:
+    def record(self, model: str, endpoint: Endpoint, usage: Usage, cost: Cost | None) -> None:
         """One attempt that was answered, whole or not, and so was paid for."""
         nanos = 0 if cost is None else round(cost * 1e9)
-        self._add(model, place, 1, usage.input, usage.output, nanos, int(cost is None), 0)
+        self._add(model, endpoint, 1, usage.input, usage.output, nanos, int(cost is None), 0)
 
-    def maybe_billed(self, model: str, place: Place) -> None:
+    def maybe_billed(self, model: str, endpoint: Endpoint) -> None:
         """One attempt that may have been paid for without an answer."""
-        self._add(model, place, 0, 0, 0, 0, 0, 1)
+        self._add(model, endpoint, 0, 0, 0, 0, 0, 1)
 
     def flush(self) -> None:
         """Have the writer write what is not yet written."""
         with contextlib.suppress(CacheError):  # closed meanwhile: what it owed was written on closing
             self._memory.writer.run(lambda _: self._write(), lambda _: None)
 
-    def _add(self, model: str, place: Place, *more: int) -> None:
+    def _add(self, model: str, endpoint: Endpoint, *more: int) -> None:
         """On the engine's loop."""
-        account = (self._now().date().isoformat(), model, place.name)
+        account = (self._now().date().isoformat(), model, endpoint.name)
         with self._lock:
             first = not self._sums
             sums = self._sums.setdefault(account, [0] * len(more))

@@ -28,9 +28,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qwennb.engine.knee import Knee
-from qwennb.engine.noise import Noise
-from qwennb.engine.pace import Pace
+from qwennb.engine.latency_window import LatencyWindow
+from qwennb.engine.rate_estimate import RateEstimate
+from qwennb.engine.refusal_noise import RefusalNoise
 
 START = 8.0
 QUEUE_START = 4.0  # where latency steers: the first round shows what it is without a queue
@@ -92,11 +92,11 @@ class Limiter:
         self._clock = clock or asyncio.get_running_loop().time
         self._jitter = jitter
         self._most = most
-        self._knee = Knee() if queues else None
+        self._knee = LatencyWindow() if queues else None
         self._window = min(START if not queues else QUEUE_START, float(most))
         self._ramping = True
-        self._pace = Pace(pace)
-        self._noise = Noise()
+        self._pace = RateEstimate(pace)
+        self._noise = RefusalNoise()
         self._before = self._window, 0  # the window, and how many were in flight, when a limit was met last
         self._next = 0.0
         self._tokens = Tokens(tokens_a_minute) if tokens_a_minute else None
@@ -172,12 +172,12 @@ class Limiter:
             self._tokens.left += reserved - used
         self._grant()
 
-    def settled(self) -> None:
+    def answer_stored(self) -> None:
         """An answer was kept, or won't be."""
         self._unkept -= 1
         self._grant()
 
-    def succeeded(self, latency: float, ticket: Ticket | None = None) -> None:
+    def note_success(self, latency: float, ticket: Ticket | None = None) -> None:
         """An answer came after *latency* seconds: the window grows, and so does a measured pace."""
         now = self._answered_at = self._clock()
         if self._probe is not None and (ticket is None or ticket[0] >= self._probe):
@@ -193,17 +193,17 @@ class Limiter:
         elif self.in_flight >= self.window // 2:
             self._window += STEP / self._window
         self._window = min(self._window, float(self._most))
-        self._pace.answered(now, self._gate)
-        self._noise.answered()
+        self._pace.note_answer(now, self._gate)
+        self._noise.note_answer()
 
-    def refused(self, wait: float | None, ticket: Ticket) -> float:
+    def note_refusal(self, wait: float | None, ticket: Ticket) -> float:
         """The server said that this was too fast, and perhaps how long to wait: the seconds for which this one must, alone."""
         now = self._clock()
         self.refusals += 1
         number, in_flight = ticket
         if number >= self._measured_from:
-            self._pace.taken_back()
-        if self._noise.refused(number) and (wait is None or self._noise.known):
+            self._pace.take_back()
+        if self._noise.note_refusal(number) and (wait is None or self._noise.is_known):
             return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
         if number >= self._incident_at:  # not one of those that were under way when the limit was met
             if not self._is_limit(now, in_flight, is_named=wait is not None):
@@ -220,7 +220,7 @@ class Limiter:
         self._arm()
         return 0.0
 
-    def failed(self) -> None:
+    def note_failure(self) -> None:
         """A request failed for reasons of the server's own. Many in a row shut the gate, so that an outage costs little."""
         self._streak += 1
         now = self._clock()
@@ -240,13 +240,15 @@ class Limiter:
             return True  # still the same trouble: shrinking again for it would overshoot
         window, most = self._before
         was_free = self._pace.is_free
-        verdict = self._pace.refused(now, 1 / self._gap if self._gap else float(in_flight), is_named=is_named)
+        verdict = self._pace.note_refusal(
+            now, 1 / self._gap if self._gap else float(in_flight), is_named=is_named
+        )
         if was_free:
-            self._noise.tried(self._pace.found_more)
+            self._noise.note_trial(self._pace.found_more)
         if verdict == "limit" or in_flight > max(0.8 * most, 2):
-            self._noise.explained()
+            self._noise.note_real_limit()
             self._before = self._window, in_flight
-        elif verdict == "unexplained" and self._noise.unexplained(is_named=is_named):
+        elif verdict == "unexplained" and self._noise.note_unexplained(is_named=is_named):
             self._window, self._ramping = window, self._knee is None
             self._pace.set_free(now)
             self._measured_from = self._number
@@ -268,8 +270,8 @@ class Limiter:
     def _take(self, tokens: float) -> Ticket:
         self.in_flight += 1
         self._number += 1
-        self._pace.sent(self._clock())
-        self._noise.sent()
+        self._pace.note_sent(self._clock())
+        self._noise.note_sent()
         if (gap := self._gap) is not None:
             # What the loop was late for may be caught up, four thousandths of a second's worth.
             self._next = max(self._next, self._clock() - 0.004) + gap

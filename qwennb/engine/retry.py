@@ -81,6 +81,6 @@ class Tries:
         bound = min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT)
         return max(self._jitter() * bound, min(error.retry_after or 0.0, LONGEST_NAMED))
 
-    def answered(self) -> None:
+    def note_answer(self) -> None:
         """An answer came: the quota refills."""
         self._retry.refill()

@@ -9,17 +9,17 @@ from __future__ import annotations
 from qwennb import _hook
 from qwennb.errors import QwenFrameWarning
 from qwennb.frames.default import default_client, forget_default, use
+from qwennb.frames.interop import as_polars, ask
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame
+from qwennb.frames.open_batches import BatchUnderWay, batches
 from qwennb.frames.plan import ColumnPlan, Tier
 from qwennb.frames.progress import Progress, watch
-from qwennb.frames.tables import as_polars, ask
-from qwennb.frames.text import prompts
-from qwennb.frames.under_way import BatchOrder, batches
+from qwennb.frames.prompts import prompts
 
 __all__ = [
     "INTERRUPTS",
-    "BatchOrder",
+    "BatchUnderWay",
     "ColumnPlan",
     "Progress",
     "QwenExpr",

@@ -13,10 +13,10 @@ from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, QwenFrameWarning, TemplateError, nearest, show_value
 from qwennb.frames.default import default_client
 from qwennb.frames.forked import refuse_after_fork
-from qwennb.frames.form import Form
+from qwennb.frames.form import ColumnForm
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.progress import Progress
-from qwennb.frames.text import names_in
+from qwennb.frames.prompts import names_in
 from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
 from qwennb.warn import warn_user
 
@@ -48,7 +48,7 @@ class Column:
 
     template: Template
     options: Options
-    form: Form
+    form: ColumnForm
     into: str
     on_error: OnError = "null"
     meta: bool | Literal["run"] = False
@@ -105,7 +105,7 @@ class Column:
         return cls(
             template=template,
             options=options,
-            form=Form.of(schema, choices, take=take),
+            form=ColumnForm.of(schema, choices, take=take),
             into=own.get("into", Noun(noun)),
             on_error=own.get("on_error", "null"),
             meta=own.get("meta", False),
@@ -120,7 +120,7 @@ class Column:
         )
 
     @property
-    def named(self) -> bool:
+    def is_named(self) -> bool:
         """Whether the user has named it."""
         return not isinstance(self.into, Noun)
 
@@ -141,7 +141,7 @@ class Column:
         if not self.meta:
             return ()
         # The default client may be another one by the time it is first needed; a type is known now.
-        asked = self.options if self.client is default_client else self.client().settled(self.options)
+        asked = self.options if self.client is default_client else self.client().with_defaults(self.options)
         made = ["reasoning"] if asked.thinking else []
         if asked.logprobs is not None and asked.logprobs is not False:
             made += ["logprobs", "confidence"]
@@ -160,7 +160,7 @@ class Column:
     def check_free(self, existing: Collection[str]) -> None:
         """Refuse to replace a column that exists, unless the user has named it."""
         taken = next((name for name in self.outputs if name in existing), None)
-        if taken is not None and not self.named:
+        if taken is not None and not self.is_named:
             raise BadInput(
                 f"There is a column `{taken}` already, and a name that nobody gave replaces none. "
                 f'Give into="…" for another name, or into="{self.into}" to replace it.'

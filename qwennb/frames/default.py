@@ -47,7 +47,7 @@ def _suggest_call(given: Any) -> str:
     written = json.dumps(given, ensure_ascii=False)
     if split_endpoint(given)[0] in ENDPOINTS or "://" in given:
         return f"use(endpoint={written})"
-    if Catalog.bundled().find(given) is not None:
+    if Catalog.load_bundled().find(given) is not None:
         return f"use(model={written})"
     return f"use(model={written}) or use(endpoint={written})"
 

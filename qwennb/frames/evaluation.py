@@ -24,7 +24,7 @@ from types import FrameType
 
 import polars as pl
 
-from qwennb.collector import STACKS
+from qwennb.collector import stack_guard
 from qwennb.frames.outcome import Outcome
 from qwennb.frames.progress import Tally
 
@@ -37,7 +37,7 @@ OURS = (f"{_ROOM}.run", "batch")  # the module and the name of the function that
 _POLARS = str(Path(pl.__file__).parent)
 
 # Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the request's key.
-Shelf = tuple[object, ...]
+CacheSlot = tuple[object, ...]
 
 
 class Evaluation:
@@ -45,9 +45,9 @@ class Evaluation:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[Shelf, dict[str, Outcome]] = {}
-        self._light: dict[tuple[Shelf, str], None] = {}
-        self.under_way: dict[tuple[Shelf, str], asyncio.Future[Outcome]] = {}
+        self._known: dict[CacheSlot, dict[str, Outcome]] = {}
+        self._light: dict[tuple[CacheSlot, str], None] = {}
+        self.under_way: dict[tuple[CacheSlot, str], asyncio.Future[Outcome]] = {}
         self._told: set[object] = set()
         self._tallies: dict[int, Tally] = {}
 
@@ -58,23 +58,23 @@ class Evaluation:
                 self._tallies[column] = make()
             return self._tallies[column]
 
-    def known(self, shelf: Shelf, key: str) -> Outcome | None:
+    def recall(self, slot: CacheSlot, key: str) -> Outcome | None:
         """The outcome, where it is remembered."""
-        shelved = self._known.get(shelf)
+        shelved = self._known.get(slot)
         return shelved.get(key) if shelved is not None else None
 
-    def knows(self, shelf: Shelf) -> bool:
+    def knows(self, slot: CacheSlot) -> bool:
         """True when there is anything on this shelf."""
-        return bool(self._known.get(shelf))
+        return bool(self._known.get(slot))
 
-    def note(self, shelf: Shelf, outcomes: Iterable[Outcome], *, durable: bool) -> None:
+    def note(self, slot: CacheSlot, outcomes: Iterable[Outcome], *, durable: bool) -> None:
         """Remember these. What is *durable*, in the cache, may be let go when there is too much of it."""
         with self._lock:
-            shelved = self._known.setdefault(shelf, {})
+            shelved = self._known.setdefault(slot, {})
             for outcome in outcomes:
                 shelved[outcome.key] = outcome
                 if durable:
-                    self._light[(shelf, outcome.key)] = None
+                    self._light[(slot, outcome.key)] = None
             while len(self._light) > HELD:
                 old_shelf, key = next(iter(self._light))
                 del self._light[(old_shelf, key)]
@@ -91,42 +91,42 @@ class Evaluation:
 class Answers(Evaluation):
     """What one column's call was ever answered in a mode that does not look into the cache; its errors are let go."""
 
-    def note(self, shelf: Shelf, outcomes: Iterable[Outcome], *, durable: bool) -> None:
+    def note(self, slot: CacheSlot, outcomes: Iterable[Outcome], *, durable: bool) -> None:
         """Remember the answers that nothing else remembers."""
         if not durable:
-            super().note(shelf, (o for o in outcomes if o.error is None), durable=False)
+            super().note(slot, (o for o in outcomes if o.error is None), durable=False)
 
 
-class Scopes:
+class EvaluationGroup:
     """The evaluations under way at once, of which a question belongs to the first and is remembered by all."""
 
     def __init__(self, evaluations: Iterable[Evaluation]) -> None:
         self._evaluations = tuple(evaluations)
 
-    def known(self, shelf: Shelf, key: str) -> Outcome | None:
+    def recall(self, slot: CacheSlot, key: str) -> Outcome | None:
         """The outcome, if any of them remembers it."""
         for evaluation in self._evaluations:
-            if (outcome := evaluation.known(shelf, key)) is not None:
+            if (outcome := evaluation.recall(slot, key)) is not None:
                 return outcome
         return None
 
-    def known_many(self, shelf: Shelf, keys: Sequence[str]) -> list[Outcome | None]:
+    def recall_many(self, slot: CacheSlot, keys: Sequence[str]) -> list[Outcome | None]:
         """As `known`, for very many."""
-        if not any(evaluation.knows(shelf) for evaluation in self._evaluations):
+        if not any(evaluation.knows(slot) for evaluation in self._evaluations):
             return [None] * len(keys)
-        return [self.known(shelf, key) for key in keys]
+        return [self.recall(slot, key) for key in keys]
 
     async def once(
         self,
-        shelf: Shelf,
+        slot: CacheSlot,
         key: str,
         ask: Callable[[], Awaitable[Outcome]],
         is_durable: Callable[[Outcome], bool],
     ) -> Outcome:
         """The outcome of *ask*, which is awaited unless it is known or under way. On the engine's loop."""
-        name = (shelf, key)
+        name = (slot, key)
         while True:
-            if (outcome := self.known(shelf, key)) is not None:
+            if (outcome := self.recall(slot, key)) is not None:
                 return outcome
             flight = next((e.under_way[name] for e in self._evaluations if name in e.under_way), None)
             if flight is None:
@@ -140,7 +140,7 @@ class Scopes:
         try:
             outcome = await ask()
             for evaluation in self._evaluations:
-                evaluation.note(shelf, [outcome], durable=is_durable(outcome))
+                evaluation.note(slot, [outcome], durable=is_durable(outcome))
             mine.set_result(outcome)
             return outcome
         finally:
@@ -149,9 +149,9 @@ class Scopes:
             for evaluation in self._evaluations:
                 del evaluation.under_way[name]
 
-    def note(self, shelf: Shelf, outcomes: Iterable[Outcome]) -> None:
+    def note(self, slot: CacheSlot, outcomes: Iterable[Outcome]) -> None:
         """Remember what was found in the cache."""
-        self._evaluations[0].note(shelf, outcomes, durable=True)
+        self._evaluations[0].note(slot, outcomes, durable=True)
 
     def tally(self, column: int, make: Callable[[], Tally]) -> Tally:
         """The tally of the column with this number in this evaluation."""
@@ -204,7 +204,7 @@ class Evaluations:
 
 def _entries() -> list[FrameType]:
     """The entry into polars of every thread that is in it."""
-    with STACKS:
+    with stack_guard:
         return [entry for frame in sys._current_frames().values() if (entry := _entry(frame)) is not None]
 
 

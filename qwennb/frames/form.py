@@ -27,7 +27,7 @@ _EXACT = decimal.Context(prec=100)
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ColumnForm:
     """A column's type, and `value`, which makes a value of it out of an answer's text and data.
 
     `reader` tells forms of one type apart that read an answer differently.
@@ -42,13 +42,15 @@ class Form:
         return pl.Series(values, dtype=self.dtype, strict=True)
 
     @classmethod
-    def of(cls, schema: Schema | None, choices: Sequence[str] | None, *, take: str | None = None) -> Form:
+    def of(
+        cls, schema: Schema | None, choices: Sequence[str] | None, *, take: str | None = None
+    ) -> ColumnForm:
         """The form that a schema or choices ask for. *take* names the one field that is the value."""
         if choices is not None:
             return cls(pl.Enum(choices), lambda text, data: data)
         if schema is None:
             return cls(pl.String(), lambda text, data: text)
-        dtype, read = _typed(schema.types)
+        dtype, read = _type_of(schema.types)
         if take is not None:
             assert isinstance(dtype, pl.Struct)
             return cls(_fields(dtype)[take], lambda text, data: read(data)[take], (take,))
@@ -70,7 +72,7 @@ def _plain(schema: Schema, text: str, data: Any) -> Any:
     return made
 
 
-def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
+def _type_of(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
     """The type that *schema* describes, and what makes a JSON value into one of it."""
     if DECIMAL in schema:
         return _decimal(schema[DECIMAL])
@@ -78,13 +80,13 @@ def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
         if any_of:
             return _one_of([option for option in any_of if option.get("type") != "null"])
     if "allOf" in schema and len(schema["allOf"]) == 1:
-        return _typed(schema["allOf"][0])
+        return _type_of(schema["allOf"][0])
     kind = schema.get("type")
     if isinstance(kind, list):
         return _one_of([{**schema, "type": one} for one in kind if one != "null"])
     listed = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if listed is not None:
-        return _listed([value for value in listed if value is not None])
+        return _type_of_values([value for value in listed if value is not None])
     if kind == "object" and schema.get("properties"):
         return _struct(schema["properties"])
     if kind == "object" and isinstance(values := schema.get("additionalProperties"), Mapping) and values:
@@ -92,7 +94,7 @@ def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
     if kind == "array" and "prefixItems" in schema and schema.get("maxItems") == len(schema["prefixItems"]):
         return _tuple(schema["prefixItems"])
     if kind == "array" and isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
-        inner, read = _typed(schema["items"])
+        inner, read = _type_of(schema["items"])
         return pl.List(inner), lambda value: None if value is None else [read(item) for item in value]
     if kind == "string":
         return _TEXTS.get(schema.get("format", ""), (pl.String(), _as_it_is))
@@ -100,7 +102,7 @@ def _typed(schema: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
 
 
 def _one_of(options: list[Mapping[str, Any]]) -> tuple[pl.DataType, Read]:
-    made = [_typed(option) for option in options]
+    made = [_type_of(option) for option in options]
     if not made:
         return pl.Null(), _as_it_is
     dtypes = [dtype for dtype, _ in made]
@@ -113,7 +115,7 @@ def _one_of(options: list[Mapping[str, Any]]) -> tuple[pl.DataType, Read]:
     return pl.String(), _json
 
 
-def _listed(values: list[Any]) -> tuple[pl.DataType, Read]:
+def _type_of_values(values: list[Any]) -> tuple[pl.DataType, Read]:
     if values and all(isinstance(value, str) for value in values):
         return pl.Enum(list(dict.fromkeys(values))), _as_it_is
     for kind, name in ((bool, "boolean"), (int, "integer"), (int | float, "number")):
@@ -123,7 +125,7 @@ def _listed(values: list[Any]) -> tuple[pl.DataType, Read]:
 
 
 def _struct(properties: Mapping[str, Any]) -> tuple[pl.DataType, Read]:
-    fields = {name: _typed(inner) for name, inner in properties.items()}
+    fields = {name: _type_of(inner) for name, inner in properties.items()}
     readers = [(name, read) for name, (_, read) in fields.items()]
 
     def read(value: Any) -> Any:
@@ -138,7 +140,7 @@ def _map(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[pl.DataT
     listed = named.get("enum") if isinstance(named, Mapping) else None
     if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
         return _struct(dict.fromkeys(listed, values))
-    dtype, read = _typed(values)
+    dtype, read = _type_of(values)
 
     def read_map(value: Any) -> Any:
         return None if value is None else {name: read(inner) for name, inner in value.items()}

@@ -37,7 +37,7 @@ class Interrupts:
     def listen_while(self, plan: object) -> None:
         """Listen for as long as *plan* lives."""
         # The younger of two weak references is told first: the plan is out of the set when `_gone` looks.
-        weakref.finalize(plan, self._gone).atexit = False
+        weakref.finalize(plan, self._stop_listening).atexit = False
         self._plans.add(plan)
         self.listen()
 
@@ -65,7 +65,7 @@ class Interrupts:
             return
         signal.default_int_handler(number, frame)
 
-    def _gone(self) -> None:
+    def _stop_listening(self) -> None:
         if not self._plans and threading.current_thread() is threading.main_thread():
             self._restore()
 

@@ -16,12 +16,12 @@ import polars as pl
 
 from qwennb.frames import verbs
 from qwennb.frames.column import Column
+from qwennb.frames.evaluator import Evaluator
 from qwennb.frames.image import check_image_column
 from qwennb.frames.interrupt import INTERRUPTS
-from qwennb.frames.plan import ColumnPlan, planned
+from qwennb.frames.plan import ColumnPlan, plan_column
 from qwennb.frames.plans import Plans
-from qwennb.frames.run import Evaluator
-from qwennb.frames.text import check_names
+from qwennb.frames.prompts import check_names
 
 
 class QwenFrame:
@@ -32,23 +32,23 @@ class QwenFrame:
 
     def ask(self, prompt: str, **options: Any) -> pl.DataFrame:
         """The frame with the answers to *prompt*, a template over its columns: `"Is it about food? {{ review }}"`."""
-        return self._with(verbs.asked(prompt, options))
+        return self._with(verbs.ask_column(prompt, options))
 
     def classify(self, column: str, labels: Any, **options: Any) -> pl.DataFrame:
         """The frame with one of *labels* for each text of *column*: a list, `{label: what it means}`, an Enum class."""
-        return self._with(verbs.classified(column, labels, options))
+        return self._with(verbs.classify_column(column, labels, options))
 
     def extract(self, column: str, schema: Any, **options: Any) -> pl.DataFrame:
         """The frame with what *schema* asks for, out of each text of *column*."""
-        return self._with(verbs.extracted(column, schema, options))
+        return self._with(verbs.extract_column(column, schema, options))
 
     def summarize(self, column: str, **options: Any) -> pl.DataFrame:
         """The frame with a summary of each text of *column*."""
-        return self._with(verbs.summarized(column, options))
+        return self._with(verbs.summarize_column(column, options))
 
     def translate(self, column: str, to: str, **options: Any) -> pl.DataFrame:
         """The frame with each text of *column* in the language *to*."""
-        return self._with(verbs.translated(column, to, options))
+        return self._with(verbs.translate_column(column, to, options))
 
     def score(
         self,
@@ -61,22 +61,22 @@ class QwenFrame:
         **options: Any,
     ) -> pl.DataFrame:
         """The frame with a number for each text of *column*: `score("text", "how urgent", low=1, high=5)`."""
-        return self._with(verbs.scored(column, criterion, options, low=low, high=high, integer=integer))
+        return self._with(verbs.score_column(column, criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> pl.DataFrame:
         """The rows of which *statement*, a template, is true: `filter("{{ review }} mentions delivery")`."""
-        made = self._made(verbs.filtering(statement, options))
+        made = self._evaluate(verbs.filtering(statement, options))
         return self._frame.filter((next(iter(made.values())) == verbs.YES).fill_null(value=False))
 
     @property
     def plan(self) -> Plans:
         """What a call would take: `plan("… {{ review }}")`, `plan.classify("review", […])`. Nothing is sent."""
-        return Plans(lambda column: planned(Evaluator(column), self._columns(column)))
+        return Plans(lambda column: plan_column(Evaluator(column), self._columns(column)))
 
     def _with(self, column: Column) -> pl.DataFrame:
-        return self._frame.with_columns(self._made(column).values())
+        return self._frame.with_columns(self._evaluate(column).values())
 
-    def _made(self, column: Column) -> dict[str, pl.Series]:
+    def _evaluate(self, column: Column) -> dict[str, pl.Series]:
         return Evaluator(column).frame(self._columns(column))
 
     def _columns(self, column: Column) -> dict[str, pl.Series]:
@@ -93,23 +93,23 @@ class QwenLazyFrame:
 
     def ask(self, prompt: str, **options: Any) -> pl.LazyFrame:
         """The frame with the answers to *prompt*, a template over its columns: `"Is it about food? {{ review }}"`."""
-        return self._with(verbs.asked(prompt, options))
+        return self._with(verbs.ask_column(prompt, options))
 
     def classify(self, column: str, labels: Any, **options: Any) -> pl.LazyFrame:
         """The frame with one of *labels* for each text of *column*: a list, `{label: what it means}`, an Enum class."""
-        return self._with(verbs.classified(column, labels, options))
+        return self._with(verbs.classify_column(column, labels, options))
 
     def extract(self, column: str, schema: Any, **options: Any) -> pl.LazyFrame:
         """The frame with what *schema* asks for, out of each text of *column*."""
-        return self._with(verbs.extracted(column, schema, options))
+        return self._with(verbs.extract_column(column, schema, options))
 
     def summarize(self, column: str, **options: Any) -> pl.LazyFrame:
         """The frame with a summary of each text of *column*."""
-        return self._with(verbs.summarized(column, options))
+        return self._with(verbs.summarize_column(column, options))
 
     def translate(self, column: str, to: str, **options: Any) -> pl.LazyFrame:
         """The frame with each text of *column* in the language *to*."""
-        return self._with(verbs.translated(column, to, options))
+        return self._with(verbs.translate_column(column, to, options))
 
     def score(
         self,
@@ -122,29 +122,29 @@ class QwenLazyFrame:
         **options: Any,
     ) -> pl.LazyFrame:
         """The frame with a number for each text of *column*: `score("text", "how urgent", low=1, high=5)`."""
-        return self._with(verbs.scored(column, criterion, options, low=low, high=high, integer=integer))
+        return self._with(verbs.score_column(column, criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> pl.LazyFrame:
         """The rows of which *statement*, a template, is true: `filter("{{ review }} mentions delivery")`."""
-        made = self._made(verbs.filtering(statement, options))
+        made = self._expressions(verbs.filtering(statement, options))
         return self._frame.filter(made[0] == verbs.YES)
 
     @property
     def plan(self) -> Plans:
         """What a call would take. The columns that it reads are collected; nothing is sent."""
-        return Plans(self._planned)
+        return Plans(self._plan)
 
-    def _planned(self, column: Column) -> ColumnPlan:
+    def _plan(self, column: Column) -> ColumnPlan:
         schema = self._frame.collect_schema()
         _check(column, schema)
         column.check_free(schema)
         frame = self._frame.select(column.columns).collect()
-        return planned(Evaluator(column), {name: frame[name] for name in column.columns})
+        return plan_column(Evaluator(column), {name: frame[name] for name in column.columns})
 
     def _with(self, column: Column) -> pl.LazyFrame:
-        return self._frame.with_columns(self._made(column))
+        return self._frame.with_columns(self._expressions(column))
 
-    def _made(self, column: Column) -> list[pl.Expr]:
+    def _expressions(self, column: Column) -> list[pl.Expr]:
         schema = self._frame.collect_schema()
         _check(column, schema)
         column.check_free(schema)
@@ -169,23 +169,23 @@ class QwenExpr:
 
     def ask(self, prompt: str, **options: Any) -> pl.Expr:
         """The answers to *prompt*: `pl.col("review").qwen.ask("Is it about food? {{ it }}")`."""
-        return self._with(verbs.asked(prompt, options))
+        return self._with(verbs.ask_column(prompt, options))
 
     def classify(self, labels: Any, **options: Any) -> pl.Expr:
         """One of *labels* for each value."""
-        return self._with(verbs.classified("it", labels, options))
+        return self._with(verbs.classify_column("it", labels, options))
 
     def extract(self, schema: Any, **options: Any) -> pl.Expr:
         """What *schema* asks for, out of each value."""
-        return self._with(verbs.extracted("it", schema, options))
+        return self._with(verbs.extract_column("it", schema, options))
 
     def summarize(self, **options: Any) -> pl.Expr:
         """A summary of each value."""
-        return self._with(verbs.summarized("it", options))
+        return self._with(verbs.summarize_column("it", options))
 
     def translate(self, to: str, **options: Any) -> pl.Expr:
         """Each value in the language *to*."""
-        return self._with(verbs.translated("it", to, options))
+        return self._with(verbs.translate_column("it", to, options))
 
     def score(
         self,
@@ -197,17 +197,17 @@ class QwenExpr:
         **options: Any,
     ) -> pl.Expr:
         """A number for each value: `score("how urgent", low=1, high=5)`."""
-        return self._with(verbs.scored("it", criterion, options, low=low, high=high, integer=integer))
+        return self._with(verbs.score_column("it", criterion, options, low=low, high=high, integer=integer))
 
     def filter(self, statement: str, **options: Any) -> pl.Expr:
         """Whether *statement* is true of each value: `df.filter(pl.col("review").qwen.filter("{{ it }} mentions delivery"))`."""
-        return self._made(verbs.filtering(statement, options)) == verbs.YES
+        return self._expression(verbs.filtering(statement, options)) == verbs.YES
 
     def _with(self, column: Column) -> pl.Expr:
-        made = self._made(column)
-        return made.alias(column.into) if column.named and len(column.outputs) == 1 else made
+        made = self._expression(column)
+        return made.alias(column.into) if column.is_named and len(column.outputs) == 1 else made
 
-    def _made(self, column: Column) -> pl.Expr:
+    def _expression(self, column: Column) -> pl.Expr:
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)
         outputs = column.outputs

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from qwennb.answer import Logprob, Source
+from qwennb.answer import Logprob, WebSource
 from qwennb.errors import QwenError
 
 
@@ -17,7 +17,7 @@ class Beside(NamedTuple):
 
     reasoning: str = ""
     logprobs: Sequence[Logprob] | None = None
-    sources: Sequence[Source] = ()
+    sources: Sequence[WebSource] = ()
     confidence: float | None = None
 
 
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
     beside: Beside | None = None
 
     @classmethod
-    def failed(cls, key: str, error: QwenError, model: str = "", endpoint: str = "") -> Outcome:
+    def from_error(cls, key: str, error: QwenError, model: str = "", endpoint: str = "") -> Outcome:
         """What came of a question that failed with *error*, at the cost that the error tells."""
         return cls(key, None, error, model, endpoint, *error.tokens, error.cost, error.attempts)
 

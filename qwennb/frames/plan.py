@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import money
-from qwennb.cache import Orders
+from qwennb.cache import BatchOrders
 from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
-from qwennb.frames.inquiry import Question
-from qwennb.frames.run import Evaluator, Rows
+from qwennb.frames.evaluator import Evaluator, Rows
+from qwennb.frames.prompt_batch import Prompt
 from qwennb.terminal import drop_controls
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
@@ -95,32 +95,40 @@ class ColumnPlan:
         return drop_controls("\n".join(lines))
 
 
-def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:
+def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:
     """The plan for a column over *columns*."""
     rows = Rows.of(evaluator.column, columns)
     asker = evaluator.asker
-    questions = [question for question in rows.questions if isinstance(question, Question)]
+    questions = [question for question in rows.questions if isinstance(question, Prompt)]
     keys = asker.keys(questions)
-    known = {key for key, outcome in asker.recalled(keys).items() if outcome.error is None}
-    asking = asker.asking
-    place, mould = asking.place, asker.mould
+    known = {key for key, outcome in asker.recall(keys).items() if outcome.error is None}
+    context = asker.context
+    endpoint, request_template = context.endpoint, asker.request_template
     share, under_way = 1.0, frozenset[str]()
     if asker.lane == "batch":
         # Where the share is unknown, so is the price.
-        share = batch_terms(place).share or 1.0
-        orders = Orders(asker.client.config.cache_dir).under_way(place.identity(mould.model))
+        share = batch_terms(endpoint).share or 1.0
+        orders = BatchOrders(asker.client.config.cache_dir).under_way(
+            endpoint.identity(request_template.model)
+        )
         under_way = frozenset[str]().union(*(order.keys for order in orders)) - known
     to_ask = [q for key, q in zip(keys, questions, strict=True) if key not in known and key not in under_way]
-    settings = mould.sample.settings
-    bound = place.abilities(mould.model).output_bound(settings.max_tokens, settings.thinking)
+    settings = request_template.sample.settings
+    bound = endpoint.abilities(request_template.model).output_bound(settings.max_tokens, settings.thinking)
     output = min(settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
-    free = place.catalog.endpoint(place.listed).free
+    free = endpoint.catalog.endpoint(endpoint.catalogue_name).free
     by_price: dict[Price | None, list[int]] = {}
     at_most: float | None = 0.0
     for tokens in _tokens(evaluator, to_ask):
-        by_price.setdefault(place.catalog.price(mould.model, place.listed, tokens), []).append(tokens)
+        by_price.setdefault(
+            endpoint.catalog.price(request_template.model, endpoint.catalogue_name, tokens), []
+        ).append(tokens)
         if at_most is not None and not free:
-            worst = place.catalog.worst_cost(mould.model, place.listed, tokens, bound) if bound else None
+            worst = (
+                endpoint.catalog.worst_cost(request_template.model, endpoint.catalogue_name, tokens, bound)
+                if bound
+                else None
+            )
             at_most = None if worst is None else at_most + worst * share
     tiers = [
         Tier(
@@ -135,7 +143,7 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
         )
         for price, tokens in by_price.items()
     ]
-    thought = _thought(place.abilities(mould.model), settings.thinking)
+    thought = _unasked_thought(endpoint.abilities(request_template.model), settings.thinking)
     thinking = [
         None if price is None else sum(price.worst_dollars(n, output + thought) for n in tokens) * share
         for price, tokens in by_price.items()
@@ -143,14 +151,16 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
     tiers.sort(key=lambda tier: tier.up_to or 2**63)
     total = sum(tier.tokens for tier in tiers)
     costs = [tier.cost for tier in tiers]
-    quota = place.catalog.quota(mould.model, place.listed) if place.hosted else None
+    quota = (
+        endpoint.catalog.quota(request_template.model, endpoint.catalogue_name) if endpoint.hosted else None
+    )
     seconds = None
     if quota is not None and to_ask and asker.lane == "live":
         by_tokens = (total + output * len(to_ask)) / quota.tpm
-        seconds = 60 * max(len(to_ask) / quota.rpm, by_tokens) / asking.pace
+        seconds = 60 * max(len(to_ask) / quota.rpm, by_tokens) / context.pace
     return ColumnPlan(
         rows=rows.count,
-        skipped=rows.places.null_count(),
+        skipped=rows.indices.null_count(),
         unique=len(rows.questions),
         known=len(known),
         refused=len(rows.questions) - len(questions),
@@ -159,8 +169,8 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
         cost=None if any(cost is None for cost in costs) else sum(cost or 0.0 for cost in costs),
         at_most=at_most,
         seconds=seconds,
-        model=mould.model,
-        endpoint=str(place),
+        model=request_template.model,
+        endpoint=str(endpoint),
         under_way=len(under_way.intersection(keys)),
         share=share if share < 1 else None,
         cost_thinking=None
@@ -169,27 +179,27 @@ def planned(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPla
     )
 
 
-def _thought(abilities: Abilities, asked: bool | str | int | None) -> int:
+def _unasked_thought(abilities: Abilities, asked: bool | str | int | None) -> int:
     """The tokens of a thought that may come unasked; 0 where the user, or the model, has settled it."""
     thinking = abilities.thinking
     may_be_either = asked is None and thinking.default is not False and "off" in thinking.modes
     return thinking.levels.get("medium", 0) if may_be_either else 0
 
 
-def _tokens(evaluator: Evaluator, questions: list[Question]) -> list[int]:
+def _tokens(evaluator: Evaluator, questions: list[Prompt]) -> list[int]:
     """The tokens of each question: a sample is counted, the rest follows by its length in characters."""
     if not questions:
         return []
     asker = evaluator.asker
     step = max(len(questions) // SAMPLE, 1)
     sample = questions[::step]
-    counted = [input_tokens(asker.mould_of(q).request(q.text, q.image)).tokens for q in sample]
-    empty = min(counted) and input_tokens(asker.mould.request("", None)).tokens
+    counted = [input_tokens(asker.template_for(q).request(q.text, q.image)).tokens for q in sample]
+    empty = min(counted) and input_tokens(asker.request_template.request("", None)).tokens
     letters = sum(_length(q) for q in sample)
     a_letter = max(sum(counted) - empty * len(sample), 0) / max(letters, 1)
     exact = dict(zip(map(id, sample), counted, strict=True))
     return [exact.get(id(q)) or empty + round(_length(q) * a_letter) for q in questions]
 
 
-def _length(question: Question) -> int:
+def _length(question: Prompt) -> int:
     return len(question.text) + len(question.system or "")

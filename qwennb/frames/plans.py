@@ -18,7 +18,7 @@ class Plans:
 
     def __call__(self, prompt: str, **options: Any) -> ColumnPlan:
         """What `ask` would take."""
-        return self._planned(verbs.asked(prompt, options))
+        return self._planned(verbs.ask_column(prompt, options))
 
     def ask(self, prompt: str, **options: Any) -> ColumnPlan:
         """What `ask` would take."""
@@ -26,19 +26,19 @@ class Plans:
 
     def classify(self, column: str, labels: Any, **options: Any) -> ColumnPlan:
         """What `classify` would take."""
-        return self._planned(verbs.classified(column, labels, options))
+        return self._planned(verbs.classify_column(column, labels, options))
 
     def extract(self, column: str, schema: Any, **options: Any) -> ColumnPlan:
         """What `extract` would take."""
-        return self._planned(verbs.extracted(column, schema, options))
+        return self._planned(verbs.extract_column(column, schema, options))
 
     def summarize(self, column: str, **options: Any) -> ColumnPlan:
         """What `summarize` would take."""
-        return self._planned(verbs.summarized(column, options))
+        return self._planned(verbs.summarize_column(column, options))
 
     def translate(self, column: str, to: str, **options: Any) -> ColumnPlan:
         """What `translate` would take."""
-        return self._planned(verbs.translated(column, to, options))
+        return self._planned(verbs.translate_column(column, to, options))
 
     def score(
         self,
@@ -51,7 +51,9 @@ class Plans:
         **options: Any,
     ) -> ColumnPlan:
         """What `score` would take."""
-        return self._planned(verbs.scored(column, criterion, options, low=low, high=high, integer=integer))
+        return self._planned(
+            verbs.score_column(column, criterion, options, low=low, high=high, integer=integer)
+        )
 
     def filter(self, statement: str, **options: Any) -> ColumnPlan:
         """What `filter` would take."""

@@ -150,7 +150,7 @@ class Tally:
         return self._lost
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Questions without an outcome."""
         return self._unique - self._done
 
@@ -171,7 +171,7 @@ class Tally:
             if len(self._seen) < COUNTED:
                 self._seen |= fresh
 
-    def found(self, outcomes: Iterable[Outcome]) -> None:
+    def note_known(self, outcomes: Iterable[Outcome]) -> None:
         """These were known; the rest is to be asked."""
         with self._lock:
             for outcome in outcomes:

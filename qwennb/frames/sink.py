@@ -23,7 +23,7 @@ from types import FrameType, TracebackType
 
 import polars as pl
 
-from qwennb.collector import STACKS
+from qwennb.collector import stack_guard
 from qwennb.frames.evaluation import _entries, _entry, _is_polars
 
 GRAIN = 0.01  # seconds; the clock of a file system is a tick behind
@@ -62,19 +62,19 @@ def _around_us() -> tuple[FrameType | None, list[object]]:
     if own is None and len(all_of_them) != 1:
         return None, []
     entry = own or all_of_them[0]
-    with STACKS:
+    with stack_guard:
         for top in sys._current_frames().values():
             below: FrameType | None = top
             targets: list[object] = []
             while below is not None:
-                targets += _written_by(below)
+                targets += _targets_of(below)
                 if below is entry:
                     return entry, targets
                 below = below.f_back
     return None, []
 
 
-def _written_by(frame: FrameType) -> Iterable[object]:
+def _targets_of(frame: FrameType) -> Iterable[object]:
     name = frame.f_code.co_name
     if not _is_polars(frame):
         return ()

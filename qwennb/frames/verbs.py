@@ -24,19 +24,19 @@ _SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
 YES, NO = "yes", "no"
 
 
-def asked(prompt: str, given: Mapping[str, Any]) -> Column:
+def ask_column(prompt: str, given: Mapping[str, Any]) -> Column:
     """The user's own question."""
     return Column.of(prompt, given, noun="answer")
 
 
-def classified(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
+def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
     """One of *labels* for each text."""
     _refuse(given, "classify() chooses among its labels", "choices", "schema")
     meanings = read_labels("labels", labels)
-    listed = ", ".join(map(_quoted, meanings))
+    listed = ", ".join(map(_quote, meanings))
     if any(meanings.values()):
         listed = "".join(
-            f"\n- {_quoted(label)}{': ' if about else ''}{_text(about)}" for label, about in meanings.items()
+            f"\n- {_quote(label)}{': ' if about else ''}{_text(about)}" for label, about in meanings.items()
         )
         prompt = f"Which of these describes the text best?{listed}\n\nText:\n{_hole(subject)}"
     else:
@@ -44,20 +44,20 @@ def classified(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
     return Column.of(prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN)
 
 
-def extracted(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
+def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
     """What *schema* asks for, out of each text."""
     Schema.of(schema)  # what can't be asked for is said first
     prompt = f"Extract what is asked for from the text. Take only what it says.\n\nText:\n{_hole(subject)}"
     return Column.of(prompt, {**given, "schema": schema}, noun="extracted", defaults=_PLAIN)
 
 
-def summarized(subject: str, given: Mapping[str, Any]) -> Column:
+def summarize_column(subject: str, given: Mapping[str, Any]) -> Column:
     """A sentence or two about each text."""
     prompt = f"Summarise the text in one or two sentences, in its own language. Answer with the summary alone.\n\nText:\n{_hole(subject)}"
     return Column.of(prompt, given, noun="summary", defaults=_PLAIN)
 
 
-def translated(subject: str, to: str, given: Mapping[str, Any]) -> Column:
+def translate_column(subject: str, to: str, given: Mapping[str, Any]) -> Column:
     """Each text in the language *to*, a template: it may stand in a column."""
     if not isinstance(to, str) or not to.strip():
         raise BadInput('translate() takes a language: translate("text", to="French").')
@@ -65,7 +65,7 @@ def translated(subject: str, to: str, given: Mapping[str, Any]) -> Column:
     return Column.of(prompt, given, noun="translation", defaults=_PLAIN)
 
 
-def scored(
+def score_column(
     subject: str,
     criterion: str,
     given: Mapping[str, Any],
@@ -173,5 +173,5 @@ def _text(words: str) -> str:
     return words.replace("{{", '{{ "{{" }}')
 
 
-def _quoted(label: str) -> str:
+def _quote(label: str) -> str:
     return f'"{_text(label)}"'

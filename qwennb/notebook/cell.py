@@ -15,35 +15,35 @@ from qwennb.client import Options, Qwen, QwenWarning, Steps, answer_requests
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
+from qwennb.notebook.display import Cell, Screen, screen_of, shorten
+from qwennb.notebook.namespace import Scope, as_typed
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
-from qwennb.notebook.scope import Scope, as_typed
-from qwennb.notebook.screen import Cell, Screen, screen_of, shorten
-from qwennb.notebook.stale import Freshness, Reading
+from qwennb.notebook.stale import Interpolated, StaleTracker
 from qwennb.request import Image, Message, Request, ToolCall, Video, recognise
 from qwennb.warn import warn_user
 
 
 @dataclass(slots=True)
-class Asker:
+class CellAsker:
     """Asks on behalf of one shell."""
 
     shell: Any
     client: Qwen
     chats: Chats
-    freshness: Freshness
+    freshness: StaleTracker
     outputs: CellOutputs
     last: Request | None = None
 
     def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Ask what was *typed*, with the options *given* on its line over the notebook's *defaults*."""
         scope = Scope(self.shell)
-        prompt, values = (as_typed(typed), {}) if given.get("raw") else scope.filled(typed)
+        prompt, values = (as_typed(typed), {}) if given.get("raw") else scope.fill(typed)
         if not typed.strip():
             raise BadInput("There is nothing to ask: the prompt is empty. %%qwen? shows how it is written.")
-        options = self.client.settled(options_of(given, defaults, scope))
+        options = self.client.with_defaults(options_of(given, defaults, scope))
         name = given.get("chat")
-        place = self.chats.here()
+        endpoint = self.chats.here()
         conversation = None
         before = 0
         if name is not None:
@@ -53,8 +53,8 @@ class Asker:
                 if given.get("resume")
                 else self.chats.conversation(name)
             )
-            before = conversation.before(place)
-        history = conversation.said(before) if conversation is not None else ()
+            before = conversation.before(endpoint)
+        history = conversation.messages_before(before) if conversation is not None else ()
         if history and "system" in given:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
         request = self.client.request(prompt, values, options, history)
@@ -63,11 +63,11 @@ class Asker:
             return
         screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
         page = self._page(request, options, screen, given, scope.readings)
-        self.freshness.asked(scope.readings, into=given.get("into"))
+        self.freshness.note_question(scope.readings, into=given.get("into"))
         if given.get("into"):
             self.shell.user_ns[given["into"]] = page.answer
         if conversation is not None:
-            turn = Turn(place, request.messages[len(history) :] + page.said)
+            turn = Turn(endpoint, request.messages[len(history) :] + page.said)
             conversation.turns[before:] = [turn]
             if (options.cache or self.client.config.cache) in ("on", "refresh"):
                 self._store(conversation)
@@ -91,16 +91,16 @@ class Asker:
         options: Options,
         screen: Screen,
         given: dict[str, Any],
-        readings: Sequence[Reading],
+        readings: Sequence[Interpolated],
     ) -> Page:
         """Ask, show, and give back what was shown. An interrupt leaves the partial answer, marked."""
         steps = _Steps(self, options, screen, yes=bool(given.get("yes")))
         said: list[tuple[Message, ...]] = []
         try:
-            self.client._drive(steps.watched(request, said), options)
+            self.client._drive(steps.watch(request, said), options)
         except KeyboardInterrupt as stop:
             screen.close()
-            if steps.grown:
+            if steps.has_partial:
                 partial = steps.partial(request)
                 screen.end(Page((*steps.answers, partial)))
                 if given.get("into"):
@@ -108,7 +108,7 @@ class Asker:
             raise shorten(stop) from None
         except BaseException:
             screen.close()
-            if steps.grown:  # what was seen of it stays, and is not taken for an answer
+            if steps.has_partial:  # what was seen of it stays, and is not taken for an answer
                 screen.end(Page((*steps.answers, steps.partial(request))))
             raise
         inputs = {reading.source: reading.digest for reading in readings}
@@ -127,14 +127,14 @@ class Asker:
 class _Steps:
     """The steps of one question: shown as they come, tools by consent."""
 
-    def __init__(self, asker: Asker, options: Options, screen: Screen, *, yes: bool) -> None:
+    def __init__(self, asker: CellAsker, options: Options, screen: Screen, *, yes: bool) -> None:
         self._asker, self._options, self._screen, self._yes = asker, options, screen, yes
         self.answers: list[Answer] = []
         self._text: list[str] = []
         self._reasoning: list[str] = []
 
     @property
-    def grown(self) -> bool:
+    def has_partial(self) -> bool:
         """Whether something of an unfinished answer was shown."""
         return bool(self._text)
 
@@ -145,25 +145,25 @@ class _Steps:
             text="".join(self._text),
             reasoning="".join(self._reasoning),
             usage=Usage(),
-            endpoint=self._asker.client.place.name,
+            endpoint=self._asker.client.endpoint.name,
             finish_reason="interrupted",
         )
 
-    def watched(self, request: Request, said: list[tuple[Message, ...]]) -> Steps:
+    def watch(self, request: Request, said: list[tuple[Message, ...]]) -> Steps:
         """The client's steps, of which each question is shown here and each tool is asked about."""
         approve = None if self._yes else self._approve
         steps = self._asker.client.steps(request, self._options, approve)
-        ended = yield from answer_requests(steps, self._asked, self._note)
+        ended = yield from answer_requests(steps, self._ask, self._note)
         said.append(ended[1])
         return ended
 
-    def _asked(self, request: Request) -> Answer:
+    def _ask(self, request: Request) -> Answer:
         client, options = self._asker.client, self._options
         self._asker.last = request
         self._text, self._reasoning = [], []
         if isinstance(self._screen, Cell):
             self._screen.step()
-        answer = client._recalled(request, options)
+        answer = client._recall(request, options)
         if answer is None and (request.schema is not None or request.choices is not None):
             answer = client.answer(request, options)  # half a value is nothing to show
         if answer is None:

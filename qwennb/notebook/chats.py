@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Turn:
     """A question and all that was said up to its answer. `place` is the cell, and the how-manieth question in it."""
 
-    place: tuple[str, int] | None
+    position: tuple[str, int] | None
     messages: tuple[Message, ...]
 
 
@@ -38,15 +38,19 @@ class Conversation:
         """All that was said."""
         return tuple(message for turn in self.turns for message in turn.messages)
 
-    def before(self, place: tuple[str, int] | None) -> int:
+    def before(self, position: tuple[str, int] | None) -> int:
         """How many turns stand before a question asked at *place*."""
-        if place is not None:
+        if position is not None:
             for number, turn in enumerate(self.turns):
-                if turn.place is not None and turn.place[0] == place[0] and turn.place[1] >= place[1]:
+                if (
+                    turn.position is not None
+                    and turn.position[0] == position[0]
+                    and turn.position[1] >= position[1]
+                ):
                     return number
         return len(self.turns)
 
-    def said(self, number: int) -> tuple[Message, ...]:
+    def messages_before(self, number: int) -> tuple[Message, ...]:
         """What was said in the first *number* turns."""
         return tuple(message for turn in self.turns[:number] for message in turn.messages)
 
@@ -79,7 +83,7 @@ class Chats:
 
         conversation = self.conversation(name)
         if not conversation.turns:
-            file = stored(folder, name)
+            file = chat_file(folder, name)
             if not file.is_file():
                 raise BadInput(f"No conversation `{name}` is stored here. Leave --resume out to begin it.")
             conversation.turns = [Turn(None, Chat.load(file, client).messages)]
@@ -89,12 +93,12 @@ class Chats:
         """Write what was said to where `resume` finds it, readable by its owner alone."""
         from qwennb.client import Chat
 
-        file = stored(folder, conversation.name)
+        file = chat_file(folder, conversation.name)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         Chat(client, messages=conversation.messages).save(file)
 
 
-def stored(folder: Path, name: str) -> Path:
+def chat_file(folder: Path, name: str) -> Path:
     """The file of the conversation *name*."""
     from hashlib import sha256
 

@@ -49,7 +49,7 @@ class Completion:
     def _values(self, flag: str) -> Iterable[str]:
         name = BY_FLAG[flag].name
         if name in ("model", "endpoint"):
-            return _catalogued(name)
+            return _catalogue_words(name)
         if name == "think":
             return LEVELS
         if name == "param":
@@ -74,14 +74,14 @@ def _ipythons(shell: Any) -> Any:
     return shell.user_ns_hidden
 
 
-def _catalogued(name: str) -> list[str]:
+def _catalogue_words(name: str) -> list[str]:
     if name == "endpoint":
         from qwennb.endpoints import NAMES
 
         return sorted(NAMES)
     from qwennb.catalog import Catalog
 
-    return [word for model in Catalog.bundled().models() for word in (model.name, *model.aliases)]
+    return [word for model in Catalog.load_bundled().models() for word in (model.name, *model.aliases)]
 
 
 def _result(word: str, known: Iterable[str], kind: str, *, alone: bool = True) -> SimpleMatcherResult:

@@ -16,13 +16,13 @@ from traitlets import Bool, Enum, Float, Integer, Unicode, Union
 from qwennb.config import CACHE_MODES, Config
 from qwennb.errors import BadInput, NotRecorded, QwenError
 from qwennb.notebook.chats import Chats
-from qwennb.notebook.options import explained, read_line
+from qwennb.notebook.options import help_text, read_line
 from qwennb.notebook.outputs import CellOutputs
-from qwennb.notebook.stale import Freshness
+from qwennb.notebook.stale import StaleTracker
 
 if TYPE_CHECKING:
     from qwennb.client import Qwen
-    from qwennb.notebook.cell import Asker
+    from qwennb.notebook.cell import CellAsker
 
 _HELP = f"""Ask Qwen about what is in the notebook.
 
@@ -33,13 +33,13 @@ _HELP = f"""Ask Qwen about what is in the notebook.
 `{{{{ expression }}}}` is looked up in the notebook: text travels as text, a frame as a table, a figure or picture as an
 image, an Answer as its text. Options stand at the front:
 
-{explained()}
+{help_text()}
 
 Defaults: %config QwenMagics.model = "plus", [tool.qwennb] in pyproject.toml, or the environment (QWENNB_MODEL …).
 """
 
 
-def _said_shortly(magic: Callable[..., Any]) -> Callable[..., Any]:
+def _with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
     """*magic*, whose own errors are shown as the one sentence they are."""
 
     @functools.wraps(magic)
@@ -47,7 +47,7 @@ def _said_shortly(magic: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return magic(self, *arguments)
         except QwenError as error:
-            from qwennb.notebook.screen import shorten
+            from qwennb.notebook.display import shorten
 
             number = self.freshness.number if isinstance(self, QwenMagics) else None
             if isinstance(error, NotRecorded) and number is not None:
@@ -57,7 +57,7 @@ def _said_shortly(magic: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _explained(magic: Callable[..., Any]) -> Callable[..., Any]:
+def _with_help(magic: Callable[..., Any]) -> Callable[..., Any]:
     """*magic* with the table of options as its help."""
     magic.__doc__ = _HELP
     return magic
@@ -86,24 +86,24 @@ class QwenMagics(Magics):
         super().__init__(shell)
         self.chats = Chats()
         self.outputs = CellOutputs(shell)
-        self.freshness = Freshness(lambda: len(shell.user_ns.get("In", "")) - 1)
+        self.freshness = StaleTracker(lambda: len(shell.user_ns.get("In", "")) - 1)
         self._clients: dict[Config, Qwen] = {}
-        self._asker: Asker | None = None
+        self._asker: CellAsker | None = None
 
     # ------------------------------------------------------------------ asking
 
     @no_var_expand
     @line_magic("qwen")  # type: ignore[arg-type]
-    @_explained
-    @_said_shortly
+    @_with_help
+    @_with_short_errors
     def line(self, line: str) -> None:  # noqa: D102  (told by _explained)
         read = read_line(line)
         self.ask(read.prompt, read.given)
 
     @no_var_expand
     @cell_magic("qwen")  # type: ignore[arg-type]
-    @_explained
-    @_said_shortly
+    @_with_help
+    @_with_short_errors
     def cell(self, line: str, cell: str) -> None:  # noqa: D102
         read = read_line(line)
         self.ask("\n".join(filter(None, [read.prompt, cell.rstrip("\n")])), read.given)
@@ -121,13 +121,13 @@ class QwenMagics(Magics):
             "max_tokens": self.max_tokens,
         }
 
-    def asker(self, endpoint: str | None = None) -> Asker:
+    def asker(self, endpoint: str | None = None) -> CellAsker:
         """Who asks for this notebook, at *endpoint* or where the settings say."""
-        from qwennb.notebook.cell import Asker
+        from qwennb.notebook.cell import CellAsker
 
         client = self.client(endpoint)
         last = self._asker.last if self._asker is not None else None
-        self._asker = Asker(self.shell, client, self.chats, self.freshness, self.outputs, last)
+        self._asker = CellAsker(self.shell, client, self.chats, self.freshness, self.outputs, last)
         return self._asker
 
     def client(self, endpoint: str | None = None) -> Qwen:
@@ -150,26 +150,26 @@ class QwenMagics(Magics):
 
     @no_var_expand
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_fix(self, line: str) -> None:
         """Ask what went wrong: sends the last error, the source of its cell and the types of the values in it.
 
         Options as for %qwen; further words on the line are told to the model too.
         """
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
         read = read_line(line)
-        self.ask(lines.fix_prompt(self.shell, read.prompt), {**read.given, "raw": True})
+        self.ask(reports.fix_prompt(self.shell, read.prompt), {**read.given, "raw": True})
 
     @no_var_expand
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_look(self, line: str) -> None:
         """Ask about the last figure. Options as for %qwen; the rest of the line is the question."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
         read = read_line(line)
-        figure = lines.last_figure(self.shell)
+        figure = reports.last_figure(self.shell)
         name = "__qwen_figure__"
         self.shell.user_ns[name] = figure
         try:
@@ -179,50 +179,50 @@ class QwenMagics(Magics):
             self.shell.user_ns.pop(name, None)
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_models(self, line: str) -> None:
         """List the models: %qwen_models [ENDPOINT]."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
-        lines.show(lines.models(line.strip() or None), "models")
+        reports.show(reports.models(line.strip() or None), "models")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_usage(self, line: str) -> None:
         """What was spent, by day and model, with a small chart."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
-        lines.show(lines.usage(self.client()), "usage")
+        reports.show(reports.usage(self.client()), "usage")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_cache(self, line: str) -> None:
         """What is remembered: %qwen_cache. Change the mode: %qwen_cache on|refresh|replay|off."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
         wanted = line.strip()
         if wanted:
             if wanted not in CACHE_MODES:
                 raise BadInput(f"{wanted!r} is not a cache mode. Use {', '.join(CACHE_MODES)}.")
             self.cache = wanted
-        lines.show(lines.cache(self.client()), "cache")
+        reports.show(reports.cache(self.client()), "cache")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_config(self, line: str) -> None:
         """The settings as they hold now. No key is shown, only whether there is one."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
-        lines.show(lines.settings(self.client().config, self.defaults()), "config")
+        reports.show(reports.settings(self.client().config, self.defaults()), "config")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_chat(self, line: str) -> None:
         """A chat in the cell: %qwen_chat, or its conversations: %qwen_chat list.
 
         One of the notebook's conversations: %qwen_chat NAME, with save PATH, export PATH.md or clear.
         """
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
         from qwennb.notebook.widgets.static import somebody_looks
 
         words = line.split()
@@ -233,36 +233,36 @@ class QwenMagics(Magics):
 
             display(ChatPanel(self.client(), **{n: v for n, v in self.defaults().items() if v is not None}))  # type: ignore[no-untyped-call]
             return
-        lines.show(lines.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
+        reports.show(reports.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_sent(self, line: str) -> None:
         """Exactly what the last request carried: its canonical JSON, media by hash."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
 
-        lines.show(lines.sent(self._asker.last if self._asker is not None else None), "sent")
+        reports.show(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_stale(self, line: str) -> None:
         """Which answers rest on something that has changed since: %qwen_stale."""
-        from qwennb.notebook import lines
+        from qwennb.notebook import reports
         from qwennb.notebook.stale import stale
 
-        lines.show(stale(self.freshness, self.shell.user_ns), "stale")
+        reports.show(stale(self.freshness, self.shell.user_ns), "stale")
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_methods(self, line: str) -> None:
         """The paragraph and the table that a paper needs about the models used, from what is recorded: %qwen_methods."""
         from IPython.display import display
 
         from qwennb.cache import Pack
-        from qwennb.client import household
+        from qwennb.client import runtime
         from qwennb.notebook.methods import methods
 
         self.client().memory  # noqa: B018  (loads the packs that the environment names)
         # Of what was used alone, and no pack's header: the same hash when it is replayed from a larger pack.
-        pack = Pack(household().pack().records, household().default_model)
+        pack = Pack(runtime().pack().records, runtime().default_model)
         display(methods(pack, pack.root), raw=True, metadata={"qwennb": {"methods": pack.root}})  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ VALUES = 4  # of one setting that are named
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class ModelUse:
     """What was asked of one model at one endpoint, and came."""
 
     model: str
@@ -36,7 +36,7 @@ class Used:
     estimated: bool
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> Used:
+    def of(cls, answers: Sequence[Answer]) -> ModelUse:
         """The sum of *answers*, all of one model at one endpoint."""
         costs = [answer.cost for answer in answers]
         known = [cost for cost in costs if cost is not None]
@@ -63,17 +63,17 @@ class Used:
         return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
 
 
-def used(answers: Iterable[Answer]) -> list[Used]:
+def count_used(answers: Iterable[Answer]) -> list[ModelUse]:
     """*answers* by model and endpoint, the one with the most first."""
     groups: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
         groups.setdefault((answer.model, answer.endpoint), []).append(answer)
-    return sorted(map(Used.of, groups.values()), key=lambda one: (-one.answers, one.model, one.endpoint))
+    return sorted(map(ModelUse.of, groups.values()), key=lambda one: (-one.answers, one.model, one.endpoint))
 
 
 def methods(answers: Iterable[Answer], root: str) -> dict[str, str]:
     """The statement as Markdown and as plain text. *root* is the hash of the pack that these answers make."""
-    rows = used(answers)
+    rows = count_used(answers)
     if not rows:
         told = "No model was asked in this notebook so far."
         return {"text/markdown": told, "text/plain": told}
@@ -88,7 +88,7 @@ def methods(answers: Iterable[Answer], root: str) -> dict[str, str]:
     }
 
 
-def _paragraph(rows: Sequence[Used], root: str) -> str:
+def _paragraph(rows: Sequence[ModelUse], root: str) -> str:
     answers, attempts = sum(row.answers for row in rows), sum(row.attempts for row in rows)
     costs = [row.cost for row in rows]
     known = [cost for cost in costs if cost is not None]
@@ -97,7 +97,7 @@ def _paragraph(rows: Sequence[Used], root: str) -> str:
     )
     whole = date.isoformat(min(row.first for row in rows)), date.isoformat(max(row.last for row in rows))
     when = f"on {whole[0]}" if whole[0] == whole[1] else f"from {whole[0]} to {whole[1]}"
-    models = _listed([f"{row.model} at {row.endpoint.partition(':')[0]}" for row in rows])
+    models = _join_words([f"{row.model} at {row.endpoint.partition(':')[0]}" for row in rows])
     repeated = f" ({attempts:,} attempts)" if attempts != answers else ""
     told = "with the settings in the table" if any(row.settings for row in rows) else "with no settings"
     return (
@@ -108,7 +108,7 @@ def _paragraph(rows: Sequence[Used], root: str) -> str:
     )
 
 
-def _table(rows: Sequence[Used]) -> list[list[str]]:
+def _table(rows: Sequence[ModelUse]) -> list[list[str]]:
     made = [["model", "as served", "endpoint", "dates", "settings", "answers", "tokens in", "out", "cost"]]
     for row in rows:
         cost = money(row.cost, estimated=row.estimated)
@@ -150,5 +150,5 @@ def _setting(name: str, counts: Counter[str], answers: int) -> str:
     return f"{name}{' or '.join([*shown, *more])}" + ("" if total == answers else f" in {total:,}")
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

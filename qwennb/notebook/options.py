@@ -101,14 +101,14 @@ _QUOTED = re.compile(r"""([\w.-]+=)?(?:"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)')"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ParsedLine:
     """What stood on a line: the options that were given, and the prompt behind them."""
 
     given: dict[str, Any]
     prompt: str
 
 
-def read_line(line: str) -> Line:
+def read_line(line: str) -> ParsedLine:
     """The options at the front of *line*, and the rest."""
     given: dict[str, Any] = {}
     at = _space(line, 0)
@@ -132,10 +132,10 @@ def read_line(line: str) -> Line:
         else:
             given[option.name] = value
     _check(given)
-    return Line(given, line[at:])
+    return ParsedLine(given, line[at:])
 
 
-def explained() -> str:
+def help_text() -> str:
     """The options as help shows them."""
     wide = max(len(str(option)) for option in OPTIONS)
     return "\n".join(f"    {str(option).ljust(wide)}  {option.about}" for option in OPTIONS)
@@ -159,10 +159,10 @@ def _value(option: Option, line: str, flag: re.Match[str]) -> tuple[Any, int]:
         return True, flag.end()
     if found is None:
         raise BadInput(f"`{flag[1]}` needs a value: {flag[1]} {option.value}.")
-    return _unquoted(found[0]), found.end()
+    return _strip_quotes(found[0]), found.end()
 
 
-def _unquoted(value: str) -> str:
+def _strip_quotes(value: str) -> str:
     """*value* without the quotes around it, or around what follows `name=`. Any other stay: `df["a"]`, `stop=["."]`."""
     quoted = _QUOTED.fullmatch(value)
     if quoted is None:

@@ -15,10 +15,10 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from qwennb.config import above
 from qwennb.errors import BadInput, QwenError
-from qwennb.notebook.magics import QwenMagics, _said_shortly
+from qwennb.notebook.magics import QwenMagics, _with_short_errors
 
 if TYPE_CHECKING:
-    from qwennb.cache import Memory, News
+    from qwennb.cache import Memory, RecordingLog
 
 ACCEPT = "--accept-figures"
 
@@ -35,15 +35,15 @@ class SharingMagics(Magics):
         self._recording: Recording | None = None
 
     @line_magic
-    @_said_shortly
+    @_with_short_errors
     def qwen_pack(self, line: str) -> None:
         """Recall from a pack and record into it: %qwen_pack analysis.qwenpack. What is loaded: %qwen_pack. End: %qwen_pack off.
 
         With a name that ends in .zst the file is compressed. In replay it is only recalled from. With --accept-figures its
         answers are taken for figures that another matplotlib draws otherwise, and each such answer is marked.
         """
-        from qwennb.client import household
-        from qwennb.notebook import lines
+        from qwennb.client import runtime
+        from qwennb.notebook import reports
 
         words = [word for word in line.split() if word != ACCEPT]
         accepts, wanted = ACCEPT in line.split(), " ".join(words).strip("\"'")
@@ -51,21 +51,21 @@ class SharingMagics(Magics):
             raise BadInput(f"%qwen_pack takes no {wanted.split()[0]}. It takes a file, and {ACCEPT} with it.")
         if accepts and wanted in ("", "off"):
             raise BadInput(f"{ACCEPT} is for a pack. Type: %qwen_pack FILE {ACCEPT}")
-        house = household()
+        shared_runtime = runtime()
         client = self._magics.client()
         client.memory  # noqa: B018  (loads what QWENNB_PACK names, before anything else)
         if wanted == "off":
             self.stop()
-            house.packs.forget()
+            shared_runtime.packs.forget()
         elif wanted and above(os.environ).get("packs", True):
             self.stop()
             path = Path(wanted).expanduser()
             if path.exists() or path.is_symlink():
-                house.load(path, accept_figures=accepts)
+                shared_runtime.load(path, accept_figures=accepts)
             if client.config.cache != "replay":
-                self._recording = Recording(path, house.record())
+                self._recording = Recording(path, shared_runtime.record())
         recording = self._recording.path.name if self._recording is not None else None
-        lines.show(loaded(client.memory, recording), "pack")
+        reports.show(describe_loaded(client.memory, recording), "pack")
 
     def cell_ended(self, result: Any) -> None:
         """IPython says that a cell is over."""
@@ -78,36 +78,36 @@ class SharingMagics(Magics):
     def stop(self) -> None:
         """Record nothing more."""
         if self._recording is not None:
-            from qwennb.client import household
+            from qwennb.client import runtime
 
             self._recording.write()
-            household().stop(self._recording.log)
+            runtime().stop(self._recording.log)
             self._recording = None
 
 
 class Recording:
     """A file that grows with what is used."""
 
-    def __init__(self, path: Path, log: News) -> None:
+    def __init__(self, path: Path, log: RecordingLog) -> None:
         self.path = path
         self.log = log
 
     def write(self) -> None:
         """Write the file, if something was used for the first time, or asked anew, since it was last written."""
-        from qwennb.client import household
+        from qwennb.client import runtime
 
         if not (names := self.log.take()):
             return
-        house, file = household(), str(self.path.resolve())
-        before, pack = house.packs.read_from(file), house.pack(names)
+        shared_runtime, file = runtime(), str(self.path.resolve())
+        before, pack = shared_runtime.packs.read_from(file), shared_runtime.pack(names)
         if before is not None:
             pack = before | pack
         if pack != before:
             pack.write(self.path)
-            house.packs.load(pack, file)
+            shared_runtime.packs.load(pack, file)
 
 
-def loaded(memory: Memory, recording: str | None) -> str:
+def describe_loaded(memory: Memory, recording: str | None) -> str:
     """The packs that are loaded, and what is to be known about them."""
     rows = []
     for one in memory.packs.loaded:

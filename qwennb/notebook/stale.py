@@ -36,7 +36,7 @@ def digest_of(part: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Interpolated:
     """One expression of a question: how it was sent, and for one that calls something, what it read."""
 
     source: str
@@ -44,7 +44,7 @@ class Reading:
     read: Mapping[str, str | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, source: str, digest: str, names: Mapping[str, Any]) -> Reading:
+    def of(cls, source: str, digest: str, names: Mapping[str, Any]) -> Interpolated:
         """The expression *source* that was sent as *digest*, in a notebook that has *names*."""
         if _is_harmless(source):
             return cls(source, digest)
@@ -58,7 +58,7 @@ class Reading:
         if gone := [name for name in roots if name not in names and name in (self.read or roots)]:
             return "gone", gone[0]
         if not self.read:
-            return self._sent_again(names), self.source
+            return self._read_again(names), self.source
         for name, then in self.read.items():
             now = fingerprint(names[name])
             if then is None or now is None:
@@ -69,10 +69,10 @@ class Reading:
         reads_data = any(not _is_code(names[name]) for name in self.read)
         return ("same" if reads_data else "unknown"), self.source
 
-    def _sent_again(self, names: Mapping[str, Any]) -> Since:
+    def _read_again(self, names: Mapping[str, Any]) -> Since:
         if not _is_harmless(self.source):
             return "unknown"
-        from qwennb.notebook.scope import as_read
+        from qwennb.notebook.namespace import as_read
 
         try:
             value = eval(compile(self.source.strip(), "<stale>", "eval"), {"__builtins__": {}}, dict(names))  # noqa: S307  (typed by the user in the cell, and free of calls)
@@ -84,16 +84,16 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StaleQuestion:
     """One question of a cell: how the cell is called, what was interpolated, and the variable its answer went to."""
 
     cell: str
     title: str
-    readings: tuple[Reading, ...]
+    readings: tuple[Interpolated, ...]
     into: str | None = None
 
 
-class Freshness:
+class StaleTracker:
     """What the cells of one kernel have asked with. A cell that runs again replaces what it asked before.
 
     *count* gives the number of the cell that runs.
@@ -102,7 +102,7 @@ class Freshness:
     def __init__(self, count: Callable[[], int] = lambda: 0) -> None:
         self._count = count
         self._is_counted = False
-        self._asked: dict[str, list[Asked]] = {}
+        self._asked: dict[str, list[StaleQuestion]] = {}
         self._cell = ""
         self._begun = False
         self._title = ""
@@ -121,18 +121,18 @@ class Freshness:
         lines = (line.strip() for line in code.splitlines())
         self._title = next((line for line in lines if line), "")
 
-    def asked(self, readings: Iterable[Reading], *, into: str | None) -> None:
+    def note_question(self, readings: Iterable[Interpolated], *, into: str | None) -> None:
         """The cell that runs has asked a question with these."""
         if not self._begun:
             self._asked.pop(self._cell, None)
             self._begun = True
         title = self._title if len(self._title) <= 50 else self._title[:49] + "…"
-        one = Asked(f"[{self.number or ' '}]", title, tuple(readings), into)
+        one = StaleQuestion(f"[{self.number or ' '}]", title, tuple(readings), into)
         self._asked.setdefault(self._cell, []).append(one)
 
-    def told(self, names: Mapping[str, Any]) -> list[tuple[Asked, Since, str]]:
+    def report(self, names: Mapping[str, Any]) -> list[tuple[StaleQuestion, Since, str]]:
         """Every question with what has become of what it read; `same` where that is nothing."""
-        made: list[tuple[Asked, Since, str]] = []
+        made: list[tuple[StaleQuestion, Since, str]] = []
         stale: dict[str, str] = {}
         for asked in (one for several in self._asked.values() for one in several):
             since, why = self._since(asked, names, stale)
@@ -144,7 +144,9 @@ class Freshness:
                     stale.pop(asked.into, None)
         return made
 
-    def _since(self, asked: Asked, names: Mapping[str, Any], stale: Mapping[str, str]) -> tuple[Since, str]:
+    def _since(
+        self, asked: StaleQuestion, names: Mapping[str, Any], stale: Mapping[str, str]
+    ) -> tuple[Since, str]:
         unknown = ""
         for reading in asked.readings:
             since, what = reading.since(names)
@@ -160,9 +162,9 @@ class Freshness:
         return ("unknown", unknown) if unknown else ("same", "")
 
 
-def stale(freshness: Freshness, names: Mapping[str, Any]) -> str:
+def stale(freshness: StaleTracker, names: Mapping[str, Any]) -> str:
     """What `%qwen_stale` says."""
-    told = freshness.told(names)
+    told = freshness.report(names)
     if not told:
         return "No cell of this kernel has asked anything yet."
     rows = [(asked.cell, asked.title, why) for asked, since, why in told if since != "same"]
@@ -186,14 +188,14 @@ def fingerprint(value: Any) -> str | None:
             return value.__name__
         if (code := getattr(value, "__code__", None)) is not None:
             constants = [const for const in code.co_consts if not isinstance(const, types.CodeType)]
-            return _hashed(code.co_code, repr((constants, code.co_names)).encode())
+            return _hash(code.co_code, repr((constants, code.co_names)).encode())
         if isinstance(value, type) or callable(value):
-            return _hashed(repr(value).encode())
+            return _hash(repr(value).encode())
         frame = (
             value.to_frame() if hasattr(value, "to_frame") else value
         )  # a series holds more than its text shows
         if is_frame(frame):
-            return _hashed(*_frame_bytes(frame))
+            return _hash(*_frame_bytes(frame))
         return digest_of(part_of(value))
     except Exception:
         return None
@@ -211,7 +213,7 @@ def _frame_bytes(frame: Any) -> Iterable[bytes]:
         yield hash_pandas_object(frame).to_numpy().tobytes()
 
 
-def _hashed(*pieces: bytes) -> str:
+def _hash(*pieces: bytes) -> str:
     made = hashlib.sha256()
     for piece in pieces:
         made.update(len(piece).to_bytes(8, "big") + piece)

@@ -25,13 +25,13 @@ from qwennb.request.option_types import (
     several,
     text,
 )
-from qwennb.request.request import Message, Part, Request, Settings, Text, merged
+from qwennb.request.request import Message, Part, Request, Settings, Text, merge_texts
 from qwennb.request.schema import Schema
-from qwennb.request.sent_schema import DECIMAL, decimal_digits, read_duration
 from qwennb.request.source import file_name, look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
 from qwennb.request.template import Hole, Template, look_up
 from qwennb.request.tool import Tool, ToolCall
+from qwennb.request.wire_schema import DECIMAL, decimal_digits, read_duration
 
 __all__ = [
     "DECIMAL",
@@ -67,7 +67,7 @@ __all__ = [
     "look_elsewhere",
     "look_up",
     "media_from_json",
-    "merged",
+    "merge_texts",
     "number",
     "one_of",
     "parse_json",

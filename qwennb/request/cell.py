@@ -40,13 +40,13 @@ def cell_text(value: Any) -> str:
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     if isinstance(value, dict):
-        return _listed(
+        return _list_text(
             "{}", (f"{cell_text(name)}: {cell_text(item)}" for name, item in value.items()), len(value)
         )
     if isinstance(value, list | tuple):
-        return _listed("[]", map(cell_text, value), len(value))
+        return _list_text("[]", map(cell_text, value), len(value))
     if isinstance(value, set | frozenset):
-        return _listed("{}", sorted(map(cell_text, value)), len(value))
+        return _list_text("{}", sorted(map(cell_text, value)), len(value))
     for plain in ("to_list", "tolist"):  # a Series, an array, a number of numpy's
         if hasattr(value, plain):
             return cell_text(getattr(value, plain)())
@@ -69,6 +69,6 @@ def in_table(text: str, width: int) -> str:
     return f"{head[: kept - last]}{said}{tail[-last:]}".replace("|", "\\|")
 
 
-def _listed(brackets: str, items: Iterable[str], count: int) -> str:
+def _list_text(brackets: str, items: Iterable[str], count: int) -> str:
     more = f", … ({count} items)" if count > ITEMS else ""
     return brackets[0] + ", ".join(islice(items, ITEMS)) + more + brackets[1]

@@ -20,7 +20,7 @@ from qwennb.errors import BadInput, user_code
 from qwennb.request.cell import cell_text
 from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.media import Image, Pdf, Video, recognise
-from qwennb.request.request import Message, Part, Text, merged
+from qwennb.request.request import Message, Part, Text, merge_texts
 from qwennb.request.template import Template
 
 
@@ -49,7 +49,7 @@ def user_message(
     media: list[Part] = [Image.of(given) for given in _several("images", images)]
     media += [Video.of(given) for given in _several("videos", videos)]
     media += [recognise(given) for given in _several("files", files)]
-    return Message("user", merged([*map(part_of, pieces), *media]))
+    return Message("user", merge_texts([*map(part_of, pieces), *media]))
 
 
 def part_of(value: Any) -> Part:

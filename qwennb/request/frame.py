@@ -45,9 +45,7 @@ def frame_text(frame: Any, *, budget: int = BUDGET) -> str:
     polars = sys.modules.get("polars")
     if polars is not None and isinstance(frame, polars.LazyFrame):
         named = [(name, str(kind)) for name, kind in frame.collect_schema().items()]
-        return _bounded(
-            f"LazyFrame, not collected, {len(named)} columns\n{_schema(named, budget - 60)}", budget
-        )
+        return _cut(f"LazyFrame, not collected, {len(named)} columns\n{_schema(named, budget - 60)}", budget)
     if hasattr(frame, "to_frame"):
         frame = frame.to_frame()
     read = _read_polars if polars is not None and isinstance(frame, polars.DataFrame) else _read_pandas
@@ -55,7 +53,7 @@ def frame_text(frame: Any, *, budget: int = BUDGET) -> str:
     size = f"{sample.rows} rows × {len(sample.columns)} columns"
     schema = _schema(sample.columns, budget // 3)
     room = budget - len(size) - len(schema) - 3
-    return _bounded(f"{size}\n{schema}\n\n{_table(sample, room)}", budget)
+    return _cut(f"{size}\n{schema}\n\n{_table(sample, room)}", budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,5 +173,5 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _bounded(text: str, budget: int) -> str:
+def _cut(text: str, budget: int) -> str:
     return text if len(text) <= budget else (text[: max(budget - 1, 0)] + "…")[:budget]

@@ -30,7 +30,7 @@ def read_labels(name: str, given: Any) -> dict[str, str]:
     elif (categories := getattr(given, "categories", None)) is not None and not callable(categories):
         given = list(categories)
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        shown = show_value(given) if isinstance(given, str | int | float) else _named(given)
+        shown = show_value(given) if isinstance(given, str | int | float) else _describe(given)
         raise BadInput(
             f"{name} is {shown}, and not a list of labels. Give a list, {{label: what it means}}, an Enum class, Literal[…] or pl.Enum."
         )
@@ -74,5 +74,5 @@ def _meaning(name: str, label: Any, about: Any) -> str:
     return " ".join(about.split()) if about else ""
 
 
-def _named(given: Any) -> str:
+def _describe(given: Any) -> str:
     return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"

@@ -31,24 +31,24 @@ from qwennb.request.source import (
     MOST_PIXELS,
     NOUNS,
     VIDEOS,
-    Source,
+    MediaSource,
     amount,
     file_name,
     file_source,
     from_url,
-    given_bytes,
     image_source,
     inside,
     kind_of,
     read_file,
-    recorded,
+    read_given,
+    recorded_source,
     sha256,
     size_of,
     source_of,
 )
 from qwennb.terminal import flatten
 
-__all__ = ["MOST_PIXELS", "Detail", "Image", "Pdf", "Source", "Video", "media_from_json", "recognise"]
+__all__ = ["MOST_PIXELS", "Detail", "Image", "MediaSource", "Pdf", "Video", "media_from_json", "recognise"]
 
 Detail = Literal["auto", "low", "high"]
 
@@ -58,7 +58,7 @@ class _Media:
 
     __slots__ = ()
     TYPE: ClassVar[str]
-    source: Source
+    source: MediaSource
 
     @classmethod
     def of(cls, anything: object) -> Self:
@@ -113,7 +113,7 @@ class _Media:
         if data.get("url") is not None:
             source = from_url(str(data["url"]), cls.TYPE)
         else:
-            source = recorded(cls.TYPE, str(data.get("sha256")), content)
+            source = recorded_source(cls.TYPE, str(data.get("sha256")), content)
         return cls(source, **_options_of(cls, data))  # type: ignore[call-arg]
 
     def __repr__(self) -> str:
@@ -133,7 +133,7 @@ class Image(_Media):
     """
 
     TYPE: ClassVar[str] = "image"
-    source: Source
+    source: MediaSource
     max_pixels: int | None
     detail: Detail | None
 
@@ -175,7 +175,7 @@ class Image(_Media):
         return "png", png.getvalue()
 
     def _options(self) -> dict[str, Any]:
-        return _given(max_pixels=self.max_pixels, detail=self.detail)
+        return _without_none(max_pixels=self.max_pixels, detail=self.detail)
 
     def _looks(self) -> list[str]:
         if self.kind in ("url", "record"):
@@ -192,7 +192,7 @@ class Video(_Media):
     """
 
     TYPE: ClassVar[str] = "video"
-    source: Source
+    source: MediaSource
     frames: tuple[Image, ...]
     fps: float | None
     max_pixels: int | None
@@ -207,7 +207,7 @@ class Video(_Media):
             if not frames:
                 raise MediaError("a video from a list of images needs at least one image")
             identity = "\n".join(frame.url or frame.digest for frame in frames)
-            source = Source(sha256(identity.encode()), "frames", f"a video of {len(frames)} images")
+            source = MediaSource(sha256(identity.encode()), "frames", f"a video of {len(frames)} images")
         _set(self, "source", file_source(source, "video"))
         _set(self, "frames", frames)
         _set(self, "fps", _rate(fps))
@@ -227,7 +227,7 @@ class Video(_Media):
         return cls([Image.from_json(frame) for frame in data["frames"]], **_options_of(cls, data))
 
     def _options(self) -> dict[str, Any]:
-        return _given(fps=self.fps, max_pixels=self.max_pixels)
+        return _without_none(fps=self.fps, max_pixels=self.max_pixels)
 
     def _looks(self) -> list[str]:
         return [f"{len(self.frames)} frames"] if self.frames else _Media._looks(self)
@@ -242,7 +242,7 @@ class Pdf(_Media):
     """
 
     TYPE: ClassVar[str] = "pdf"
-    source: Source
+    source: MediaSource
     pages: tuple[int, ...] | None
     max_pixels: int | None
 
@@ -257,7 +257,7 @@ class Pdf(_Media):
         _set(self, "max_pixels", _count("max_pixels", max_pixels))
 
     def _options(self) -> dict[str, Any]:
-        return _given(pages=self.pages and list(self.pages), max_pixels=self.max_pixels)
+        return _without_none(pages=self.pages and list(self.pages), max_pixels=self.max_pixels)
 
 
 def recognise(anything: object) -> Image | Video | Pdf:
@@ -266,7 +266,7 @@ def recognise(anything: object) -> Image | Video | Pdf:
         return anything
     if isinstance(anything, (list, tuple)):
         return Video(anything)
-    if (read := given_bytes(anything, max(CAPS.values()))) is None:
+    if (read := read_given(anything, max(CAPS.values()))) is None:
         return _at_url(anything) if isinstance(anything, str) else Image(anything)
     data, name, file = read
     kind = kind_of(data)
@@ -317,7 +317,7 @@ def _options_of(medium: type[Any], data: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _given(**options: object) -> dict[str, Any]:
+def _without_none(**options: object) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 

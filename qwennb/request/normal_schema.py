@@ -29,10 +29,10 @@ _REMARKS = ("title", "description", "default", "examples", "deprecated", "readOn
 _Walk = Callable[[Any, str | None], Any]
 
 
-def normalised(schema: Mapping[str, Any]) -> dict[str, Any]:
+def normalise_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """*schema* with plain references written out and the titles that pydantic makes up dropped."""
     try:
-        return _Normaliser(schema).made()
+        return _Normaliser(schema).normalise()
     except RecursionError:
         raise SchemaError("The schema is nested too deeply to be sent. Make it flatter.") from None
 
@@ -52,7 +52,7 @@ def canonical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         }
         if isinstance(made.get("required"), list):
             made["required"] = sorted(made["required"])
-        if (name := _pointed(made.get("$ref"))) in definitions:
+        if (name := _target_name(made.get("$ref"))) in definitions:
             if name not in numbers:
                 numbers[name] = str(len(numbers) + 1)
                 numbered[numbers[name]] = walk(definitions[name], None)
@@ -87,20 +87,20 @@ class _Normaliser:
             if isinstance(schema.get(group), Mapping)
             for name, body in schema[group].items()
         }
-        self._recursive = {name for name in self._definitions if name in self._reached(name)}
+        self._recursive = {name for name in self._definitions if name in self._reachable(name)}
         self._left = MOST_NODES
 
-    def made(self) -> dict[str, Any]:
+    def normalise(self) -> dict[str, Any]:
         top = {word: value for word, value in self._schema.items() if word not in ("$defs", "definitions")}
         made: dict[str, Any] = self._walk({w: v for w, v in top.items() if w != "title"}, None)
         if self._recursive:
             made["$defs"] = {
-                name: self._walk(_untitled(self._definitions[name], name), name)
+                name: self._walk(_without_title(self._definitions[name], name), name)
                 for name in sorted(self._recursive)
             }
         return made
 
-    def _reached(self, start: str) -> set[str]:
+    def _reachable(self, start: str) -> set[str]:
         reached: set[str] = set()
         to_do = [start]
         while to_do:
@@ -119,15 +119,15 @@ class _Normaliser:
             raise SchemaError(
                 f"The schema has over {MOST_NODES:,} parts once its references are written out. Give a smaller one."
             )
-        made = {word: value for word, value in _untitled(node, name).items() if word != "discriminator"}
+        made = {word: value for word, value in _without_title(node, name).items() if word != "discriminator"}
         if (ref := made.get("$ref", "#")) != "#":
-            target = _pointed(ref)
+            target = _target_name(ref)
             if target not in self._definitions:
                 raise SchemaError(
                     f"The schema points to {ref!r}, which is not in it. Put it under $defs and point to #/$defs/…"
                 )
             if target not in self._recursive:
-                return self._walk(_joined(_untitled(self._definitions[target], target), made), name)
+                return self._walk(_inline(_without_title(self._definitions[target], target), made), name)
             made["$ref"] = "#/$defs/" + target.replace("~", "~0").replace("/", "~1")
         for word in ("$dynamicRef", "$recursiveRef"):
             if word in made:
@@ -135,7 +135,7 @@ class _Normaliser:
         return map_schemas(made, self._walk, name)
 
 
-def _joined(definition: Any, node: Mapping[str, Any]) -> Any:
+def _inline(definition: Any, node: Mapping[str, Any]) -> Any:
     """*definition* in place of the reference in *node*, with what else stands beside it."""
     beside = {word: value for word, value in node.items() if word != "$ref"}
     if not beside:
@@ -153,7 +153,7 @@ def _names_in(node: Any) -> Iterator[str]:
 
     def walk(inner: Any, _: str | None) -> None:
         if isinstance(inner, Mapping):
-            if name := _pointed(inner.get("$ref")):
+            if name := _target_name(inner.get("$ref")):
                 found.append(name)
             map_schemas(inner, walk, None)
 
@@ -161,13 +161,13 @@ def _names_in(node: Any) -> Iterator[str]:
     return iter(found)
 
 
-def _pointed(ref: Any) -> str:
+def _target_name(ref: Any) -> str:
     """The name of the definition that *ref* points to; empty when it points elsewhere."""
     match = re.fullmatch(r"#/(?:\$defs|definitions)/([^/]+)", ref) if isinstance(ref, str) else None
     return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else ""
 
 
-def _untitled(node: Any, name: str | None) -> Any:
+def _without_title(node: Any, name: str | None) -> Any:
     """*node* without a title that says no more than its *name* does, or that names a class."""
     if not isinstance(node, Mapping) or not isinstance(title := node.get("title"), str):
         return node

@@ -39,7 +39,7 @@ class Text:
 Part = Text | Image | Video | Pdf
 
 
-def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+def merge_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
     """*parts* with neighbouring texts joined and empty ones left out."""
     made: list[Part] = []
     for part in parts:
@@ -84,7 +84,7 @@ class Message:
         """The message as the key spells it."""
         made: dict[str, Any] = {"role": self.role}
         if self.media:
-            made["content"] = [part.to_json() for part in merged(self.parts)]
+            made["content"] = [part.to_json() for part in merge_texts(self.parts)]
         elif text := self.text:
             made["content"] = text
         if self.tool_calls:

@@ -24,10 +24,10 @@ import orjson
 
 from qwennb.errors import BadInput, SchemaError, ValidatorFailed, show_value, user_code
 from qwennb.request.canonical import canonical_json, plain
-from qwennb.request.normal_schema import canonical_schema, normalised
+from qwennb.request.normal_schema import canonical_schema, normalise_schema
 from qwennb.request.schema_line import read_line
-from qwennb.request.sent_schema import DECIMAL, read_duration, sent_schema, unheld
 from qwennb.request.strict_json import parse_json
+from qwennb.request.wire_schema import DECIMAL, read_duration, unheld, wire_schema
 
 _FORMATS: dict[str, Callable[[str], Any]] = {
     "date": datetime.date.fromisoformat,
@@ -55,9 +55,9 @@ class Schema:
         if isinstance(wanted, Schema):
             return wanted
         if isinstance(wanted, str):
-            return _made(read_line(wanted), "answer", None)
+            return _make(read_line(wanted), "answer", None)
         if isinstance(wanted, Mapping):
-            return _made(_checked(wanted), str(wanted.get("title") or "answer"), None)
+            return _make(_check(wanted), str(wanted.get("title") or "answer"), None)
         return _of_class(wanted) if isinstance(wanted, type) else _of_type(wanted)
 
     @property
@@ -72,9 +72,9 @@ class Schema:
         types: dict[str, Any] = orjson.loads(self.typed or self.text)
         return types
 
-    def sent(self, *, in_words: bool = False) -> dict[str, Any]:
+    def wire_form(self, *, in_words: bool = False) -> dict[str, Any]:
         """The schema as it is sent: as a server can hold an answer to it, or in words that a model reads."""
-        return sent_schema(self.types, in_words=in_words)
+        return wire_schema(self.types, in_words=in_words)
 
     @property
     def unheld(self) -> list[str]:
@@ -99,7 +99,7 @@ class Schema:
         except RecursionError:
             raise ValueError("the answer is nested too deeply") from None
         if problems:
-            raise ValueError("; ".join(_told(problem) for problem in problems[:5]))
+            raise ValueError("; ".join(_complaint_text(problem) for problem in problems[:5]))
         if self.target is None:
             return value
         import pydantic
@@ -121,27 +121,27 @@ def _canonical(text: str) -> dict[str, Any]:
     return canonical_schema(orjson.loads(text))
 
 
-def _made(
+def _make(
     schema: Mapping[str, Any], name: str, target: Any, typed: Mapping[str, Any] | None = None
 ) -> Schema:
     if typed is None and DECIMAL in str(schema):
-        schema, typed = _untyped(schema), schema
-    normal = normalised(schema)
+        schema, typed = _without_types(schema), schema
+    normal = normalise_schema(schema)
     canonical_json(normal)  # refuses what JSON can't carry
     plain = re.sub(r"\W+", "_", name, flags=re.ASCII)[:64].strip("_")
     return Schema(
         orjson.dumps(normal).decode(),
         plain or "answer",
         target,
-        "" if typed is None else orjson.dumps(normalised(typed)).decode(),
+        "" if typed is None else orjson.dumps(normalise_schema(typed)).decode(),
     )
 
 
-def _untyped(schema: Any) -> Any:
+def _without_types(schema: Any) -> Any:
     """*schema* without what its key does not know."""
     if isinstance(schema, Mapping):
-        return {word: _untyped(value) for word, value in schema.items() if word != DECIMAL}
-    return [_untyped(value) for value in schema] if isinstance(schema, list) else schema
+        return {word: _without_types(value) for word, value in schema.items() if word != DECIMAL}
+    return [_without_types(value) for value in schema] if isinstance(schema, list) else schema
 
 
 @lru_cache(maxsize=128)
@@ -162,9 +162,9 @@ def _of_type(wanted: Any) -> Schema:
         typed = adapter.json_schema(mode="validation", schema_generator=_typing_generator())
     except Exception as error:
         raise SchemaError(
-            f"`{_shown(wanted)}` can't be expressed as JSON Schema: {reason(error)}. {_WAYS}"
+            f"`{_show(wanted)}` can't be expressed as JSON Schema: {reason(error)}. {_WAYS}"
         ) from None
-    return _made(schema, name, wanted, typed if DECIMAL in str(typed) else None)
+    return _make(schema, name, wanted, typed if DECIMAL in str(typed) else None)
 
 
 @lru_cache(maxsize=1)
@@ -180,7 +180,7 @@ def _typing_generator() -> Any:
     return Typing
 
 
-def _shown(wanted: Any) -> str:
+def _show(wanted: Any) -> str:
     if isinstance(wanted, type):
         return wanted.__name__
     shown = show_value(wanted)
@@ -232,13 +232,13 @@ def _reads(read: Callable[[str], Any]) -> Callable[[object], bool]:
     return check
 
 
-def _told(problem: Any) -> str:
+def _complaint_text(problem: Any) -> str:
     where = ".".join(str(step) for step in problem.absolute_path)
     message = problem.message if len(problem.message) <= 300 else problem.message[:297] + "..."
     return f"{where}: {message}" if where else message
 
 
-def _checked(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _check(schema: Mapping[str, Any]) -> dict[str, Any]:
     import jsonschema
 
     if not schema:

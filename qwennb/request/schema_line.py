@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from qwennb.errors import SchemaError, nearest
-from qwennb.request.sent_schema import DECIMAL
+from qwennb.request.wire_schema import DECIMAL
 
 _FIELD = re.compile(r"([^\W\d]\w*)(?P<optional>\?)?(?P<rest>(?:\s|:|$).*)", re.DOTALL)
 _COMMA = re.compile(r",(?![^\[]*\])")

@@ -42,7 +42,7 @@ FIGURE = "the figure"  # how errors call one
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MediaSource:
     """What a medium was made from. Two are equal when their digests are.
 
     `kind` is what the bytes are ("png", "mp4", "pdf"), or "pixels" (raw upright RGBA, `pixels` being width and
@@ -84,7 +84,7 @@ _HINTS = {"SVG": "; no endpoint takes SVG, save it as PNG"}
 _KINDS = {"image": IMAGES, "video": VIDEOS, "pdf": ("pdf",)}
 
 
-def image_source(source: object) -> Source:
+def image_source(source: object) -> MediaSource:
     """The source of an image, from anything that may be one."""
     if (picture := _theirs(source, "PIL.Image", "Image")) is not None:
         return _from_picture(picture, "a picture")
@@ -97,20 +97,20 @@ def image_source(source: object) -> Source:
     return file_source(source, "image")
 
 
-def file_source(source: object, wanted: str) -> Source:
+def file_source(source: object, wanted: str) -> MediaSource:
     """The source of a video or a PDF, which come as files, bytes or URLs."""
-    if isinstance(source, Source):
+    if isinstance(source, MediaSource):
         return source
     if isinstance(source, str) and _is_url(source):
         return from_url(source, wanted)
-    if (read := given_bytes(source, CAPS[wanted])) is None:
+    if (read := read_given(source, CAPS[wanted])) is None:
         typed = type(source).__name__
         raise MediaError(f"`{typed}` can't be used as {NOUNS[wanted]}; give {_ACCEPTED[wanted]}")
     data, name, file = read
     return source_of(data, wanted, name, file)
 
 
-def given_bytes(source: object, cap: int) -> tuple[bytes, str, str] | None:
+def read_given(source: object, cap: int) -> tuple[bytes, str, str] | None:
     """The bytes that a path, a data: URI or a buffer stands for, what to call them, and the file's name if it is one."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         if (length := memoryview(source).nbytes) > cap:
@@ -127,7 +127,7 @@ def given_bytes(source: object, cap: int) -> tuple[bytes, str, str] | None:
     return None
 
 
-def source_of(data: bytes, wanted: str, name: str, file: str = "") -> Source:
+def source_of(data: bytes, wanted: str, name: str, file: str = "") -> MediaSource:
     """*data* as a source, when its first bytes say that it is what was *wanted*."""
     kind, name = kind_of(data), _short(name)
     if kind not in _KINDS[wanted]:
@@ -137,7 +137,7 @@ def source_of(data: bytes, wanted: str, name: str, file: str = "") -> Source:
         raise MediaError(f"{name} is not {NOUNS[wanted]} that can be read (it starts like {starts}){hint}")
     if len(data) > CAPS[wanted]:
         raise MediaError(f"{name} has {amount(len(data))}; at most {amount(CAPS[wanted])} is read")
-    return Source(sha256(data), kind, name, data, file=file)
+    return MediaSource(sha256(data), kind, name, data, file=file)
 
 
 def _home(typed: str) -> Path:
@@ -220,7 +220,7 @@ def _is_url(text: str) -> bool:
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text) is not None
 
 
-def from_url(text: str, wanted: str) -> Source:
+def from_url(text: str, wanted: str) -> MediaSource:
     """A URL as it is, once it is sure that it may stand in a request that is kept and shared."""
     try:
         parts = urlsplit(text)
@@ -237,7 +237,7 @@ def from_url(text: str, wanted: str) -> Source:
         raise MediaError(
             f"{_short(text)} is not a URL as it is sent; write blanks and accents as %20 and the like"
         )
-    return Source(sha256(text.encode()), "url", f"the {wanted} {text.partition('?')[0]}", url=text)
+    return MediaSource(sha256(text.encode()), "url", f"the {wanted} {text.partition('?')[0]}", url=text)
 
 
 def _from_data_uri(text: str, cap: int) -> bytes:
@@ -250,13 +250,13 @@ def _from_data_uri(text: str, cap: int) -> bytes:
         raise MediaError("the data: URI holds broken base64; give the bytes themselves") from None
 
 
-def recorded(wanted: str, digest: str, content: bytes | None) -> Source:
+def recorded_source(wanted: str, digest: str, content: bytes | None) -> MediaSource:
     """A source known by its digest, with its bytes where they were kept beside the record."""
     noun = NOUNS[wanted]
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise MediaError(f"a record of {noun} has no sha256 that could be one; the record is damaged")
     if content is None:
-        return Source(digest, "record", f"{noun} of this record")
+        return MediaSource(digest, "record", f"{noun} of this record")
     source = source_of(content, wanted, f"the file kept for sha256 {digest[:12]}…")
     if source.digest != digest and source.kind == "png":  # pixels that never were a file are kept as a PNG
         source = _from_png(content, source.name)
@@ -274,11 +274,11 @@ def _theirs(thing: object, module: str, name: str) -> Any:
     return thing if isinstance(kind, type) and isinstance(thing, kind) else None
 
 
-def _from_pixels(rgba: bytes, size: tuple[int, int], name: str) -> Source:
-    return Source(sha256(b"rgba %d %d\n" % size, rgba), "pixels", name, rgba, pixels=size)
+def _from_pixels(rgba: bytes, size: tuple[int, int], name: str) -> MediaSource:
+    return MediaSource(sha256(b"rgba %d %d\n" % size, rgba), "pixels", name, rgba, pixels=size)
 
 
-def _from_picture(picture: Any, name: str) -> Source:
+def _from_picture(picture: Any, name: str) -> MediaSource:
     from PIL import ImageOps
 
     _check_pixels(picture.size, name)
@@ -295,7 +295,7 @@ def _from_picture(picture: Any, name: str) -> Source:
         raise MediaError(f"{name} can't be decoded: {error}") from None
 
 
-def _from_png(data: bytes, name: str) -> Source:
+def _from_png(data: bytes, name: str) -> MediaSource:
     from PIL import Image as Pillow
 
     _check_pixels(size_of(kind_of(data), data) or (0, 0), name)
@@ -306,7 +306,7 @@ def _from_png(data: bytes, name: str) -> Source:
         raise MediaError(f"{name} can't be decoded; it is damaged") from None
 
 
-def _from_figure(figure: Any) -> Source:
+def _from_figure(figure: Any) -> MediaSource:
     """What a notebook shows of the figure: cut to what is drawn, whatever rcParams say about saving."""
     _check_pixels(tuple(int(inches * figure.dpi) for inches in figure.get_size_inches()), FIGURE)
     drawn = io.BytesIO()
@@ -317,7 +317,7 @@ def _from_figure(figure: Any) -> Source:
     return _from_png(drawn.getvalue(), FIGURE)
 
 
-def _from_array(array: Any) -> Source:
+def _from_array(array: Any) -> MediaSource:
     numpy = sys.modules["numpy"]
     kind, shape = array.dtype.kind, array.shape
     fits = (kind in "bf" or array.dtype == numpy.uint8) and (

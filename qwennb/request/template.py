@@ -65,7 +65,7 @@ class Template:
             pieces.append(_hole(match))
             end = match.end()
         pieces.append(_without_doubled(text[end:], "", known))
-        return cls(_merged(pieces))
+        return cls(_merge(pieces))
 
     @classmethod
     def of_text(cls, text: str) -> Template:
@@ -85,10 +85,10 @@ class Template:
                 raise _no_expression(text[text.find("{{", end) :])
             source, after = found
             pieces.append(text[end:start])
-            pieces.append(quoted if (quoted := _quoted(source)) is not None else Hole((source,), source))
+            pieces.append(quoted if (quoted := _quoted_text(source)) is not None else Hole((source,), source))
             end = after
         pieces.append(text[end:])
-        return cls(_merged(pieces))
+        return cls(_merge(pieces))
 
     @property
     def holes(self) -> tuple[Hole, ...]:
@@ -156,17 +156,17 @@ def _without_doubled(text: str, after: str, known: frozenset[str]) -> str:
     if found and not inside:
         raise TemplateError(f"`{found[0]}` names nothing. Put a name between the braces. {AS_TEXT}")
     if found and inside.isidentifier():  # it is known: it stands within more braces
-        raise TemplateError(f"`{_shown(text[start:] + after)}` has more than two braces. {AS_TEXT}")
+        raise TemplateError(f"`{_show(text[start:] + after)}` has more than two braces. {AS_TEXT}")
     if found:
-        odd = "" if "`" in inside else f"; an odd name is written {{{{ `{_shown(inside)}` }}}}"
+        odd = "" if "`" in inside else f"; an odd name is written {{{{ `{_show(inside)}` }}}}"
         if inside not in known and _is_expression(inside, known):
             raise TemplateError(
-                f"`{_shown(found[0])}` is an expression; outside a cell only names are filled in. Compute it first and "
+                f"`{_show(found[0])}` is an expression; outside a cell only names are filled in. Compute it first and "
                 f"pass it by name{odd}. {AS_TEXT}"
             )
-        raise TemplateError(f"`{_shown(found[0])}` is no name{odd}. {AS_TEXT}")
+        raise TemplateError(f"`{_show(found[0])}` is no name{odd}. {AS_TEXT}")
     raise TemplateError(
-        f"`{_shown(text[start:] + after)}` begins with two braces, and no name follows that two braces close. {AS_TEXT}"
+        f"`{_show(text[start:] + after)}` begins with two braces, and no name follows that two braces close. {AS_TEXT}"
     )
 
 
@@ -190,11 +190,11 @@ def _no_expression(text: str) -> TemplateError:
             else "begins with two braces, and no expression follows that two braces close"
         )
     return TemplateError(
-        f'`{_shown(found[0] if found else text)}` {what}. Two braces as text: --raw, or {{{{ "{{{{" }}}}.'
+        f'`{_show(found[0] if found else text)}` {what}. Two braces as text: --raw, or {{{{ "{{{{" }}}}.'
     )
 
 
-def _shown(text: str) -> str:
+def _show(text: str) -> str:
     """The beginning of *text*, in one line."""
     line = " ".join(text[: 4 * _SHOWN].split())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
@@ -225,14 +225,14 @@ def _compiles(source: str) -> bool:
     return True
 
 
-def _quoted(source: str) -> str | None:
+def _quoted_text(source: str) -> str | None:
     if len(source) >= 2 and source[0] in "\"'" and source[-1] == source[0]:
         value = ast.literal_eval(source) if _compiles(source) else None
         return value if isinstance(value, str) else None
     return None
 
 
-def _merged(pieces: Iterable[str | Hole]) -> tuple[str | Hole, ...]:
+def _merge(pieces: Iterable[str | Hole]) -> tuple[str | Hole, ...]:
     merged: list[str | Hole] = []
     for piece in pieces:
         if isinstance(piece, str) and merged and isinstance(merged[-1], str):

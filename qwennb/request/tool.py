@@ -18,7 +18,7 @@ import orjson
 
 from qwennb.errors import BadInput, ToolError
 from qwennb.request.canonical import canonical_json, plain
-from qwennb.request.normal_schema import canonical_schema, normalised
+from qwennb.request.normal_schema import canonical_schema, normalise_schema
 from qwennb.request.schema import reason
 from qwennb.request.strict_json import parse_json
 
@@ -90,7 +90,7 @@ class Tool:
         from qwennb.request.docstring import read_docstring
 
         summary, about = read_docstring(inspect.getdoc(_unbound(function)) or "")
-        schema: dict[str, Any] = orjson.loads(_expected(function).schema)
+        schema: dict[str, Any] = orjson.loads(_expected_arguments(function).schema)
         for argument, body in schema.get("properties", {}).items():
             if argument in about and "description" not in body:
                 body["description"] = about[argument]
@@ -124,7 +124,7 @@ class Tool:
             return given
         import pydantic
 
-        model = _expected(self.function).model
+        model = _expected_arguments(self.function).model
         names = {name: f.alias for name, f in model.model_fields.items()}
         if unknown := set(given) - set(names.values()):
             raise ValueError(
@@ -160,7 +160,7 @@ class _Expected:
     schema: bytes
 
 
-def _expected(function: Callable[..., Any]) -> _Expected:
+def _expected_arguments(function: Callable[..., Any]) -> _Expected:
     try:
         return _remembered(function)
     except TypeError as error:
@@ -185,7 +185,7 @@ def _read(function: Callable[..., Any]) -> _Expected:
         raise ToolError(
             f"An argument of tool `{name}` can't be expressed as JSON: {reason(error)}."
         ) from None
-    return _Expected(model, orjson.dumps(normalised(schema)))
+    return _Expected(model, orjson.dumps(normalise_schema(schema)))
 
 
 _remembered = lru_cache(maxsize=256)(_read)

@@ -3,15 +3,15 @@
 It imports nothing of ours but the errors. Were it to share code with the client, both could be wrong together.
 """
 
-from .asked import Asked
 from .dialects import DIALECTS
 from .faults import FAULTS, Fault, FaultKind
-from .ledger import Entry, Ledger, content_key
 from .models import MODELS, SimModel
 from .options import BatchLimits, Options
+from .parsed_request import Asked
 from .quota import Quota
 from .refusals import LEFT_OUT, REFUSALS, Refusal
 from .replies import Reply, ToolCall
+from .request_log import Entry, RequestLog, content_key
 from .simulator import Simulator, serve_forever
 
 __all__ = [
@@ -25,11 +25,11 @@ __all__ = [
     "Entry",
     "Fault",
     "FaultKind",
-    "Ledger",
     "Options",
     "Quota",
     "Refusal",
     "Reply",
+    "RequestLog",
     "SimModel",
     "Simulator",
     "ToolCall",

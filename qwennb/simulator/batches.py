@@ -37,7 +37,7 @@ class Upload:
     data: bytes
     created: int
 
-    def described(self) -> JSON:
+    def to_json(self) -> JSON:
         """The file object."""
         return {
             "id": self.id,
@@ -52,7 +52,7 @@ class Upload:
 
 
 @dataclass(slots=True)
-class Batch:
+class SimulatedBatch:
     """A batch on its way."""
 
     id: str
@@ -68,7 +68,7 @@ class Batch:
     counts: tuple[int, int, int] = (0, 0, 0)
     errors: list[JSON] = field(default_factory=list)
 
-    def described(self) -> JSON:
+    def to_json(self) -> JSON:
         """The batch object."""
         total, completed, failed = self.counts
         return {
@@ -164,7 +164,7 @@ class BatchDesk:
         self._clock, self._answer_line = clock, answer_line
         self._numbers = itertools.count()
         self._files: dict[str, Upload] = {}
-        self._batches: dict[str, Batch] = {}
+        self._batches: dict[str, SimulatedBatch] = {}
 
     def handle(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -174,9 +174,9 @@ class BatchDesk:
             case "POST", ["files"]:
                 return self._upload(headers, body)
             case "GET", ["files"]:
-                return _listing([upload.described() for upload in self._files.values()])
+                return _listing([upload.to_json() for upload in self._files.values()])
             case "GET", ["files", name]:
-                return self._with_file(name, lambda upload: (200, upload.described()))
+                return self._with_file(name, lambda upload: (200, upload.to_json()))
             case "GET", ["files", name, "content"]:
                 return self._with_file(name, lambda upload: (200, upload.data))
             case "DELETE", ["files", name]:
@@ -184,7 +184,7 @@ class BatchDesk:
             case "POST", ["batches"]:
                 return self._create(body)
             case "GET", ["batches"]:
-                return _listing([batch.described() for batch in self._batches.values()])
+                return _listing([batch.to_json() for batch in self._batches.values()])
             case "GET", ["batches", name]:
                 return self._with_batch(name, self._poll)
             case "POST", ["batches", name, "cancel"]:
@@ -205,7 +205,7 @@ class BatchDesk:
         name, data = parts["file"]
         purpose = parts.get("purpose", ("", b""))[1].decode("utf-8", "replace")
         tray = Tray(self._limits, purpose, data)
-        return _refused("upload", tray) or (200, self._keep(name or "input.jsonl", purpose, data).described())
+        return _refusal("upload", tray) or (200, self._keep(name or "input.jsonl", purpose, data).to_json())
 
     def _delete(self, upload: Upload) -> RawPage:
         del self._files[upload.id]
@@ -227,9 +227,9 @@ class BatchDesk:
         upload = self._files.get(str(order.get("input_file_id")))
         if upload is None:
             return Problem(404, f"No such File object: {order.get('input_file_id')}", "not_found")
-        if (problem := _refused("create", Tray(self._limits, order=order))) is not None:
+        if (problem := _refusal("create", Tray(self._limits, order=order))) is not None:
             return problem
-        batch = Batch(
+        batch = SimulatedBatch(
             f"batch_{len(self._batches):08d}",
             upload,
             order["endpoint"],
@@ -238,9 +238,9 @@ class BatchDesk:
             int(self._clock()),
         )
         self._batches[batch.id] = batch
-        return 200, batch.described()
+        return 200, batch.to_json()
 
-    def _poll(self, batch: Batch) -> RawPage:
+    def _poll(self, batch: SimulatedBatch) -> RawPage:
         batch.polls += 1
         if batch.status == "cancelling":
             asked = [_json(raw) for raw in batch.input.data.splitlines() if raw.strip()]
@@ -248,7 +248,7 @@ class BatchDesk:
         elif batch.status in ("validating", "in_progress"):
             lines = tuple((raw, _json(raw)) for raw in batch.input.data.splitlines() if raw.strip())
             tray = Tray(self._limits, order={"endpoint": batch.endpoint}, lines=lines)
-            if (problem := _refused("content", tray)) is not None:
+            if (problem := _refusal("content", tray)) is not None:
                 batch.status = "failed"
                 batch.errors = [
                     {"code": problem.code, "message": problem.message, "line": None, "param": None}
@@ -260,9 +260,9 @@ class BatchDesk:
                 self._finish(
                     batch, [line for _, line in lines], len(lines) if most is None else most, "expired"
                 )
-        return 200, batch.described()
+        return 200, batch.to_json()
 
-    def _finish(self, batch: Batch, lines: list[JSON], most: int, ending: str) -> None:
+    def _finish(self, batch: SimulatedBatch, lines: list[JSON], most: int, ending: str) -> None:
         """Answer the first *most* lines. Where there are more, the batch is said to have had this *ending*."""
         good: list[JSON] = []
         bad: list[JSON] = [
@@ -315,18 +315,18 @@ class BatchDesk:
             "choices": [choice],
         }
 
-    def _cancel(self, batch: Batch) -> RawPage | Problem:
+    def _cancel(self, batch: SimulatedBatch) -> RawPage | Problem:
         if batch.status not in ("validating", "in_progress"):
             return Problem(409, f"A batch that is {batch.status} can't be cancelled.", "conflict")
         batch.status = "cancelling"
-        return 200, batch.described()
+        return 200, batch.to_json()
 
-    def _with_batch(self, name: str, do: Callable[[Batch], RawPage | Problem]) -> RawPage | Problem:
+    def _with_batch(self, name: str, do: Callable[[SimulatedBatch], RawPage | Problem]) -> RawPage | Problem:
         batch = self._batches.get(name)
         return Problem(404, f"No such Batch object: {name}", "not_found") if batch is None else do(batch)
 
 
-def _refused(stage: str, tray: Tray) -> Problem | None:
+def _refusal(stage: str, tray: Tray) -> Problem | None:
     row = next((row for row in BATCH_REFUSALS if row.stage == stage and row.when(tray)), None)
     return None if row is None else _wrong(row.message)
 

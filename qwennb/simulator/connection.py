@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
             return
         if exchange is not None:
             self._task = asyncio.get_running_loop().create_task(self._serve(exchange))
-            self._task.add_done_callback(self._done)
+            self._task.add_done_callback(self._on_done)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         if exchange.headers.get("connection", "").lower() == "close" and not self._closing:
             self.close()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(

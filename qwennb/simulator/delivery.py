@@ -38,7 +38,7 @@ class Event:
     tokens: int = 0
 
     @property
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """As it goes over the wire."""
         return self.data if isinstance(self.data, bytes) else b"data: " + encode(self.data) + b"\n\n"
 
@@ -65,4 +65,4 @@ class Delivery:
     @property
     def pieces(self) -> Iterable[bytes]:
         """The bytes, in the pieces in which they leave."""
-        return [encode(self.body)] if self.events is None else [event.encoded for event in self.events]
+        return [encode(self.body)] if self.events is None else [event.encode for event in self.events]

@@ -17,7 +17,7 @@ from .problem import Problem
 from .quota import RetryForm
 
 if TYPE_CHECKING:
-    from .asked import Asked
+    from .parsed_request import Asked
 
 __all__ = ["FAULTS", "Fault", "FaultKind", "FaultPlan"]
 

@@ -53,7 +53,7 @@ def _value(schema: Any, rng: Random, root: dict[str, Any], depth: int) -> Any:
             outer = {name: value for name, value in schema.items() if name != choice}
             picked = _shallowest(options) if depth > DEEPEST else rng.choice(options)
             inner = picked if isinstance(picked, dict) else {}
-            return _value(_joined(outer, inner), rng, root, depth + 1)
+            return _value(_join_schemas(outer, inner), rng, root, depth + 1)
     kind = schema.get("type") or _guess(schema)
     if isinstance(kind, list):
         kind = "null" if depth > DEEPEST and "null" in kind else rng.choice(kind)
@@ -156,11 +156,11 @@ def _resolve(ref: str, root: dict[str, Any]) -> dict[str, Any]:
 def _merge(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     merged = {name: value for name, value in schema.items() if name != "allOf"}
     for part in schema["allOf"]:
-        merged = _joined(merged, _resolve(part["$ref"], root) if "$ref" in part else part)
+        merged = _join_schemas(merged, _resolve(part["$ref"], root) if "$ref" in part else part)
     return merged
 
 
-def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _join_schemas(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     joined = {**one, **other}
     if "properties" in one and "properties" in other:
         joined["properties"] = {**one["properties"], **other["properties"]}

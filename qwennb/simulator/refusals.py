@@ -92,7 +92,7 @@ def _tool(name: str = "look_up", **more: Any) -> dict[str, Any]:
     return {"type": "function", "function": {**function, **more}}
 
 
-def _called(identity: str, answered: bool = True, arguments: str = "{}") -> list[dict[str, Any]]:
+def _call_messages(identity: str, answered: bool = True, arguments: str = "{}") -> list[dict[str, Any]]:
     call = {"id": identity, "type": "function", "function": {"name": "look_up", "arguments": arguments}}
     asked = {"role": "assistant", "content": "", "tool_calls": [call]}
     return [asked, {"role": "tool", "tool_call_id": identity, "content": "found"}] if answered else [asked]
@@ -131,8 +131,8 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("no messages", (LLAMA,), "§10.1", 400, lambda c: "messages" not in c.body, "'messages' is required", patch={"messages": LEFT_OUT}, early=True),
     Refusal("no messages", (OPENROUTER, DASHSCOPE, VLLM, SGLANG, OLLAMA, LMSTUDIO), "§10.1", 400, trial.no_messages, "'messages' is a required property", param="messages", patch={"messages": []}, early=True),
     Refusal("no messages", (MLX,), "§10.1", 422, trial.no_messages, "Field required", "missing", param="messages", patch={"messages": LEFT_OUT}, early=True),
-    Refusal("wrong type", (OPENROUTER, DASHSCOPE, VLLM, SGLANG, LLAMA, OLLAMA, LMSTUDIO), "§10.1", 400, trial.malformed, patch={"temperature": "warm"}, early=True),
-    Refusal("wrong type", (MLX,), "§10.1", 422, trial.malformed, code="float_parsing", param="temperature", patch={"temperature": "warm"}, early=True),
+    Refusal("wrong type", (OPENROUTER, DASHSCOPE, VLLM, SGLANG, LLAMA, OLLAMA, LMSTUDIO), "§10.1", 400, trial.is_malformed, patch={"temperature": "warm"}, early=True),
+    Refusal("wrong type", (MLX,), "§10.1", 422, trial.is_malformed, code="float_parsing", param="temperature", patch={"temperature": "warm"}, early=True),
     # The model.
     Refusal("id of another place", (DASHSCOPE,), "§2.1", 400, trial.foreign_id, "Model not exist.", param="model", patch={"model": "Qwen/Qwen3.5-27B"}, early=True),
     Refusal("unknown model", (DASHSCOPE,), "§10.2", 404, trial.unknown_model, code="model_not_found", param="model", patch={"model": "qwen3.5-9b"}, early=True),
@@ -161,7 +161,7 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("stop strings", (OPENROUTER,), "§9", 400, lambda c: isinstance(c.sent.get("stop"), list) and len(c.sent["stop"]) > 4, "stop: Array must contain at most 4 element(s)", "invalid_request", param="stop", patch={"stop": ["a", "b", "c", "d", "e"]}, on=_fields("stop")),
     Refusal("max_tokens zero", (VLLM,), "§15", 400, lambda c: c.body.get("max_tokens") == 0 or c.body.get("max_completion_tokens") == 0, "max_tokens must be at least 1, got 0.", param="max_tokens", patch={"max_tokens": 0}, on=_fields("max_tokens max_completion_tokens")),
     Refusal("stream_options without stream", (VLLM,), "§15", 400, lambda c: bool(c.body.get("stream_options")) and not c.body.get("stream"), "Stream options can only be defined when `stream=True`.", param="stream_options", patch={"stream": LEFT_OUT, "stream_options": {"include_usage": True}}, on=_fields("stream_options")),
-    Refusal("untrusted field", (VLLM,), "§15", 400, lambda c: None if c.options.trust_request else trial.sent("mm_processor_kwargs", "media_io_kwargs", "chat_template")(c), patch={"chat_template": "{{ messages }}"}, on=_fields("mm_processor_kwargs media_io_kwargs chat_template")),
+    Refusal("untrusted field", (VLLM,), "§15", 400, lambda c: None if c.options.trust_request else trial.is_sent("mm_processor_kwargs", "media_io_kwargs", "chat_template")(c), patch={"chat_template": "{{ messages }}"}, on=_fields("mm_processor_kwargs media_io_kwargs chat_template")),
     Refusal("several constraints", (VLLM,), "§8", 400, trial.several_constraints, "You can only use one kind of structured outputs constraint ('json', 'regex', 'choice', 'grammar', …).", patch={"structured_outputs": {"choice": ["a", "b"], "regex": "a"}}, on=_fields("structured_outputs")),
     # Thinking.
     Refusal("thinking_budget range", (DASHSCOPE,), "§4", 400, trial.outside("thinking_budget", lambda v: 1 <= v <= 81_920), "The thinking_budget parameter must be a positive integer and not greater than 81920", patch={"enable_thinking": True, "thinking_budget": 81_921}, on=_fields("thinking_budget")),
@@ -179,20 +179,20 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("tool name", (DASHSCOPE,), "§8", 400, trial.bad_tool_name, patch={"tools": [_tool("look up")]}, on=_fields("tools")),
     Refusal("tool named search", (DASHSCOPE,), "§8", 400, lambda c: any(tool.get("name") == "search" for tool in c.functions), "Tool names are not allowed to be [search]", patch={"tools": [_tool("search")]}, on=_fields("tools")),
     Refusal("tool without description", (DASHSCOPE,), "§8", 400, lambda c: any(not tool.get("description") for tool in c.functions), "tools.function.description is required", patch={"tools": [_tool(description="")]}, on=_fields("tools")),
-    Refusal("tool content", (DASHSCOPE,), "§8", 400, trial.tool_content, "The content of a tool message should be a string", patch={"messages": [USER, *_called("a")[:1], {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "x"}]}]}),
-    Refusal("unanswered call", (DASHSCOPE,), "§8", 400, trial.unanswered_call, 'An assistant message with "tool_calls" must be followed by tool messages responding to each "tool_call_id".', patch={"messages": [USER, *_called("a", answered=False), USER]}),
-    Refusal("repeated calls", (DASHSCOPE,), "§8", 400, trial.repeated_calls, "Repetitive tool calls detected", patch={"messages": [USER, *_called("a"), *_called("b"), *_called("c")]}),
+    Refusal("tool content", (DASHSCOPE,), "§8", 400, trial.tool_content, "The content of a tool message should be a string", patch={"messages": [USER, *_call_messages("a")[:1], {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "x"}]}]}),
+    Refusal("unanswered call", (DASHSCOPE,), "§8", 400, trial.has_unanswered_call, 'An assistant message with "tool_calls" must be followed by tool messages responding to each "tool_call_id".', patch={"messages": [USER, *_call_messages("a", answered=False), USER]}),
+    Refusal("repeated calls", (DASHSCOPE,), "§8", 400, trial.repeats_call, "Repetitive tool calls detected", patch={"messages": [USER, *_call_messages("a"), *_call_messages("b"), *_call_messages("c")]}),
     Refusal("code interpreter", (DASHSCOPE,), "§8", 400, lambda c: bool(c.body.get("enable_code_interpreter")) and not (c.sure.stream and c.sure.thinking), "enable_code_interpreter needs stream and enable_thinking", patch={"enable_code_interpreter": True, "enable_thinking": False}, on=_fields("enable_code_interpreter")),
     Refusal("search strategy", (DASHSCOPE,), "§8", 400, lambda c: (c.body.get("search_options") or {}).get("search_strategy") not in (None, "turbo", "max", "agent"), "search_options.search_strategy should be one of turbo, max, agent", patch={"enable_search": True, "search_options": {"search_strategy": "deep"}}, on=_fields("search_options")),
     Refusal("no tools", (VLLM,), "§15", 400, lambda c: c.body.get("tools") == [], "tools must not be an empty array. Either provide at least one tool or omit the field.", param="tools", patch={"tools": []}, on=_fields("tools")),
     Refusal("auto without parser", (VLLM,), "§8", 400, trial.auto_without_parser, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', patch={"tools": [_tool()]}, options={"tool_parser": False}, on=_fields("tools")),
     Refusal("grammar", (LLAMA,), "§8", 400, trial.bad_grammar, patch={"grammar": "this is no grammar"}, on=_fields("grammar")),
-    Refusal("arguments of an earlier call", (LLAMA,), "§8", 500, trial.broken_arguments, kind="server_error", patch={"messages": [USER, *_called("a", arguments="")]}),
+    Refusal("arguments of an earlier call", (LLAMA,), "§8", 500, trial.broken_arguments, kind="server_error", patch={"messages": [USER, *_call_messages("a", arguments="")]}),
     Refusal("system message later", (VLLM, SGLANG, LLAMA), "§4", 400, trial.system_later, "System message must be at the beginning.", patch={"messages": [USER, {"role": "system", "content": "Late."}]}),
     # Routing.
     Refusal("provider field", (OPENROUTER,), "§15", 400, trial.unknown_provider_field, code="invalid_request", patch={"provider": {"colour": "red"}}, on=_fields("provider")),
     Refusal("plugin", (OPENROUTER,), "§9", 400, trial.unknown_plugin, code="invalid_request", patch={"plugins": [{"id": "telepathy"}]}, on=_fields("plugins")),
-    Refusal("unlisted parameter required", (OPENROUTER,), "§5.2", 404, trial.unlisted_parameters, "No endpoints found that can handle the requested parameters.", "not_found", extra={"availability": "constraint_filtered"}, patch={"stop": ["x"], "provider": {"require_parameters": True}}, on=_fields("provider")),
+    Refusal("unlisted parameter required", (OPENROUTER,), "§5.2", 404, trial.has_unlisted_parameter, "No endpoints found that can handle the requested parameters.", "not_found", extra={"availability": "constraint_filtered"}, patch={"stop": ["x"], "provider": {"require_parameters": True}}, on=_fields("provider")),
     # Pictures, films, files.
     Refusal("unreadable picture", (OPENROUTER, DASHSCOPE, VLLM, SGLANG, LLAMA, OLLAMA), "§10.2", 400, lambda c: False if c.dialect.name == OLLAMA and trial.remote_picture(c) else trial.unreadable_picture(c), "The image can't be read: invalid or unsupported data.", "image_parse_error", patch=_user(_image("data:image/png;base64,AAAA")), on=_fields("parts")),
     Refusal("picture format", (OPENROUTER,), "§7", 400, trial.format_not_in("png", "jpeg", "webp", "gif"), code="image_format", patch=_user(_image("data:image/bmp;base64,Qk02AAAAAAAAADYAAAAoAAAAQAAAAEAAAAABABgA")), on=_fields("parts")),

@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from .asked import Asked, text_of
 from .faults import Fault
 from .fit import find_schema, fit_schema
+from .parsed_request import Asked, text_of
 from .spell import fit_grammar, fit_regex
 from .tokens import Counts, count_text
 
-__all__ = ["Reply", "Script", "ToolCall", "counted", "invent", "limited"]
+__all__ = ["Reply", "Script", "ToolCall", "count_tokens", "invent", "limit_reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ class ScriptReader:
 
 def invent(asked: Asked, draw: int = 0) -> Reply:
     """The reply to a question that no script answers; *draw* counts the choices of one request."""
-    reasoning = _thought(asked) if asked.thinking else None
+    reasoning = _make_thought(asked) if asked.thinking else None
     calls = _calls(asked, draw)
     if calls:
         return Reply(text=None, reasoning=reasoning, tool_calls=calls)
-    return limited(Reply(text=_text(asked, draw), reasoning=reasoning), asked)
+    return limit_reply(Reply(text=_text(asked, draw), reasoning=reasoning), asked)
 
 
-def limited(reply: Reply, asked: Asked) -> Reply:
+def limit_reply(reply: Reply, asked: Asked) -> Reply:
     """The reply within `stop` and the token limits of the request."""
     text, ending = reply.text or "", reply.finish_reason
     stops = asked.body.get("stop")
@@ -131,7 +131,7 @@ def _limit(asked: Asked) -> int | None:
     return next((value for value in given if isinstance(value, int)), None)
 
 
-def _thought(asked: Asked) -> str:
+def _make_thought(asked: Asked) -> str:
     words = " ".join(asked.text[:400].split()[:12])
     text = f"The user writes: {words}. I consider it from {2 + int(asked.key[0], 16)} sides, then answer."
     return text if asked.budget is None else text[: max(1, asked.budget) * 4]
@@ -195,7 +195,7 @@ def parallel_calls(asked: Asked) -> bool:
     return bool(asked.body.get("parallel_tool_calls", asked.dialect != "dashscope"))
 
 
-def counted(reply: Reply, asked: Asked) -> Counts:
+def count_tokens(reply: Reply, asked: Asked) -> Counts:
     """The usage of one reply, with what the script overrides."""
     reasoning = count_text(reply.reasoning or "")
     written = count_text(reply.text or "") + sum(

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from .asked import Asked
 from .connection import Exchange, head
 from .delivery import DONE, JSON_TYPE, STREAM_TYPE, Delivery, Event, comment, encode
-from .dialects import Dialect
+from .dialects import SimulatedDialect
 from .faults import Fault
+from .parsed_request import Asked
 from .problem import Problem
 from .replies import Reply
 
@@ -74,7 +74,7 @@ class Wreck:
     """One delivery and how it goes wrong. Returns when nothing more will be sent."""
 
     def __init__(
-        self, exchange: Exchange, delivery: Delivery, fault: Fault, asked: Asked, dialect: Dialect
+        self, exchange: Exchange, delivery: Delivery, fault: Fault, asked: Asked, dialect: SimulatedDialect
     ) -> None:
         self.exchange, self.delivery, self.fault, self.asked, self.dialect = (
             exchange,
@@ -140,7 +140,7 @@ class Wreck:
                 replace(e, data={**e.data, "choices": []}) if isinstance(e.data, dict) else e
                 for e in self.events
             ]
-            await self.stream([event.encoded for event in bare])
+            await self.stream([event.encode for event in bare])
 
     async def bad_utf8(self) -> None:
         whole = b"".join(self.delivery.pieces)
@@ -158,7 +158,7 @@ class Wreck:
         else:
             broken = b'data: {"id": "x", "choices": [{"delta": {"con\n\n'
             rest = self.events[len(self.half) :]
-            await self.stream([*(e.encoded for e in self.half), broken, *(e.encoded for e in rest)])
+            await self.stream([*(e.encode for e in self.half), broken, *(e.encode for e in rest)])
 
     async def nan_body(self) -> None:
         if self.delivery.events is None:
@@ -168,7 +168,7 @@ class Wreck:
                 replace(e, data={**e.data, "score": float("nan")}) if isinstance(e.data, dict) else e
                 for e in self.events
             ]
-            await self.stream([event.encoded for event in odd])
+            await self.stream([event.encode for event in odd])
 
     async def duplicate_body(self) -> None:
         body = encode(self.delivery.body)
@@ -206,7 +206,7 @@ class Wreck:
             body = encode(self.delivery.body)
             await self.exchange.raw(_promise(self.delivery, len(body)) + body[: len(body) // 2])
         else:
-            await self.stream([event.encoded for event in self.half], end=False)
+            await self.stream([event.encode for event in self.half], end=False)
         await asyncio.sleep(0.02)  # let the caller read it: a reset throws away what it has not read
 
     async def drip(self) -> None:
@@ -265,9 +265,9 @@ class Wreck:
         await self.exchange.begin(200, self.delivery.head)
         more = next((e for e in reversed(self.half) if _speaks(e)), self.half[-1])
         for event in self.half:
-            await self.exchange.write(event.encoded)
+            await self.exchange.write(event.encode)
         while True:
-            await self.exchange.write(more.encoded)
+            await self.exchange.write(more.encode)
             await asyncio.sleep(self.seconds(0.001))
 
     async def long_line(self) -> None:
@@ -276,29 +276,29 @@ class Wreck:
         )
         choice = {**spoken.data["choices"][0], "delta": {"content": "a" * (self.fault.size or 1_000_000)}}
         await self.stream(
-            [Event({**spoken.data, "choices": [choice]}).encoded, *(e.encoded for e in self.events)]
+            [Event({**spoken.data, "choices": [choice]}).encode, *(e.encode for e in self.events)]
         )
 
     async def no_done(self) -> None:
-        await self.stream([event.encoded for event in self.events if event.data is not DONE])
+        await self.stream([event.encode for event in self.events if event.data is not DONE])
 
     async def no_finish(self) -> None:
-        await self.stream([event.encoded for event in self.half])
+        await self.stream([event.encode for event in self.half])
 
-    async def done_only(self) -> None:
-        await self.stream([*(event.encoded for event in self.half), DONE])
+    async def send_done_only(self) -> None:
+        await self.stream([*(event.encode for event in self.half), DONE])
 
     async def stream_html(self) -> None:
         await self.whole(PAGE, STREAM_TYPE)
 
     async def html_midway(self) -> None:
-        await self.stream([*(event.encoded for event in self.half), PAGE])
+        await self.stream([*(event.encode for event in self.half), PAGE])
 
     async def error_midway(self) -> None:
         problem = Problem(502, self.fault.message or "The model broke off.", "server_error", "server_error")
         template: dict[str, Any] = next((dict(e.data) for e in self.events if isinstance(e.data, dict)), {})
         ending = self.dialect.error_events(problem, template)
-        await self.stream([event.encoded for event in [*self.half, *ending]])
+        await self.stream([event.encode for event in [*self.half, *ending]])
 
 
 def _promise(delivery: Delivery, length: int) -> bytes:
@@ -343,7 +343,7 @@ ON_WIRE: dict[str, Callable[[Wreck], Awaitable[None]]] = {
     "long_line": Wreck.long_line,
     "no_done": Wreck.no_done,
     "no_finish": Wreck.no_finish,
-    "done_only": Wreck.done_only,
+    "done_only": Wreck.send_done_only,
     "stream_html": Wreck.stream_html,
     "html_midway": Wreck.html_midway,
     "error_midway": Wreck.error_midway,

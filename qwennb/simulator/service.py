@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .asked import Asked
 from .batches import BatchDesk
 from .connection import Exchange, Header
 from .delivery import Delivery, encode
-from .dialects import Dialect
-from .dialects.llama_cpp import LlamaCpp
+from .dialects import SimulatedDialect
+from .dialects.llama_cpp import SimulatedLlamaCpp
 from .faults import Fault, FaultPlan
 from .fields import Fields
-from .ledger import Ledger, Outcome, content_key
 from .models import SimModel
 from .options import Options
+from .parsed_request import Asked
 from .problem import Problem
 from .quota import Meter, Refused, retry_after_headers
 from .refusals import first_refusal
-from .replies import Reply, ScriptReader, counted, invent
+from .replies import Reply, ScriptReader, count_tokens, invent
+from .request_log import Outcome, RequestLog, content_key
 from .sabotage import ON_REPLY, ON_WIRE, Wreck
 from .tokens import Counts, count_prompt
 from .trial import Case
@@ -66,12 +66,12 @@ class Service:
 
     def __init__(
         self,
-        dialect: Dialect,
+        dialect: SimulatedDialect,
         *,
         seed: int,
         api_key: str | None,
         options: Options,
-        ledger: Ledger,
+        ledger: RequestLog,
         meter: Meter,
         pace: Pace,
         clock: Callable[[], float],
@@ -101,7 +101,7 @@ class Service:
             return await self._page(exchange, index, 403, {"error": reason})
         if exchange.method == "POST" and exchange.path == f"{self.dialect.base}/chat/completions":
             return await self._chat(exchange, index)
-        body = parsed(exchange.body) if exchange.body else None
+        body = parse_json(exchange.body) if exchange.body else None
         inner = exchange.path.removeprefix(self.dialect.base)
         open_to_all = exchange.path in ("/health", "/") or exchange.path.endswith("/models")
         case = Case(self.dialect, self._options, self._key, exchange.headers, body, {})
@@ -123,7 +123,7 @@ class Service:
         return await self._page(exchange, index, status, page)
 
     async def _chat(self, exchange: Exchange, index: int) -> Outcome:
-        verdict = self._judge(index, parsed(exchange.body), exchange.headers)
+        verdict = self._judge(index, parse_json(exchange.body), exchange.headers)
         if isinstance(verdict, Problem):
             return await self._refuse(exchange, verdict)
         asked = verdict
@@ -140,7 +140,7 @@ class Service:
 
     def _judge(self, index: int, sent: Any, headers: Mapping[str, str]) -> Asked | Problem:
         """The question in a body, or why it is refused; the ledger is told which."""
-        number = self._ledger.asked(index)
+        number = self._ledger.note_question(index)
         seen: dict[str, Any] = {}
         key = ""
         if isinstance(sent, dict):
@@ -149,14 +149,14 @@ class Service:
             self._ledger.note(
                 index, body=sent, key=key, read=frozenset(fields.read), ignored=frozenset(fields.ignored)
             )
-        if isinstance(self.dialect, LlamaCpp) and self.dialect.still_loading():
+        if isinstance(self.dialect, SimulatedLlamaCpp) and self.dialect.still_loading():
             return self._refusal(index, "loading", Problem(503, "Loading model"))
         case = Case(self.dialect, self._options, self._key, headers, sent, seen)
         if (refused := first_refusal(case, early=True)) is not None:
             return self._refusal(index, refused[0].name, refused[1])
         model = self.dialect.model(sent.get("model"))
         assert model is not None
-        asked = self._asked(number, model, seen, sent, headers, key)
+        asked = self._read_question(number, model, seen, sent, headers, key)
         if (refused := first_refusal(replace(case, asked=asked), early=False)) is not None:
             return self._refusal(index, refused[0].name, refused[1])
         return asked
@@ -184,7 +184,7 @@ class Service:
         self._ledger.close(index, "delivered")
         return 200, delivery.body
 
-    def _asked(
+    def _read_question(
         self,
         number: int,
         model: SimModel,
@@ -231,11 +231,11 @@ class Service:
             reply = ON_REPLY[fault.name](reply)
         more = range(1, asked.body.get("n") or 1)
         replies = [reply, *(reply if said is not None else invent(asked, draw) for draw in more)]
-        counts = summed([counted(one, asked) for one in replies])
+        counts = sum_counts([count_tokens(one, asked) for one in replies])
         self._meter.spend(counts.completion)
-        voices = [self.dialect.voiced(one, asked) for one in replies]
+        voices = [self.dialect.adapt_reply(one, asked) for one in replies]
         delivery = self.dialect.deliver(asked, voices, counts, reply.usage is not False, asked.index)
-        self.dialect.delivered(asked, counts, reply.ending)
+        self.dialect.note_delivery(asked, counts, reply.ending)
         self._slow(delivery, reply, counts)
         self._ledger.note(
             index,
@@ -269,7 +269,7 @@ class Service:
                 await exchange.write(together)
                 together = b""
                 await asyncio.sleep(event.wait)
-            together += event.encoded
+            together += event.encode
             if len(together) > 16_384:
                 await exchange.write(together)
                 together = b""
@@ -307,7 +307,7 @@ class Service:
         return await self._refuse(exchange, problem, retry_after_headers(wait, form, self._clock()))
 
 
-def summed(counts: list[Counts]) -> Counts:
+def sum_counts(counts: list[Counts]) -> Counts:
     """The usage of several choices: one prompt, all completions."""
     first, *more = counts
     for other in more:
@@ -320,7 +320,7 @@ def summed(counts: list[Counts]) -> Counts:
     return first
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The JSON in a body; None when it is none."""
     try:
         return json.loads(body)

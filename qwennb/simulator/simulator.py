@@ -14,11 +14,11 @@ from qwennb.errors import ConfigError, nearest
 from .connection import Connection
 from .dialects import DIALECTS
 from .faults import Fault, FaultPlan
-from .ledger import Ledger
 from .models import SimModel, models_of
 from .options import Options
 from .quota import Meter, Quota
 from .replies import Script, ScriptReader
+from .request_log import RequestLog
 from .service import Pace, Service
 
 __all__ = ["Simulator", "serve_forever"]
@@ -59,7 +59,7 @@ class Simulator:
                 f"The simulator serves this machine only, not {host!r}. Leave host out, or say 127.0.0.1."
             )
         self.dialect = dialect
-        self.ledger = Ledger()
+        self.ledger = RequestLog()
         self._models = models_of(dialect, models)
         self._options = options or Options()
         self._seed, self._key, self._clock = seed, api_key, clock

@@ -90,7 +90,7 @@ class _Grammar:
     """A GBNF grammar, read as it is walked: rules, alternatives, groups, classes, literals and repetition."""
 
     def __init__(self, text: str) -> None:
-        text = "\n".join(_uncommented(line) for line in text.splitlines())
+        text = "\n".join(_strip_comment(line) for line in text.splitlines())
         heads = list(re.finditer(r"(?m)^\s*([A-Za-z][\w-]*)\s*::=", text))
         if not heads:
             raise ValueError("a grammar needs at least one rule: name ::= …")
@@ -135,7 +135,7 @@ def _names(node: Any) -> Iterator[str]:
         yield from _names(node[1])
 
 
-def _uncommented(line: str) -> str:
+def _strip_comment(line: str) -> str:
     return re.sub(r'^((?:[^"#\[]|"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\])*)#.*$', r"\1", line)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .asked import Asked, text_of
-from .dialects import Dialect
+from .dialects import SimulatedDialect
 from .options import Options
+from .parsed_request import Asked, text_of
 from .pictures import Picture, look
 from .spell import fit_grammar
 from .tokens import url_of
@@ -24,7 +24,7 @@ EVERYBODY = (OPENROUTER, DASHSCOPE, VLLM, SGLANG, MLX, LLAMA, OLLAMA, LMSTUDIO)
 class Case:
     """A request on trial. `body` is what the server reads of it; `asked` is None until the body can be a question."""
 
-    dialect: Dialect
+    dialect: SimulatedDialect
     options: Options
     api_key: str | None
     headers: Mapping[str, str]
@@ -116,7 +116,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
-def malformed(case: Case) -> str | None:
+def is_malformed(case: Case) -> str | None:
     """A field of the wrong type; null passes for left out."""
     for name, value in case.body.items():
         types = TYPES.get(name)
@@ -215,7 +215,7 @@ def bad_tool_name(case: Case) -> Verdict:
     return None if bad is None else f"tools.function.name {bad!r} should match ^[a-zA-Z0-9_-]{{1,64}}$"
 
 
-def unanswered_call(case: Case) -> bool:
+def has_unanswered_call(case: Case) -> bool:
     """A call of a tool that no tool message answers."""
     waiting: set[Any] = set()
     for message in case.sure.messages:
@@ -243,7 +243,7 @@ def broken_arguments(case: Case) -> str | None:
     return None
 
 
-def repeated_calls(case: Case) -> bool:
+def repeats_call(case: Case) -> bool:
     """The same call three times in a row."""
     made = [
         json.dumps(
@@ -314,7 +314,7 @@ def part_of(*kinds: str) -> Callable[[Case], Verdict]:
     return when
 
 
-def sent(*names: str) -> Callable[[Case], Verdict]:
+def is_sent(*names: str) -> Callable[[Case], Verdict]:
     """A field is there and not null."""
 
     def when(case: Case) -> Verdict:
@@ -391,7 +391,7 @@ def unknown_plugin(case: Case) -> Verdict:
     return f"plugins: Invalid plugin id: {bad[0]}" if bad else None
 
 
-def unlisted_parameters(case: Case) -> bool:
+def has_unlisted_parameter(case: Case) -> bool:
     """Every parameter must be supported, and one is not listed."""
     if not (case.body.get("provider") or {}).get("require_parameters"):
         return False

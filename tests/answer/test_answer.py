@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwennb.answer import Answer, Cost, Logprob, Source, Usage
+from qwennb.answer import Answer, Cost, Logprob, Usage, WebSource
 from qwennb.errors import TimedOut
 from qwennb.request import Request, Settings, ToolCall, user_message
 
@@ -25,7 +25,7 @@ answers = st.builds(
     tool_calls=st.lists(st.builds(ToolCall, words, words, words), max_size=2).map(tuple),
     logprobs=st.none()
     | st.lists(st.builds(Logprob, words, numbers, st.lists(st.tuples(words, numbers), max_size=2).map(tuple)), max_size=2).map(tuple),
-    sources=st.lists(st.builds(Source, words, words), max_size=2).map(tuple),
+    sources=st.lists(st.builds(WebSource, words, words), max_size=2).map(tuple),
     usage=st.builds(Usage, *[st.integers(0, 10**9)] * 7, estimated=st.booleans()),
     cost=st.none() | st.builds(Cost, st.floats(0, 10), st.sampled_from(["server", "table", "local"])),
     endpoint=words,
@@ -58,7 +58,7 @@ def test_every_field_is_either_remembered_or_named_here_as_one_that_is_not():
         reasoning="r",
         tool_calls=(ToolCall("1", "f", "{}"),),
         logprobs=(Logprob("t", -0.1),),
-        sources=(Source("T", "https://t"),),
+        sources=(WebSource("T", "https://t"),),
         usage=Usage(1),
         cost=Cost(0.5, "server"),
         endpoint="e",

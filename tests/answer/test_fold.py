@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwennb.answer import CallPiece, Chunk, Draft, Fold, Logprob, Source, Usage
+from qwennb.answer import CallPiece, Chunk, Draft, Fold, Logprob, Usage, WebSource
 from qwennb.request import ToolCall
 
 
@@ -240,14 +240,18 @@ def test_what_is_told_again_counts_as_it_was_told_last():
         Chunk("a", usage=Usage(1, 1), served_by="m", id="1", cost=0.5),
         Chunk("b", finish_reason="stop", usage=Usage(1, 2)),
         Chunk(
-            sources=(Source("A", "https://a"), Source("B", "https://b"), Source("again", "https://a")),
+            sources=(
+                WebSource("A", "https://a"),
+                WebSource("B", "https://b"),
+                WebSource("again", "https://a"),
+            ),
             cost=0.0,
         ),
         Chunk(ended=True),
     )
     assert draft == Draft(
         text="ab",
-        sources=(Source("A", "https://a"), Source("B", "https://b")),
+        sources=(WebSource("A", "https://a"), WebSource("B", "https://b")),
         finish_reason="stop",
         usage=Usage(1, 2),
         cost=0.0,

@@ -139,7 +139,7 @@ def test_no_attack_leaves_an_active_node(read, frame):
 def test_what_is_shown_while_it_grows_is_inert_too():
     for attack in ATTACKS:
         for end in range(1, len(attack), 3):
-            made = markup.inert(markup.settled(attack[:end]))
+            made = markup.inert(markup.complete_part(attack[:end]))
             assert not found_in(commonmark(made)).active, (attack[:end], made)
 
 
@@ -158,7 +158,7 @@ def test_a_text_that_grows_is_shown_as_if_it_were_read_whole_each_time(size):
         for end in range(0, len(text), size):
             growing.add(text[end : end + size])
             whole = text[: end + size]
-            shown, expected = growing.inert(), markup.inert(markup.settled(whole))
+            shown, expected = growing.inert(), markup.inert(markup.complete_part(whole))
             # How many empty lines stand between two paragraphs is nothing that is seen.
             assert re.sub(r"\s*\n\n+", "\n\n", shown) == re.sub(r"\s*\n\n+", "\n\n", expected), whole[-200:]
 
@@ -299,11 +299,11 @@ def test_ordinary_markdown_passes_as_it_is():
 
 
 def test_a_formula_that_has_only_begun_is_held_back():
-    assert markup.settled("so $$x^2") == "so "
-    assert markup.settled("so \\(x\\) and \\[y") == "so \\(x\\) and "
-    assert markup.settled("so \\(x\\) and $$y$$ done") == "so \\(x\\) and $$y$$ done"
-    assert markup.settled("see ![a](http://ev") == "see "
-    assert markup.settled("$$" + "x" * 5000) == "$$" + "x" * 5000
+    assert markup.complete_part("so $$x^2") == "so "
+    assert markup.complete_part("so \\(x\\) and \\[y") == "so \\(x\\) and "
+    assert markup.complete_part("so \\(x\\) and $$y$$ done") == "so \\(x\\) and $$y$$ done"
+    assert markup.complete_part("see ![a](http://ev") == "see "
+    assert markup.complete_part("$$" + "x" * 5000) == "$$" + "x" * 5000
 
 
 def test_plain_text_steers_no_terminal():

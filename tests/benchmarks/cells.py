@@ -190,7 +190,7 @@ def photographs() -> str:
     taken = Images(forms=("base64",), formats=("png", "jpeg", "webp"), max_pixels=BUDGET)
     photographs = [_photograph(n) for n in range(24)]
     plain, ours = [], []
-    target = made_ready.scaled_size(4000, 3000, taken.max_pixels)
+    target = made_ready.scale_size(4000, 3000, taken.max_pixels)
     for turn in range(3):
         began = time.perf_counter()
         for data in photographs[:6]:

@@ -24,7 +24,7 @@ import polars as pl
 from qwennb import Qwen
 from qwennb.cache import Name, record_of
 from qwennb.client import Options
-from qwennb.frames.mould import Mould
+from qwennb.frames.request_template import RequestTemplate
 from tests.benchmarks.servers import Endpoint, endpoint
 
 ROWS, IN_FLIGHT, LATENCY, ROUNDS = 20_000, 256, 50, 3
@@ -199,14 +199,14 @@ def fill(server: Endpoint, folder: Path, unique: int) -> None:
     qwen = Qwen(endpoint=server.base_url, model=MODEL, cache_dir=folder)
     answer = qwen.ask(ASK, n=-1)
     written = orjson.loads(record_of(answer))
-    mould = Mould(MODEL, None, settings=Options().settings())
-    identity = qwen.place.identity(MODEL)
+    request_template = RequestTemplate(MODEL, None, settings=Options().settings())
+    identity = qwen.endpoint.identity(MODEL)
 
     def records() -> Iterator[tuple[Name, bytes]]:
         for n in range(unique):
             text = ASK.replace("{{ n }}", str(n))
             written["request"]["messages"][-1]["content"] = text
-            yield Name(mould.key(text), identity), orjson.dumps(written)
+            yield Name(request_template.key(text), identity), orjson.dumps(written)
 
     qwen.memory.store.import_many(records())
 

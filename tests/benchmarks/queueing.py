@@ -56,7 +56,7 @@ async def _column(stalls: float, seed: int) -> list[tuple[float, float, float]]:
             pump()
             await answer
             in_flight -= 1
-            limiter.succeeded(loop.time() - sent)
+            limiter.note_success(loop.time() - sent)
             limiter.leave()
 
     async def watch() -> None:

@@ -13,8 +13,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from qwennb import Qwen
 from qwennb.cache import Pack
-from qwennb.client import household
-from qwennb.notebook.running import RunningPlace, verify
+from qwennb.client import runtime
+from qwennb.notebook.running import Sandbox, verify
 from qwennb.notebook.running.kernel import FreshKernel
 from qwennb.simulator import Simulator
 
@@ -50,7 +50,7 @@ def _written(folder: Path) -> Path:
     with Simulator("vllm") as simulator:
         qwen = Qwen(endpoint=f"vllm+{simulator.base_url}", cache_dir=folder / "cache")
         made = frame.qwen.classify("text", ["even", "odd"], model="qwen3.5-9b", client=qwen)
-    memory = household().memory(folder / "cache")
+    memory = runtime().memory(folder / "cache")
     Pack.of_records(dict(memory.store.items())).write(folder / "big.qwenpack")
     shown = f"{made['label'].null_count()} {made['label'].hash().bitwise_xor()}\n"
     cells = [new_code_cell(source, execution_count=n + 1) for n, source in enumerate(CELLS)]
@@ -61,10 +61,10 @@ def _written(folder: Path) -> Path:
 
 def _kernel(folder: Path) -> float:
     """Seconds until a kernel takes its first cell."""
-    with RunningPlace.made(sealed=True) as place:
-        environ = place.environ(os.environ, {})
+    with Sandbox.create(sealed=True) as sandbox:
+        environ = sandbox.environ(os.environ, {})
         began = time.perf_counter()
-        kernel = FreshKernel(folder, environ, sockets=place.folder)
+        kernel = FreshKernel(folder, environ, sockets=sandbox.folder)
         took = time.perf_counter() - began
         kernel.stop()
     return took

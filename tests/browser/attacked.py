@@ -25,10 +25,18 @@ from qwennb import Qwen
 from qwennb.answer import Answer
 from qwennb.cache import Spending
 from qwennb.frames import Progress
-from qwennb.notebook.widgets import ChatPanel, Playground, Review, Usage, chat_page, progress, review_picture
-from qwennb.notebook.widgets.chat_attach import Attached, Question
-from qwennb.notebook.widgets.chat_talk import STOPPED, Turn
-from qwennb.notebook.widgets.playground_run import Outcome
+from qwennb.notebook.widgets import (
+    ChatPanel,
+    Playground,
+    Review,
+    UsagePanel,
+    chat_page,
+    progress,
+    review_picture,
+)
+from qwennb.notebook.widgets.chat_attach import Attached, TypedQuestion
+from qwennb.notebook.widgets.chat_talk import STOPPED, ChatTurn
+from qwennb.notebook.widgets.playground_run import VariantOutcome
 from qwennb.notebook.widgets.static import parts
 from qwennb.request import Request, Text, ToolCall, part_of, user_message
 
@@ -68,15 +76,15 @@ def chat() -> ChatPanel:
         asking = SimpleNamespace(
             text=attack, reasoning=attack, call=None, request=SimpleNamespace(model=attack), error=None
         )
-        controls.show_growing(chat_page.under_way(1, Question(attack, (table,)), asking))
+        controls.show_growing(chat_page.under_way(1, TypedQuestion(attack, (table,)), asking))
         controls.show_call(chat_page.call_text(call))
     for field in _fields(controls.box):
         field.value = ""
     whole = "\n\n".join(ATTACKS)
     panel._talk.branches[0] = [
         *map(_turn, ATTACKS),
-        Turn(Question(whole), partial=whole, ended=STOPPED, model=whole),
-        *(Turn(Question("?"), ended=attack, model=attack) for attack in ATTACKS),
+        ChatTurn(TypedQuestion(whole), partial=whole, ended=STOPPED, model=whole),
+        *(ChatTurn(TypedQuestion("?"), ended=attack, model=attack) for attack in ATTACKS),
     ]
     panel._draw()
     press["Edit"].click()
@@ -121,8 +129,8 @@ def playground(endpoint: str) -> Playground:
         named["system"].value = attack
         place, said = (at % 20, 0), Answer(Request(attack, (user_message(Text(attack)),)), text=attack)
         panel._asked[1][place[0]] = attack
-        panel._told_of(place, Outcome(problem=attack))
-        panel._told_of(place, Outcome(said))
+        panel._show_outcome(place, VariantOutcome(problem=attack))
+        panel._show_outcome(place, VariantOutcome(said))
         shown[at % len(shown)].value = attack
         if at % 20 == 19 or at == len(ATTACKS) - 1:
             panel._record()
@@ -166,7 +174,7 @@ def review() -> Review:
     for attack in ATTACKS:
         panel._letters.value = attack
     press["Leave as it is"].click()
-    assert len(made._labels.given()) > 0.9 * len(ATTACKS)
+    assert len(made._labels.labels_by()) > 0.9 * len(ATTACKS)
     drawn: bytes | None = None
     for batch in _batches(ATTACKS, 12):
         few = pl.DataFrame({"a": batch, "label": pl.Series(batch, dtype=pl.Enum(list(dict.fromkeys(batch))))})
@@ -176,7 +184,7 @@ def review() -> Review:
         found = classes.confusion
         assert found is not None
         drawn = drawn or review_picture.picture(found)  # one is drawn, for that takes two seconds
-        made._exhibit.keep(review_picture.described(found, drawn or b""), classes._plain())
+        made._exhibit.keep(review_picture.describe(found, drawn or b""), classes._plain())
     labelled = made._rows.all[0].name
     given.write_text(
         "".join(
@@ -192,7 +200,7 @@ def review() -> Review:
     return made
 
 
-def usage() -> Usage:
+def usage() -> UsagePanel:
     """The usage: the names that the ledger holds, and what an error says."""
     rows = [Spending(attack, attack, attack, attack, requests=1, nanos=10**9) for attack in ATTACKS]
     client = SimpleNamespace(
@@ -200,7 +208,7 @@ def usage() -> Usage:
         memory=SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows)),
         spent=1.0,
     )
-    made = Usage(client)
+    made = UsagePanel(client)
     display(made)
     for by in made._by.options:
         made._by.value = by
@@ -226,7 +234,7 @@ def progressing() -> None:
         "cost": 0.5,
         "seconds": 9.0,
     }
-    run = progress._Run()
+    run = progress._ShownRun()
     run._is_watched = True
     for finished in (False, True):
         for attack in ATTACKS:
@@ -245,11 +253,11 @@ def _buttons(box: Any) -> dict[str, Any]:
     return {part.description: part for part in parts(box) if isinstance(part, widgets.Button)}
 
 
-def _turn(attack: str) -> Turn:
+def _turn(attack: str) -> ChatTurn:
     asked = user_message(Text(attack))
-    question = Question(attack, (Attached(attack, "table", part_of(attack)),))
+    question = TypedQuestion(attack, (Attached(attack, "table", part_of(attack)),))
     answer = Answer(Request(attack, (asked,)), text=attack, reasoning=attack)
-    return Turn(question, answers=(answer,), messages=(asked,), model=attack)
+    return ChatTurn(question, answers=(answer,), messages=(asked,), model=attack)
 
 
 def _file(name: str, content: bytes) -> dict[str, Any]:

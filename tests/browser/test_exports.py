@@ -20,7 +20,7 @@ import pytest
 
 from qwennb.answer import Answer, markup
 from qwennb.errors import BadInput
-from qwennb.notebook.drift import Asked, drift, page_of
+from qwennb.notebook.drift import CellQuestions, drift, page_of
 from qwennb.request import Request, Text, user_message
 from tests.answer.test_markup import commonmark
 from tests.browser.lab import FORMULA_FILES
@@ -168,16 +168,18 @@ def test_nor_where_katex_typesets_them_and_trusts_them(lab):
 
 
 def test_no_attack_comes_to_life_in_a_drift_page(look, tmp_path):
-    def asked(model: str, texts: list[str]) -> list[Asked]:
+    def asked(model: str, texts: list[str]) -> list[CellQuestions]:
         answers = [
             Answer(Request(model, (user_message(Text(f"{n} {text}")),)), text=text, endpoint=text)
             for n, text in enumerate(texts)
         ]
-        return [Asked(1, "\n".join(texts), tuple(answers), outputs="\n".join(texts))]
+        return [CellQuestions(1, "\n".join(texts), tuple(answers), outputs="\n".join(texts))]
 
     texts = [attack.encode("utf-8", "replace").decode() for attack in ATTACKS]
     other = [
-        Asked(1, "", tuple(asked("n", texts[::-1])[0].answers), outputs=texts[0], trouble="\n".join(texts))
+        CellQuestions(
+            1, "", tuple(asked("n", texts[::-1])[0].answers), outputs=texts[0], trouble="\n".join(texts)
+        )
     ]
     report = drift(texts[0], asked("m", texts), other, day=f"{datetime.now(UTC):%Y-%m-%d}", options=texts[2])
     file = tmp_path / "drift.html"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qwennb.cache import file
-from qwennb.cache.place import CacheWarning
+from qwennb.cache.folder import CacheWarning
 from qwennb.cache.record import Name
 from qwennb.cache.store import Store
 from qwennb.cache.table import FORM
@@ -42,7 +42,7 @@ def test_what_was_put_is_there_for_the_next_who_opens_it(tmp_path, journal):
         assert list(store.names()) == sorted(records, key=lambda name: name.text)
         assert len(store) == 50
         assert store.get(name_of(99)) is None
-        assert (store.quarantined, store.problems) == (0, {})
+        assert (store.quarantine_count, store.problems) == (0, {})
 
 
 def test_the_journal_is_the_one_that_is_sound_here(tmp_path):
@@ -158,9 +158,9 @@ def test_a_flipped_bit_is_a_miss_and_is_set_aside_by_the_next_write(tmp_path):
             assert store.get_many([name_of(1), name_of(2)]) == {name_of(2): value_of(2, 300)}
             assert store.find(name_of(1).key) == []
         assert [w.filename for w in caught] == [__file__]  # once, and at the line that asked
-        assert (store.quarantined, store.problems["damaged answer"]) == (1, 1)
+        assert (store.quarantine_count, store.problems["damaged answer"]) == (1, 1)
         store.put([(name_of(9), b"v")])
-        assert (store.quarantined, len(store)) == (1, 3)
+        assert (store.quarantine_count, len(store)) == (1, 3)
         store.put([(name_of(1), b"again")])
         assert store.get(name_of(1)) == b"again"
 

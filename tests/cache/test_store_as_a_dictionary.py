@@ -19,9 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from qwennb.cache.place import CacheWarning
+from qwennb.cache.folder import CacheWarning
+from qwennb.cache.memory_store import MemoryStore
 from qwennb.cache.record import Name
-from qwennb.cache.shelf import MemoryStore
 from qwennb.cache.store import Store
 
 from .records import child, name_of

@@ -4,7 +4,7 @@ import sqlite3
 import diskcache
 import pytest
 
-from qwennb.cache.place import CacheWarning
+from qwennb.cache.folder import CacheWarning
 from qwennb.cache.store import Store
 from qwennb.cache.table import FORM, SETTINGS, BytesDisk, ForeignRow, Table
 from qwennb.errors import CacheError
@@ -50,7 +50,7 @@ def use_everything(store):
     store.remove([name_of(2)])
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
 def test_a_planted_pickle_is_never_opened(folder, tmp_path):
     mark = tmp_path / "mark"
     plant(folder, "UPDATE Cache SET mode = 4, value = ?", pickle.dumps(Bomb(mark)))
@@ -58,11 +58,11 @@ def test_a_planted_pickle_is_never_opened(folder, tmp_path):
         assert store.get_many([name_of(n) for n in range(3)]) == {}
         use_everything(store)
         assert store.get(name_of(1)) == b"newer"
-        assert store.quarantined == 3
+        assert store.quarantine_count == 3
     assert not mark.exists()
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
 def test_a_planted_pickled_key_is_never_opened(folder, tmp_path):
     mark = tmp_path / "mark"
     plant(
@@ -77,7 +77,7 @@ def test_a_planted_pickled_key_is_never_opened(folder, tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3, 4, 9])
-@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
 def test_a_file_that_a_row_names_is_neither_read_nor_removed(folder, tmp_path, mode):
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
@@ -90,17 +90,17 @@ def test_a_file_that_a_row_names_is_neither_read_nor_removed(folder, tmp_path, m
     assert secret.read_text() == "secret"
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
 @pytest.mark.parametrize("value", ["text", 7, 1.5, None, b"", b"short"])
 def test_a_value_of_another_kind_is_a_miss(folder, value):
     plant(folder, "UPDATE Cache SET value = ?", value)
     with Store(folder) as store:
         assert store.get_many([name_of(n) for n in range(3)]) == {}
         use_everything(store)
-        assert store.quarantined == 3
+        assert store.quarantine_count == 3
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
 def test_keys_of_other_kinds_do_no_harm(folder):
     for key in (b"\xff\xfe", b"x" * 80, name_of(1).text.encode(), 7, 2.5, "not a name", "z" * 200):
         plant(folder, "INSERT INTO Cache(key, raw, mode, value) VALUES (?, 1, 1, x'00')", key)
@@ -113,10 +113,10 @@ def test_keys_of_other_kinds_do_no_harm(folder):
         assert dict(store.items()) == {name_of(n): value_of(n) for n in range(3)}
         assert store.find(name_of(1).key) == [(name_of(1), value_of(1))]
         use_everything(store)
-        assert store.quarantined == 1  # the one that a search for its key came upon
+        assert store.quarantine_count == 1  # the one that a search for its key came upon
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.place.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
 @pytest.mark.parametrize("claim", ["mode = 4", "mode = 0", "filename = 'x'"])
 def test_a_row_that_claims_to_be_something_else_is_a_miss_even_with_a_right_seal(folder, claim):
     plant(folder, f"UPDATE Cache SET {claim}")

@@ -7,7 +7,7 @@ import pytest
 from qwennb.catalog import Catalog, Range
 from qwennb.errors import UnknownModel, UnsupportedOption
 
-catalog = Catalog.bundled()
+catalog = Catalog.load_bundled()
 
 # The lists of parameters on the four pages of OpenRouter, in its words.
 PAGES = {

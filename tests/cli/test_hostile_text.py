@@ -22,7 +22,7 @@ import pytest
 import qwennb
 from qwennb import Qwen, errors
 from qwennb.answer import Answer, Cost, Usage
-from qwennb.cache import Memory, Order, Orders, Pack, Spending, Spendings, Store, Writer
+from qwennb.cache import BatchOrder, BatchOrders, Memory, Pack, Spending, Spendings, Store, Writer
 from qwennb.cli.command import COMMANDS
 from qwennb.cli.world import World
 from qwennb.frames.progress import Tally
@@ -104,11 +104,11 @@ def kept(tmp_path) -> Path:
     memory.spendings.add([row.with_cost(0.5)])
     memory.close()
     asked = [Request(HOSTILE, (Message("user", (Text("x"),)),))]
-    order = Order(
+    order = BatchOrder(
         "a", "a", HOSTILE + LINES, HOSTILE + LINES, datetime(2026, 11, 1, tzinfo=UTC).timestamp(), batch=HOSTILE,
         questions=1, keys=frozenset(one.key for one in asked),
     )  # fmt: skip
-    orders = Orders(folder)
+    orders = BatchOrders(folder)
     orders.claim().release()
     orders.write(order, asked)
     (folder / "models").mkdir()
@@ -226,14 +226,14 @@ WORDLESS = {"Count", "Range", "Thinking", "Secret", "Cost", "Chat", "Option", "A
 def hostile_values(folder: Path) -> list[Any]:
     from qwennb.client.plan import Plan
     from qwennb.endpoints.local import BUNDLED, LocalModel, LocalServer
-    from qwennb.endpoints.local import Progress as Fetched
+    from qwennb.endpoints.local import DownloadProgress as Fetched
     from qwennb.endpoints.local.hub import HubFile
     from qwennb.frames.plan import ColumnPlan
     from qwennb.notebook.widgets.chat_attach import Attached
     from qwennb.project import Leading
 
     file = dataclasses.replace(BUNDLED.file, name=HOSTILE + LINES, origin=HOSTILE + LINES, licence=HOSTILE)
-    place = Qwen(endpoint="simulator", cache_dir=folder).place
+    place = Qwen(endpoint="simulator", cache_dir=folder).endpoint
     hosted = dataclasses.replace(place, name=HOSTILE + LINES, base_url=f"http://{HOST}/v1", server=None)
     plan = {field.name: 0 for field in dataclasses.fields(Plan)} | {
         "model": HOSTILE,
@@ -317,7 +317,8 @@ def test_only_known_doors_write_to_a_terminal():
     doors = {
         "cli/world.py",
         "frames/progress.py",
-        "notebook/screen.py",
+        "notebook/display.py",
+        "notebook/outputs.py",  # keeps what a cell has shown while a question is cleared
         "notebook/sharing.py",
         "endpoints/local/child.py",
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from qwennb.config import Config, default_cache_dir
-from qwennb.endpoints import embedded_place
-from qwennb.endpoints.local import BUNDLED, ModelFile, find, named
+from qwennb.endpoints import find_embedded
+from qwennb.endpoints.local import BUNDLED, ModelFile, find, resolve_model
 from tests.endpoints.test_local_hub import CONTENT, NAME, StandIn, hub  # noqa: F401  (a fixture)
 
 SMALL = "qwen3.5-0.8b"
@@ -30,7 +30,7 @@ def lay(folder: Path, origin: str = NAME) -> ModelFile:
 
 def describe_small(hub: StandIn) -> str:  # noqa: F811
     """Have the stand-in answer for the small Qwen 3.5 as for its own file; where that lies."""
-    wanted = named(SMALL)
+    wanted = resolve_model(SMALL)
     hub.also = f"/{wanted.repository}/"
     return str(wanted)
 
@@ -85,11 +85,11 @@ def test_the_model_is_found_whatever_the_cache_folder(run, tmp_path):
         config = Config.load(
             {"model": NAME, "endpoint": "local"}, environ=environ | elsewhere, folder=Path("/")
         )
-        assert embedded_place(config, environ).served == (file.name,)
+        assert find_embedded(config, environ).served == (file.name,)
     # Where 0.1 put it, among the answers of a folder of one's own, it is found too.
     old = lay(tmp_path / "old", NAME + "@old")
     config = Config(cache_dir=tmp_path / "old", model=f"{NAME}@old", endpoint="local")
-    assert embedded_place(config, environ).served == (old.name,)
+    assert find_embedded(config, environ).served == (old.name,)
 
 
 def test_fetching_puts_it_there_too(run, tmp_path, hub):  # noqa: F811
@@ -144,7 +144,7 @@ def test_who_can_reach_the_hub_is_offered_the_small_qwen_by_name_first(run, tmp_
     folder = default_cache_dir({"HOME": str(tmp_path)} | environ)
     for model in (SMALL, "0.8b", None):  # by its name; and, being the only one, without any
         config = Config(cache_dir=tmp_path / "cache", model=model, endpoint="local")
-        place = embedded_place(config, {"HOME": str(tmp_path)} | environ)
+        place = find_embedded(config, {"HOME": str(tmp_path)} | environ)
         assert place is not None and place.server.model.path.parent == folder / "models"
         assert place.server.model.file.sha256 == hashlib.sha256(CONTENT).hexdigest()
 

@@ -54,11 +54,11 @@ def during(first: Callable[[], str], sim: Simulator, second: Callable[[], str]) 
     """What comes of *second*, asked while *first* is under way at *sim*; and of *first*."""
     said: dict[int, str | BaseException] = {}
 
-    def note(place: int, ask: Callable[[], str]) -> None:
+    def note(endpoint: int, ask: Callable[[], str]) -> None:
         try:
-            said[place] = ask()
+            said[endpoint] = ask()
         except Exception as error:
-            said[place] = error
+            said[endpoint] = error
 
     thread = threading.Thread(target=note, args=(0, first))
     thread.start()
@@ -118,5 +118,5 @@ def test_what_names_a_flight_shows_no_key(simulate, client):
     from qwennb.engine.engine import flight_name
 
     qwen = client(simulate(), api_key="sk-canary-8461")
-    asking = qwen._checked(qwen.request(QUESTION, {}, Options()), Options())
-    assert "canary" not in repr(flight_name(qwen.request(QUESTION, {}, Options()), asking))
+    context = qwen._validate_context(qwen.request(QUESTION, {}, Options()), Options())
+    assert "canary" not in repr(flight_name(qwen.request(QUESTION, {}, Options()), context))

@@ -48,7 +48,7 @@ def work():
     yield "lazy", frame.lazy().qwen.ask("Tell {{ t }}", client=qwen).collect()["answer"].to_list()
     yield "column plan", frame.qwen.plan("Tell {{ t }}", client=qwen).known
     yield "openai", qwen.openai.chat.completions.create(
-        model=qwen.place.model_name(None), messages=[{"role": "user", "content": "six"}]).choices[0].message.content
+        model=qwen.endpoint.model_name(None), messages=[{"role": "user", "content": "six"}]).choices[0].message.content
     yield "pack", len(qwen.pack(qwen.ask("one")))
     try:
         yield "batches", len(qwennb.batches(qwen))
@@ -92,7 +92,7 @@ def kept(sim, tmp_path):
     folder = tmp_path / "home" / "kept"
     made = (
         "from qwennb import Qwen; qwen = Qwen('flash', max_tokens=40); qwen.ask('kept before');"
-        "from qwennb.client.household import household; household().settle(qwen.config.cache_dir)"
+        "from qwennb.client.runtime import runtime; runtime().settle(qwen.config.cache_dir)"
     )
     environ = {"QWENNB_CACHE_DIR": str(folder), "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}"}
     environ |= {"QWENNB_API_KEY": "sk-sim", "HOME": str(tmp_path / "home")}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qwennb.cache import wait_for_retiring
-from qwennb.client import household
+from qwennb.client import runtime
 
 
 def threads() -> int:
@@ -62,14 +62,14 @@ def test_what_was_asked_by_a_client_that_is_gone_is_there_for_the_next_and_in_a_
     gc.collect()
     assert client(sim).ask("Why is it gone?") == first and sim.ledger.count("asked") == 1
     gc.collect()
-    assert first.key in {name.key for name in household().pack().records}
+    assert first.key in {name.key for name in runtime().pack().records}
 
 
 def test_what_a_client_that_is_gone_has_spent_is_written(simulate, client, tmp_path):
     sim = simulate()
     client(sim).ask("Why?")
     gc.collect()
-    household().settle(tmp_path / "cache")
+    runtime().settle(tmp_path / "cache")
     rows = client(sim).memory.spendings.rows()
     assert sum(row.requests for row in rows) == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qwennb.client.long import pieces
+from qwennb.client.long_documents import pieces
 from qwennb.errors import BadInput
 
 LONG = "The year was good. " * 60_000  # over a million bytes: more than the window of an open model

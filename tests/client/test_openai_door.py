@@ -434,7 +434,7 @@ def test_an_answer_that_never_fits_its_schema_is_a_validation_error(simulate, cl
 def test_a_server_that_is_not_there_is_a_connection_error(simulate, client):
     sim = simulate("vllm")
     qwen = client(sim, model="9b")
-    qwen.place  # noqa: B018  (found while it was there)
+    qwen.endpoint  # noqa: B018  (found while it was there)
     sim.stop()
     with pytest.raises(openai.APIConnectionError, match="can't be reached"):
         create(qwen, model="9b")

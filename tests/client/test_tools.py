@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 from qwennb import Chat
 from qwennb.cache import Pack
-from qwennb.client import Options, household
+from qwennb.client import Options, runtime
 from qwennb.errors import BadInput, NotRecorded, ToolError
 from qwennb.simulator import Reply, ToolCall
 
@@ -45,7 +45,7 @@ def notes() -> Notes:
 @pytest.fixture
 def no_packs():
     yield
-    household().packs.forget()
+    runtime().packs.forget()
 
 
 def pack_of(simulate, client, tmp_path, notes, *replies, results=None, prompt="Note it") -> str:
@@ -75,7 +75,7 @@ def test_a_pack_never_runs_the_readers_tools(
     file = pack_of(simulate, client, tmp_path, notes, results=results)
     sim = simulate(script=["Live."])
     mine = client(sim, cache=mode)
-    household().load(file)
+    runtime().load(file)
     approved: list[str] = []
     chat = Chat(mine, tools=[notes.tool], approve=lambda call: approved.append(call.name) or True)
     ask = {
@@ -92,7 +92,7 @@ def test_a_pack_never_runs_the_readers_tools(
 
 def test_a_pack_with_its_results_runs_nothing_and_answers(simulate, client, tmp_path, notes, no_packs):
     file = pack_of(simulate, client, tmp_path, notes, results=("noted rm -rf",))
-    household().load(file)
+    runtime().load(file)
     assert str(client(simulate()).ask("Note it", tools=[notes.tool])) == "Noted."
     assert notes.ran == []
 
@@ -114,13 +114,13 @@ def test_ones_own_step_still_runs_where_a_pack_says_the_same(simulate, client, t
     qwen.pack(qwen.answer(qwen.request("Note x", {}, Options(tools=[notes.tool])), Options())).write(
         tmp_path / "mine.qwenpack"
     )
-    household().load(tmp_path / "mine.qwenpack")
+    runtime().load(tmp_path / "mine.qwenpack")
     assert str(qwen.ask("Note x", tools=[notes.tool])) == "Noted." and notes.ran == ["x"]
 
 
 def test_refresh_asks_and_runs_whatever_a_pack_holds(simulate, client, tmp_path, notes, no_packs):
     file = pack_of(simulate, client, tmp_path, notes)
-    household().load(file)
+    runtime().load(file)
     sim = simulate(script=[calls(("note", {"text": "mine"})), "Live."])
     assert str(client(sim).ask("Note it", tools=[notes.tool], cache="refresh")) == "Live."
     assert notes.ran == ["mine"]
@@ -159,7 +159,7 @@ def test_what_0_1_recorded_with_the_choice_repeated_still_replays(simulate, clie
     options = Options(tools=[notes.tool], tool_choice="required")
     request = qwen.request("Note x", {}, options)
     first = qwen.answer(request, Options())
-    from qwennb.client.steps import message_of
+    from qwennb.client.tools import message_of
     from qwennb.request import Message, Text
 
     told = Message("tool", (Text("noted x"),), tool_call_id=first.tool_calls[0].id)
@@ -171,10 +171,10 @@ def test_what_0_1_recorded_with_the_choice_repeated_still_replays(simulate, clie
     for mode in ("replay", "on"):
         reader = client(sim, cache_dir=qwen.config.cache_dir / mode, cache=mode)
         try:
-            household().load(qwen.config.cache_dir / "old.qwenpack")
+            runtime().load(qwen.config.cache_dir / "old.qwenpack")
             assert str(reader.ask("Note x", tools=[notes.tool], tool_choice="required")) == "Noted by 0.1."
         finally:
-            household().packs.forget()
+            runtime().packs.forget()
     assert notes.ran == [] and sim.ledger.count("asked") == 2
 
 

@@ -13,9 +13,9 @@ import pytest
 from qwennb import Qwen
 from qwennb.cache import Name, Store, Writer
 from qwennb.catalog import TokenCounter, estimate_tokens
-from qwennb.client import Bridge, Household, QwenWarning
+from qwennb.client import Bridge, QwenWarning, Runtime
 from qwennb.errors import CallbackFailed, QwenError, ValidatorFailed
-from qwennb.notebook.scope import as_read
+from qwennb.notebook.namespace import as_read
 
 
 class BrokenWords(Exception):
@@ -225,24 +225,24 @@ def test_a_vocabulary_that_can_not_be_loaded_leaves_the_estimate():
 class Hurried(Qwen):
     """A client whose bridge loses its patience soon."""
 
-    house: Household
+    shared_runtime: Runtime
 
     @property
-    def _house(self) -> Household:
-        return self.house
+    def _runtime(self) -> Runtime:
+        return self.shared_runtime
 
 
 @pytest.fixture
 def hurried(simulate, tmp_path):
-    house = Household({}, bridge=Bridge(told_after=0.5, given_up_after=2.0))
+    shared_runtime = Runtime({}, bridge=Bridge(told_after=0.5, given_up_after=2.0))
 
     def make(sim) -> Hurried:
         made = Hurried(endpoint=f"openrouter+{sim.base_url}", api_key="sk-sim", cache_dir=tmp_path / "cache")
-        made.house = house
+        made.shared_runtime = shared_runtime
         return made
 
     yield make
-    house.close()
+    shared_runtime.close()
 
 
 def sleeper(until: threading.Event) -> type[pydantic.BaseModel]:

@@ -6,14 +6,14 @@ import pytest
 
 from qwennb import Qwen
 from qwennb.config import default_cache_dir
-from qwennb.endpoints.local import LocalServer, find, installed
+from qwennb.endpoints.local import LocalServer, find, is_installed
 from qwennb.errors import UnknownModel
 
 
 @pytest.fixture(scope="session")
 def real_llama_cpp(tmp_path_factory):
     """A client with its cache off; skipped with the reason where the model has not been fetched."""
-    if not installed():
+    if not is_installed():
         pytest.skip("llama.cpp is not installed")
     try:
         model = find(cache_dir=default_cache_dir(os.environ))

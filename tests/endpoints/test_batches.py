@@ -16,7 +16,7 @@ from qwennb.endpoints import (
     Batches,
     BatchTerms,
     Dialect,
-    Place,
+    Endpoint,
     batch_line,
     batch_terms,
     line_reply,
@@ -45,14 +45,14 @@ def question(number: int = 0, **settings: object) -> Request:
 def told(work):
     """Run *work* with the batches of a place, and close them."""
 
-    async def run(place: Place):
-        batches = Batches(place)
+    async def run(endpoint: Endpoint):
+        batches = Batches(endpoint)
         try:
             return await work(batches)
         finally:
             await batches.close()
 
-    return lambda place: asyncio.run(run(place))
+    return lambda endpoint: asyncio.run(run(endpoint))
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def sim():
 
 
 @pytest.fixture
-def place(sim, tmp_path):
-    return client(sim, tmp_path).place
+def endpoint(sim, tmp_path):
+    return client(sim, tmp_path).endpoint
 
 
-def plain(sim, tmp_path) -> Place:
+def plain(sim, tmp_path) -> Endpoint:
     """The same server as one that nobody recognises."""
-    return replace(client(sim, tmp_path).place, name="openai", dialect=Dialect(), hosted=False)
+    return replace(client(sim, tmp_path).endpoint, name="openai", dialect=Dialect(), hosted=False)
 
 
 # ---------------------------------------------------------------------- writing
@@ -77,12 +77,12 @@ def plain(sim, tmp_path) -> Place:
 @pytest.mark.parametrize(
     "settings", [{"thinking": False, "max_tokens": 9}, {"thinking": True}, {"top_p": 0.5}]
 )
-def test_a_line_asks_what_the_live_lane_asks(sim, tmp_path, place, settings):
+def test_a_line_asks_what_the_live_lane_asks(sim, tmp_path, endpoint, settings):
     """Streaming aside, and thinking is always said: a batch has a default of its own."""
     qwen = client(sim, tmp_path)
     qwen.ask("Say 0", **settings)
     live = dict(sim.ledger.last().body)
-    line = json.loads(batch_line(place, question(**settings)))
+    line = json.loads(batch_line(endpoint, question(**settings)))
     assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
     assert line["custom_id"] == question(**settings).key
     for name in ("stream", "stream_options"):
@@ -90,8 +90,8 @@ def test_a_line_asks_what_the_live_lane_asks(sim, tmp_path, place, settings):
     assert line["body"] == {"enable_thinking": True, **live}
 
 
-def test_terms_are_those_of_the_endpoint(place, sim, tmp_path):
-    assert batch_terms(place) == BatchTerms(share=0.5, max_input=256_000)
+def test_terms_are_those_of_the_endpoint(endpoint, sim, tmp_path):
+    assert batch_terms(endpoint) == BatchTerms(share=0.5, max_input=256_000)
     other = batch_terms(plain(sim, tmp_path))
     assert (other.share, other.file_bytes) == (None, 200_000_000)
 
@@ -99,23 +99,23 @@ def test_terms_are_those_of_the_endpoint(place, sim, tmp_path):
 @pytest.mark.parametrize("dialect", ["openrouter", "vllm", "llama.cpp"])
 def test_an_endpoint_without_batches_names_those_that_have_them(dialect, tmp_path):
     with simulator(dialect) as sim:
-        place = client(sim, tmp_path).place
+        endpoint = client(sim, tmp_path).endpoint
         with pytest.raises(UnsupportedOption, match=r"takes no batches.*dashscope, dashscope-intl"):
-            batch_terms(place)
+            batch_terms(endpoint)
 
 
-def test_a_region_without_batches_is_refused(place):
+def test_a_region_without_batches_is_refused(endpoint):
     with pytest.raises(UnsupportedOption, match="takes no batches"):
-        batch_terms(replace(place, name="dashscope-us"))
+        batch_terms(replace(endpoint, name="dashscope-us"))
 
 
 def test_a_server_that_has_not_got_the_routes_says_so_in_the_same_words(tmp_path):
     with simulator("vllm") as sim:
-        place = Place("openai", sim.base_url, Dialect(), hosted=False)
+        endpoint = Endpoint("openai", sim.base_url, Dialect(), hosted=False)
         for work in (lambda b: b.upload(tmp_path / "in.jsonl"), _all):
             (tmp_path / "in.jsonl").write_bytes(b"{}\n")
             with pytest.raises(UnsupportedOption, match="takes no batches"):
-                told(work)(place)
+                told(work)(endpoint)
 
 
 async def _all(batches):
@@ -126,11 +126,11 @@ async def _all(batches):
 
 
 @pytest.mark.parametrize("kind", ["dashscope", "openai"])
-def test_questions_go_up_and_answers_come_down(sim, tmp_path, place, kind):
-    place = place if kind == "dashscope" else plain(sim, tmp_path)
+def test_questions_go_up_and_answers_come_down(sim, tmp_path, endpoint, kind):
+    endpoint = endpoint if kind == "dashscope" else plain(sim, tmp_path)
     questions = [question(n, max_tokens=50) for n in range(3)]
     file = tmp_path / "questions.jsonl"
-    file.write_bytes(b"".join(batch_line(place, q) + b"\n" for q in questions))
+    file.write_bytes(b"".join(batch_line(endpoint, q) + b"\n" for q in questions))
 
     async def work(batches):
         number = await batches.upload(file)
@@ -147,25 +147,25 @@ def test_questions_go_up_and_answers_come_down(sim, tmp_path, place, kind):
         await batches.delete(number)  # gone is gone
         return lines
 
-    lines = told(work)(place)
+    lines = told(work)(endpoint)
     assert {line["custom_id"] for line in lines} == {q.key for q in questions}
-    said = place.dialect.read(line_reply(place, lines[0]), "there")
+    said = endpoint.dialect.read(line_reply(endpoint, lines[0]), "there")
     assert said.text and said.usage is not None and said.ended
 
 
-def test_a_batch_can_be_cancelled(place, sim, tmp_path):
-    (tmp_path / "in.jsonl").write_bytes(batch_line(place, question()) + b"\n")
+def test_a_batch_can_be_cancelled(endpoint, sim, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(batch_line(endpoint, question()) + b"\n")
 
     async def work(batches):
         batch = await batches.create(await batches.upload(tmp_path / "in.jsonl"), BatchTerms(), "x", "y")
         await batches.cancel(batch.id)
         return await batches.get(batch.id)
 
-    assert told(work)(place).state == "cancelled"
+    assert told(work)(endpoint).state == "cancelled"
 
 
-def test_a_wrong_key_is_told_as_such_and_shows_itself_nowhere(place):
-    wrong = replace(place, key=Secret("sk-other-0123456789"))
+def test_a_wrong_key_is_told_as_such_and_shows_itself_nowhere(endpoint):
+    wrong = replace(endpoint, key=Secret("sk-other-0123456789"))
     with pytest.raises(KeyRefused) as refused:
         told(_all)(wrong)
     assert "0123456789" not in str(refused.value)
@@ -191,9 +191,9 @@ def line(status=200, body=None, error=None):
         ({}, Incomplete),
     ],
 )
-def test_a_line_that_is_no_answer_is_the_error_that_it_would_be_live(place, said, kind):
+def test_a_line_that_is_no_answer_is_the_error_that_it_would_be_live(endpoint, said, kind):
     with pytest.raises(QwenError) as raised:
-        line_reply(place, said)
+        line_reply(endpoint, said)
     assert type(raised.value) is kind
 
 
@@ -227,9 +227,9 @@ def canned():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Canned)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def make(pages) -> Place:
+    def make(pages) -> Endpoint:
         server.pages = pages
-        return Place(
+        return Endpoint(
             "openai", f"http://127.0.0.1:{server.server_port}/v1", Dialect(), hosted=False, key=Secret(KEY)
         )
 

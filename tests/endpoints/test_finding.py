@@ -29,7 +29,7 @@ def search(config=None, environ=None, *, ports=NOWHERE, embedded=None, ask=None,
         finder = Finder(
             config or Config(**given),
             environ or {},
-            catalog=Catalog.bundled(),
+            catalog=Catalog.load_bundled(),
             embedded=lambda _: embedded,
             simulated=lambda: "http://127.0.0.1:1/v1",
             ports=ports,
@@ -55,20 +55,20 @@ def started():
 
 def test_the_argument_comes_before_everything(started):
     (port,) = started("vllm")
-    place = search(endpoint="openrouter", environ=KEYS, ports=[port])
-    assert (place.name, place.chosen_by_user, place.key) == ("openrouter", True, Secret("sk-or"))
+    endpoint = search(endpoint="openrouter", environ=KEYS, ports=[port])
+    assert (endpoint.name, endpoint.chosen_by_user, endpoint.key) == ("openrouter", True, Secret("sk-or"))
 
 
 def test_a_providers_key_in_the_environment_comes_before_a_running_server(started):
     (port,) = started("vllm")
-    place = search(environ={"OPENROUTER_API_KEY": "sk-or"}, ports=[port])
-    assert (place.name, place.key, place.chosen_by_user) == ("openrouter", Secret("sk-or"), False)
+    endpoint = search(environ={"OPENROUTER_API_KEY": "sk-or"}, ports=[port])
+    assert (endpoint.name, endpoint.key, endpoint.chosen_by_user) == ("openrouter", Secret("sk-or"), False)
 
 
 def test_with_the_key_of_alibaba_alone_the_region_is_the_international_one():
-    place = search(environ=KEYS)
-    assert (place.name, place.key) == ("dashscope-intl", Secret("sk-dash"))
-    assert place.base_url == HOSTED["dashscope-intl"].base_url
+    endpoint = search(environ=KEYS)
+    assert (endpoint.name, endpoint.key) == ("dashscope-intl", Secret("sk-dash"))
+    assert endpoint.base_url == HOSTED["dashscope-intl"].base_url
 
 
 def test_an_empty_variable_is_no_key(started):
@@ -95,33 +95,33 @@ def test_with_nothing_at_all_the_choices_are_listed():
 @pytest.mark.parametrize("kind", SELF_HOSTED)
 def test_each_kind_of_server_is_told_by_what_it_answers_and_not_by_its_port(started, kind):
     (port,) = started(kind)
-    place = search(ports=[port])
-    assert (place.name, place.dialect.kind, place.hosted) == (kind, kind, False)
-    assert place.base_url == f"http://127.0.0.1:{port}/v1"
-    assert place.served
-    assert not place.chosen_by_user
-    assert place.model_name(None) == "qwen3.5-9b"
+    endpoint = search(ports=[port])
+    assert (endpoint.name, endpoint.dialect.kind, endpoint.hosted) == (kind, kind, False)
+    assert endpoint.base_url == f"http://127.0.0.1:{port}/v1"
+    assert endpoint.served
+    assert not endpoint.chosen_by_user
+    assert endpoint.model_name(None) == "qwen3.5-9b"
     assert search(endpoint=f"http://127.0.0.1:{port}/v1").name == kind
 
 
 def test_all_servers_that_run_are_found_in_the_order_of_the_ports(started):
     ports = started(*SELF_HOSTED)
-    places = search(ports=ports, ask=lambda finder: finder.running())
-    assert [place.name for place in places] == list(SELF_HOSTED)
+    endpoints = search(ports=ports, ask=lambda finder: finder.running())
+    assert [endpoint.name for endpoint in endpoints] == list(SELF_HOSTED)
 
 
 def test_a_kind_that_was_named_is_found_at_another_port_than_its_usual_one(started):
     ports = started("vllm", "sglang")
-    place = search(endpoint="sglang", ports=ports)
-    assert (place.name, place.base_url) == ("sglang", f"http://127.0.0.1:{ports[1]}/v1")
-    assert place.chosen_by_user
+    endpoint = search(endpoint="sglang", ports=ports)
+    assert (endpoint.name, endpoint.base_url) == ("sglang", f"http://127.0.0.1:{ports[1]}/v1")
+    assert endpoint.chosen_by_user
 
 
 def test_a_kind_that_does_not_run_is_told_when_its_model_is_needed():
-    place = search(endpoint="mlx-vlm", model="9b")
-    assert place.base_url == "http://127.0.0.1:8080/v1"
+    endpoint = search(endpoint="mlx-vlm", model="9b")
+    assert endpoint.base_url == "http://127.0.0.1:8080/v1"
     with pytest.raises(UnknownModel, match=r"does not answer, or does not say.*Start it"):
-        place.model_name(None)
+        endpoint.model_name(None)
 
 
 def test_silent_ports_cost_300_ms_together():
@@ -135,7 +135,7 @@ def test_silent_ports_cost_300_ms_together():
         servers = [await asyncio.start_server(silent, "127.0.0.1", 0) for _ in range(6)]
         ports = [server.sockets[0].getsockname()[1] for server in servers]
         finder = Finder(
-            Config(), {}, catalog=Catalog.bundled(), embedded=lambda _: None, simulated=str, ports=ports
+            Config(), {}, catalog=Catalog.load_bundled(), embedded=lambda _: None, simulated=str, ports=ports
         )
         started = time.monotonic()
         found = await finder.running()
@@ -169,15 +169,15 @@ def test_a_server_that_is_silent_on_what_it_does_not_know_is_still_told():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         finder = Finder(
-            Config(), {}, catalog=Catalog.bundled(), embedded=lambda _: None, simulated=str, ports=[port]
+            Config(), {}, catalog=Catalog.load_bundled(), embedded=lambda _: None, simulated=str, ports=[port]
         )
-        place = await finder.find()
+        endpoint = await finder.find()
         await finder.close()
         server.close()
-        return place
+        return endpoint
 
-    place = asyncio.run(run())
-    assert (place.name, place.served) == ("vllm", ("Qwen/Qwen3.5-9B",))
+    endpoint = asyncio.run(run())
+    assert (endpoint.name, endpoint.served) == ("vllm", ("Qwen/Qwen3.5-9B",))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,12 @@ def test_what_is_no_model_server_is_passed_over(answer):
     async def run():
         async with serving(Raw(answer, close=True)) as port:
             finder = Finder(
-                Config(), {}, catalog=Catalog.bundled(), embedded=lambda _: None, simulated=str, ports=[port]
+                Config(),
+                {},
+                catalog=Catalog.load_bundled(),
+                embedded=lambda _: None,
+                simulated=str,
+                ports=[port],
             )
             found = await finder.running()
             await finder.close()
@@ -262,8 +267,8 @@ def found_at(port, given):
 
 @pytest.mark.parametrize("pages", GATEWAYS.values(), ids=GATEWAYS)
 def test_a_gateway_is_taken_for_no_kind_of_server(pages):
-    place, _ = at_gateway(pages, found_at)
-    assert (place.name, place.dialect.kind, place.served) == ("openai", "openai", tuple(LISTED))
+    endpoint, _ = at_gateway(pages, found_at)
+    assert (endpoint.name, endpoint.dialect.kind, endpoint.served) == ("openai", "openai", tuple(LISTED))
     running, _ = at_gateway(
         pages, lambda port, given: search(ports=[port], ask=lambda finder: finder.running())
     )
@@ -273,69 +278,73 @@ def test_a_gateway_is_taken_for_no_kind_of_server(pages):
 @pytest.mark.parametrize("listed", LISTED)
 @pytest.mark.parametrize("kind", ["", "openai+", *(f"{name}+" for name in SELF_HOSTED)])
 def test_an_id_that_a_server_lists_is_asked_for_by_that_id(kind, listed):
-    place, _ = at_gateway({}, found_at, kind=kind)
+    endpoint, _ = at_gateway({}, found_at, kind=kind)
     if kind == "openai+" and listed == "plus":
         return  # nothing was asked for a list, and it is a short name of ours
-    assert place.model_id(place.model_name(listed)) == listed
-    assert place.abilities(place.model_name(listed)).accepts("temperature")
+    assert endpoint.model_id(endpoint.model_name(listed)) == listed
+    assert endpoint.abilities(endpoint.model_name(listed)).accepts("temperature")
 
 
 @pytest.mark.parametrize("unlisted", ["my-lora", "qwen3.5-flash", "Qwen/Qwen3.5-27B-AWQ", "gpt-6"])
 @pytest.mark.parametrize("kind", ["", "openai+", *(f"{name}+" for name in SELF_HOSTED)])
 def test_an_id_that_is_not_listed_goes_where_the_user_named_the_endpoint(kind, unlisted):
-    place, _ = at_gateway({}, found_at, kind=kind)
-    assert place.model_id(place.model_name(unlisted)) == unlisted
+    endpoint, _ = at_gateway({}, found_at, kind=kind)
+    assert endpoint.model_id(endpoint.model_name(unlisted)) == unlisted
 
 
 def test_a_server_that_would_answer_with_another_model_is_not_asked_for_one(started):
     (port,) = started("llama.cpp")
-    place = search(endpoint=f"llama.cpp+http://127.0.0.1:{port}/v1")
-    assert len(place.served) == 1
+    endpoint = search(endpoint=f"llama.cpp+http://127.0.0.1:{port}/v1")
+    assert len(endpoint.served) == 1
     for other, name in (("27b", "qwen3.5-27b"), ("my-lora", "my-lora")):
         with pytest.raises(UnknownModel, match=rf"serves `.*`, not `{name}`"):
-            place.model_id(place.model_name(other))
+            endpoint.model_id(endpoint.model_name(other))
 
 
 def test_an_id_that_is_not_listed_is_refused_where_the_server_was_only_found(started):
     (port,) = started("vllm")
-    place = search(ports=[port])
+    endpoint = search(ports=[port])
     with pytest.raises(UnknownModel, match=r"does not serve `my-lora`.*It serves `Qwen/Qwen3.5-9B`"):
-        place.model_id(place.model_name("my-lora"))
+        endpoint.model_id(endpoint.model_name("my-lora"))
 
 
 def test_a_vllm_may_serve_its_model_under_a_name_that_the_catalogue_has_elsewhere():
     with Simulator("vllm", models=["qwen3.5-plus"]) as sim:
-        place = search(endpoint=sim.base_url)
+        endpoint = search(endpoint=sim.base_url)
         assert (
-            place.model_id(place.model_name("plus"))
-            == place.model_id(place.model_name(None))
+            endpoint.model_id(endpoint.model_name("plus"))
+            == endpoint.model_id(endpoint.model_name(None))
             == "qwen3.5-plus"
         )
-        abilities = place.abilities("qwen3.5-plus")
+        abilities = endpoint.abilities("qwen3.5-plus")
         assert (abilities.known, abilities.context) == (False, None)  # only the name is known
 
 
 def test_plain_openai_that_was_asked_for_is_not_probed():
-    place, asked = at_gateway({"/version": {"version": "0.33.0"}}, found_at, kind="openai+")
-    assert (place.name, place.dialect.kind, place.hosted, asked) == ("openai", "openai", False, [])
-    assert place.model_id(place.model_name("Qwen/Qwen3.5-9B")) == "Qwen/Qwen3.5-9B"
+    endpoint, asked = at_gateway({"/version": {"version": "0.33.0"}}, found_at, kind="openai+")
+    assert (endpoint.name, endpoint.dialect.kind, endpoint.hosted, asked) == ("openai", "openai", False, [])
+    assert endpoint.model_id(endpoint.model_name("Qwen/Qwen3.5-9B")) == "Qwen/Qwen3.5-9B"
     far = search(endpoint="openai+https://gateway.example/v1", api_key="sk-mine")
     assert (far.name, far.hosted, far.key) == ("gateway.example", True, Secret("sk-mine"))
 
 
 def test_plain_openai_is_spoken_to_a_provider_too_and_shows_it_no_key_of_the_environment():
-    place = search(endpoint="openai+https://openrouter.ai/api/v1", environ=KEYS)
-    assert (place.dialect.kind, place.key, place.model_id("any/model")) == ("openai", None, "any/model")
+    endpoint = search(endpoint="openai+https://openrouter.ai/api/v1", environ=KEYS)
+    assert (endpoint.dialect.kind, endpoint.key, endpoint.model_id("any/model")) == (
+        "openai",
+        None,
+        "any/model",
+    )
 
 
 def test_an_id_that_only_the_provider_lists_goes():
     with Simulator("openrouter", models=["qwen/qwen3.7-max", "qwen/qwen3.5-9b"]) as sim:
         given = {"endpoint": f"openrouter+{sim.base_url}", "api_key": "sk-sim"}
-        place = search(model="qwen/qwen3.7-max", **given)
-        assert place.model_id(place.model_name("qwen/qwen3.7-max")) == "qwen/qwen3.7-max"
-        assert place.abilities("qwen/qwen3.7-max").accepts("temperature")
+        endpoint = search(model="qwen/qwen3.7-max", **given)
+        assert endpoint.model_id(endpoint.model_name("qwen/qwen3.7-max")) == "qwen/qwen3.7-max"
+        assert endpoint.abilities("qwen/qwen3.7-max").accepts("temperature")
         with pytest.raises(UnknownModel, match="no model `qwen/qwen3.7-mxa`"):
-            place.model_name("qwen/qwen3.7-mxa")
+            endpoint.model_name("qwen/qwen3.7-mxa")
         search(model="9b", **given)
         assert sim.ledger.count("asked") == 0
         assert [entry.path for entry in sim.ledger.entries()] == ["/api/v1/models"]
@@ -346,8 +355,8 @@ def test_an_id_that_only_the_provider_lists_goes():
 
 def test_a_base_url_with_its_kind_is_not_probed(started):
     with Simulator("vllm") as sim:
-        place = search(endpoint=f"vllm+{sim.base_url}")
-        assert (place.name, place.dialect.kind) == ("vllm", "vllm")
+        endpoint = search(endpoint=f"vllm+{sim.base_url}")
+        assert (endpoint.name, endpoint.dialect.kind) == ("vllm", "vllm")
         assert [entry.path for entry in sim.ledger.entries()] == ["/v1/models"]
 
 
@@ -359,16 +368,16 @@ def test_an_unknown_server_on_this_machine_gets_the_plain_tongue():
             finder = Finder(
                 Config(endpoint=f"http://127.0.0.1:{port}/v1"),
                 {},
-                catalog=Catalog.bundled(),
+                catalog=Catalog.load_bundled(),
                 embedded=lambda _: None,
                 simulated=str,
             )
-            place = await finder.find()
+            endpoint = await finder.find()
             await finder.close()
-            return place
+            return endpoint
 
-    place = asyncio.run(run())
-    assert (place.name, place.dialect.kind, place.hosted, place.served) == (
+    endpoint = asyncio.run(run())
+    assert (endpoint.name, endpoint.dialect.kind, endpoint.hosted, endpoint.served) == (
         "openai",
         "openai",
         False,
@@ -389,10 +398,10 @@ def test_an_unknown_server_on_this_machine_gets_the_plain_tongue():
     ],
 )
 def test_a_providers_own_address_is_known_and_gets_its_key(url, name):
-    place = search(endpoint=url, environ=KEYS)
-    assert (place.name, place.hosted) == (name, True)
-    assert place.key == Secret(KEYS[HOSTED[name].variable])
-    assert place.base_url == url.rstrip("/")
+    endpoint = search(endpoint=url, environ=KEYS)
+    assert (endpoint.name, endpoint.hosted) == (name, True)
+    assert endpoint.key == Secret(KEYS[HOSTED[name].variable])
+    assert endpoint.base_url == url.rstrip("/")
 
 
 # ---------------------------------------------------------------------- keys
@@ -427,8 +436,8 @@ def test_a_base_url_gets_no_key_of_a_provider(started):
 
 def test_a_server_that_was_only_found_is_shown_no_key(started):
     with Simulator("vllm") as sim:
-        place = search(ports=[sim.port], api_key="sk-mine")
-        assert place.key is None
+        endpoint = search(ports=[sim.port], api_key="sk-mine")
+        assert endpoint.key is None
         assert not any("authorization" in entry.headers for entry in sim.ledger.entries())
 
 
@@ -448,7 +457,9 @@ def test_a_providers_own_variable_counts_before_the_key_for_base_urls():
     assert search(endpoint="openrouter", environ=only, api_key="sk-of-my-box").key == Secret("sk-of-my-box")
 
 
-@pytest.mark.parametrize(("name", "variable"), [(name, place.variable) for name, place in HOSTED.items()])
+@pytest.mark.parametrize(
+    ("name", "variable"), [(name, endpoint.variable) for name, endpoint in HOSTED.items()]
+)
 def test_a_missing_key_is_told_with_its_variable(name, variable):
     with pytest.raises(MissingKey, match=f"set {variable} in the environment") as caught:
         search(endpoint=name)
@@ -515,13 +526,13 @@ def test_a_finder_uses_the_transport_it_is_given():
         finder = Finder(
             Config(endpoint="vllm+http://127.0.0.1:9/v1"),
             {},
-            catalog=Catalog.bundled(),
+            catalog=Catalog.load_bundled(),
             embedded=lambda _: None,
             simulated=str,
             transport=transport,
         )
-        place = await finder.find()
+        endpoint = await finder.find()
         await transport.close()
-        return place
+        return endpoint
 
     assert asyncio.run(run()).served == ()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qwennb.endpoints.local import HubFile, Progress, find, pull
+from qwennb.endpoints.local import DownloadProgress, HubFile, find, pull
 from qwennb.errors import ConfigError, UnknownModel, Unreachable
 
 CONTENT = b"GGUF" + os.urandom(700_000)
@@ -110,7 +110,7 @@ def hub() -> Iterator[StandIn]:
 
 
 def test_a_file_is_fetched_and_checked_by_the_hash_that_the_hub_names(hub: StandIn, tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[DownloadProgress] = []
     model = pull(NAME, cache_dir=tmp_path, hub=hub.base, say=told.append)
     assert model.path.read_bytes() == CONTENT
     assert model.path.name == f"{hashlib.sha256(CONTENT).hexdigest()[:16]}-tiny-q4_k_m.gguf"

@@ -22,14 +22,14 @@ import pytest
 
 from qwennb.endpoints.local import (
     BUNDLED,
+    DownloadProgress,
     HubFile,
     ModelFile,
-    Progress,
     WheelPart,
     WheelSet,
     find,
-    named,
     pull,
+    resolve_model,
 )
 from qwennb.errors import ConfigError, UnknownModel, Unreachable
 
@@ -155,23 +155,24 @@ def test_files_and_folders_are_the_users_alone(index: Index, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_size_is_told_before_anything_is_fetched_and_progress_while(index: Index, tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[DownloadProgress] = []
     fetched_by_then: list[int] = []
 
-    def say(progress: Progress) -> None:
+    def say(progress: DownloadProgress) -> None:
         told.append(progress)
         fetched_by_then.append(len(index.sent))
 
     pull(wheel_set(), cache_dir=tmp_path, environ=index.environ, say=say)
     size = sum(map(len, PIECES))
-    assert told[0] == Progress(wheel_set().file, 0)
+    assert told[0] == DownloadProgress(wheel_set().file, 0)
     assert fetched_by_then[0] == 0
     done = [progress.done for progress in told]
     assert done == sorted(done)
     assert {len(PIECES[0]), size} <= set(done)
     assert str(told[-1]) == "tiny-model: 0 of 0 MB (100 %)"
     assert (
-        str(Progress(BUNDLED.file, 98_000_000)) == "qwen2.5-coder-0.5b-instruct-q4_k_m: 98 of 491 MB (19 %)"
+        str(DownloadProgress(BUNDLED.file, 98_000_000))
+        == "qwen2.5-coder-0.5b-instruct-q4_k_m: 98 of 491 MB (19 %)"
     )
 
 
@@ -401,17 +402,17 @@ def test_a_path_that_is_no_gguf_or_is_not_there_is_refused(tmp_path: Path) -> No
 
 
 def test_a_model_is_named_by_its_name_a_path_or_a_hub_name() -> None:
-    assert named() is BUNDLED
-    assert named("qwen2.5-coder-0.5b-instruct-q4_k_m") is BUNDLED
-    assert named("x.gguf") == Path("x.gguf")
-    assert named("./x") == Path("x")
-    assert named("0.8b") == named("qwen3.5-0.8b") == named("Qwen/Qwen3.5-0.8B")
-    assert str(named("0.8b")).startswith("hub:") and "Qwen3.5-0.8B" in str(named("0.8b"))
-    assert named("hub:Qwen/A-GGUF/a.gguf") == HubFile("Qwen/A-GGUF", "a.gguf")
+    assert resolve_model() is BUNDLED
+    assert resolve_model("qwen2.5-coder-0.5b-instruct-q4_k_m") is BUNDLED
+    assert resolve_model("x.gguf") == Path("x.gguf")
+    assert resolve_model("./x") == Path("x")
+    assert resolve_model("0.8b") == resolve_model("qwen3.5-0.8b") == resolve_model("Qwen/Qwen3.5-0.8B")
+    assert str(resolve_model("0.8b")).startswith("hub:") and "Qwen3.5-0.8B" in str(resolve_model("0.8b"))
+    assert resolve_model("hub:Qwen/A-GGUF/a.gguf") == HubFile("Qwen/A-GGUF", "a.gguf")
     with pytest.raises(
         UnknownModel, match=r"has no model `qwen2[.]5-coder`; did you mean `qwen2[.]5-coder-0[.]5b"
     ):
-        named("qwen2.5-coder")
+        resolve_model("qwen2.5-coder")
 
 
 def test_the_bundled_pieces_add_up() -> None:

@@ -206,8 +206,8 @@ def test_many_threads_start_one_child(model: LocalModel, python: str) -> None:
 def test_there_is_one_shared_server_for_a_file(tmp_path: Path) -> None:
     one = stand_in_model(tmp_path / "one.gguf")
     other = LocalModel(ModelFile("other", "1" * 64, 4, "a test", "none"), one.path, one.log)
-    assert LocalServer.shared(one) is LocalServer.shared(one)
-    assert LocalServer.shared(one) is not LocalServer.shared(other)
+    assert LocalServer.server_for(one) is LocalServer.server_for(one)
+    assert LocalServer.server_for(one) is not LocalServer.server_for(other)
 
 
 def test_it_outlives_the_thread_that_asked_first(model: LocalModel, python: str) -> None:

@@ -17,7 +17,7 @@ from qwennb.request import Image, Pdf, Video
 from tests.endpoints.test_media_pdf import paper
 from tests.endpoints.test_media_video import CLIP, clip
 
-CATALOG = Catalog.bundled()
+CATALOG = Catalog.load_bundled()
 HOSTED = ("openrouter", "dashscope", "dashscope-intl", "dashscope-us")
 OWN = ("vllm", "sglang", "mlx-vlm", "llama.cpp", "ollama", "lmstudio", "local")
 PICTURE = Pillow.new("RGB", (64, 32), "red")
@@ -113,7 +113,7 @@ def test_limits_follow_what_the_model_sees():
     blind = CATALOG.abilities("qwen3.5-plus", "openrouter")
     made = MediaLimits.of(replace(blind, modalities=frozenset({"text"})))
     assert (made.images, made.videos) == (None, None)
-    assert made.place == "qwen3.5-plus at openrouter"
+    assert made.endpoint == "qwen3.5-plus at openrouter"
     assert MediaLimits.of(blind, "llama.cpp").spelling.input_video
 
 

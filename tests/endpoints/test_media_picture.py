@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from qwennb.catalog import Images
-from qwennb.endpoints.media import scaled_size
+from qwennb.endpoints.media import scale_size
 from qwennb.endpoints.media.metadata import orientation, without_metadata
 from qwennb.endpoints.media.picture import prepare_image
 from qwennb.endpoints.media.remembered import Remembered
@@ -223,7 +223,7 @@ sides = st.integers(1, 9000)
 
 @given(sides, sides, st.integers(1, 20_000_000))
 def test_a_size_is_never_above_the_budget_and_never_above_its_own(width, height, budget):
-    wide, high = scaled_size(width, height, budget)
+    wide, high = scale_size(width, height, budget)
     assert wide * high <= budget or (wide, high) == (1, 1)
     assert 1 <= wide <= width
     assert 1 <= high <= height
@@ -233,7 +233,7 @@ def test_a_size_is_never_above_the_budget_and_never_above_its_own(width, height,
 
 @given(sides, sides, st.integers(200_000, 20_000_000))
 def test_a_scaled_side_lies_on_the_grid_and_keeps_the_proportions_within_one_square(width, height, budget):
-    wide, high = scaled_size(width, height, budget)
+    wide, high = scale_size(width, height, budget)
     if width * height > budget:
         shrink = math.sqrt(budget / (width * height))
         for side, whole in ((wide, width), (high, height)):
@@ -242,14 +242,14 @@ def test_a_scaled_side_lies_on_the_grid_and_keeps_the_proportions_within_one_squ
 
 
 def test_a_photograph_of_twelve_megapixels_uses_the_budget_and_no_more():
-    assert scaled_size(4000, 3000, 2_621_440) == (1856, 1376)
+    assert scale_size(4000, 3000, 2_621_440) == (1856, 1376)
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(64, 40_000))
 def test_what_is_sent_has_the_size_that_was_worked_out(width, height, budget):
     picture = Pillow.new("RGB", (width, height), "red")
     images = takes(max_aspect=1000)
-    assert opened(prepared(encoded(picture, "PNG"), images, max_pixels=budget)).size == scaled_size(
+    assert opened(prepared(encoded(picture, "PNG"), images, max_pixels=budget)).size == scale_size(
         width, height, budget
     )
 
@@ -258,7 +258,7 @@ def test_a_users_budget_replaces_the_models_up_to_the_hard_limit():
     images = takes(max_pixels=10_000, hard_pixels=40_000)
     content = encoded(photograph(400, 300), "JPEG")
     sizes = [opened(prepared(content, images, max_pixels=most)).size for most in (None, 5_000, 30_000, 10**9)]
-    assert sizes == [scaled_size(400, 300, most) for most in (10_000, 5_000, 30_000, 40_000)]
+    assert sizes == [scale_size(400, 300, most) for most in (10_000, 5_000, 30_000, 40_000)]
 
 
 def test_a_very_large_picture_is_sent_only_as_jpeg_or_png():
@@ -453,7 +453,7 @@ def test_photographs_of_twelve_megapixels_are_prepared_at_twice_the_rate_of_a_pl
         encoded(Pillow.fromarray(np.clip(scene + grain + shade, 0, 255).astype(np.uint8)), "JPEG", quality=90)
         for shade in range(12)
     ]
-    size = scaled_size(4000, 3000, 2_621_440)
+    size = scale_size(4000, 3000, 2_621_440)
 
     def plain(content):
         picture = Pillow.open(io.BytesIO(content)).resize(size, Pillow.Resampling.LANCZOS)

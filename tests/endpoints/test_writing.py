@@ -6,7 +6,7 @@ from qwennb.catalog import Catalog
 from qwennb.endpoints.dialects import DashScope
 from qwennb.request import Message, Request, Settings, Text
 
-CATALOG = Catalog.bundled()
+CATALOG = Catalog.load_bundled()
 
 
 def test_equal_settings_that_mean_different_things_are_not_written_alike():

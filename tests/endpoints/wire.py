@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from qwennb.config import Secret
 from qwennb.endpoints import DirectTransport, SdkTransport
 from qwennb.endpoints.call import Call
-from qwennb.endpoints.refusal import heard, meaning_of
+from qwennb.endpoints.error_reply import classify_error, parse_error
 
 TRANSPORTS = {"sdk": SdkTransport, "direct": DirectTransport}
 KEY = "sk-canary-5e3c1a97"
@@ -117,14 +117,14 @@ async def serving(raw, *, tls=None, host="127.0.0.1"):
         server.close()
 
 
-def call(base_url, *, key=KEY, stream=True, place="the place", body=None, headers=None):
+def call(base_url, *, key=KEY, stream=True, endpoint="the place", body=None, headers=None):
     """A call as a dialect would make it."""
     made = body or {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
     return Call(
         base_url,
         made | ({"stream": True} if stream else {}),
-        lambda status, headers, body: meaning_of(heard(status, headers, body), place),
-        place,
+        lambda status, headers, body: classify_error(parse_error(status, headers, body), endpoint),
+        endpoint,
         headers=headers or {},
         key=None if key is None else Secret(key),
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from qwennb.answer import Answer
-from qwennb.cache import Name, Orders
+from qwennb.cache import BatchOrders, Name
 from qwennb.client import Options
 from qwennb.endpoints import Batches, BatchTerms, batch_terms
 from qwennb.engine import BatchRun
@@ -38,8 +38,8 @@ class Died(BaseException):
 class Dying(Batches):
     """Dies before or after a call of the endpoint, or after so many lines."""
 
-    def __init__(self, place, call="", *, after=False, lines=None):
-        super().__init__(place)
+    def __init__(self, endpoint, call="", *, after=False, lines=None):
+        super().__init__(endpoint)
         self.call, self.after, self.most = call, after, lines
         self.seen = Counter()
 
@@ -84,8 +84,8 @@ class Bench:
 
     def __init__(self, qwen, sim, **options):
         self.qwen, self.sim = qwen, sim
-        self.asking = replace(qwen._asking(Options(**options), direct=True))
-        self.orders = Orders(qwen.config.cache_dir)
+        self.context = replace(qwen._context(Options(**options), direct=True))
+        self.orders = BatchOrders(qwen.config.cache_dir)
         self.notes = []
 
     def question(self, number, **options):
@@ -103,12 +103,12 @@ class Bench:
             for q in (range(KEYS) if questions is None else questions)
         ]
         by_key = {request.key: request for request in asked}
-        missing = [key for key in by_key if self.kept(key) is None or self.asking.mode == "refresh"]
+        missing = [key for key in by_key if self.kept(key) is None or self.context.mode == "refresh"]
         outcomes = {}
         self.last = BatchRun(
-            self.asking,
+            self.context,
             self.orders,
-            batches=batches or Batches(self.asking.place),
+            batches=batches or Batches(self.context.endpoint),
             terms=terms,
             tell=self.notes.append,
             wait=lambda look: 0.01,
@@ -119,7 +119,7 @@ class Bench:
         return outcomes
 
     def kept(self, key):
-        return self.asking.memory.store.get(Name(key, self.asking.place.identity("qwen3.5-flash")))
+        return self.context.memory.store.get(Name(key, self.context.endpoint.identity("qwen3.5-flash")))
 
     @property
     def made(self):
@@ -155,7 +155,7 @@ def test_every_question_is_answered_once_and_kept_under_its_own_key(bench, rever
         key = one.question(number).key
         assert outcomes[key].text.endswith(f"Say {number}") and outcomes[key].endpoint == "dashscope-intl"
         assert one.kept(key) is not None
-        recalled = one.asking.memory.recall(one.question(number), "dashscope-intl", "on")
+        recalled = one.context.memory.recall(one.question(number), "dashscope-intl", "on")
         assert recalled.text == outcomes[key].text and recalled.cost == outcomes[key].cost
     assert not one.orders.under_way()
     assert one.run() == {} and one.made == 1
@@ -167,15 +167,15 @@ def test_an_answer_costs_half_and_the_ledger_says_so(bench):
     answer = one.run([0])[one.question(0).key]
     assert answer.usage.input == live.usage.input and answer.usage.output == live.usage.output
     assert float(answer.cost) == pytest.approx(float(live.cost) / 2) and answer.cost.source == "table"
-    one.qwen._house.settle(one.qwen.config.cache_dir)
-    assert sum(row.cost for row in one.asking.memory.spendings.rows()) == pytest.approx(
+    one.qwen._runtime.settle(one.qwen.config.cache_dir)
+    assert sum(row.cost for row in one.context.memory.spendings.rows()) == pytest.approx(
         float(answer.cost) * 3
     )
 
 
 def test_questions_are_split_by_lines_and_by_bytes(bench):
     one = bench()
-    terms = batch_terms(one.asking.place)
+    terms = batch_terms(one.context.endpoint)
     assert len(one.run(range(7), terms=replace(terms, lines=3))) == 7
     assert one.made == 3
     size = 260
@@ -185,7 +185,7 @@ def test_questions_are_split_by_lines_and_by_bytes(bench):
 
 def test_a_question_too_long_for_a_batch_is_refused_alone(bench):
     one = bench()
-    terms = replace(batch_terms(one.asking.place), line_bytes=5_000, max_input=300)
+    terms = replace(batch_terms(one.context.endpoint), line_bytes=5_000, max_input=300)
     long, longer = one.question("word " * 800), one.question("x" * 6_000)
     outcomes = one.run([1, long, longer, 2], terms=terms)
     assert isinstance(outcomes[long.key], WindowExceeded) and isinstance(outcomes[longer.key], RequestRefused)
@@ -245,7 +245,7 @@ def test_a_cancelled_batch_keeps_what_was_answered(bench, answers):
             await self.cancel(batch.id)
             return batch
 
-    outcomes = one.run(batches=Cancelling(one.asking.place))
+    outcomes = one.run(batches=Cancelling(one.context.endpoint))
     assert sum(isinstance(o, Answer) for o in outcomes.values()) == (answers or 0)
     assert sum(isinstance(o, Stopped) for o in outcomes.values()) == KEYS - (answers or 0)
 
@@ -254,7 +254,7 @@ def test_what_ended_while_nobody_looked_is_fetched_and_the_rest_asked_at_once(be
     """The kernel was gone when the batch expired: one call brings what was answered, and asks for the others."""
     one = bench(switches=Switches(batch_answers=8))
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
+        one.run(batches=Dying(one.context.endpoint, "get"))
     number = one.orders.under_way()[0].batch
     asyncio.run(_poll_to_the_end(one, number))
     outcomes = one.run()
@@ -263,7 +263,7 @@ def test_what_ended_while_nobody_looked_is_fetched_and_the_rest_asked_at_once(be
 
 
 async def _poll_to_the_end(one, number):
-    batches = Batches(one.asking.place)
+    batches = Batches(one.context.endpoint)
     while (await batches.get(number)).state == "waiting":
         pass
     await batches.close()
@@ -290,7 +290,7 @@ DEATHS = [
 def test_wherever_a_run_dies_nothing_is_paid_twice(bench, call, after):
     one = bench()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, call, after=after))
+        one.run(batches=Dying(one.context.endpoint, call, after=after))
     outcomes = one.run()
     assert all(isinstance(o, Answer) for o in outcomes.values())
     assert all(one.kept(one.question(n).key) is not None for n in range(KEYS))
@@ -303,17 +303,17 @@ def test_wherever_a_run_dies_nothing_is_paid_twice(bench, call, after):
 def test_a_run_that_dies_while_fetching_pays_nothing_twice_and_counts_nothing_twice(bench):
     one = bench()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, lines=5))
+        one.run(batches=Dying(one.context.endpoint, lines=5))
     assert all(isinstance(o, Answer) for o in one.run().values())
     assert one.sim.ledger.count("paid") == KEYS and one.made == 1
-    one.qwen._house.settle(one.qwen.config.cache_dir)
-    assert sum(row.requests for row in one.asking.memory.spendings.rows()) == KEYS
+    one.qwen._runtime.settle(one.qwen.config.cache_dir)
+    assert sum(row.requests for row in one.context.memory.spendings.rows()) == KEYS
 
 
 def test_a_batch_is_found_by_its_name_where_the_cache_folder_was_lost(bench, client, tmp_path):
     one = bench()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
+        one.run(batches=Dying(one.context.endpoint, "get"))
     elsewhere = Bench(client(one.sim, cache_dir=tmp_path / "another"), one.sim)
     assert len(elsewhere.run()) == KEYS
     assert one.made == 1 and len(one.uploaded) == 1
@@ -331,7 +331,7 @@ def test_refresh_takes_up_its_own_batch(bench):
     one = bench(options={"cache": "refresh"})
     one.run()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
+        one.run(batches=Dying(one.context.endpoint, "get"))
     assert len(one.run()) == KEYS and one.made == 2
 
 
@@ -348,7 +348,7 @@ def test_a_create_whose_reply_is_lost_is_looked_for_before_it_is_repeated(bench)
                 raise Unreachable("lost on the way")
             return batch
 
-    assert len(one.run(batches=Lossy(one.asking.place))) == KEYS
+    assert len(one.run(batches=Lossy(one.context.endpoint))) == KEYS
     assert one.made == 1
 
 
@@ -382,7 +382,7 @@ def test_what_was_answered_while_the_run_waited_for_its_turn_is_not_ordered_agai
     outcomes = {}
 
     async def late():
-        run = BatchRun(one.asking, one.orders, wait=lambda look: 0.01)
+        run = BatchRun(one.context, one.orders, wait=lambda look: 0.01)
         claim = one.orders.claim()
         waiting = asyncio.ensure_future(
             run.run([asked.key], asked.model, lambda key: asked, outcomes.__setitem__)
@@ -399,7 +399,7 @@ def test_what_was_answered_while_the_run_waited_for_its_turn_is_not_ordered_agai
 def test_answers_that_nobody_asks_for_any_more_are_kept_all_the_same(bench):
     one = bench()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
+        one.run(batches=Dying(one.context.endpoint, "get"))
     assert len(one.run([3])) == 1
     assert all(one.kept(one.question(n).key) is not None for n in range(KEYS))
     assert not one.orders.under_way()
@@ -408,7 +408,7 @@ def test_answers_that_nobody_asks_for_any_more_are_kept_all_the_same(bench):
 def test_what_grew_meanwhile_is_handed_in_beside_what_is_under_way(bench):
     one = bench()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
+        one.run(batches=Dying(one.context.endpoint, "get"))
     assert len(one.run(range(KEYS + 4))) == KEYS + 4
     assert one.made == 2 and not one.sim.ledger.duplicates
 
@@ -425,14 +425,14 @@ def test_an_endpoint_that_is_away_is_waited_for(bench):
                 raise Unreachable("no network for a while")
             return await super().get(batch)
 
-    assert len(one.run(batches=Away(one.asking.place))) == KEYS
+    assert len(one.run(batches=Away(one.context.endpoint))) == KEYS
     assert any("no network for a while" in note for note in one.notes)
 
 
 def test_a_batch_of_another_account_is_told_and_not_ordered_anew(bench):
     one = bench()
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
+        one.run(batches=Dying(one.context.endpoint, "get"))
     order = one.orders.under_way()[0]
     one.orders.write(replace(order, batch="batch_of_another"))
     with pytest.raises(BadInput, match=r"batch_of_another, which holds 12 .* not known .* forget"):
@@ -442,9 +442,9 @@ def test_a_batch_of_another_account_is_told_and_not_ordered_anew(bench):
 
 def test_an_answer_that_can_not_be_kept_leaves_its_batch_to_be_fetched_again(bench):
     one = bench()
-    one.asking.memory.writer.close()  # nothing can be kept from here on
+    one.context.memory.writer.close()  # nothing can be kept from here on
     warned = []
-    one.asking = replace(one.asking, warn=warned.append)
+    one.context = replace(one.context, warn=warned.append)
     outcomes = one.run()
     assert all(isinstance(o, Answer) for o in outcomes.values()) and warned
     assert [order.questions for order in one.orders.under_way()] == [KEYS]
@@ -455,12 +455,12 @@ def test_an_answer_that_can_not_be_kept_leaves_its_batch_to_be_fetched_again(ben
 
 def test_a_budget_reserves_half_the_bound_and_the_rest_is_told(bench):
     one = bench()
-    bound = one.asking.place.bound(one.question(0)) / 2
+    bound = one.context.endpoint.worst_cost(one.question(0)) / 2
     one = Bench(one.qwen, one.sim, budget=bound * 7.5)
     outcomes = one.run()
     kinds = Counter(type(o) for o in outcomes.values())
     assert kinds == {Answer: 7, BudgetExceeded: KEYS - 7}
-    budget = one.asking.budgets[0]
+    budget = one.context.budgets[0]
     assert budget.spent == pytest.approx(sum(o.cost for o in outcomes.values() if isinstance(o, Answer)))
     assert budget.reserved == 0 and budget.maybe_billed == 0
     assert one.sim.ledger.count("paid") == 7
@@ -471,9 +471,9 @@ def test_a_batch_that_goes_on_without_us_stays_in_the_budget(bench):
     one = bench()
     one = Bench(one.qwen, one.sim, budget=1.0)
     with pytest.raises(Died):
-        one.run(batches=Dying(one.asking.place, "get"))
-    bounds = sum(one.asking.place.bound(one.question(n)) for n in range(KEYS))
-    assert one.asking.budgets[0].maybe_billed == pytest.approx(bounds / 2)
+        one.run(batches=Dying(one.context.endpoint, "get"))
+    bounds = sum(one.context.endpoint.worst_cost(one.question(n)) for n in range(KEYS))
+    assert one.context.budgets[0].maybe_billed == pytest.approx(bounds / 2)
     assert one.last.words.startswith("Batch batch_00000000 goes on at dashscope-intl. The same call takes up")
     spent = Bench(one.qwen, one.sim, budget=1e-12)
     assert len(spent.run()) == KEYS, (
@@ -492,4 +492,4 @@ def test_a_folder_that_can_not_be_written_is_told_before_anything_is_sent(bench)
 
 
 def test_terms_are_those_of_the_endpoint_unless_given(bench):
-    assert isinstance(batch_terms(bench().asking.place), BatchTerms)
+    assert isinstance(batch_terms(bench().context.endpoint), BatchTerms)

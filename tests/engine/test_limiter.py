@@ -88,9 +88,9 @@ async def work(
             served = await server.ask()
             alone = 0.0
             if served:
-                limiter.succeeded(loop.time() - began)
+                limiter.note_success(loop.time() - began)
             else:
-                alone = limiter.refused(server.says, ticket)
+                alone = limiter.note_refusal(server.says, ticket)
             limiter.leave()
             during(server.served)
             if served:
@@ -224,7 +224,7 @@ async def steer(
             await limiter.enter()
             began = loop.time()
             await queue.ask()
-            limiter.succeeded(loop.time() - began)
+            limiter.note_success(loop.time() - began)
             limiter.leave()
 
     async def watch() -> None:
@@ -308,7 +308,7 @@ def test_a_pause_that_the_server_asks_for_holds_everybody():
         loop = asyncio.get_running_loop()
         limiter = Limiter(jitter=lambda: 0.0)
         ticket = await limiter.enter()
-        limiter.refused(7.0, ticket)
+        limiter.note_refusal(7.0, ticket)
         limiter.leave()
         started, went = loop.time(), []
 
@@ -339,9 +339,9 @@ def test_an_outage_costs_few_requests():
                 broken = loop.time() < over
                 tried[0] += broken
                 if broken:
-                    limiter.failed()
+                    limiter.note_failure()
                 else:
-                    limiter.succeeded(loop.time() - began)
+                    limiter.note_success(loop.time() - began)
                 limiter.leave()
                 if not broken:
                     done[0] += 1

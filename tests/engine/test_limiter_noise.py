@@ -12,8 +12,8 @@ from functools import cache
 import pytest
 
 from qwennb.engine import Limiter
-from qwennb.engine.noise import CREDIT, Noise
-from qwennb.engine.pace import Pace
+from qwennb.engine.rate_estimate import RateEstimate
+from qwennb.engine.refusal_noise import CREDIT, RefusalNoise
 from tests.engine.clockwork import run
 from tests.engine.test_limiter import Server, asked, work
 
@@ -50,8 +50,8 @@ def test_a_wait_that_goes_with_a_random_refusal_holds_only_the_request_it_struck
     async def go() -> tuple[list[float], float]:
         limiter = Limiter(jitter=lambda: 0.0)
         server, alone = Server(noise=0.1, noise_after=1.0, service=lambda: 0.2), []
-        refused = limiter.refused
-        limiter.refused = lambda wait, ticket: alone.append(refused(wait, ticket)) or alone[-1]
+        refused = limiter.note_refusal
+        limiter.note_refusal = lambda wait, ticket: alone.append(refused(wait, ticket)) or alone[-1]
         await work(server, 2000, limiter)
         return alone, limiter.pause
 
@@ -119,54 +119,54 @@ def test_a_limit_without_a_burst_is_found_whatever_the_server_says():
 NUMBERS = itertools.count()
 
 
-def fed(noise: Noise, sent: int, every: int) -> list[bool]:
+def fed(noise: RefusalNoise, sent: int, every: int) -> list[bool]:
     """What becomes of the refusals when each *every*-th of *sent* requests is refused."""
     said = []
     for n in range(sent):
-        noise.sent()
+        noise.note_sent()
         number = next(NUMBERS)
         if n % every == every - 1:
-            said.append(noise.refused(number))
+            said.append(noise.note_refusal(number))
         else:
-            noise.answered()
+            noise.note_answer()
     return said
 
 
-def known(every: int = 10) -> Noise:
-    noise = Noise()
-    noise.explained()
+def known(every: int = 10) -> RefusalNoise:
+    noise = RefusalNoise()
+    noise.note_real_limit()
     fed(noise, 50, every)
-    assert not noise.unexplained()
-    assert noise.unexplained()
+    assert not noise.note_unexplained()
+    assert noise.note_unexplained()
     return noise
 
 
 def test_the_first_few_refusals_pass_and_a_storm_does_not():
-    assert all(fed(Noise(), 500, 10))
-    storm = fed(Noise(), 20, 1)
+    assert all(fed(RefusalNoise(), 500, 10))
+    storm = fed(RefusalNoise(), 20, 1)
     assert 3 <= storm.index(False) <= 8
     assert not any(storm[8:])
 
 
 def test_refusals_that_come_back_in_a_bunch_pass_like_any_others():
     """256 in flight on a busy machine: all are sent, then all refusals come."""
-    noise = Noise()
+    noise = RefusalNoise()
     for _ in range(20):
         numbers = [next(NUMBERS) for _ in range(256)]
         for _ in numbers:
-            noise.sent()
-        assert all(noise.refused(number) for number in numbers[::10])
+            noise.note_sent()
+        assert all(noise.note_refusal(number) for number in numbers[::10])
         for _ in range(230):
-            noise.answered()
+            noise.note_answer()
     assert noise.usual > 0
 
 
 def test_after_a_limit_nothing_passes_until_refusals_are_unexplained():
-    noise = Noise()
-    noise.explained()
+    noise = RefusalNoise()
+    noise.note_real_limit()
     assert not any(fed(noise, 100, 10))
-    assert not noise.unexplained()
-    assert noise.unexplained()
+    assert not noise.note_unexplained()
+    assert noise.note_unexplained()
     assert all(fed(noise, 500, 10))
 
 
@@ -188,36 +188,36 @@ def test_noise_that_is_over_is_forgotten():
     noise = known()
     fed(noise, 400, 1000)
     assert noise.usual == 0
-    assert not noise.refused(next(NUMBERS))
+    assert not noise.note_refusal(next(NUMBERS))
 
 
 def test_what_proved_a_limit_after_all_is_believed_later_the_next_time():
     noise = known()
-    noise.tried(passed_more=False)
+    noise.note_trial(passed_more=False)
     assert noise.usual == 0
     fed(noise, 50, 10)
-    assert [noise.unexplained() for _ in range(4)] == [False, False, False, True]
+    assert [noise.note_unexplained() for _ in range(4)] == [False, False, False, True]
 
 
 def test_more_refused_than_a_third_is_never_noise():
-    noise = Noise()
-    noise.explained()
+    noise = RefusalNoise()
+    noise.note_real_limit()
     fed(noise, 30, 2)
-    assert not any(noise.unexplained() for _ in range(30))
+    assert not any(noise.note_unexplained() for _ in range(30))
 
 
 # ---------------------------------------------------------------------- the pace
 
 
-def through(pace: Pace, start: float, end: float, sent: int) -> str:
+def through(pace: RateEstimate, start: float, end: float, sent: int) -> str:
     """*sent* requests between *start* and *end*, the last of which is refused."""
     for n in range(sent):
-        pace.sent(start + n * (end - start) / sent)
-    return pace.refused(end, going=1000.0)
+        pace.note_sent(start + n * (end - start) / sent)
+    return pace.note_refusal(end, going=1000.0)
 
 
 def test_what_was_let_through_between_two_refusals_is_the_pace():
-    pace = Pace(None)
+    pace = RateEstimate(None)
     assert through(pace, 0, 2, 300) == "limit"
     assert pace.rate is None
     assert through(pace, 2, 4, 240) == "limit"
@@ -225,13 +225,13 @@ def test_what_was_let_through_between_two_refusals_is_the_pace():
 
 
 def test_a_refusal_after_much_less_is_unexplained_and_the_same_thrice_is_a_limit():
-    pace = Pace(None)
+    pace = RateEstimate(None)
     said = [through(pace, 2 * n, 2 * n + 2, sent) for n, sent in enumerate([300, 240, 90, 88, 90])]
     assert said == ["limit", "limit", "unexplained", "open", "limit"]
 
 
 def test_a_limit_found_higher_than_before_is_rising():
-    pace = Pace(None)
+    pace = RateEstimate(None)
     for n, sent in enumerate([20, 40, 60]):
         through(pace, 2 * n, 2 * n + 2, sent)
     assert pace.rate == pytest.approx(30 + 5 * 1), "30 a second on average, rising by 5 a second each second"
@@ -239,18 +239,18 @@ def test_a_limit_found_higher_than_before_is_rising():
 
 def test_a_pace_grows_faster_where_the_limit_is_new_than_where_it_was_found_often():
     def grown(times: int) -> float:
-        pace = Pace(None)
+        pace = RateEstimate(None)
         for n in range(times):
             through(pace, 2 * n, 2 * n + 2, 200)
         for n in range(100):
-            pace.answered(2 * times + n / 100, 0.0)
+            pace.note_answer(2 * times + n / 100, 0.0)
         return pace.rate or 0.0
 
     assert grown(2) > grown(4) > 100
 
 
 def test_a_pace_never_passes_its_quota():
-    pace = Pace(50.0)
+    pace = RateEstimate(50.0)
     for n in range(3):
         through(pace, 2 * n, 2 * n + 2, 400)
     assert pace.rate == 50

@@ -61,11 +61,11 @@ def test_the_same_word_again_is_believed_and_an_answer_ends_it():
         for _ in range(2):
             tickets = [await limiter.enter() for _ in range(limiter.window)]
             for ticket in tickets:
-                limiter.refused(3_600.0, ticket)
+                limiter.note_refusal(3_600.0, ticket)
                 limiter.leave()
             said.append(limiter.believed_wait)
             await asyncio.sleep(limiter.pause)
-        limiter.succeeded(0.1, await limiter.enter())
+        limiter.note_success(0.1, await limiter.enter())
         limiter.leave()
         return [*said, limiter.believed_wait, limiter.named_wait]
 

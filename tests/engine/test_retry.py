@@ -54,7 +54,7 @@ def test_all_questions_share_one_quota_and_answers_refill_it():
     given = sum(retry.question().wait(FAILED, 1) is not None for _ in range(1_000))
     assert given == QUOTA
     for _ in range(4):
-        retry.question().answered()
+        retry.question().note_answer()
     assert sum(retry.question().wait(FAILED, 1) is not None for _ in range(10)) == 2
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pydantic
 import pytest
 
-from qwennb.frames.form import Form
+from qwennb.frames.form import ColumnForm
 from qwennb.request import Schema
 
 
@@ -39,7 +39,7 @@ class Order(pydantic.BaseModel):
 
 def read(wanted: object, text: str) -> tuple[pl.DataType, object]:
     schema = Schema.of(wanted)
-    form = Form.of(schema, None)
+    form = ColumnForm.of(schema, None)
     return form.dtype, form.series([form.value(text, schema.read(text)), None]).to_list()[0]
 
 
@@ -102,7 +102,7 @@ def test_types_and_values(wanted, text, dtype, value):
 
 
 def test_choices_are_an_enum_in_the_given_order():
-    assert Form.of(None, ("yes", "no", "perhaps")).dtype == pl.Enum(["yes", "no", "perhaps"])
+    assert ColumnForm.of(None, ("yes", "no", "perhaps")).dtype == pl.Enum(["yes", "no", "perhaps"])
 
 
 def test_a_number_too_large_for_the_column_is_no_value():

@@ -13,8 +13,8 @@ import pytest
 
 from qwennb.errors import BadInput
 from qwennb.frames import verbs
-from qwennb.frames.mould import Mould
-from qwennb.frames.text import prompts
+from qwennb.frames.prompts import prompts
+from qwennb.frames.request_template import RequestTemplate
 
 FRAME = pl.DataFrame({"text": ["a", "b"]})
 PLAIN = ["praise", "complaint"]
@@ -63,10 +63,10 @@ FORMS = {
 
 def key(labels: object) -> str:
     """The key of the question for the text `a`."""
-    column = verbs.classified("text", labels, {})
+    column = verbs.classify_column("text", labels, {})
     options = column.options
-    mould = Mould("m", None, settings=options.settings(), choices=options.choices)
-    return mould.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
+    request_template = RequestTemplate("m", None, settings=options.settings(), choices=options.choices)
+    return request_template.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -146,14 +146,16 @@ def test_keys_of_scores_are_those_of_0_1():
 def made_key(criterion: str) -> str:
     """The key of the question for the text `a`."""
     from qwennb.frames import verbs
-    from qwennb.frames.mould import Mould
-    from qwennb.frames.text import prompts
+    from qwennb.frames.prompts import prompts
+    from qwennb.frames.request_template import RequestTemplate
     from qwennb.request import Schema
 
-    column = verbs.scored("text", criterion, {})
+    column = verbs.score_column("text", criterion, {})
     options = column.options
-    mould = Mould("m", None, settings=options.settings(), schema=Schema.of(options.schema))
-    return mould.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
+    request_template = RequestTemplate(
+        "m", None, settings=options.settings(), schema=Schema.of(options.schema)
+    )
+    return request_template.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
 
 
 def test_a_recorded_score_out_of_the_range_asked_for_now_is_no_score(simulate, client):

@@ -12,7 +12,7 @@ import pydantic
 import pytest
 
 from qwennb.client import QwenWarning
-from qwennb.frames.form import Form
+from qwennb.frames.form import ColumnForm
 from qwennb.request import Schema
 from qwennb.simulator import Reply
 
@@ -101,14 +101,14 @@ def test_what_every_server_writes_under_the_schema_fits_it(simulate, client, dia
 )  # fmt: skip
 def test_types_of_a_line(line, text, dtype, value):
     schema = Schema.of(line)
-    form = Form.of(schema, None)
+    form = ColumnForm.of(schema, None)
     assert form.dtype == pl.Struct({"x": dtype})
     assert form.series([form.value(text, schema.read(text)), None]).to_list()[0] == {"x": value}
 
 
 def test_digits_that_a_column_has_no_place_for_are_an_error_of_that_row_and_not_rounded():
     schema = Schema.of(D)
-    form = Form.of(schema, None)
+    form = ColumnForm.of(schema, None)
     for text in ('"0.1234567891"', '"1e40"'):
         with pytest.raises(ValueError, match="more digits"):
             form.value(text, schema.read(text))

@@ -10,17 +10,17 @@ import pytest
 
 from qwennb.errors import KeyRefused, QwenError
 from qwennb.frames import verbs
-from qwennb.frames.evaluation import Evaluation, Scopes
-from qwennb.frames.form import Form
-from qwennb.frames.inquiry import Question
+from qwennb.frames.evaluation import Evaluation, EvaluationGroup
+from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.form import ColumnForm
 from qwennb.frames.progress import Tally
-from qwennb.frames.run import Evaluator
+from qwennb.frames.prompt_batch import Prompt
 
 ASK = "Say {{ n }}"
 NUMBERS = pl.DataFrame({"n": range(40)})
 
 
-class Ill(Form):
+class Ill(ColumnForm):
     """A form whose column can't be built."""
 
     error: BaseException
@@ -29,7 +29,7 @@ class Ill(Form):
         raise self.error
 
 
-def ill(error: BaseException) -> Form:
+def ill(error: BaseException) -> ColumnForm:
     form = Ill(pl.String(), lambda text, data: text)
     object.__setattr__(form, "error", error)
     return form
@@ -50,7 +50,7 @@ WORDS = {
 
 
 def evaluator(client, **options) -> Evaluator:
-    return Evaluator(verbs.asked(ASK, {"client": client, **options}))
+    return Evaluator(verbs.ask_column(ASK, {"client": client, **options}))
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
@@ -81,9 +81,9 @@ def test_what_fails_on_the_loop_beside_a_question_is_told_itself_and_not_as_a_gr
     asker = evaluator(client(simulate())).asker
     tally = Lost(3, 3, "qwen3.5-flash", progress=False)
     tally.error = error
-    questions = [Question(f"Say {n}") for n in range(3)]
+    questions = [Prompt(f"Say {n}") for n in range(3)]
     with pytest.raises(type(error), match="no such"):
-        asker.outcomes(questions, Scopes([Evaluation()]), tally, batches=False)
+        asker.outcomes(questions, EvaluationGroup([Evaluation()]), tally, batches=False)
 
 
 def test_a_column_is_told_nothing_of_one_that_died_before_it(simulate, client):

@@ -86,7 +86,7 @@ CELLS = [
     "%qwen_sent",
     "%%qwen?",
     "from qwennb import Qwen\nqwen = Qwen()\nqwen",
-    "print(qwen, repr(qwen), vars(qwen), qwen.config, qwen.place, vars(qwen.place) if hasattr(qwen.place, '__dict__') else '')",
+    "print(qwen, repr(qwen), vars(qwen), qwen.config, qwen.endpoint, vars(qwen.endpoint) if hasattr(qwen.endpoint, '__dict__') else '')",
     "str(qwen.ask('of the client')), repr(qwen.openai), str(list(qwen.stream('in pieces')))",
     "await qwen.ask_async('awaited')",
     "frame.qwen.ask('{{ text }}', into='mood', choices=['yes', 'no'])",
@@ -101,7 +101,7 @@ WRONG = [
     config, key, settings = client.config, client.config.api_key, dict(a=client.config)
     return client.ask('refused too', cache='off', timeout=0.5)
 deep(qwen)""",
-    "def odd(client):\n    held = [client, client.config, client.place, vars(client)]\n    raise ValueError(held)\nodd(qwen)",
+    "def odd(client):\n    held = [client, client.config, client.endpoint, vars(client)]\n    raise ValueError(held)\nodd(qwen)",
     "frame.qwen.ask('{{ text }} fails', into='x', on_error='raise', cache='off')",
     "Qwen(api_key=qwen.config.api_key.reveal(), model=object())",
 ]

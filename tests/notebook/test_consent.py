@@ -130,7 +130,9 @@ def test_what_was_denied_is_taken_as_recorded_where_nobody_can_be_asked(kernel, 
 
 def test_a_pack_runs_no_tool_of_a_cell(kernel, find, tmp_path):
     find(calling("Gotha"), "There.")
-    made = "from qwennb.client import Options, household\nq = get_ipython().find_magic('qwen').__self__.client()\n"
+    made = (
+        "from qwennb.client import Options, runtime\nq = get_ipython().find_magic('qwen').__self__.client()\n"
+    )
     made += "r = q.request('where is Gotha', {}, Options(tools=[find]))\n"
     made += f"a = q.answer(r, Options())\nq.pack(a).write({str(tmp_path / 'g.qwenpack')!r})\n"
     kernel.run(made)
@@ -139,4 +141,4 @@ def test_a_pack_runs_no_tool_of_a_cell(kernel, find, tmp_path):
     for one in (cell, cell.replace("--yes ", "")):
         ran = kernel.run(one, answers=["y"])
         assert "calls `find`" in ran.error["evalue"] and ran.asked == [] and kernel.value("ran") == "[]"
-    kernel.run("household().packs.forget()")
+    kernel.run("runtime().packs.forget()")

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from qwennb.answer import MIME, Answer, Page
-from qwennb.notebook.screen import Cell
+from qwennb.notebook.display import Cell
 from qwennb.request import Request, user_message
 from qwennb.simulator import Fault, Reply
 from tests.notebook.conftest import CANARY

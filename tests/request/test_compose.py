@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 from qwennb.answer import Answer
 from qwennb.errors import BadInput, MediaError
-from qwennb.request import Image, Message, Request, Text, frame_text, merged, part_of, user_message
+from qwennb.request import Image, Message, Request, Text, frame_text, merge_texts, part_of, user_message
 
 
 class Shade(enum.StrEnum):
@@ -161,8 +161,8 @@ def test_media_come_after_the_prompt_in_the_order_given(tmp_path):
 
 
 def test_neighbouring_texts_are_one_and_empty_ones_are_gone():
-    assert merged([Text("a"), Text(""), Text("b")]) == (Text("ab"),)
-    assert merged([Text("")]) == ()
+    assert merge_texts([Text("a"), Text(""), Text("b")]) == (Text("ab"),)
+    assert merge_texts([Text("")]) == ()
     assert user_message("") == Message("user", ())
 
 

@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from qwennb.request import Request, Schema, read_duration
-from qwennb.request.sent_schema import plain_pattern
+from qwennb.request.wire_schema import plain_pattern
 
 
 class Pair(NamedTuple):
@@ -38,7 +38,7 @@ def test_the_key_of_a_class_is_that_of_0_1():
 
 
 def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bounds():
-    sent = Schema.of(Order).sent()["properties"]
+    sent = Schema.of(Order).wire_form()["properties"]
     plain = {"type": "string", "pattern": r"^-?[0-9]{1,29}(\.[0-9]{1,9})?$"}
     assert sent["price"] == plain == sent["prices"]["items"]
     assert sent["paid"]["anyOf"] == [plain, {"type": "null"}]
@@ -48,10 +48,10 @@ def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bound
         "description": "of it",
     }
     bounded = Schema.of(Annotated[decimal.Decimal, pydantic.Field(ge=1, le=100)])
-    assert bounded.sent() == {"type": "number", "minimum": 1, "maximum": 100}
+    assert bounded.wire_form() == {"type": "number", "minimum": 1, "maximum": 100}
     assert (
         "x-qwennb"
-        not in str(Schema.of(Order).sent()) + str(Schema.of(Order).canonical()) + Schema.of(Order).text
+        not in str(Schema.of(Order).wire_form()) + str(Schema.of(Order).canonical()) + Schema.of(Order).text
     )
 
 
@@ -61,7 +61,7 @@ def test_a_decimal_that_was_recorded_as_a_number_is_still_read():
 
 
 def test_a_span_of_time_is_sent_as_a_pattern_that_fits_what_is_read():
-    sent = Schema.of(datetime.timedelta).sent()
+    sent = Schema.of(datetime.timedelta).wire_form()
     assert sent["type"] == "string" and "format" not in sent and "ISO 8601" in sent["description"]
     for text in ("P2D", "PT1H30M", "PT45S", "P1DT2H", "PT0.5S", "PT90M"):
         assert re.search(sent["pattern"], text) and Schema.of(datetime.timedelta).read(
@@ -78,7 +78,7 @@ def test_a_span_of_time_is_sent_as_a_pattern_that_fits_what_is_read():
 
 
 def test_names_that_are_listed_are_sent_as_fields():
-    assert Schema.of(Order).sent()["properties"]["named"] == {
+    assert Schema.of(Order).wire_form()["properties"]["named"] == {
         "type": "object",
         "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
         "additionalProperties": False,
@@ -87,8 +87,8 @@ def test_names_that_are_listed_are_sent_as_fields():
 
 def test_formats_that_servers_do_not_know_are_left_out_where_they_make_a_grammar_of_it():
     schema = Schema.of({"type": "array", "items": {"type": "string", "format": "path"}, "uniqueItems": True})
-    assert schema.sent() == {"type": "array", "items": {"type": "string"}}
-    assert schema.sent(in_words=True) == schema.json
+    assert schema.wire_form() == {"type": "array", "items": {"type": "string"}}
+    assert schema.wire_form(in_words=True) == schema.json
 
 
 PATTERNS = [
@@ -108,7 +108,7 @@ PATTERNS = [
 @pytest.mark.parametrize(("pattern", "plain", "fits", "fails"), PATTERNS)
 def test_a_pattern_is_sent_from_edge_to_edge_in_plain_words(pattern, plain, fits, fails):
     assert plain_pattern(pattern) == plain
-    assert Schema.of({"type": "string", "pattern": pattern}).sent()["pattern"] == plain
+    assert Schema.of({"type": "string", "pattern": pattern}).wire_form()["pattern"] == plain
     for one in fits:
         assert re.search(pattern, one) and re.search(plain, one)
     for one in fails:
@@ -118,9 +118,9 @@ def test_a_pattern_is_sent_from_edge_to_edge_in_plain_words(pattern, plain, fits
 @pytest.mark.parametrize("pattern", [r"^(?!x)a$", r"^(?=.*\d).+$", r"(?<=a)b", r"\bword\b", r"^(a)\1$", r"^a|b$", r"^(?i:a)$", r"a^b"])  # fmt: skip
 def test_a_pattern_that_no_grammar_holds_is_left_out_and_told(pattern):
     schema = Schema.of({"type": "object", "properties": {"code": {"type": "string", "pattern": pattern}}})
-    assert schema.sent()["properties"]["code"] == {"type": "string"}
+    assert schema.wire_form()["properties"]["code"] == {"type": "string"}
     assert schema.unheld == [f"`code`: the pattern {pattern}"]
-    assert schema.sent(in_words=True) == schema.json
+    assert schema.wire_form(in_words=True) == schema.json
 
 
 def test_what_every_server_holds_is_not_told_of():

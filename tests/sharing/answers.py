@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from PIL import Image as Pillow
 
-from qwennb.answer import Answer, Cost, Logprob, Source, Usage
+from qwennb.answer import Answer, Cost, Logprob, Usage, WebSource
 from qwennb.request import Image, Message, Request, Schema, Settings, Text, Tool, ToolCall
 
 
@@ -48,7 +48,7 @@ def answer_of(number: int, text: str = "", **fields: object) -> Answer:
         }
     elif kind == 4:
         parts = (*parts, Image(PICTURE, max_pixels=1000))
-        made["sources"] = (Source("A page", "https://example.org/"),)
+        made["sources"] = (WebSource("A page", "https://example.org/"),)
     elif kind == 5:
         asked["settings"] = Settings.of(
             logprobs=2,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwennb import Answer
-from qwennb.notebook.drift import Asked, agreement, drift, page_of
+from qwennb.notebook.drift import CellQuestions, agreement, drift, page_of
 from qwennb.notebook.drift.agreement import kind_of, similarity
 from qwennb.request import Message, Request, Schema, Settings, Text, ToolCall
 
@@ -118,8 +118,8 @@ def test_what_was_not_answered_agrees_with_nothing():
 # ---------------------------------------------------------------------- pairs
 
 
-def asked(number, *answers, outputs="", trouble="") -> Asked:
-    return Asked(number, f"cell {number}", answers, outputs, trouble)
+def asked(number, *answers, outputs="", trouble="") -> CellQuestions:
+    return CellQuestions(number, f"cell {number}", answers, outputs, trouble)
 
 
 def test_answers_to_the_same_question_stand_beside_each_other_in_whatever_order_they_came():
@@ -137,7 +137,7 @@ def test_a_question_that_holds_an_earlier_answer_is_paired_by_its_place_and_said
     before = [asked(1, answer("a", "one")), asked(2, answer("b", "shorten a"), answer("c", "same"))]
     after = [asked(1, answer("x", "one")), asked(2, answer("y", "shorten x"), answer("c", "same"))]
     pairs = drift("n", before, after, day="").pairs
-    assert [(p.cell, p.place, p.after.text, p.otherwise) for p in pairs] == [
+    assert [(p.cell, p.position, p.after.text, p.otherwise) for p in pairs] == [
         (1, 1, "x", False),
         (2, 1, "y", True),
         (2, 2, "c", False),
@@ -232,7 +232,10 @@ ATTACK = (
 def test_nothing_in_an_answer_comes_to_life_in_the_page():
     before, after = answer("a", ATTACK), answer(ATTACK, ATTACK)
     report = drift(
-        ATTACK, [Asked(1, ATTACK, (before,), ATTACK)], [Asked(1, ATTACK, (after,), "else")], day="2026-11-21"
+        ATTACK,
+        [CellQuestions(1, ATTACK, (before,), ATTACK)],
+        [CellQuestions(1, ATTACK, (after,), "else")],
+        day="2026-11-21",
     )
     page = Tags(page_of(report))
     assert page.tags <= {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "table", "thead",

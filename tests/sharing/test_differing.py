@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from qwennb.notebook.running import RunningPlace, run_notebook
-from qwennb.notebook.running.differing import first_difference
+from qwennb.notebook.running import Sandbox, run_notebook
+from qwennb.notebook.running.compare import first_difference
 
 MIME = "application/vnd.qwennb.answer+json"
 LIVE = {"version": 1, "key": "ab", "usage": {"output": 3, "input": 20}, "endpoint": "vllm", "text": "Blue."}
@@ -145,7 +145,7 @@ def test_a_saved_answer_that_was_edited_is_told_by_its_markdown(tmp_path):
     path = tmp_path / "n.ipynb"
     nbformat.write(new_notebook(cells=[cell]), path)
     assert list(json.loads(path.read_text())["cells"][0]["outputs"][0]["data"][MIME]) == sorted(LIVE)
-    with RunningPlace.made(sealed=True) as place:
+    with Sandbox.create(sealed=True) as place:
         [ran] = run_notebook(path, place, {"cache": "replay"})
     assert ran.difference.part == "text/markdown"
     assert ran.difference.lines == ("saved: The sky is [red.]", "now:   The sky is [blue.]")

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image as Pillow
 
 from qwennb import Image, Pack, Pdf, Qwen
-from qwennb.cache import Sources
-from qwennb.client import household
+from qwennb.cache import PackMedia
+from qwennb.client import runtime
 from qwennb.errors import MediaError, NotRecorded, PackRefused
 from qwennb.testing import no_network
 from tests.sharing.answers import PICTURE
@@ -34,11 +34,11 @@ def drawn(path: Path, colour: str) -> Path:
 
 @pytest.fixture
 def fresh():
-    """A household without packs, before and after."""
-    house = household()
-    house.packs.forget()
-    yield house
-    house.packs.forget()
+    """A runtime without packs, before and after."""
+    shared_runtime = runtime()
+    shared_runtime.packs.forget()
+    yield shared_runtime
+    shared_runtime.packs.forget()
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def packed(simulate, client, fresh, there):
     shown = work(qwen)
     Pack.of_records(dict(qwen.memory.store.items())).write("a.qwenpack")
     photos = [Image.under("photos", name) for name in ("a.png", "b.png")]
-    Sources.beside(there / "a.qwenpack").keep([Image("chart.png"), Pdf("report.pdf"), *photos])
+    PackMedia.beside(there / "a.qwenpack").keep([Image("chart.png"), Pdf("report.pdf"), *photos])
     for name in ("chart.png", "report.pdf"):
         (there / name).unlink()
     shutil.rmtree(there / "photos")
@@ -133,7 +133,7 @@ def test_no_name_stands_in_the_folder(packed, there):
 
 def test_one_name_for_two_pictures_is_not_guessed(packed, there):
     drawn(there / "chart.png", "red")  # as photos/a.png, which the pack was asked about as well
-    Sources.beside(there / "a.qwenpack").keep([Image("chart.png")])
+    PackMedia.beside(there / "a.qwenpack").keep([Image("chart.png")])
     (there / "chart.png").unlink()
     with pytest.raises(MediaError, match="stood for 2 different files when the pack was made"):
         Image("chart.png")
@@ -237,7 +237,7 @@ def test_a_folder_that_lies_is_refused_with_a_reason(packed, there, fresh, harm,
 
 
 def test_a_key_in_a_file_that_is_shared_stops_it(there):
-    made = Sources(there / "made")
+    made = PackMedia(there / "made")
     made.keep([Image(PICTURE + b"the key is sk-any-12345")])
     with pytest.raises(PackRefused, match=r"A PNG that is asked about .* the value of MY_KEY") as refused:
         made.check({"MY_KEY": "sk-any-12345"})
@@ -251,7 +251,7 @@ def test_nothing_is_written_through_a_link_that_lies_in_the_folder(there):
     (there / "a.qwenpack.media").mkdir()
     (there / "a.qwenpack.media" / "names").symlink_to(victim)
     with pytest.raises(MediaError, match="names is a link"):
-        Sources.beside(there / "a.qwenpack").keep([Image(str(drawn(there / "chart.png", "green")))])
+        PackMedia.beside(there / "a.qwenpack").keep([Image(str(drawn(there / "chart.png", "green")))])
     assert victim.read_bytes() == b"mine"
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from qwennb import Answer
 from qwennb.answer import Cost, Usage
-from qwennb.notebook.methods import methods, used
+from qwennb.notebook.methods import count_used, methods
 from qwennb.request import Message, Request, Settings, Text
 
 DAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def plain(*answers: Answer) -> str:
 
 
 def test_answers_are_summed_by_model_and_endpoint():
-    rows = used(
+    rows = count_used(
         [
             answer("1"),
             answer("2", attempts=3),

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from qwennb import Pack, Qwen
 from qwennb.answer import Answer
-from qwennb.client import household
+from qwennb.client import runtime
 from qwennb.errors import BadInput, NotRecorded
 from qwennb.request import Image, Message, Request, Text
 from tests.cli.conftest import run  # noqa: F401  (a fixture)
@@ -42,9 +42,9 @@ def there(tmp_path):
     """The folder of the notebook, which is the working folder, and no pack loaded."""
     before = Path.cwd()
     os.chdir(tmp_path)
-    household().packs.forget()
+    runtime().packs.forget()
     yield tmp_path
-    household().packs.forget()
+    runtime().packs.forget()
     os.chdir(before)
 
 
@@ -127,7 +127,7 @@ def test_without_any_pack_the_choices_are_listed_as_ever(tmp_path):
 
 def test_who_set_the_default_model_is_named(there):
     Pack.of([recorded("Why?")]).write("analysis.qwenpack")
-    household().load("analysis.qwenpack")
+    runtime().load("analysis.qwenpack")
     for mode in ("replay", "on"):
         with pytest.raises((NotRecorded, BadInput)) as missed:
             Qwen(cache=mode, cache_dir=there / "c", endpoint="dashscope-intl").ask("Why on earth?")
@@ -141,7 +141,7 @@ def test_who_set_the_default_model_is_named(there):
 
 def test_a_column_names_who_set_the_model_too(there):
     Pack.of([recorded("Why?")]).write("analysis.qwenpack")
-    household().load("analysis.qwenpack")
+    runtime().load("analysis.qwenpack")
     frame = pl.DataFrame({"x": ["Why on earth?"]})
     with pytest.raises(NotRecorded, match=f"{MODEL} is the default of analysis.qwenpack"):
         frame.qwen.ask("{{ x }}", client=Qwen(cache="replay", cache_dir="c"), on_error="raise")
@@ -169,7 +169,7 @@ def charts(there):
 
 
 def test_a_figure_that_is_drawn_otherwise_is_told_with_what_takes_the_recorded_answer(charts):
-    household().load(charts)
+    runtime().load(charts)
     for mode in ("replay", "on"):
         with pytest.raises((NotRecorded, BadInput)) as missed:
             Qwen(cache=mode, cache_dir="c", endpoint="dashscope-intl").ask("What is wrong?", images=[chart()])
@@ -187,7 +187,7 @@ def b_picture():
 
 @pytest.mark.filterwarnings("ignore:A figure")
 def test_with_accept_figures_the_recorded_answer_is_taken_and_marked(charts, recwarn):
-    household().load(charts, accept_figures=True)
+    runtime().load(charts, accept_figures=True)
     for mode in ("replay", "on"):
         qwen = Qwen(cache=mode, cache_dir="c", endpoint="dashscope-intl")
         answer = qwen.ask("What is wrong?", images=[chart()])
@@ -202,7 +202,7 @@ def test_with_accept_figures_the_recorded_answer_is_taken_and_marked(charts, rec
 
 
 def test_the_mark_names_the_file_and_is_told_once(charts):
-    household().load(charts, accept_figures=True)
+    runtime().load(charts, accept_figures=True)
     with pytest.warns(UserWarning, match=r"A figure .* charts\.qwenpack .*--accept-figures") as told:
         for _ in range(3):
             Qwen(cache="replay", cache_dir="c").ask("What is wrong?", images=[chart(2.5)])
@@ -211,7 +211,7 @@ def test_the_mark_names_the_file_and_is_told_once(charts):
 
 def test_of_two_recorded_figures_none_is_guessed(there):
     Pack.of([recorded("What is wrong?", Image(chart(w))) for w in (3.0, 4.0)]).write("two.qwenpack")
-    household().load("two.qwenpack", accept_figures=True)
+    runtime().load("two.qwenpack", accept_figures=True)
     with pytest.raises(NotRecorded, match="2 recorded requests"):
         Qwen(cache="replay", cache_dir="c").ask("What is wrong?", images=[chart()])
     with_own = Qwen(cache="replay", cache_dir="c").ask("What is wrong?", images=[chart(4.0)])
@@ -255,10 +255,10 @@ def test_the_magic_takes_the_flag_before_or_behind_the_file(charts):
     try:
         for line in ("charts.qwenpack --accept-figures", "--accept-figures 'charts.qwenpack'"):
             shell.run_line_magic("qwen_pack", line)
-            assert [one.accepts_figures for one in household().packs.loaded] == [True]
+            assert [one.accepts_figures for one in runtime().packs.loaded] == [True]
             shell.run_line_magic("qwen_pack", "off")
         shell.run_line_magic("qwen_pack", "charts.qwenpack")
-        assert [one.accepts_figures for one in household().packs.loaded] == [False]
+        assert [one.accepts_figures for one in runtime().packs.loaded] == [False]
     finally:
         shell.run_line_magic("qwen_pack", "off")
         shell.run_line_magic("unload_ext", "qwennb")

@@ -15,8 +15,8 @@ import pytest
 
 from qwennb import Pack, Qwen
 from qwennb.answer import Answer
-from qwennb.cache import Memory, Packs, Spendings, Store, Used, Writer
-from qwennb.client import Options, household
+from qwennb.cache import Memory, Packs, Spendings, Store, UsageLog, Writer
+from qwennb.client import Options, runtime
 from qwennb.endpoints import PORTS
 from qwennb.errors import InvalidAnswer, NotRecorded
 from qwennb.request import Image, Message, Request, Text
@@ -51,11 +51,11 @@ def work(qwen: Qwen) -> list[str]:
 
 @pytest.fixture
 def fresh(tmp_path):
-    """A household without packs, before and after."""
-    house = household()
-    house.packs.forget()
-    yield house
-    house.packs.forget()
+    """A runtime without packs, before and after."""
+    shared_runtime = runtime()
+    shared_runtime.packs.forget()
+    yield shared_runtime
+    shared_runtime.packs.forget()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_another_endpoint_that_is_named_has_its_own_default_once_the_pack_knows_
         with no_network() as tried:
             assert work(qwen) == shown and tried == []
         answer = qwen.ask(f"Never asked at {endpoint}")
-        assert answer.endpoint.startswith("vllm:") and answer.model == qwen.place.model_name(None)
+        assert answer.endpoint.startswith("vllm:") and answer.model == qwen.endpoint.model_name(None)
         assert answer.model not in fresh.packs.default and answer.text
         assert qwen.ask(f"Never asked at {endpoint}").cached
         with pytest.raises(
@@ -185,7 +185,7 @@ def test_recorded_on_dashscope_it_replays_for_whoever_has_nothing_another_key_or
     pack = fresh.pack(log.names())
     fresh.stop(log)
     window = qwen.window(qwen.request("x", {}, Options()))
-    assert (pack.model, pack.endpoint) == (qwen.place.model_name(None), "dashscope-intl")
+    assert (pack.model, pack.endpoint) == (qwen.endpoint.model_name(None), "dashscope-intl")
     pack.write(tmp_path / "work.qwenpack")
     called = []
     server = _listener(called)
@@ -234,7 +234,7 @@ def _listen(server: socket.socket, called: list[object]) -> None:
 @pytest.fixture
 def memory(tmp_path):
     store = Store(tmp_path / "cache")
-    used = Used()
+    used = UsageLog()
     made = Memory(store, Writer(store), Spendings(tmp_path / "cache"), Packs(), [used])
     made.used = used
     yield made
@@ -260,18 +260,18 @@ def test_ones_own_answer_wins_and_the_conflict_is_listed(memory):
 
 
 def test_the_magic_lists_packs_with_their_roots_and_what_differs_from_ones_own(memory):
-    from qwennb.notebook.sharing import loaded
+    from qwennb.notebook.sharing import describe_loaded
 
     pack = Pack.of([answer_of(6 * number, "theirs") for number in range(7)])
     memory.packs.load(pack, "/somewhere/theirs.qwenpack")
-    told = loaded(memory, "mine.qwenpack").splitlines()
+    told = describe_loaded(memory, "mine.qwenpack").splitlines()
     assert told[0] == f"theirs.qwenpack: 7 answers, root {pack.root}"
     assert told[-1] == "recording into mine.qwenpack" and len(told) == 3
     kept(memory, answer_of(0, "own"), answer_of(6, "theirs"))
-    told = loaded(memory, None).splitlines()
+    told = describe_loaded(memory, None).splitlines()
     assert told[2:] == [f"  {answer_of(0).key[:12]}: your own answer counts, the pack's is another"]
     kept(memory, *[answer_of(6 * number, "own") for number in range(7)])
-    assert loaded(memory, None).splitlines()[-1] == "  … and 2 more that differ from your own"
+    assert describe_loaded(memory, None).splitlines()[-1] == "  … and 2 more that differ from your own"
 
 
 def test_when_it_was_asked_makes_no_conflict(memory):

@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 
 from qwennb.answer import MIME
-from qwennb.notebook.scope import Scope, as_read
-from qwennb.notebook.stale import Freshness, Reading, digest_of, fingerprint, stale
+from qwennb.notebook.namespace import Scope, as_read
+from qwennb.notebook.stale import Interpolated, StaleTracker, digest_of, fingerprint, stale
 from qwennb.request import part_of
 from tests.notebook.conftest import kernel, script, sim  # noqa: F401  (fixtures)
 
 
-def reading(source: str, names: dict) -> Reading:
+def reading(source: str, names: dict) -> Interpolated:
     value = eval(source, dict(names))
-    return Reading.of(source, digest_of(part_of(as_read(value))), names)
+    return Interpolated.of(source, digest_of(part_of(as_read(value))), names)
 
 
 def since(source: str, before: dict, after: dict) -> str:
@@ -94,14 +94,14 @@ class Notebook:
     def __init__(self) -> None:
         self.names: dict = {}
         self.count = 0
-        self.freshness = Freshness(lambda: self.count)
+        self.freshness = StaleTracker(lambda: self.count)
 
     def run(self, source: str, *expressions: str, cell: str | None = None, into: str | None = None) -> None:
         self.count += 1
         self.freshness.cell_begins(SimpleNamespace(raw_cell=source, cell_id=cell))
         if expressions:
             read = [reading(expression, self.names) for expression in expressions]
-            self.freshness.asked(read, into=into)
+            self.freshness.note_question(read, into=into)
 
     @property
     def told(self) -> str:
@@ -152,7 +152,7 @@ def test_a_cell_that_nobody_counts_has_no_number():
     book = Notebook()
     book.names["n"] = 1
     book.freshness.cell_begins(SimpleNamespace(raw_cell="%qwen {{ n }}", cell_id="a", store_history=False))
-    book.freshness.asked([reading("n", book.names)], into=None)
+    book.freshness.note_question([reading("n", book.names)], into=None)
     book.names["n"] = 2
     assert "[ ]  %qwen {{ n }}  n has changed" in book.told and book.freshness.number is None
 
@@ -163,7 +163,7 @@ def test_every_question_of_a_loop_counts():
         book.names["n"] = n
         if n == 1:
             book.run("for n in (1, 2): …", cell="a")
-        book.freshness.asked([reading("n", book.names)], into=None)
+        book.freshness.note_question([reading("n", book.names)], into=None)
     assert "1 of 2 questions stale" in book.told
 
 
@@ -206,7 +206,7 @@ def test_paths_and_texts_that_are_no_expressions_leave_no_hash(kernel, script): 
 def test_what_was_interpolated_travels_as_it_did(tmp_path):
     shell = SimpleNamespace(user_ns={"n": 3}, ev=lambda source: eval(source, {"n": 3}))
     scope = Scope(shell)
-    prompt, values = scope.filled("A {{ n }} and {{ n }}")
+    prompt, values = scope.fill("A {{ n }} and {{ n }}")
     assert prompt == "A {{ value_0 }} and {{ value_1 }}" and [value.text for value in values.values()] == [
         "3",
         "3",

@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 
 from qwennb.cache import Pack
-from qwennb.notebook.running import RunningPlace, Verdict, run_notebook, tells_state
+from qwennb.notebook.running import Sandbox, Verdict, run_notebook, tells_state
 from qwennb.notebook.running.cells import RanCell, Use
 from qwennb.simulator import Reply
 from tests.sharing.conftest import KEY, Live, changed, ran, written
@@ -210,11 +210,11 @@ def test_a_sealed_kernel_has_nothing_of_its_owner_and_a_dead_one_is_noticed(tmp_
         **os.environ, "HOME": str(tmp_path), "DASHSCOPE_API_KEY": KEY, "AWS_SECRET_KEY": "x", "HTTPS_PROXY": "http://p",
         "QWENNB_ENDPOINT": "openrouter",
     }  # fmt: skip
-    with RunningPlace.made(sealed=True) as place:
-        cells = run_notebook(path, place, {"cache": "replay"}, environ=environ)
+    with Sandbox.create(sealed=True) as sandbox:
+        cells = run_notebook(path, sandbox, {"cache": "replay"}, environ=environ)
     assert cells[0].same, cells[0]
     assert cells[1].trouble == "The kernel ended in the middle of this cell." and cells[2].trouble
-    assert not place.folder.exists()
+    assert not sandbox.folder.exists()
 
 
 # ---------------------------------------------------------------------- the verdict
@@ -252,8 +252,8 @@ def test_a_picture_a_marked_cell_and_a_cell_that_never_ran_are_told_apart(tmp_pa
     notebook.cells.append(new_code_cell("print('never run')"))
     notebook.cells.append(new_code_cell("# NBVAL_SKIP\nraise SystemError", execution_count=9))
     nbformat.write(notebook, path)
-    with RunningPlace.made(sealed=True) as place:
-        cells = run_notebook(path, place, {"cache": "replay"})
+    with Sandbox.create(sealed=True) as sandbox:
+        cells = run_notebook(path, sandbox, {"cache": "replay"})
     assert [(one.same, one.compared, one.redrawn) for one in cells] == [
         (True, True, 1),
         (True, False, 0),

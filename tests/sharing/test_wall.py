@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from qwennb.cache import Pack
-from qwennb.notebook.running import RunningPlace, run_notebook
+from qwennb.notebook.running import Sandbox, run_notebook
 from tests.sharing.conftest import written
 from tests.test_machine import NEEDED, SECRETS
 
@@ -25,13 +25,13 @@ def guarded(tmp_path):
     """Run code in an interpreter that is refused the network: what it printed, and what it tried."""
 
     def run(code: str) -> tuple[str, list[str]]:
-        place = RunningPlace(tmp_path, sealed=True)
-        environ = place.environ(os.environ, {})
+        sandbox = Sandbox(tmp_path, sealed=True)
+        environ = sandbox.environ(os.environ, {})
         done = subprocess.run(
             [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
         )
         assert not done.stderr, done.stderr
-        lines = place.attempts.read_text().splitlines() if place.attempts.exists() else []
+        lines = sandbox.attempts.read_text().splitlines() if sandbox.attempts.exists() else []
         return done.stdout, [json.loads(line)["tried"] for line in lines]
 
     return run
@@ -93,8 +93,8 @@ def test_a_sitecustomize_of_ones_own_still_runs(guarded, tmp_path):
     own = tmp_path / "own"
     own.mkdir()
     (own / "sitecustomize.py").write_text("import builtins; builtins.mine = 'here'")
-    place = RunningPlace(tmp_path, sealed=True)
-    environ = place.environ({**os.environ, "PYTHONPATH": str(own)}, {})
+    sandbox = Sandbox(tmp_path, sealed=True)
+    environ = sandbox.environ({**os.environ, "PYTHONPATH": str(own)}, {})
     done = subprocess.run(
         [sys.executable, "-c", "print(mine)"], env=environ, capture_output=True, text=True, check=True
     )
@@ -172,9 +172,9 @@ if __name__ == "__main__":
 
 def outputs_of(path, **environ):
     """The text that each cell of the notebook in *path* printed in a sealed kernel, and what it tried."""
-    with RunningPlace.made(sealed=True) as place:
+    with Sandbox.create(sealed=True) as sandbox:
         cells = run_notebook(
-            path, place, {"cache": "replay"}, compare=False, environ={**os.environ, **environ}
+            path, sandbox, {"cache": "replay"}, compare=False, environ={**os.environ, **environ}
         )
     assert not any(cell.trouble for cell in cells), cells
     return ["".join(o.get("text", "") for o in cell.outputs) for cell in cells], [

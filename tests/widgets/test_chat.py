@@ -13,7 +13,7 @@ from ipywidgets.widgets.widget import _instances
 from qwennb.client import Chat
 from qwennb.errors import BadInput
 from qwennb.notebook.widgets import ChatPanel
-from qwennb.notebook.widgets.chat_attach import Question, attached, value_named
+from qwennb.notebook.widgets.chat_attach import TypedQuestion, attach, value_named
 from qwennb.request import ToolCall as Called
 from qwennb.simulator import Reply, ToolCall
 
@@ -128,7 +128,7 @@ def test_editing_and_asking_again_lose_nothing(sim, panel):
         ["C1"],
     ]
     every = [turn.answers[0] for turns in chat._talk.branches for turn in turns]
-    assert f"4 answers, {sum(answer.usage.input for answer in every):,} tokens in" in chat._talk.told
+    assert f"4 answers, {sum(answer.usage.input for answer in every):,} tokens in" in chat._talk.summary
     chat.go_to(0)
     chat.branch(0)
     asked(chat, "from there")
@@ -186,7 +186,7 @@ def test_switches_and_attachments_are_sent(sim, panel):
     import polars as pl
 
     chat = panel(system="Be short.")
-    chat._attached = [attached("cities", pl.DataFrame({"city": ["Lima"]}))]
+    chat._attached = [attach("cities", pl.DataFrame({"city": ["Lima"]}))]
     chat._controls._model.value = "plus"
     chat._controls._thinking.value = "off"
     asked(chat, "which?")
@@ -207,7 +207,7 @@ def test_only_a_name_is_looked_up(name):
 
 
 def test_a_question_is_the_same_however_often_it_is_drawn():
-    assert Question("a").prompt == Question("a", draw=3).prompt == ("a", {})
+    assert TypedQuestion("a").prompt == TypedQuestion("a", draw=3).prompt == ("a", {})
 
 
 def test_it_is_saved_as_what_it_says(sim, panel, tmp_path):

@@ -25,11 +25,11 @@ def test_labels_are_there_when_the_file_is_read_again(tmp_path):
     labels.give("b", "fixed", "as it should be")
     labels.give("a", "wrong")
     again = Labels(file, "ada")
-    assert {row: (label.verdict, label.fix) for row, label in again.given().items()} == {
+    assert {row: (label.verdict, label.fix) for row, label in again.labels_by().items()} == {
         "a": ("wrong", None),
         "b": ("fixed", "as it should be"),
     }
-    assert again.given()["b"].at == "2026-11-21T00:00:00+00:00" and again.damaged == 0
+    assert again.labels_by()["b"].at == "2026-11-21T00:00:00+00:00" and again.damaged == 0
     assert len(file.read_text().splitlines()) == 3
 
 
@@ -41,11 +41,11 @@ def test_undo_brings_back_what_held_before_even_after_a_restart(tmp_path):
     labels.give("b", "right")
     assert Labels(file).undo() == "b"
     labels = Labels(file)
-    assert set(labels.given()) == {"a"} and labels.given()["a"].verdict == "wrong"
+    assert set(labels.labels_by()) == {"a"} and labels.labels_by()["a"].verdict == "wrong"
     assert labels.undo() == "a"
-    assert labels.given()["a"].verdict == "fixed" and labels.given()["a"].fix == "one"
-    assert Labels(file).given()["a"].fix == "one"
-    assert labels.undo() == "a" and not labels.given()
+    assert labels.labels_by()["a"].verdict == "fixed" and labels.labels_by()["a"].fix == "one"
+    assert Labels(file).labels_by()["a"].fix == "one"
+    assert labels.undo() == "a" and not labels.labels_by()
     assert labels.undo() is None
     assert len(file.read_text().splitlines()) == 6  # nothing that was thought is gone from the file
 
@@ -54,11 +54,11 @@ def test_one_reviewer_neither_sees_nor_undoes_the_labels_of_another(tmp_path):
     file = tmp_path / "labels.jsonl"
     Labels(file, "ada").give("a", "right")
     bob = Labels(file, "bob")
-    assert bob.given() == {} and bob.undo() is None
+    assert bob.labels_by() == {} and bob.undo() is None
     bob.give("a", "wrong")
     both = Labels(file, "ada")
     assert both.reviewers == ["ada", "bob"]
-    assert (both.given()["a"].verdict, both.given("bob")["a"].verdict) == ("right", "wrong")
+    assert (both.labels_by()["a"].verdict, both.labels_by("bob")["a"].verdict) == ("right", "wrong")
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60, -2, -1])
@@ -72,10 +72,10 @@ def test_a_torn_last_line_costs_no_other_line(tmp_path, cut):
     file.write_bytes(whole + second[:cut])
     torn = Labels(file)
     kept = {"a", "b"} if cut == -1 else {"a"}  # only the end of its line is missing
-    assert set(torn.given()) == kept and torn.damaged == (cut != -1)
+    assert set(torn.labels_by()) == kept and torn.damaged == (cut != -1)
     torn.give("c", "right")
     again = Labels(file)
-    assert set(again.given()) == kept | {"c"} and again.damaged == (cut != -1)
+    assert set(again.labels_by()) == kept | {"c"} and again.damaged == (cut != -1)
 
 
 def test_another_file_is_not_written_into(tmp_path):
@@ -87,17 +87,17 @@ def test_another_file_is_not_written_into(tmp_path):
         assert file.read_text() == content
     file.write_text("")
     Labels(file).give("a", "right")
-    assert set(Labels(file).given()) == {"a"}
+    assert set(Labels(file).labels_by()) == {"a"}
 
 
 def test_a_label_that_could_not_be_written_does_not_count(tmp_path):
     labels = Labels(tmp_path / "gone" / "labels.jsonl")
     with pytest.raises(CacheError, match="not kept"):
         labels.give("a", "right")
-    assert labels.given() == {}
+    assert labels.labels_by() == {}
     (tmp_path / "gone").mkdir()
     labels.give("a", "right")
-    assert set(Labels(tmp_path / "gone" / "labels.jsonl").given()) == {"a"}
+    assert set(Labels(tmp_path / "gone" / "labels.jsonl").labels_by()) == {"a"}
 
 
 def test_a_label_is_one_of_three_and_only_a_fix_has_a_text(tmp_path):
@@ -143,8 +143,8 @@ def test_every_label_that_was_acknowledged_survives_a_kill(tmp_path, after):
     giving.wait()
     acknowledged = int(rest[-1]) if rest else acknowledged
     labels = Labels(file)
-    assert {f"row {number}" for number in range(acknowledged + 1)} <= set(labels.given())
-    assert len(labels.given()) <= acknowledged + 2 and labels.damaged <= 1
+    assert {f"row {number}" for number in range(acknowledged + 1)} <= set(labels.labels_by())
+    assert len(labels.labels_by()) <= acknowledged + 2 and labels.damaged <= 1
     labels.give("after", "right")
-    assert "after" in Labels(file).given()
+    assert "after" in Labels(file).labels_by()
     assert all(json.loads(line) for line in file.read_text().splitlines()[: acknowledged + 1])

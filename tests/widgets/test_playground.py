@@ -16,13 +16,13 @@ from qwennb.catalog import Catalog
 from qwennb.errors import BadInput, QwenError, TemplateError
 from qwennb.notebook.widgets import playground_record as record
 from qwennb.notebook.widgets.playground import Playground
-from qwennb.notebook.widgets.playground_controls import NO_CONTROL, WITH_CONTROL, Controls
+from qwennb.notebook.widgets.playground_controls import NO_CONTROL, WITH_CONTROL, PlaygroundControls
 from qwennb.notebook.widgets.playground_inputs import Inputs
-from qwennb.notebook.widgets.playground_panel import Panel
+from qwennb.notebook.widgets.playground_panel import PlaygroundPanel
 from qwennb.notebook.widgets.playground_record import agreement
-from qwennb.notebook.widgets.playground_run import Outcome
+from qwennb.notebook.widgets.playground_run import VariantOutcome
 from qwennb.notebook.widgets.playground_variant import VariantPanel
-from qwennb.notebook.widgets.shown import Shown, Told
+from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel
 from qwennb.request import Message, Request, Text, user_message
 from qwennb.simulator import Fault
 
@@ -48,9 +48,11 @@ def panel(qwen):
     made = []
 
     def make(prompt=PROMPT, inputs=FRAME, given=({},), rows=2):
-        made.append(Panel(prompt, Inputs(inputs), rows, [(None, dict(options)) for options in given], qwen))
+        made.append(
+            PlaygroundPanel(prompt, Inputs(inputs), rows, [(None, dict(options)) for options in given], qwen)
+        )
         made[-1].kept = []
-        made[-1].kept_by(lambda markdown, plain: made[-1].kept.append((markdown, plain)))
+        made[-1].keep_record(lambda markdown, plain: made[-1].kept.append((markdown, plain)))
         return made[-1]
 
     yield make
@@ -60,7 +62,7 @@ def panel(qwen):
 
 def run(panel):
     ended = threading.Event()
-    panel.kept_by(lambda markdown, plain: (panel.kept.append((markdown, plain)), ended.set()))
+    panel.keep_record(lambda markdown, plain: (panel.kept.append((markdown, plain)), ended.set()))
     ended.clear()
     panel.start()
     assert ended.wait(60)
@@ -70,7 +72,7 @@ def run(panel):
 
 
 def test_every_option_that_is_sent_has_a_control_or_a_reason_to_have_none():
-    sent = set(Catalog.bundled()._table["options"]["sent"])
+    sent = set(Catalog.load_bundled()._table["options"]["sent"])
     assert sent == (WITH_CONTROL - {"sample"}) | NO_CONTROL
     assert not WITH_CONTROL & NO_CONTROL
 
@@ -87,22 +89,22 @@ PLACES = [
         "llama.cpp",
         "mlx-vlm",
     )
-    for row in Catalog.bundled().rows(place)[:3]
+    for row in Catalog.load_bundled().rows(place)[:3]
 ]
 
 
 @pytest.mark.parametrize(("model", "place"), PLACES)
 def test_the_controls_are_exactly_what_the_model_takes_there(model, place):
-    abilities = Catalog.bundled().abilities(model, place)
-    made = Controls(abilities, {}, lambda: None)
+    abilities = Catalog.load_bundled().abilities(model, place)
+    made = PlaygroundControls(abilities, {}, lambda: None)
     assert set(made.names) - {"sample"} == {name for name in WITH_CONTROL if name in abilities.options}
     assert made.options() == {}  # nothing is sent that nobody set
 
 
 @pytest.mark.parametrize(("model", "place"), PLACES)
 def test_the_ends_of_every_control_are_taken(model, place):
-    abilities = Catalog.bundled().abilities(model, place)
-    for name, field in Controls(abilities, {}, lambda: None)._fields.items():
+    abilities = Catalog.load_bundled().abilities(model, place)
+    for name, field in PlaygroundControls(abilities, {}, lambda: None)._fields.items():
         first = field.box.children[0] if hasattr(field.box, "children") else field.box
         for end in ("min", "max"):
             if hasattr(first, end):
@@ -115,8 +117,8 @@ def test_the_ends_of_every_control_are_taken(model, place):
 
 def test_a_number_is_sent_when_it_was_changed_and_left_alone_again_by_its_switch():
     changes = []
-    made = Controls(
-        Catalog.bundled().abilities("flash", "openrouter"), {"seed": 7}, lambda: changes.append(1)
+    made = PlaygroundControls(
+        Catalog.load_bundled().abilities("flash", "openrouter"), {"seed": 7}, lambda: changes.append(1)
     )
     assert made.options() == {"seed": 7}
     number, sent = made._fields["temperature"].box.children
@@ -127,9 +129,9 @@ def test_a_number_is_sent_when_it_was_changed_and_left_alone_again_by_its_switch
 
 
 def test_thinking_is_what_was_given(qwen):
-    abilities = Catalog.bundled().abilities("flash", "openrouter")
+    abilities = Catalog.load_bundled().abilities("flash", "openrouter")
     for given in (None, True, False, "low", 1, 4096):
-        read = Controls(abilities, {"thinking": given}, lambda: None).options()
+        read = PlaygroundControls(abilities, {"thinking": given}, lambda: None).options()
         assert read == ({} if given is None else {"thinking": given})
         assert given is None or type(read["thinking"]) is type(given)
 
@@ -143,12 +145,12 @@ def test_another_model_has_other_controls_and_what_it_does_not_take_is_told(clie
     made._model.value = next(name for name in made._model.options if name.startswith("qwen3.5-27b"))
     assert "search" not in made.controls and made.options() == {"model": "qwen3.5-27b", "seed": 3}
     assert "does not take search" in made._problem.value
-    qwen.place.abilities(made.model).check({"seed": 3})
+    qwen.endpoint.abilities(made.model).check({"seed": 3})
 
 
 def test_what_a_client_sends_with_every_question_is_seen_and_can_be_changed(client, sim):
     qwen = client(sim, model="flash", thinking=False, temperature=0.1, extra={"x": 1})
-    made = Panel("Hello", Inputs(), 1, [(None, {"temperature": 0.9})], qwen).panels[0]
+    made = PlaygroundPanel("Hello", Inputs(), 1, [(None, {"temperature": 0.9})], qwen).panels[0]
     assert made.options() == {
         "model": "qwen3.5-flash", "thinking": False, "temperature": 0.9, "extra": {"x": 1},
     }  # fmt: skip
@@ -259,7 +261,7 @@ def test_a_stop_ends_the_run_and_keeps_what_has_answered(panel, sim):
     sim.pace(latency=30.0)
     made._rows.value = 2
     ended = threading.Event()
-    made.kept_by(lambda markdown, plain: ended.set())
+    made.keep_record(lambda markdown, plain: ended.set())
     ended.clear()
     made.start()
     sim.ledger.wait_for(2, "arrived")
@@ -277,7 +279,7 @@ def test_run_pressed_twice_runs_once(panel, sim):
     sim.pace(latency=0.3)
     made = panel(rows=2)
     ended = threading.Event()
-    made.kept_by(lambda markdown, plain: ended.set())
+    made.keep_record(lambda markdown, plain: ended.set())
     ended.clear()
     made.start()
     made.start()
@@ -312,7 +314,7 @@ def test_a_copy_is_shown_where_it_can_be_copied_and_has_no_key(panel):
 
 
 def test_a_text_to_read_is_put_back_when_somebody_types_into_it():
-    shown = Shown("A1", text="as it was")
+    shown = ReadOnlyText("A1", text="as it was")
     shown.value = "changed"
     assert shown.value == "as it was"
     shown.show("new")
@@ -320,9 +322,9 @@ def test_a_text_to_read_is_put_back_when_somebody_types_into_it():
 
 
 def test_no_line_of_ours_is_read_as_mathematics():
-    assert Told("12 → 34 tokens, $0.0001, 1 s").value == "12 → 34 tokens, $0.0001, 1 s"
+    assert StatusLabel("12 → 34 tokens, $0.0001, 1 s").value == "12 → 34 tokens, $0.0001, 1 s"
     for text in (r"$\href{javascript:alert(1)}{x}$", r"\(x\)", "$0.1 and $0.2"):
-        told = Told(text).value
+        told = StatusLabel(text).value
         assert "\\" not in told and told.count("$") < 2
 
 
@@ -330,7 +332,7 @@ def test_a_record_is_inert():
     attacks = json.loads((Path(__file__).parents[1] / "answer" / "attacks.json").read_text())
     for attack in attacks:
         request = Request("m", (Message("user", (Text(attack),)),))
-        outcomes = {(0, 0): Outcome(Answer(request, text=attack))}
+        outcomes = {(0, 0): VariantOutcome(Answer(request, text=attack))}
         shown = record.markdown(attack, [attack], [{"model": attack, "system": attack}], outcomes)
         outside = shown.partition("```\n\n")[2]
         assert "<script" not in outside.lower() and "<img" not in outside.lower() and "](" not in outside
@@ -345,7 +347,7 @@ def test_where_nobody_looks_there_is_no_widget(qwen):
 
 def test_a_playground_takes_a_client_for_each_of_its_settings(client, simulate, qwen):
     other = client(simulate("vllm"))
-    made = Panel("Hello", Inputs(), 1, [(None, {}), (other, {})], qwen)
+    made = PlaygroundPanel("Hello", Inputs(), 1, [(None, {}), (other, {})], qwen)
     assert [one.client for one in made.panels] == [qwen, other]
     assert "vllm" in made.panels[1].heading.value
     with pytest.raises(BadInput, match="takes a Qwen"):
@@ -354,13 +356,13 @@ def test_a_playground_takes_a_client_for_each_of_its_settings(client, simulate, 
 
 
 def test_it_is_told_on_how_many_inputs_all_settings_agree():
-    def said(*texts: str) -> dict[tuple[int, int], Outcome]:
+    def said(*texts: str) -> dict[tuple[int, int], VariantOutcome]:
         asked = Request("m", (user_message("x"),))
-        return {(at // 2, at % 2): Outcome(Answer(asked, text=text)) for at, text in enumerate(texts)}
+        return {(at // 2, at % 2): VariantOutcome(Answer(asked, text=text)) for at, text in enumerate(texts)}
 
     assert agreement(said("yes", "yes ", "yes", "no"), 2, 2) == "The same answer for 1 of 2 inputs."
     assert agreement(said("yes", "no"), 1, 2) == "The same answer for 0 of 1 inputs."
-    assert agreement(said("yes", "yes") | {(0, 1): Outcome(problem="stopped")}, 1, 2) == ""
+    assert agreement(said("yes", "yes") | {(0, 1): VariantOutcome(problem="stopped")}, 1, 2) == ""
     assert agreement(said("yes", "yes"), 1, 1) == ""
 
 

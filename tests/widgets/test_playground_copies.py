@@ -162,7 +162,7 @@ def test_a_copied_curl_sends_the_same_body(sim, qwen, environ, at):
     wanted = request(qwen, text, options)
     qwen.answer(wanted, Options())
     ours = sim.ledger.asks()[-1]
-    command = as_curl(wanted, qwen.place)
+    command = as_curl(wanted, qwen.endpoint)
     assert KEY not in command and "$QWENNB_API_KEY" in command
     done = subprocess.run(
         ["bash", "-c", command], env={**os.environ, **environ}, capture_output=True, text=True, timeout=60
@@ -176,9 +176,9 @@ def test_a_copied_curl_sends_the_same_body(sim, qwen, environ, at):
 
 
 def test_curl_names_the_variable_of_the_provider():
-    for place, variable in (("openrouter", "OPENROUTER_API_KEY"), ("dashscope-intl", "DASHSCOPE_API_KEY")):
-        qwen = Qwen(endpoint=place, api_key=KEY)
-        command = as_curl(request(qwen, "Hello", {}), qwen.place)
+    for endpoint, variable in (("openrouter", "OPENROUTER_API_KEY"), ("dashscope-intl", "DASHSCOPE_API_KEY")):
+        qwen = Qwen(endpoint=endpoint, api_key=KEY)
+        command = as_curl(request(qwen, "Hello", {}), qwen.endpoint)
         assert f'-H "Authorization: Bearer ${variable}"' in command and KEY not in command
 
 

@@ -6,7 +6,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from qwennb.frames import Progress
-from qwennb.notebook.widgets.progress import INTERRUPT, Panel, Runs
+from qwennb.notebook.widgets.progress import INTERRUPT, ProgressPanel, Runs
 from qwennb.notebook.widgets.static import VIEW, close
 from tests.notebook.conftest import Kernel
 
@@ -23,7 +23,7 @@ def progress(**more) -> Progress:
 
 @pytest.fixture
 def panel():
-    made = Panel(progress())
+    made = ProgressPanel(progress())
     yield made
     close(made.box)
 

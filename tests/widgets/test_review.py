@@ -12,8 +12,8 @@ import pytest
 from qwennb.errors import BadInput, TemplateError
 from qwennb.notebook.widgets.labels import Labels
 from qwennb.notebook.widgets.review import Review
-from qwennb.notebook.widgets.review_panel import Panel
-from qwennb.notebook.widgets.review_rows import Rows
+from qwennb.notebook.widgets.review_panel import ReviewPanel
+from qwennb.notebook.widgets.review_rows import ReviewRows
 from tests.notebook.conftest import Kernel
 
 KINDS = pl.Enum(["praise", "complaint", "other"])
@@ -39,9 +39,9 @@ def review(tmp_path):
 
 def opened(review):
     """The widget of *review*, as if a notebook had asked for it."""
-    panel = Panel(review, review._rows, review._labels, review._others)
+    panel = ReviewPanel(review, review._rows, review._labels, review._others)
     panel.kept = []
-    panel.kept_by(lambda **how: panel.kept.append(review._markdown(**how)))
+    panel.keep_record(lambda **how: panel.kept.append(review._markdown(**how)))
     return panel
 
 
@@ -64,7 +64,7 @@ def test_a_letter_acts_at_once_and_the_next_row_is_shown(review, tmp_path):
     written = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
     assert [(line["verdict"], line["by"]) for line in written] == [("right", "ada"), ("wrong", "ada")]
     type_letters(panel, "uu")
-    assert panel._source.value == "The soup was cold." and panel._labels.given() == {}
+    assert panel._source.value == "The soup was cold." and panel._labels.labels_by() == {}
     type_letters(panel, "nnp")
     assert panel._source.value == "Lovely!"
     type_letters(panel, "x")
@@ -75,12 +75,12 @@ def test_letters_that_come_together_act_one_after_the_other(review):
     panel = opened(review())
     panel._letters.value = "r"
     panel._letters.value = "rwr"  # a browser that is busy sends the last state only
-    assert [label.verdict for label in panel._labels.given().values()] == ["right", "wrong", "right"]
+    assert [label.verdict for label in panel._labels.labels_by().values()] == ["right", "wrong", "right"]
     panel._letters.value = "rw"  # a letter taken out of the field is no label
     panel._letters.value = ""
-    assert len(panel._labels.given()) == 3
+    assert len(panel._labels.labels_by()) == 3
     panel._letters.value = "R"
-    assert len(panel._labels.given()) == 4
+    assert len(panel._labels.labels_by()) == 4
 
 
 def test_letters_typed_on_the_way_to_the_correction_label_nothing(review):
@@ -89,27 +89,27 @@ def test_letters_typed_on_the_way_to_the_correction_label_nothing(review):
     assert panel._fixes.layout.display is None
     type_letters(panel, "rw")
     panel._letters.value += "fwr"
-    assert panel._labels.given() == {}
+    assert panel._labels.labels_by() == {}
     panel._fix.value = "other"
     panel._save.click()
-    [label] = panel._labels.given().values()
+    [label] = panel._labels.labels_by().values()
     assert (label.verdict, label.fix) == ("fixed", "other") and panel._fixes.layout.display == "none"
     type_letters(panel, "r")
-    assert len(panel._labels.given()) == 2
+    assert len(panel._labels.labels_by()) == 2
 
 
 def test_a_correction_has_to_be_one(review):
     panel = opened(review())
     panel._save.click()
-    assert panel._labels.given() == {}
+    assert panel._labels.labels_by() == {}
     panel.fix()
     panel._save.click()
     assert "empty" in panel._status.value
     panel._fix.value = "complaint"
     panel._save.click()
-    assert "as it was" in panel._status.value and panel._labels.given() == {}
+    assert "as it was" in panel._status.value and panel._labels.labels_by() == {}
     panel._leave.click()
-    assert panel._labels.given() == {} and panel._fixes.layout.display == "none"
+    assert panel._labels.labels_by() == {} and panel._fixes.layout.display == "none"
 
 
 def test_a_text_is_corrected_from_what_it_was(review):
@@ -131,7 +131,12 @@ def test_the_end_is_said_and_a_label_there_still_counts(review):
     assert "No row without a label follows" in panel._status.value
     assert panel._source.value == "Fine."
     type_letters(panel, "w")
-    assert [label.verdict for label in panel._labels.given().values()] == ["right", "right", "right", "wrong"]
+    assert [label.verdict for label in panel._labels.labels_by().values()] == [
+        "right",
+        "right",
+        "right",
+        "wrong",
+    ]
 
 
 def test_a_review_goes_on_where_it_was_left(review):
@@ -143,7 +148,7 @@ def test_a_label_that_could_not_be_kept_is_said_and_does_not_count(review, tmp_p
     panel = opened(review(labels=tmp_path / "gone" / "labels.jsonl"))
     type_letters(panel, "r")
     assert "not kept" in panel._status.value and panel._source.value == "The soup was cold."
-    assert panel._labels.given() == {}
+    assert panel._labels.labels_by() == {}
 
 
 # ---------------------------------------------------------------------- which rows
@@ -151,7 +156,7 @@ def test_a_label_that_could_not_be_kept_is_said_and_does_not_count(review, tmp_p
 
 def test_rows_are_chosen_by_label_by_disagreement_and_by_confidence(review, tmp_path):
     labels = tmp_path / "labels.jsonl"
-    rows = Rows(FRAME, answer="label", source="review").all
+    rows = ReviewRows(FRAME, answer="label", source="review").all
     ada, bob = Labels(labels, "ada"), Labels(labels, "bob")
     ada.give(rows[0].name, "right")
     ada.give(rows[1].name, "wrong")
@@ -175,7 +180,10 @@ def test_rows_are_chosen_by_label_by_disagreement_and_by_confidence(review, tmp_
     panel._low.value = 0.0
     assert panel._where.value == "No such row." and panel._source.value == ""
     type_letters(panel, "rfu")
-    assert Labels(labels, "ada").given().keys() == {rows[0].name, rows[1].name}  # undone: the last of hers
+    assert Labels(labels, "ada").labels_by().keys() == {
+        rows[0].name,
+        rows[1].name,
+    }  # undone: the last of hers
 
 
 def test_labels_stay_with_their_rows_when_the_frame_is_sorted_or_an_answer_changes(review):
@@ -204,9 +212,11 @@ def test_what_can_not_be_reviewed_is_said(review, given, said):
 
 def test_answers_of_any_type_are_shown_as_text():
     frame = pl.DataFrame({"n": [1, 2], "answer": [{"item": "ä", "amount": 1}, None]})
-    assert [row.answer for row in Rows(frame, answer="answer").all] == ['{\n  "item": "ä",\n  "amount": 1\n}']
+    assert [row.answer for row in ReviewRows(frame, answer="answer").all] == [
+        '{\n  "item": "ä",\n  "amount": 1\n}'
+    ]
     frame = pl.DataFrame({"n": [1, 2], "m": ["a", None], "answer": [True, False]})
-    rows = Rows(frame, answer="answer")
+    rows = ReviewRows(frame, answer="answer")
     assert rows.classes == ["true", "false"] and [row.answer for row in rows.all] == ["true", "false"]
     assert rows.all[1].source == "n: 2\nm: "
 
@@ -292,7 +302,7 @@ def test_the_record_is_inert_whatever_stands_in_the_frame(review, tmp_path):
         labels, some = tmp_path / f"{start}.jsonl", held[start : start + 10]
         frame = pl.DataFrame({"review": some * 4, "label": some * 4})
         mine, theirs = Labels(labels, attacks[start]), Labels(labels, "bob" + attacks[start])
-        rows = Rows(frame, answer="label", source="review").all
+        rows = ReviewRows(frame, answer="label", source="review").all
         mine.give(rows[0].name, "fixed", attacks[start] + "?")
         mine.give(rows[1].name, "wrong")
         for row in rows[2:5]:

@@ -75,8 +75,8 @@ def test_the_confusion_matrix_counts_what_was_answered_where_what_was_true():
     assert found.truths == ("praise", "complaint", "other", UNTOLD)
     assert found.counts == ((3, 1, 0, 0), (0, 0, 0, 1), (0, 0, 0, 0))
     assert found.total == 5
-    assert "praise where complaint is true: 1" in found.described()
-    assert "complaint where (not told) is true: 1" in found.described()
+    assert "praise where complaint is true: 1" in found.describe()
+    assert "complaint where (not told) is true: 1" in found.describe()
 
 
 def test_texts_that_hardly_repeat_have_no_confusion_matrix():
@@ -88,7 +88,7 @@ def test_texts_that_hardly_repeat_have_no_confusion_matrix():
 @pytest.mark.slow
 def test_the_picture_is_described_and_the_table_says_the_same():
     found = confusion([("a|b", "a|b"), ("$x$ <img>", "a|b"), ("a|b", None)])
-    shown = review_picture.shown(found)
+    shown = review_picture.render(found)
     assert shown.startswith("![Confusion matrix of 3")
     assert "](data:image/png;base64," in shown and "<img>" not in shown
     table = review_picture.table(found)

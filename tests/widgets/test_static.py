@@ -10,14 +10,14 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 import qwennb
-from qwennb.notebook.widgets.static import VIEW, Exhibit, close
+from qwennb.notebook.widgets.static import VIEW, PersistentWidget, close
 from tests.notebook.conftest import Kernel
 
 FORBIDDEN = {"HTML", "HTMLMath", "Password", "description_allow_html", "Javascript", "DOMWidget"}
 SHOW = """
 import ipywidgets as widgets
-from qwennb.notebook.widgets.static import Exhibit
-exhibit = Exhibit(widgets.VBox([widgets.Text(description="Name")]), about="chat", called="Chat")
+from qwennb.notebook.widgets.static import PersistentWidget
+exhibit = PersistentWidget(widgets.VBox([widgets.Text(description="Name")]), about="chat", called="Chat")
 exhibit.keep("**kept**", "kept")
 exhibit.show()
 """
@@ -61,12 +61,12 @@ def test_closing_leaves_no_model_behind():
 
 def test_a_closed_exhibit_leaves_no_model_behind():
     before = set(_instances)
-    exhibit = Exhibit(widgets.Text(), about="chat", called="Chat")
+    exhibit = PersistentWidget(widgets.Text(), about="chat", called="Chat")
     exhibit.keep("a", "a")
     exhibit.close()
     exhibit.keep("b", "b")
     exhibit.close()
-    assert exhibit.closed and set(_instances) == before
+    assert exhibit.is_closed and set(_instances) == before
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from qwennb.cache import Spending
-from qwennb.notebook.widgets import Usage
-from qwennb.notebook.widgets.usage import Sum, tables
+from qwennb.notebook.widgets import UsagePanel
+from qwennb.notebook.widgets.usage import Subtotal, tables
 
 ROWS = [
     Spending("2026-11-14", "old.ipynb", "qwen3.5-plus", "openrouter", 2, 10, 20, 3_000_000_000),
@@ -27,7 +27,7 @@ def qwen(simulate, client):
 
 @pytest.fixture
 def usage(qwen):
-    made = Usage(qwen, now=lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
+    made = UsagePanel(qwen, now=lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
     yield made
     made.close()
 
@@ -67,7 +67,7 @@ def test_what_is_spent_now_is_there_after_a_refresh(usage, qwen):
 
 
 def test_nothing_spent_is_said_and_no_budget_too(simulate, client):
-    usage = Usage(client(simulate()))
+    usage = UsagePanel(client(simulate()))
     assert kept(usage)[0] == "*Nothing was asked in this time.*"
     assert "no budget" in usage._budget.value and usage._bar.layout.display == "none"
     before = len(_instances)
@@ -76,9 +76,9 @@ def test_nothing_spent_is_said_and_no_budget_too(simulate, client):
 
 
 def test_a_sum_of_nothing_known_is_no_zero():
-    assert Sum("a", requests=2, unknown_cost=2).told == "price unknown"
-    assert Sum("a", requests=2, cost=0.0).told == "$0.00"
-    assert tables([Sum("a")], "day")[1].startswith("day")
+    assert Subtotal("a", requests=2, unknown_cost=2).cost_text == "price unknown"
+    assert Subtotal("a", requests=2, cost=0.0).cost_text == "$0.00"
+    assert tables([Subtotal("a")], "day")[1].startswith("day")
 
 
 def test_two_dollars_never_stand_in_one_paragraph(usage):

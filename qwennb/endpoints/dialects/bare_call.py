@@ -27,7 +27,9 @@ def bare_calls(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
     whole = [call for call in calls if call is not None]
     if len(whole) != len(calls):
         return ()
-    return tuple(ToolCall(f"call_{place}", name, arguments) for place, (name, arguments) in enumerate(whole))
+    return tuple(
+        ToolCall(f"call_{endpoint}", name, arguments) for endpoint, (name, arguments) in enumerate(whole)
+    )
 
 
 def _objects(text: str) -> list[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from qwennb.answer import Source
+from qwennb.answer import WebSource
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
 from qwennb.endpoints.dialects.dialect import Dialect, Wire, budget_of, sources_in
@@ -58,15 +58,15 @@ class DashScope(Dialect):
             return "aborted"
         return super().finish(reason, payload)
 
-    def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[Source]:
+    def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[WebSource]:
         """Search results stand beside the choices."""
         return sources_in(mappings(mapping(data.get("search_info")).get("search_results")))
 
-    def refusal(self, place: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+    def refusal(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """A key of another region looks like a wrong key; the hint names the regions."""
-        error = super().refusal(place, status, headers, body)
+        error = super().refusal(endpoint, status, headers, body)
         if isinstance(error, KeyRefused) and status == 401:
-            others = [name for name in ("dashscope", "dashscope-intl", "dashscope-us") if name != place]
+            others = [name for name in ("dashscope", "dashscope-intl", "dashscope-us") if name != endpoint]
             return KeyRefused(
                 f'{error} Keys belong to one region: if yours is from another, give endpoint="{others[0]}" or endpoint="{others[1]}".',
                 status=status,

@@ -14,12 +14,12 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer import Chunk, Draft, Source
+from qwennb.answer import Chunk, Draft, WebSource
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
 from qwennb.endpoints.dialects.reading import call_pieces, content_of, logprobs_of, usage_of
+from qwennb.endpoints.error_reply import classify_error, parse_error, parse_error_body
 from qwennb.endpoints.media import MediaLimits, prepare
-from qwennb.endpoints.refusal import heard, heard_in, meaning_of
 from qwennb.endpoints.shape import mapping, mappings, number, text
 from qwennb.errors import EndpointError, Incomplete, UnsupportedOption
 from qwennb.request import Message, Request, Text, ToolCall
@@ -79,7 +79,7 @@ class Dialect:
 
     def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
         """*request* as this server takes it."""
-        fixed = self._fixed(request, model_id, abilities, stream)
+        fixed = self._shared_fields(request, model_id, abilities, stream)
         last = max((i for i, m in enumerate(request.messages) if m.role == "user"), default=0)
         limits = MediaLimits.of(abilities, self.kind) if request.media else None
         messages = [self.message(m, limits, in_turn=i > last) for i, m in enumerate(request.messages)]
@@ -90,7 +90,7 @@ class Dialect:
             body["messages"] = messages
         return Wire(body, fixed.headers, fixed.defaults)
 
-    def _fixed(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
+    def _shared_fields(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
         """What a request shares with all others of its settings, form and tools; the rows of a column share these."""
         of = (self, request.settings, request.schema, request.choices, request.tools, abilities)
         known = _fixed.get(id(request.settings))
@@ -101,10 +101,12 @@ class Dialect:
         ):
             while len(_fixed) >= MOST_FIXED:
                 _fixed.pop(next(iter(_fixed)), None)
-            known = _fixed[id(request.settings)] = self._made(request, model_id, abilities, stream, of)
+            known = _fixed[id(request.settings)] = self._write_shared(
+                request, model_id, abilities, stream, of
+            )
         return known
 
-    def _made(
+    def _write_shared(
         self, request: Request, model_id: str, abilities: Abilities, stream: bool, of: tuple[object, ...]
     ) -> Fixed:
         defaults = self.defaults(request, abilities)
@@ -129,14 +131,14 @@ class Dialect:
             body["stream"] = True
             if not self.streams_usage_unasked:
                 body["stream_options"] = {"include_usage": True}
-        body = merged(body, settings.extra_fields)
+        body = merge_fields(body, settings.extra_fields)
         words = tuple(message["content"] for message in said)
         return Fixed(of, request.model, model_id, stream, body, words, self.headers(request), defaults)
 
     def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
         settings, made = request.settings, dict[str, Any]()
-        thinking = self.settled_thinking(request, abilities)
+        thinking = self.effective_thinking(request, abilities)
         if thinking != settings.thinking:
             made["thinking"] = thinking
         made |= {
@@ -148,7 +150,7 @@ class Dialect:
             made["max_tokens"] = choice_bound(request.choices)
         return made
 
-    def settled_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
+    def effective_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
         """The thinking switch as it will be sent: a form may need it off where the user left it alone."""
         thinking = request.settings.thinking
         if not abilities.schema_without_thinking or (request.schema is None and request.choices is None):
@@ -240,7 +242,7 @@ class Dialect:
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, payload: Payload, place: str) -> Chunk:
+    def read(self, payload: Payload, endpoint: str) -> Chunk:
         """The chunk in *payload*, or the error that it stands for."""
         data = payload.data
         if data is None and payload.last:
@@ -251,10 +253,10 @@ class Dialect:
             or whole.get("error")
             or ("choices" not in whole and ("message" in whole or "detail" in whole))
         ):
-            raise meaning_of(heard_in(data), place, mid_answer=True)
+            raise classify_error(parse_error_body(data), endpoint, mid_answer=True)
         choice = next(iter(mappings(whole.get("choices"))), mapping(None))
         if isinstance(choice.get("error"), Mapping):
-            raise meaning_of(heard_in(choice), place, mid_answer=True)
+            raise classify_error(parse_error_body(choice), endpoint, mid_answer=True)
         said = mapping(choice.get("delta")) or mapping(choice.get("message"))
         usage = mapping(whole.get("usage"))
         return Chunk(
@@ -274,7 +276,7 @@ class Dialect:
             ended=payload.last,
         )
 
-    def settled(self, draft: Draft, request: Request) -> Draft:
+    def normalise(self, draft: Draft, request: Request) -> Draft:
         """*draft*, whole, as this server means it. A call without any arguments has an empty object of them."""
         if all(call.arguments.strip() for call in draft.tool_calls):
             return draft
@@ -291,20 +293,20 @@ class Dialect:
             return None
         return _FINISH.get(reason, "aborted")
 
-    def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[Source]:
+    def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[WebSource]:
         """Pages that a searching model names."""
         return sources_in([mapping(note.get("url_citation")) for note in mappings(said.get("annotations"))])
 
-    def refusal(self, place: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+    def refusal(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """The error that a reply with a status other than 200 stands for."""
-        return meaning_of(heard(status, headers, body), place)
+        return classify_error(parse_error(status, headers, body), endpoint)
 
-    def cut(self, place: str, *, told: bool = False) -> EndpointError:
+    def cut(self, endpoint: str, *, told: bool = False) -> EndpointError:
         """The error for an answer that ended without saying that it was at its end; *told*: it said that it was not."""
         how = (
             "the server ended it before its end" if told else "it ended without saying that it was at its end"
         )
-        return Incomplete(f"The answer of {place} broke off: {how}.", maybe_billed=True)
+        return Incomplete(f"The answer of {endpoint} broke off: {how}.", maybe_billed=True)
 
     def stream_instead(self, wire: Wire) -> Wire:
         """*wire* as it is asked again after an answer broke off."""
@@ -322,19 +324,21 @@ def budget_of(thinking: str | int, abilities: Abilities) -> int:
     return abilities.thinking_budget(thinking) if isinstance(thinking, str) else thinking
 
 
-def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def merge_fields(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """*body* with the user's own fields; an object in both is merged, so that neither loses what it holds."""
     made = {**body, **extra}
     for name in body.keys() & extra.keys():
         if isinstance(body[name], Mapping) and isinstance(extra[name], Mapping):
-            made[name] = merged(body[name], extra[name])
+            made[name] = merge_fields(body[name], extra[name])
     return made
 
 
-def sources_in(pages: list[Mapping[str, Any]]) -> list[Source]:
+def sources_in(pages: list[Mapping[str, Any]]) -> list[WebSource]:
     """The pages that have an address."""
     return [
-        Source(text(page.get("title")) or page["url"], page["url"]) for page in pages if text(page.get("url"))
+        WebSource(text(page.get("title")) or page["url"], page["url"])
+        for page in pages
+        if text(page.get("url"))
     ]
 
 
@@ -356,7 +360,7 @@ def choice_bound(choices: tuple[str, ...]) -> int:
 
 def _schema(request: Request, *, in_words: bool) -> dict[str, Any] | None:
     if request.schema is not None:
-        return request.schema.sent(in_words=in_words)
+        return request.schema.wire_form(in_words=in_words)
     if request.choices is not None:
         answer = {"type": "string", "enum": list(request.choices)}
         return {

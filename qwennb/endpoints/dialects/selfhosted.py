@@ -25,9 +25,9 @@ class _Templated(Dialect):
             return {}
         return {"chat_template_kwargs": {"enable_thinking": thinking is not False}}
 
-    def settled(self, draft: Draft, request: Request) -> Draft:
+    def normalise(self, draft: Draft, request: Request) -> Draft:
         """A server started without the right parser leaves tool calls in the text."""
-        draft = super().settled(draft, request)
+        draft = super().normalise(draft, request)
         if not request.tools or draft.tool_calls or request.settings.tool_choice == "none":
             return draft
         calls = bare_calls(draft.text, {tool.name for tool in request.tools})
@@ -89,11 +89,11 @@ class LlamaCpp(_Ggml, _Templated):
         made = super().sampling(request)
         return made | {"cache_prompt": False} if "seed" in made else made
 
-    def settled_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
+    def effective_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
         """A grammar holds from the first token, so a choice goes without thinking unless the user asks for it."""
         if request.choices is not None and request.settings.thinking is None:
             return False
-        return super().settled_thinking(request, abilities)
+        return super().effective_thinking(request, abilities)
 
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """A choice is enforced by a grammar, unless the model thinks first."""

@@ -8,6 +8,7 @@ LocalServer.shared(LocalModel)                 one llama.cpp for each file in ea
 
 from qwennb.endpoints.local.hub import HubFile
 from qwennb.endpoints.local.model_file import LocalModel, ModelFile
+from qwennb.endpoints.local.model_folder import DownloadProgress
 from qwennb.endpoints.local.pull import (
     BUNDLED,
     SMALL,
@@ -15,28 +16,27 @@ from qwennb.endpoints.local.pull import (
     describe_small,
     find,
     means_small,
-    named,
     pull,
+    resolve_model,
 )
-from qwennb.endpoints.local.server import LocalServer, installed
-from qwennb.endpoints.local.shelf import Progress
+from qwennb.endpoints.local.server import LocalServer, is_installed
 from qwennb.endpoints.local.wheels import WheelPart, WheelSet
 
 __all__ = [
     "BUNDLED",
     "SMALL",
     "SMALL_NAME",
+    "DownloadProgress",
     "HubFile",
     "LocalModel",
     "LocalServer",
     "ModelFile",
-    "Progress",
     "WheelPart",
     "WheelSet",
     "describe_small",
     "find",
-    "installed",
+    "is_installed",
     "means_small",
-    "named",
     "pull",
+    "resolve_model",
 ]

@@ -144,7 +144,7 @@ class Hub:
             reply: http.client.HTTPResponse = _opener(_OnlySafe()).open(asked, timeout=self._patience)
         except urllib.error.HTTPError as error:
             error.close()
-            raise self._refused(error) from None
+            raise self._refusal(error) from None
         except (OSError, http.client.HTTPException) as error:
             raise _Broken(getattr(error, "reason", None) or error) from None
         return reply
@@ -162,7 +162,7 @@ class Hub:
                 error.close()
                 moved = error.headers.get("Location", "")
                 if not 300 <= error.code < 400 or not moved:
-                    raise self._refused(error) from None
+                    raise self._refusal(error) from None
                 if error.headers.get("X-Linked-ETag"):
                     return error.headers
                 # A repository that was renamed: the hub itself says where it is now. Nobody else is asked.
@@ -178,7 +178,7 @@ class Hub:
                 ) from None
         raise Unreachable(f"The hub at {self._base} sends {self._wanted} round in a circle.")
 
-    def _refused(self, error: urllib.error.HTTPError) -> Exception:
+    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         if error.code in (401, 403, 404):
             return UnknownModel(
                 f"The hub shows nobody a file {self._wanted} ({error.code}): look at its name, or it wants a login; "

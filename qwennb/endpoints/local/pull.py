@@ -10,12 +10,12 @@ from pathlib import Path
 from qwennb.catalog import Catalog
 from qwennb.endpoints.local.hub import HUB, PREFIX, Hub, HubFile
 from qwennb.endpoints.local.model_file import LocalModel, ModelFile
-from qwennb.endpoints.local.shelf import Progress, Shelf
+from qwennb.endpoints.local.model_folder import DownloadProgress, ModelFolder
 from qwennb.endpoints.local.wheels import WheelPart, Wheels, WheelSet
 from qwennb.errors import UnknownModel, Unreachable, nearest
 from qwennb.project import names_file
 
-__all__ = ["BUNDLED", "SMALL", "SMALL_NAME", "describe_small", "find", "means_small", "named", "pull"]
+__all__ = ["BUNDLED", "SMALL", "SMALL_NAME", "describe_small", "find", "means_small", "pull", "resolve_model"]
 
 # The smallest Qwen 3.5 of the catalogue, and a file of it that llama.cpp reads (Apache-2.0). Qwen itself publishes no GGUF
 # of it; this one is what other projects fetch by this name (looked up 2026-11-29).
@@ -58,7 +58,7 @@ BUNDLED = WheelSet(
 Which = str | Path | HubFile | WheelSet | None
 
 
-def named(model: Which = None) -> Path | HubFile | WheelSet:
+def resolve_model(model: Which = None) -> Path | HubFile | WheelSet:
     """What *model* means: nothing or its name for the bundled one, `hub:…` for a hub's, the small Qwen 3.5 by its name, else
     the path of a GGUF file."""
     if model is None or model == BUNDLED.file.name:
@@ -79,7 +79,7 @@ def named(model: Which = None) -> Path | HubFile | WheelSet:
 
 def means_small(model: str) -> bool:
     """Whether *model* is a name of the small Qwen 3.5."""
-    known = Catalog.bundled().find(model)
+    known = Catalog.load_bundled().find(model)
     return known is not None and known.name == SMALL_NAME
 
 
@@ -88,7 +88,7 @@ def find(model: Which = None, *, cache_dir: Path, also: Sequence[Path] = ()) -> 
 
     Nothing is fetched. Where none is named it is the bundled one, or else the small Qwen 3.5.
     """
-    wanted, shelves = named(model), [Shelf(folder) for folder in (cache_dir, *also)]
+    wanted, shelves = resolve_model(model), [ModelFolder(folder) for folder in (cache_dir, *also)]
     if isinstance(wanted, Path):
         if not wanted.is_file():
             raise UnknownModel(f"There is no model file {wanted}.")
@@ -112,7 +112,7 @@ def pull(
     model: Which = None,
     *,
     cache_dir: Path,
-    say: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[DownloadProgress], None] = lambda progress: None,
     environ: Mapping[str, str] | None = None,
     python: str = sys.executable,
     hub: str | None = None,
@@ -122,7 +122,7 @@ def pull(
     *say* hears of the file and its size before anything moves, and then how far it is. *environ* is the environment
     that pip runs in; *hub* the address of another hub than the common one (else `HF_ENDPOINT`, as elsewhere).
     """
-    wanted, shelf = named(model), Shelf(cache_dir)
+    wanted, shelf = resolve_model(model), ModelFolder(cache_dir)
     environ = os.environ if environ is None else environ
     if isinstance(wanted, Path):
         return find(wanted, cache_dir=cache_dir)

@@ -33,7 +33,7 @@ from qwennb.errors import ServerFailed, UnknownEndpoint
 from qwennb.machine import keep_needed
 from qwennb.terminal import flatten
 
-__all__ = ["LocalServer", "installed"]
+__all__ = ["LocalServer", "is_installed"]
 
 CHILD = Path(__file__).with_name("child.py")
 CONTEXT = 8192  # tokens for one request, its answer included
@@ -44,7 +44,7 @@ LOG_BYTES = 2**20
 LINE_BYTES = 2**14
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Whether the extra `local` is there."""
     return importlib.util.find_spec("xllamacpp") is not None
 
@@ -88,7 +88,7 @@ class LocalServer:
         self._all.add(self)
 
     @classmethod
-    def shared(cls, model: LocalModel) -> LocalServer:
+    def server_for(cls, model: LocalModel) -> LocalServer:
         """The one server of this process for *model*."""
         with cls._shared_lock:
             if model.file.sha256 not in cls._shared:

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from qwennb.endpoints.media.limits import MediaLimits, Spelling
 from qwennb.endpoints.media.parts import prepare
-from qwennb.endpoints.media.picture import Picture, scaled_size
+from qwennb.endpoints.media.picture import PreparedPicture, scale_size
 
-__all__ = ["MediaLimits", "Picture", "Spelling", "prepare", "scaled_size"]
+__all__ = ["MediaLimits", "PreparedPicture", "Spelling", "prepare", "scale_size"]

@@ -47,7 +47,7 @@ class MediaLimits:
     by `pages=`. `most_frames` bounds the frames of a video that travel inside one request.
     """
 
-    place: str
+    endpoint: str
     images: Images | None
     videos: Videos | None
     pdf: Literal["part", "pages"] | None
@@ -63,7 +63,7 @@ class MediaLimits:
         sees, watches = "image" in abilities.modalities, "video" in abilities.modalities
         images = abilities.images if sees else None
         made = cls(
-            place=f"{abilities.model} at {abilities.endpoint}",
+            endpoint=f"{abilities.model} at {abilities.endpoint}",
             images=images,
             videos=abilities.videos if watches else None,
             pdf=abilities.pdf,

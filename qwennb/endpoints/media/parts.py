@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from qwennb.catalog import Images, Videos
 from qwennb.endpoints.media.limits import MediaLimits
 from qwennb.endpoints.media.pdf import pages_of, pdf_bytes
-from qwennb.endpoints.media.picture import Picture, prepare_image, room_in
+from qwennb.endpoints.media.picture import PreparedPicture, prepare_image, room_in
 from qwennb.endpoints.media.video import check_length, sample
 from qwennb.errors import MediaError
 from qwennb.request import Image, Pdf, Video
@@ -33,13 +33,13 @@ def prepare(medium: Image | Video | Pdf, limits: MediaLimits) -> list[Part]:
 
 
 def _image(image: Image, limits: MediaLimits, budget: int | None = None) -> Part:
-    taken, spelling = _seen(image.name, limits), limits.spelling
+    taken, spelling = _image_limits(image.name, limits), limits.spelling
     if image.detail is not None and not spelling.image_detail:
-        raise MediaError(f"{limits.place} does not read detail=; leave it out of {image.name}")
+        raise MediaError(f"{limits.endpoint} does not read detail=; leave it out of {image.name}")
     if image.url is not None:
-        url = _passed_on(image, "url" in taken.forms, limits, {"max_pixels": spelling.pixel_budget})
+        url = _as_url(image, "url" in taken.forms, limits, {"max_pixels": spelling.pixel_budget})
     else:
-        url = prepare_image(image, taken, limits.place, budget).uri
+        url = prepare_image(image, taken, limits.endpoint, budget).uri
     part = _image_url(url, image.detail)
     if spelling.pixel_budget and image.max_pixels is not None:
         part["max_pixels"] = min(image.max_pixels, taken.hard_pixels)
@@ -50,28 +50,26 @@ def _image_url(url: str, detail: str | None = None) -> Part:
     return {"type": "image_url", "image_url": {"url": url} | ({"detail": detail} if detail else {})}
 
 
-def _pictures(pictures: tuple[Picture, ...]) -> list[Part]:
+def _pictures(pictures: tuple[PreparedPicture, ...]) -> list[Part]:
     return [_image_url(picture.uri) for picture in pictures]
 
 
-def _seen(name: str, limits: MediaLimits) -> Images:
+def _image_limits(name: str, limits: MediaLimits) -> Images:
     if limits.images is None:
         raise MediaError(
-            f"{limits.place} sees no pictures, so {name} can't be sent; choose a model that does"
+            f"{limits.endpoint} sees no pictures, so {name} can't be sent; choose a model that does"
         )
     return limits.images
 
 
-def _passed_on(
-    medium: Image | Video | Pdf, taken: bool, limits: MediaLimits, options: dict[str, bool]
-) -> str:
+def _as_url(medium: Image | Video | Pdf, taken: bool, limits: MediaLimits, options: dict[str, bool]) -> str:
     """The URL as it is, where the server fetches URLs and can be told what goes with it."""
     if medium.url is None or not taken:
         _no_url(medium.name, limits)
     for option, spelled in options.items():
         if getattr(medium, option) is not None and not spelled:
             raise MediaError(
-                f"{limits.place} can't be told {option}= for a URL; leave it out, or download {medium.name} and give "
+                f"{limits.endpoint} can't be told {option}= for a URL; leave it out, or download {medium.name} and give "
                 "the path"
             )
     return medium.url
@@ -79,7 +77,7 @@ def _passed_on(
 
 def _no_url(name: str, limits: MediaLimits) -> NoReturn:
     raise MediaError(
-        f"{limits.place} does not fetch {name}, and neither does qwennb; download it and give the path"
+        f"{limits.endpoint} does not fetch {name}, and neither does qwennb; download it and give the path"
     )
 
 
@@ -89,18 +87,16 @@ def _no_url(name: str, limits: MediaLimits) -> NoReturn:
 def _video(video: Video, limits: MediaLimits) -> list[Part]:
     takes, spelling = limits.videos, limits.spelling
     if takes is not None and video.fps is not None:
-        _check_fps(video.fps, takes, limits.place)
+        _check_fps(video.fps, takes, limits.endpoint)
     if video.url is not None:
         spelled = {"fps": spelling.fps is not None, "max_pixels": spelling.pixel_budget}
         return [
-            _whole(
-                video, _passed_on(video, takes is not None and "url" in takes.forms, limits, spelled), limits
-            )
+            _whole(video, _as_url(video, takes is not None and "url" in takes.forms, limits, spelled), limits)
         ]
     if video.frames:
         return _frames_given(video, limits)
     if takes is not None and _goes_whole(video, takes, limits):
-        check_length(video, takes, limits.place)
+        check_length(video, takes, limits.endpoint)
         return [_whole(video, None, limits)]
     return _frames_cut(video, limits)
 
@@ -124,7 +120,7 @@ def _whole(video: Video, url: str | None, limits: MediaLimits) -> Part:
         given = {"url": url} if url else {"data": base64.b64encode(video.content()).decode()}
         return {"type": "input_video", "input_video": given}
     if url is None:
-        url = Picture(_VIDEO_MIME[video.kind], video.content()).uri
+        url = PreparedPicture(_VIDEO_MIME[video.kind], video.content()).uri
     part: Part = {"type": "video_url", "video_url": {"url": url}}
     if video.fps is not None:
         (part if spelling.fps == "beside" else part["video_url"])["fps"] = video.fps
@@ -134,15 +130,15 @@ def _whole(video: Video, url: str | None, limits: MediaLimits) -> Part:
 
 
 def _frames_cut(video: Video, limits: MediaLimits) -> list[Part]:
-    taken = _seen(video.name, limits)
+    taken = _image_limits(video.name, limits)
     # Where a server takes no video at all, its frames are pictures like any other, cut as the models like it.
     takes = limits.videos or Videos(forms=(), formats=())
     listed = "frames" in takes.forms
     least, most = takes.min_frames if listed else 1, min(limits.most_frames, takes.max_frames)
-    film = sample(video, takes, taken, limits.place, least, most)
+    film = sample(video, takes, taken, limits.endpoint, least, most)
     if listed:
         return [_frame_list([frame.uri for frame in film.frames], film.fps)]
-    return [_told(len(film.frames), film.fps), *_pictures(film.frames)]
+    return [_note_frames(len(film.frames), film.fps), *_pictures(film.frames)]
 
 
 def _frames_given(video: Video, limits: MediaLimits) -> list[Part]:
@@ -154,17 +150,17 @@ def _frames_given(video: Video, limits: MediaLimits) -> list[Part]:
     parts = [_image(frame, limits, budget) for frame in video.frames[: most + 1]]
     if count > most:
         raise MediaError(
-            f"{video.name} is too long for {limits.place}, which takes {most:,} in a request; leave some out"
+            f"{video.name} is too long for {limits.endpoint}, which takes {most:,} in a request; leave some out"
         )
     if "frames" not in takes.forms:
-        return [_told(count, video.fps), *parts]
+        return [_note_frames(count, video.fps), *parts]
     if count < takes.min_frames:
         raise MediaError(
-            f"{limits.place} takes a video of at least {takes.min_frames} images; {video.name} is too short"
+            f"{limits.endpoint} takes a video of at least {takes.min_frames} images; {video.name} is too short"
         )
     if any(frame.detail or frame.max_pixels for frame in video.frames if frame.url):
         raise MediaError(
-            f"{limits.place} reads no options of a video's single images; give them to Video(…) instead"
+            f"{limits.endpoint} reads no options of a video's single images; give them to Video(…) instead"
         )
     return [_frame_list([part["image_url"]["url"] for part in parts], video.fps)]
 
@@ -173,17 +169,17 @@ def _frame_list(urls: list[str], fps: float | None) -> Part:
     return {"type": "video", "video": urls} | ({"fps": fps} if fps is not None else {})
 
 
-def _told(count: int, fps: float | None) -> Part:
+def _note_frames(count: int, fps: float | None) -> Part:
     """Pictures in a row don't say that they are a video; words do."""
     pace = f", {fps:g} a second" if fps is not None else ""
     words = f"{count} frames of a video in their order{pace}:" if count > 1 else "1 frame of a video:"
     return {"type": "text", "text": words}
 
 
-def _check_fps(fps: float, takes: Videos, place: str) -> None:
+def _check_fps(fps: float, takes: Videos, endpoint: str) -> None:
     if fps < takes.min_fps or (takes.max_fps is not None and fps > takes.max_fps):
         upper = f" to {takes.max_fps:g}" if takes.max_fps is not None else " up"
-        raise MediaError(f"fps={fps:g} is out of range for {place}, which takes {takes.min_fps:g}{upper}")
+        raise MediaError(f"fps={fps:g} is out of range for {endpoint}, which takes {takes.min_fps:g}{upper}")
 
 
 # PDFs
@@ -193,14 +189,14 @@ def _pdf(pdf: Pdf, limits: MediaLimits) -> list[Part]:
     if limits.pdf == "part":
         if pdf.max_pixels is not None:
             raise MediaError(
-                f"{limits.place} takes a PDF as a file and can't be told max_pixels=; leave it out"
+                f"{limits.endpoint} takes a PDF as a file and can't be told max_pixels=; leave it out"
             )
         if pdf.url is not None:
-            data = _passed_on(pdf, True, limits, {"pages": False})
+            data = _as_url(pdf, True, limits, {"pages": False})
         else:
-            data = Picture("application/pdf", pdf_bytes(pdf)).uri
+            data = PreparedPicture("application/pdf", pdf_bytes(pdf)).uri
         # Not the file's own name: it may say who or what it is about.
         return [{"type": "file", "file": {"filename": "document.pdf", "file_data": data}}]
     if pdf.url is not None:
         _no_url(pdf.name, limits)
-    return _pictures(pages_of(pdf, _seen(pdf.name, limits), limits.place, limits.most_pages))
+    return _pictures(pages_of(pdf, _image_limits(pdf.name, limits), limits.endpoint, limits.most_pages))

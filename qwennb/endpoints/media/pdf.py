@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwennb.catalog import Images
-from qwennb.endpoints.media.picture import Picture, encode, is_drawn, room_in
+from qwennb.endpoints.media.picture import PreparedPicture, encode, is_drawn, room_in
 from qwennb.endpoints.media.remembered import Remembered
 from qwennb.errors import MediaError
 from qwennb.request import Pdf
@@ -28,7 +28,7 @@ _remembered = Remembered(64 << 20)  # bytes
 
 @dataclass(frozen=True, slots=True)
 class _Sheets:
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PreparedPicture, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.pictures))
@@ -38,8 +38,8 @@ def pdf_bytes(pdf: Pdf) -> bytes:
     """The PDF with the pages that were asked for. Without pypdfium2 a whole one is sent unchecked."""
     content = pdf.content()
     try:
-        with _opened(pdf, content) as document:
-            pages = _chosen(pdf, document)
+        with _open_pdf(pdf, content) as document:
+            pages = _choose_pages(pdf, document)
             return content if pdf.pages is None else _cut(document, pages)
     except _NoPdfium:
         if pdf.pages is not None:
@@ -47,23 +47,23 @@ def pdf_bytes(pdf: Pdf) -> bytes:
         return content
 
 
-def pages_of(pdf: Pdf, images: Images, place: str, most: int) -> tuple[Picture, ...]:
+def pages_of(pdf: Pdf, images: Images, endpoint: str, most: int) -> tuple[PreparedPicture, ...]:
     """The pages that were asked for, at most *most*, drawn within the pixels that *images* grants."""
     content = pdf.content()
     budget = min(pdf.max_pixels or images.max_pixels, images.hard_pixels)
 
     def make() -> _Sheets:
-        with _opened(pdf, content) as document:
-            pages = _chosen(pdf, document)
+        with _open_pdf(pdf, content) as document:
+            pages = _choose_pages(pdf, document)
             if len(pages) > most:
                 raise MediaError(
-                    f"{pdf.name} has {len(pages)} pages; {place} is sent at most {most} as pictures, so choose some: "
+                    f"{pdf.name} has {len(pages)} pages; {endpoint} is sent at most {most} as pictures, so choose some: "
                     f"Pdf(…, pages=range(1, {min(most, 19) + 1}))"
                 )
             drawn = (_draw(document, page, budget, f"page {page} of {pdf.name}") for page in pages)
             room = room_in(images)
             return _Sheets(
-                tuple(encode(page, is_drawn(page), images, room, pdf.name, place) for page in drawn)
+                tuple(encode(page, is_drawn(page), images, room, pdf.name, endpoint) for page in drawn)
             )
 
     return _remembered.get((pdf.digest, pdf.pages, budget, images, most), make).pictures
@@ -74,7 +74,7 @@ class _NoPdfium(MediaError):
 
 
 @contextlib.contextmanager
-def _opened(pdf: Pdf, content: bytes) -> Iterator[Any]:
+def _open_pdf(pdf: Pdf, content: bytes) -> Iterator[Any]:
     try:
         import pypdfium2
     except ImportError:
@@ -97,7 +97,7 @@ def _opened(pdf: Pdf, content: bytes) -> Iterator[Any]:
         ) from None
 
 
-def _chosen(pdf: Pdf, document: Any) -> tuple[int, ...]:
+def _choose_pages(pdf: Pdf, document: Any) -> tuple[int, ...]:
     with _pdfium:
         count = len(document)
         if count and document.formenv is None and document.get_formtype():

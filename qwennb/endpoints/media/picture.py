@@ -22,7 +22,7 @@ from qwennb.endpoints.media.remembered import Remembered
 from qwennb.errors import MediaError
 from qwennb.request import MOST_PIXELS, Image
 
-__all__ = ["Picture", "encode", "is_drawn", "prepare_image", "room_in", "scaled_size"]
+__all__ = ["PreparedPicture", "encode", "is_drawn", "prepare_image", "room_in", "scale_size"]
 
 _GRID = 32  # what the model sees of a picture is a grid of squares with this side
 _URI_HEAD = 32  # the words before the base64 count towards a limit on the string
@@ -36,7 +36,7 @@ _remembered = Remembered(64 << 20)  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PreparedPicture:
     """An image as it is sent."""
 
     mime: str
@@ -51,7 +51,7 @@ class Picture:
         return f"data:{self.mime};base64,{base64.b64encode(self.data).decode()}"
 
 
-def scaled_size(width: int, height: int, budget: int) -> tuple[int, int]:
+def scale_size(width: int, height: int, budget: int) -> tuple[int, int]:
     """The size at which a picture is sent: its own when that is within *budget* pixels, else the largest on the
     model's grid. A side that would be shorter than the grid stays off it; none is ever longer than it was.
     """
@@ -64,24 +64,27 @@ def scaled_size(width: int, height: int, budget: int) -> tuple[int, int]:
     return min(wide, max(1, budget // high)), min(high, budget)
 
 
-def prepare_image(image: Image, taken: Images, place: str, budget: int | None = None) -> Picture:
+def prepare_image(image: Image, taken: Images, endpoint: str, budget: int | None = None) -> PreparedPicture:
     """*image* as *place* takes it, within *budget* pixels or the image's own `max_pixels`."""
     budget = min(image.max_pixels or budget or taken.max_pixels, taken.hard_pixels)
     room, content = room_in(taken), image.content()
     if image.size:
-        _check_shape(image.size, image.name, taken, place)
-    if image.kind in taken.formats and (as_it_is := _untouched(image, content, budget, room)) is not None:
-        return Picture(f"image/{image.kind}", as_it_is)
+        _check_shape(image.size, image.name, taken, endpoint)
+    if (
+        image.kind in taken.formats
+        and (as_it_is := _without_metadata(image, content, budget, room)) is not None
+    ):
+        return PreparedPicture(f"image/{image.kind}", as_it_is)
     if image.kind not in (*_DECODED, "pixels"):
         raise MediaError(
-            f"{image.name} is {image.kind.upper()}, which {place} does not take at this size and which can't be "
+            f"{image.name} is {image.kind.upper()}, which {endpoint} does not take at this size and which can't be "
             "converted here; save it as JPEG"
         )
     key = (image.digest, budget, room, taken)
 
-    def make() -> Picture:
+    def make() -> PreparedPicture:
         try:
-            return encode(*_decode(image, content, budget), taken, room, image.name, place)
+            return encode(*_decode(image, content, budget), taken, room, image.name, endpoint)
         except MediaError:
             raise
         except Exception as error:  # a broken file makes Pillow's decoders raise almost anything
@@ -90,7 +93,7 @@ def prepare_image(image: Image, taken: Images, place: str, budget: int | None = 
     return _remembered.get(key, make)
 
 
-def _untouched(image: Image, content: bytes, budget: int, room: int | None) -> bytes | None:
+def _without_metadata(image: Image, content: bytes, budget: int, room: int | None) -> bytes | None:
     """The file without its metadata, where it needs nothing else."""
     if image.size is not None:
         pixels = math.prod(image.size)
@@ -101,7 +104,7 @@ def _untouched(image: Image, content: bytes, budget: int, room: int | None) -> b
     return without_metadata(image.kind, content)
 
 
-def _check_shape(size: tuple[int, int], name: str, taken: Images, place: str) -> None:
+def _check_shape(size: tuple[int, int], name: str, taken: Images, endpoint: str) -> None:
     if math.prod(size) > MOST_PIXELS:
         raise MediaError(
             f"{name} is {size[0]}×{size[1]}, {math.prod(size) / 1e6:,.0f} megapixels; at most {MOST_PIXELS // 10**6} "
@@ -109,11 +112,11 @@ def _check_shape(size: tuple[int, int], name: str, taken: Images, place: str) ->
         )
     if min(size) < taken.min_side:
         raise MediaError(
-            f"{name} is {size[0]}×{size[1]}; {place} wants at least {taken.min_side} pixels a side"
+            f"{name} is {size[0]}×{size[1]}; {endpoint} wants at least {taken.min_side} pixels a side"
         )
     if max(size) > taken.max_aspect * min(size):
         raise MediaError(
-            f"{name} is {size[0]}×{size[1]}; {place} takes a long side of at most {taken.max_aspect} short ones, "
+            f"{name} is {size[0]}×{size[1]}; {endpoint} takes a long side of at most {taken.max_aspect} short ones, "
             "so cut it into pieces"
         )
 
@@ -130,12 +133,12 @@ def _decode(image: Image, content: bytes, budget: int) -> tuple[Any, bool]:
         if math.prod(picture.size) > MOST_PIXELS:
             raise MediaError(f"{image.name} is {picture.size[0]}×{picture.size[1]}, too large to be opened")
     width, height = picture.size
-    target = scaled_size(width, height, budget)
+    target = scale_size(width, height, budget)
     if image.kind == "jpeg":
         picture.draft(None, target)
     picture.load()
     if image.kind in _UPRIGHT_ALREADY:  # and may have been lying on its side before
-        target = scaled_size(picture.width, picture.height, budget)
+        target = scale_size(picture.width, picture.height, budget)
     picture = _plain(picture, image.name)
     # A JPEG has its noise already: as PNG it would only grow.
     drawn = image.kind not in ("jpeg", "avif") and is_drawn(picture)
@@ -183,7 +186,9 @@ def _plain(picture: Any, name: str) -> Any:
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 
-def encode(picture: Any, drawn: bool, taken: Images, room: int | None, name: str, place: str) -> Picture:
+def encode(
+    picture: Any, drawn: bool, taken: Images, room: int | None, name: str, endpoint: str
+) -> PreparedPicture:
     """The picture as PNG if *drawn*, else as JPEG; smaller in quality, then in size, until it has *room*."""
     from PIL import Image as Pillow
 
@@ -192,28 +197,28 @@ def encode(picture: Any, drawn: bool, taken: Images, room: int | None, name: str
     drawn = drawn and "png" in taken.formats
     while min(picture.size) >= 1:
         if drawn:
-            made = _saved(picture, "PNG", icc_profile=profile)
+            made = _save(picture, "PNG", icc_profile=profile)
             if room is None or len(made) <= room:
-                return Picture("image/png", made)
+                return PreparedPicture("image/png", made)
             drawn = picture.mode == "RGBA"
         if not drawn:
             if picture.mode == "RGBA":
                 white = Pillow.new("RGBA", picture.size, "white")
                 picture = Pillow.alpha_composite(white, picture).convert("RGB")
             for quality in _QUALITIES:
-                made = _saved(picture, "JPEG", quality=quality, icc_profile=profile)
+                made = _save(picture, "JPEG", quality=quality, icc_profile=profile)
                 if room is None or len(made) <= room:
-                    return Picture("image/jpeg", made)
+                    return PreparedPicture("image/jpeg", made)
         smaller = tuple(int(side * _SMALLER) for side in picture.size)
         if min(smaller) < taken.min_side:
             break
         picture = picture.resize(smaller, Pillow.Resampling.LANCZOS)
     raise MediaError(
-        f"{name} can't be made small enough for {place}, which takes {room or 0:,} bytes; cut it down"
+        f"{name} can't be made small enough for {endpoint}, which takes {room or 0:,} bytes; cut it down"
     )
 
 
-def _saved(picture: Any, form: str, **options: Any) -> bytes:
+def _save(picture: Any, form: str, **options: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, form, **{option: value for option, value in options.items() if value is not None})
     return file.getvalue()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwennb.catalog import Images, Videos
-from qwennb.endpoints.media.picture import Picture, encode, room_in, scaled_size
+from qwennb.endpoints.media.picture import PreparedPicture, encode, room_in, scale_size
 from qwennb.endpoints.media.remembered import Remembered
 from qwennb.errors import MediaError
 from qwennb.request import MOST_PIXELS, Video
@@ -31,24 +31,24 @@ _remembered = Remembered(64 << 20)  # bytes
 class Film:
     """Frames as they are sent, and how many of them make a second."""
 
-    frames: tuple[Picture, ...]
+    frames: tuple[PreparedPicture, ...]
     fps: float
 
     def __len__(self) -> int:
         return sum(map(len, self.frames))
 
 
-def sample(video: Video, takes: Videos, images: Images, place: str, least: int, most: int) -> Film:
+def sample(video: Video, takes: Videos, images: Images, endpoint: str, least: int, most: int) -> Film:
     """From *least* to *most* frames of *video*, each within the pixels that *takes* grants it."""
     content = video.content()
     key = (video.digest, video.fps, video.max_pixels, takes, images, least, most)
-    return _remembered.get(key, lambda: _Reel(video, content, takes, place).sampled(images, least, most))
+    return _remembered.get(key, lambda: _Reel(video, content, takes, endpoint).sample(images, least, most))
 
 
-def check_length(video: Video, takes: Videos, place: str) -> None:
+def check_length(video: Video, takes: Videos, endpoint: str) -> None:
     """Refuse what is too short or too long for *place*. Without PyAV the server is left to say so."""
     with contextlib.suppress(_NoPyAV):
-        _Reel(video, video.content(), takes, place).check_length()
+        _Reel(video, video.content(), takes, endpoint).check_length()
 
 
 class _NoPyAV(MediaError):
@@ -58,29 +58,29 @@ class _NoPyAV(MediaError):
 class _Reel:
     """One video opened for reading."""
 
-    def __init__(self, video: Video, content: bytes, takes: Videos, place: str) -> None:
+    def __init__(self, video: Video, content: bytes, takes: Videos, endpoint: str) -> None:
         try:
             import av
         except ImportError:
             raise _NoPyAV(
-                f"{video.name} has to be cut into frames for {place}, and PyAV is not installed; type: "
+                f"{video.name} has to be cut into frames for {endpoint}, and PyAV is not installed; type: "
                 'pip install "qwennb[video]"'
             ) from None
-        self._av, self._video, self._content, self._takes, self._place = av, video, content, takes, place
+        self._av, self._video, self._content, self._takes, self._place = av, video, content, takes, endpoint
 
     def check_length(self) -> None:
-        with self._opened() as (container, stream):
+        with self._open() as (container, stream):
             self._seconds(container, stream)
 
-    def sampled(self, images: Images, least: int, most: int) -> Film:
-        with self._opened() as (container, stream):
+    def sample(self, images: Images, least: int, most: int) -> Film:
+        with self._open() as (container, stream):
             seconds = self._seconds(container, stream)
             count = self._count(seconds, least, most)
             start = float((stream.start_time or 0) * stream.time_base)
             times = [start + (i + 0.5) * seconds / count for i in range(count)]
             budget = min(self._video.max_pixels or self._takes.max_pixels, self._takes.hard_pixels)
             budget = max(1, min(budget, self._takes.total_pixels // count))
-            made: list[Picture] = []
+            made: list[PreparedPicture] = []
             last: Any = None
             for frame in self._frames(container, stream, times):
                 # A slow video shows the same frame at several times.
@@ -92,7 +92,7 @@ class _Reel:
         return Film(tuple(made), round(min(count / seconds, self._takes.max_fps or math.inf), 3))
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
+    def _open(self) -> Iterator[tuple[Any, Any]]:
         name = self._video.name
         try:
             demuxer = _DEMUXERS[self._video.kind]
@@ -112,7 +112,7 @@ class _Reel:
             raise MediaError(f"{name} can't be decoded ({said}); save it anew as MP4") from None
 
     def _seconds(self, container: Any, stream: Any) -> float:
-        name, takes, place = self._video.name, self._takes, self._place
+        name, takes, endpoint = self._video.name, self._takes, self._place
         if container.duration:
             seconds = container.duration / 1_000_000
         else:  # recorded by a browser: only the last packet tells
@@ -127,11 +127,11 @@ class _Reel:
             raise MediaError(f"{name} has no length that can be told; save it anew as MP4")
         if seconds < takes.min_seconds:
             raise MediaError(
-                f"{name} lasts {seconds:.1f} s; {place} takes videos of at least {takes.min_seconds:g} s"
+                f"{name} lasts {seconds:.1f} s; {endpoint} takes videos of at least {takes.min_seconds:g} s"
             )
         if takes.max_seconds is not None and seconds > takes.max_seconds:
             raise MediaError(
-                f"{name} lasts {seconds:,.0f} s; {place} takes at most {takes.max_seconds:,.0f} s, so cut it"
+                f"{name} lasts {seconds:,.0f} s; {endpoint} takes at most {takes.max_seconds:,.0f} s, so cut it"
             )
         return float(seconds)
 
@@ -168,9 +168,9 @@ class _Reel:
             return False
         return True
 
-    def _picture(self, frame: Any, budget: int, images: Images) -> Picture:
+    def _picture(self, frame: Any, budget: int, images: Images) -> PreparedPicture:
         _check_frame(frame.width, frame.height, self._video.name)
-        size = scaled_size(frame.width, frame.height, budget)
+        size = scale_size(frame.width, frame.height, budget)
         picture = frame.reformat(*size, format="rgb24", interpolation="AREA").to_image()
         if turned := round(frame.rotation) % 360:
             picture = picture.rotate(turned, expand=True)

@@ -13,11 +13,11 @@ import orjson
 
 from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.reply import payloads
-from qwennb.endpoints.transports import way
-from qwennb.endpoints.transports.line import Line, Road
+from qwennb.endpoints.transports import connect
+from qwennb.endpoints.transports.raw_connection import RawConnection, Road
 from qwennb.errors import EndpointError
 
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=way.CONNECT_SECONDS)
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=connect.CONNECT_SECONDS)
 MOST_PAGE = 16 << 20
 
 
@@ -36,30 +36,30 @@ class DirectTransport:
         road = self._road(call)
         try:
             if road is not None:
-                async with Line(self._open(), road, _TIMEOUT) as line:
+                async with RawConnection(self._open(), road, _TIMEOUT) as line:
                     async for payload in payloads(call, *await line.ask(body)):
                         yield payload
             else:
-                async with self._asked(call, "POST", body) as reply:
+                async with self._send(call, "POST", body) as reply:
                     async for payload in payloads(
                         call, reply.status, reply.headers, reply.content.iter_any()
                     ):
                         yield payload
         except (aiohttp.ClientError, OSError) as error:
-            raise _said(call, error) from None
+            raise _explain(call, error) from None
 
     async def get(self, call: Call) -> tuple[int, bytes]:
         """The status and the body of what stands at *call*'s address (probes, lists of models)."""
         page = bytearray()
         try:
-            async with self._asked(call, "GET", None) as reply:
+            async with self._send(call, "GET", None) as reply:
                 async for piece in reply.content.iter_any():
                     page += piece
                     if len(page) > MOST_PAGE:
-                        raise way.garbled(call, f"sent a page of over {MOST_PAGE >> 20} MiB")
+                        raise connect.unreadable_reply(call, f"sent a page of over {MOST_PAGE >> 20} MiB")
                 return reply.status, bytes(page)
         except (aiohttp.ClientError, OSError) as error:
-            raise _said(call, error) from None
+            raise _explain(call, error) from None
 
     @asynccontextmanager
     async def exchange(
@@ -67,10 +67,10 @@ class DirectTransport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One exchange that is no question to a model (a file up, a list down): the reply, whatever its status."""
         try:
-            async with self._asked(call, method, body) as reply:
+            async with self._send(call, method, body) as reply:
                 yield reply
         except (aiohttp.ClientError, OSError) as error:
-            raise _said(call, error) from None
+            raise _explain(call, error) from None
 
     async def close(self) -> None:
         """Close every connection."""
@@ -89,10 +89,10 @@ class DirectTransport:
 
     def _proxy(self, call: Call) -> str | None:
         if call.base_url not in self._proxies:
-            self._proxies[call.base_url] = way.proxy_of(call.base_url)
+            self._proxies[call.base_url] = connect.proxy_of(call.base_url)
         return self._proxies[call.base_url]
 
-    def _asked(
+    def _send(
         self, call: Call, method: str, body: aiohttp.FormData | bytes | None
     ) -> aiohttp.client._RequestContextManager:
         return self._open().request(
@@ -109,14 +109,14 @@ class DirectTransport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._connections, ttl_dns_cache=300, ssl=way.certificates()
+                    limit=self._connections, ttl_dns_cache=300, ssl=connect.certificates()
                 ),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json, text/event-stream", "User-Agent": way.user_agent()},
-                max_line_size=way.MOST_HEAD,
-                max_field_size=way.MOST_HEAD,
-                max_headers=way.MOST_HEADERS,
+                headers={"Accept": "application/json, text/event-stream", "User-Agent": connect.user_agent()},
+                max_line_size=connect.MOST_HEAD,
+                max_field_size=connect.MOST_HEAD,
+                max_headers=connect.MOST_HEADERS,
             )
         return self._session
 
@@ -130,25 +130,25 @@ def _headers(call: Call, body: object) -> dict[str, str]:
     return headers
 
 
-def _said(call: Call, error: BaseException) -> EndpointError:
+def _explain(call: Call, error: BaseException) -> EndpointError:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return way.untrusted(call, getattr(error.certificate_error, "reason", None) or "TLS")
+            return connect.certificate_error(call, getattr(error.certificate_error, "reason", None) or "TLS")
         case aiohttp.ClientConnectorSSLError():
-            return way.untrusted(call, getattr(error.os_error, "reason", None) or "TLS")
+            return connect.certificate_error(call, getattr(error.os_error, "reason", None) or "TLS")
         case aiohttp.ClientHttpProxyError():
-            return way.unreachable(call, f"{error.status} {error.message}")
+            return connect.unreachable(call, f"{error.status} {error.message}")
         case aiohttp.ClientConnectorError():
-            return way.unreachable(
-                call, way.reason_of(error.os_error) or str(error.os_error) or "no connection"
+            return connect.unreachable(
+                call, connect.reason_of(error.os_error) or str(error.os_error) or "no connection"
             )
         case aiohttp.ConnectionTimeoutError():
-            return way.slow_to_connect(call)
+            return connect.slow_to_connect(call)
         case aiohttp.ServerTimeoutError():
-            return way.silent(call)
+            return connect.silent(call)
         case aiohttp.ClientPayloadError() if "content-encoding" in str(error).lower():
-            return way.garbled(call, "sent bytes that don't decompress")
+            return connect.unreadable_reply(call, "sent bytes that don't decompress")
         case aiohttp.ClientResponseError():
-            return way.garbled(call, "answered something that is not HTTP")
+            return connect.unreadable_reply(call, "answered something that is not HTTP")
         case _:
-            return way.broken(call)
+            return connect.broken_connection(call)

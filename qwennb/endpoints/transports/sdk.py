@@ -19,7 +19,7 @@ import openai
 from qwennb.config import Secret
 from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.reply import MOST_ERROR, payloads
-from qwennb.endpoints.transports import way
+from qwennb.endpoints.transports import connect
 from qwennb.errors import EndpointError
 
 # The headers of the call that is being made. The package would spell them in ASCII, which lacks letters that names have.
@@ -36,13 +36,13 @@ class SdkTransport:
 
     async def send(self, call: Call) -> AsyncGenerator[Payload, None]:
         """The payloads of the reply to *call*, as they arrive."""
-        reply = await self._asked(call)
+        reply = await self._send(call)
         try:
             headers = {name.lower(): value for name, value in reply.headers.items()}
             async for payload in payloads(call, reply.status_code, headers, _pieces(reply)):
                 yield payload
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise _said(call, error) from None
+            raise _explain(call, error) from None
         finally:
             await reply.aclose()
 
@@ -51,7 +51,7 @@ class SdkTransport:
         for client in self._http.values():
             await client.aclose()
 
-    async def _asked(self, call: Call) -> httpx2.Response:
+    async def _send(self, call: Call) -> httpx2.Response:
         headers: dict[str, Any] = {"Authorization": openai.omit} if call.key is None else {}
         _own_headers.set(call.headers)
         try:
@@ -66,7 +66,7 @@ class SdkTransport:
         except openai.APIStatusError as error:
             return error.response
         except openai.APIConnectionError as error:
-            raise _said(call, error.__cause__ or error) from None
+            raise _explain(call, error.__cause__ or error) from None
         response: httpx2.Response = reply
         return response
 
@@ -80,7 +80,7 @@ class SdkTransport:
                 admin_api_key="none",
                 max_retries=0,
                 timeout=None,
-                http_client=self._through(way.proxy_of(call.base_url)),
+                http_client=self._through(connect.proxy_of(call.base_url)),
             )
         return self._clients[name]
 
@@ -88,15 +88,15 @@ class SdkTransport:
         if proxy not in self._http:
             self._http[proxy] = openai.DefaultAsyncHttpxClient(
                 proxy=proxy,
-                verify=way.certificates(),
+                verify=connect.certificates(),
                 trust_env=False,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none are kept
                 follow_redirects=False,  # a redirect would carry the key to another host
-                timeout=httpx2.Timeout(None, connect=way.CONNECT_SECONDS, pool=None),
+                timeout=httpx2.Timeout(None, connect=connect.CONNECT_SECONDS, pool=None),
                 limits=httpx2.Limits(
                     max_connections=self._connections, max_keepalive_connections=self._connections
                 ),
-                event_hooks={"request": [_add_own_headers], "response": [_bounded]},
+                event_hooks={"request": [_add_own_headers], "response": [_limit_error_body]},
             )
         return self._http[proxy]
 
@@ -110,7 +110,7 @@ class _Client(openai.AsyncOpenAI):
         return {
             "Accept": "application/json, text/event-stream",
             "Content-Type": "application/json",
-            "User-Agent": way.user_agent(),
+            "User-Agent": connect.user_agent(),
         }
 
 
@@ -138,7 +138,7 @@ async def _add_own_headers(request: httpx2.Request) -> None:
         request.headers[name] = value  # in UTF-8, as the direct transport writes it
 
 
-async def _bounded(reply: httpx2.Response) -> None:
+async def _limit_error_body(reply: httpx2.Response) -> None:
     # The package reads a refusal's body to its end, however long it is.
     if reply.status_code != 200 and isinstance(reply.stream, httpx2.AsyncByteStream):
         reply.stream = _Bounded(reply.stream, MOST_ERROR)
@@ -152,29 +152,29 @@ async def _pieces(reply: httpx2.Response) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _said(call: Call, error: BaseException) -> EndpointError:
+def _explain(call: Call, error: BaseException) -> EndpointError:
     causes = _causes(error)
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     match error:
         case httpx2.ConnectError() if tls is not None:
-            return way.untrusted(call, tls.reason or "TLS")
+            return connect.certificate_error(call, tls.reason or "TLS")
         case httpx2.ConnectTimeout():
-            return way.slow_to_connect(call)
+            return connect.slow_to_connect(call)
         case httpx2.ProxyError():
-            return way.unreachable(call, str(error))
+            return connect.unreachable(call, str(error))
         case httpx2.ConnectError():
-            told = (way.reason_of(cause) for cause in reversed(causes) if isinstance(cause, OSError))
-            return way.unreachable(call, next(filter(None, told), None) or str(error) or "no connection")
+            told = (connect.reason_of(cause) for cause in reversed(causes) if isinstance(cause, OSError))
+            return connect.unreachable(call, next(filter(None, told), None) or str(error) or "no connection")
         case httpx2.TimeoutException():
-            return way.silent(call)
+            return connect.silent(call)
         case httpx2.DecodingError():
-            return way.garbled(call, "sent bytes that don't decompress")
+            return connect.unreadable_reply(call, "sent bytes that don't decompress")
         case httpx2.RemoteProtocolError() if not any(
             word in str(error) for word in ("disconnected", "peer closed")
         ):
-            return way.garbled(call, "answered something that is not HTTP")
+            return connect.unreadable_reply(call, "answered something that is not HTTP")
         case _:
-            return way.broken(call)
+            return connect.broken_connection(call)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from qwennb.notebook.drift.again import ask_again
 from qwennb.notebook.drift.agreement import Agreement, agreement
-from qwennb.notebook.drift.page import page_of, shown
-from qwennb.notebook.drift.report import Asked, Drift, Moved, Pair, drift
+from qwennb.notebook.drift.page import page_of, plain_answer
+from qwennb.notebook.drift.report import CellQuestions, Drift, Moved, Pair, drift
 
 __all__ = [
     "Agreement",
-    "Asked",
+    "CellQuestions",
     "Drift",
     "Moved",
     "Pair",
@@ -21,5 +21,5 @@ __all__ = [
     "ask_again",
     "drift",
     "page_of",
-    "shown",
+    "plain_answer",
 ]

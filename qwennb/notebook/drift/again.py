@@ -17,8 +17,8 @@ from qwennb.answer import MIME, Answer
 from qwennb.cache import Name, Pack, Spendings, Store, read_answer, read_record
 from qwennb.config import Config
 from qwennb.errors import NotRecorded
-from qwennb.notebook.drift.report import Asked, Drift, drift
-from qwennb.notebook.running import RanCell, RunningPlace, run_notebook
+from qwennb.notebook.drift.report import CellQuestions, Drift, drift
+from qwennb.notebook.running import RanCell, Sandbox, run_notebook
 
 # A column's line tells its tokens and its cost, which change by themselves.
 _RUN_OF_A_COLUMN = re.compile(r"[\d,]+ rows, [\d,]+ unique")
@@ -40,15 +40,15 @@ def ask_again(
 
     What is recorded is taken from *pack*, or from one's own answers where there is none.
     """
-    recorded = _recorded(notebook, config, pack, environ, timeout)
+    recorded = _collect_recorded(notebook, config, pack, environ, timeout)
     count = sum(len(cell.answers) for cell in recorded)
     tell(f"{count:,} recorded answer{'' if count == 1 else 's'}; asking again …")
-    with RunningPlace.made(sealed=False) as place:
-        _lend_models(config.cache_dir, place.cache)
+    with Sandbox.create(sealed=False) as sandbox:
+        _lend_models(config.cache_dir, sandbox.cache)
         over = {**above, "cache": "on", "packs": False, "consents": _consents(recorded)}
-        cells = run_notebook(notebook, place, over, compare=False, timeout=timeout, environ=environ)
-        anew = _asked(cells, _stored(place.cache))
-        spent = Spendings(place.cache).rows()
+        cells = run_notebook(notebook, sandbox, over, compare=False, timeout=timeout, environ=environ)
+        anew = _collect_asked(cells, _find_in_store(sandbox.cache))
+        spent = Spendings(sandbox.cache).rows()
     if spent:
         Spendings(config.cache_dir).add(spent)
     unpriced = any(row.unknown_cost for row in spent)
@@ -59,34 +59,36 @@ def ask_again(
     )
 
 
-def _recorded(
+def _collect_recorded(
     notebook: Path, config: Config, pack: Path | None, environ: Mapping[str, str], timeout: float
-) -> list[Asked]:
+) -> list[CellQuestions]:
     over: dict[str, Any] = {"cache": "replay"}
     if pack is None:
         over["cache_dir"] = str(config.cache_dir)
-    with RunningPlace.made(sealed=True) as place:
+    with Sandbox.create(sealed=True) as sandbox:
         settings = {} if pack is None else {"QWENNB_PACK": str(pack.resolve())}
         cells = run_notebook(
-            notebook, place, over, settings=settings, compare=False, timeout=timeout, environ=environ
+            notebook, sandbox, over, settings=settings, compare=False, timeout=timeout, environ=environ
         )
     if any(use.missing for cell in cells for use in cell.uses):
         raise NotRecorded(
             f"Not every answer of {notebook.name} is recorded, so there is nothing to compare with. "
             "Run it once from start to end, or give its pack with --pack."
         )
-    return _asked(cells, _packed(pack) if pack is not None else _stored(config.cache_dir))
+    return _collect_asked(
+        cells, _find_in_pack(pack) if pack is not None else _find_in_store(config.cache_dir)
+    )
 
 
 Find = Callable[[Sequence[Name]], Mapping[Name, bytes]]
 
 
-def _packed(pack: Path) -> Find:
+def _find_in_pack(pack: Path) -> Find:
     records = Pack.read(pack).records
     return lambda names: {name: records[name] for name in names if name in records}
 
 
-def _stored(folder: Path) -> Find:
+def _find_in_store(folder: Path) -> Find:
     def find(names: Sequence[Name]) -> Mapping[Name, bytes]:
         if not names or not folder.is_dir():
             return {}
@@ -99,7 +101,7 @@ def _stored(folder: Path) -> Find:
     return find
 
 
-def _asked(cells: Sequence[RanCell], find: Find) -> list[Asked]:
+def _collect_asked(cells: Sequence[RanCell], find: Find) -> list[CellQuestions]:
     """What each cell asked. An answer that several cells used counts in the first."""
     names = dict.fromkeys(
         Name(use.key, use.endpoint) for cell in cells for use in cell.uses if not use.missing
@@ -114,11 +116,11 @@ def _asked(cells: Sequence[RanCell], find: Find) -> list[Asked]:
             if record is not None and use.key not in seen:
                 seen.add(use.key)
                 answers.append(_answer(record))
-        made.append(Asked(cell.number, cell.title, tuple(answers), _outputs(cell), cell.trouble))
+        made.append(CellQuestions(cell.number, cell.title, tuple(answers), _outputs(cell), cell.trouble))
     return made
 
 
-def _consents(recorded: Sequence[Asked]) -> list[tuple[str, str, bool]]:
+def _consents(recorded: Sequence[CellQuestions]) -> list[tuple[str, str, bool]]:
     """Which calls of tools were allowed, and which were not: nobody is there to be asked again.
 
     A result without a word about it was not asked about, or recorded by qwennb 0.1, which kept only what was allowed.

@@ -113,7 +113,7 @@ def _choice(answer: Answer) -> str:
     try:
         return str(read_form(answer.request, answer.text))
     except ValueError:
-        return _folded(answer.text)
+        return _fold(answer.text)
 
 
 def _json(text: str) -> Any:
@@ -140,7 +140,7 @@ def _same(old: Any, new: Any, tolerance: float) -> bool:
     if _is_number(old) and _is_number(new):
         return math.isclose(old, new, rel_tol=tolerance)
     if isinstance(old, str) and isinstance(new, str):
-        return _folded(old) == _folded(new)
+        return _fold(old) == _fold(new)
     return type(old) is type(new) and bool(old == new)
 
 
@@ -156,5 +156,5 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     return " ".join(text.split()).casefold()

@@ -60,7 +60,7 @@ def _page(report: Drift) -> Iterator[str]:
         yield f"<p>… and {len(changed) - MOST:,} more, which are counted above.</p>"
     if report.moved:
         yield f"<h2>Other outputs that came out otherwise: {len(report.moved):,}</h2>"
-        yield from (_moved(cell) for cell in report.moved)
+        yield from (_render_moved(cell) for cell in report.moved)
     yield "</main>\n</body>\n</html>"
 
 
@@ -91,32 +91,32 @@ def _section(pair: Pair) -> str:
         told.append("asked otherwise, for the question holds an earlier answer")
     if pair.after is None:
         told.append("not answered")
-    old, new = shown(pair.before), shown(pair.after)
-    before, after = _marked(old, new)
+    old, new = plain_answer(pair.before), plain_answer(pair.after)
+    before, after = _mark_differences(old, new)
     return (
-        f"<section>\n<h3>Cell {pair.cell}, answer {pair.place}: {_safe(_cut(question, 160))}</h3>\n<p>{_safe('; '.join(told))}</p>\n"
+        f"<section>\n<h3>Cell {pair.cell}, answer {pair.position}: {_safe(_cut(question, 160))}</h3>\n<p>{_safe('; '.join(told))}</p>\n"
         f'<div class="two"><div><b>recorded</b><pre>{before}</pre></div><div><b>now</b><pre>{after}</pre></div></div>\n</section>'
     )
 
 
-def _moved(cell: Moved) -> str:
-    before, after = _marked(_cut(cell.before, LONGEST), _cut(cell.after, LONGEST))
+def _render_moved(cell: Moved) -> str:
+    before, after = _mark_differences(_cut(cell.before, LONGEST), _cut(cell.after, LONGEST))
     return (
         f"<section>\n<h3>Cell {cell.number}: {_safe(cell.title)}</h3>\n"
         f'<div class="two"><div><b>recorded</b><pre>{before}</pre></div><div><b>now</b><pre>{after}</pre></div></div>\n</section>'
     )
 
 
-def shown(answer: Answer | None) -> str:
+def plain_answer(answer: Answer | None) -> str:
     """What an answer says, in plain text."""
     if answer is None:
         return "(no answer)"
     calls = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
-    text = answer.text if answer.request.schema is None else _laid_out(answer.text)
+    text = answer.text if answer.request.schema is None else _lay_out(answer.text)
     return _cut("\n".join(filter(None, [text, *calls])), LONGEST)
 
 
-def _laid_out(text: str) -> str:
+def _lay_out(text: str) -> str:
     """A JSON value in one spelling: how a model has broken its lines is no difference to look at."""
     try:
         value = parse_json(text)
@@ -126,7 +126,7 @@ def _laid_out(text: str) -> str:
     return short if len(short) <= ONE_LINE else json.dumps(value, ensure_ascii=False, indent=1)
 
 
-def _marked(before: str, after: str) -> tuple[str, str]:
+def _mark_differences(before: str, after: str) -> tuple[str, str]:
     """Both texts as HTML; what only one of them has is marked."""
     old, new = _PIECE.findall(before), _PIECE.findall(after)
     if len(old) + len(new) > 2 * COMPARED:  # words and the spaces between them

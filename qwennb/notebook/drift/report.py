@@ -16,7 +16,7 @@ from qwennb.request import Request, key_of
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CellQuestions:
     """The answers of one cell, in the order in which they were asked, and what came of the cell."""
 
     number: int
@@ -32,7 +32,7 @@ class Pair:
 
     cell: int
     title: str
-    place: int
+    position: int
     before: Answer
     after: Answer | None
     agreement: Agreement
@@ -55,7 +55,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class DriftTotals:
     """How one kind of answers did."""
 
     kind: str
@@ -88,14 +88,14 @@ class Drift:
         """The mean agreement of all answers, from 0 to 1."""
         return _mean(self.pairs)
 
-    def sums(self) -> list[Sum]:
+    def sums(self) -> list[DriftTotals]:
         """The agreement by kind, and of all."""
         rows = [_sum(kind, [pair for pair in self.pairs if pair.agreement.kind == kind]) for kind in KINDS]
         return [*(row for row in rows if row.answers), _sum("all", self.pairs)]
 
 
-def _sum(kind: Kind | str, pairs: Sequence[Pair]) -> Sum:
-    return Sum(kind, len(pairs), sum(pair.changed for pair in pairs), _mean(pairs))
+def _sum(kind: Kind | str, pairs: Sequence[Pair]) -> DriftTotals:
+    return DriftTotals(kind, len(pairs), sum(pair.changed for pair in pairs), _mean(pairs))
 
 
 def _mean(pairs: Sequence[Pair]) -> float:
@@ -104,8 +104,8 @@ def _mean(pairs: Sequence[Pair]) -> float:
 
 def drift(
     notebook: str,
-    recorded: Sequence[Asked],
-    anew: Sequence[Asked],
+    recorded: Sequence[CellQuestions],
+    anew: Sequence[CellQuestions],
     *,
     day: str,
     tolerance: float = 0.01,
@@ -119,11 +119,11 @@ def drift(
     for cell in recorded:
         other = cells.get(cell.number)
         new = other.answers if other is not None else ()
-        matched, left = _paired(cell.answers, new)
+        matched, left = _pair_answers(cell.answers, new)
         added += left
-        for place, (before, after, otherwise) in enumerate(matched):
+        for position, (before, after, otherwise) in enumerate(matched):
             agreed = agreement(before, after, tolerance=tolerance)
-            pairs.append(Pair(cell.number, cell.title, place + 1, before, after, agreed, otherwise))
+            pairs.append(Pair(cell.number, cell.title, position + 1, before, after, agreed, otherwise))
     return Drift(
         notebook,
         _who(recorded),
@@ -131,13 +131,13 @@ def drift(
         day,
         tolerance,
         tuple(pairs),
-        tuple(_moved(recorded, cells)),
+        tuple(_find_moved(recorded, cells)),
         added,
         cost,
     )
 
 
-def _paired(
+def _pair_answers(
     before: Sequence[Answer], after: Sequence[Answer]
 ) -> tuple[list[tuple[Answer, Answer | None, bool]], int]:
     """Each of *before* with its match, and whether that was asked otherwise; and how many of *after* are left."""
@@ -173,7 +173,7 @@ def _without_settings(request: Request) -> str:
     return key_of({name: asked[name] for name in kept if name in asked})
 
 
-def _moved(recorded: Iterable[Asked], cells: Mapping[int, Asked]) -> Iterable[Moved]:
+def _find_moved(recorded: Iterable[CellQuestions], cells: Mapping[int, CellQuestions]) -> Iterable[Moved]:
     for cell in recorded:
         other = cells.get(cell.number)
         if other is None:
@@ -183,7 +183,7 @@ def _moved(recorded: Iterable[Asked], cells: Mapping[int, Asked]) -> Iterable[Mo
             yield Moved(cell.number, cell.title, cell.trouble or cell.outputs, after)
 
 
-def _who(cells: Iterable[Asked]) -> str:
+def _who(cells: Iterable[CellQuestions]) -> str:
     """Which models answered where, the most frequent first."""
     counts: dict[str, int] = defaultdict(int)
     for cell in cells:

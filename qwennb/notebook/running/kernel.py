@@ -18,7 +18,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from nbval.kernel import RunningKernel
 
-from qwennb.notebook.running.guard import OWN_SOCKETS
+from qwennb.notebook.running.network_guard import OWN_SOCKETS
 
 START = 120.0  # seconds; a loaded machine starts one in ten
 LOOK = 1.0  # seconds between two looks at whether the kernel is still there

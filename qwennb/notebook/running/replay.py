@@ -8,9 +8,9 @@ from pathlib import Path
 
 from qwennb.cache import Pack
 from qwennb.errors import BadInput
-from qwennb.notebook.running.guard import can_refuse
-from qwennb.notebook.running.place import RunningPlace
+from qwennb.notebook.running.network_guard import can_refuse
 from qwennb.notebook.running.runner import run_notebook
+from qwennb.notebook.running.sandbox import Sandbox
 from qwennb.notebook.running.verdict import Verdict
 
 ENDINGS = (".qwenpack", ".qwenpack.zst")
@@ -18,12 +18,12 @@ ENDINGS = (".qwenpack", ".qwenpack.zst")
 
 def pack_beside(notebook: Path) -> Path | None:
     """The pack that has the notebook's name, beside it or in a folder `packs` there."""
-    places = [
+    sandboxes = [
         folder / f"{notebook.stem}{ending}"
         for folder in (notebook.parent, notebook.parent / "packs")
         for ending in ENDINGS
     ]
-    return next((place for place in places if place.is_file()), None)
+    return next((sandbox for sandbox in sandboxes if sandbox.is_file()), None)
 
 
 def describe_risk(variables: Sequence[str] = ()) -> str:
@@ -66,10 +66,10 @@ def verify(
     Pack.read(found)  # what is wrong with it is said once, and not by every cell
     settings = {"QWENNB_PACK": str(found.resolve()), **_pick(variables, environ)}
     tell(describe_risk(variables))
-    with RunningPlace.made(sealed=True) as place:
+    with Sandbox.create(sealed=True) as sandbox:
         cells = run_notebook(
             notebook,
-            place,
+            sandbox,
             {"cache": "replay", "accept_figures": accept_figures},
             settings=settings,
             timeout=timeout,

@@ -24,9 +24,9 @@ from qwennb.answer import markup
 from qwennb.config import lend_trust
 from qwennb.errors import BadInput, QwenError
 from qwennb.notebook.running.cells import Attempt, RanCell, Use, is_typed, tells_state
-from qwennb.notebook.running.differing import first_difference, redrawn
+from qwennb.notebook.running.compare import first_difference, redrawn
 from qwennb.notebook.running.kernel import FreshKernel
-from qwennb.notebook.running.place import RunningPlace
+from qwennb.notebook.running.sandbox import Sandbox
 
 _OWN_RUN = (
     "--disable-plugin-autoload", "--noconftest", "-p", "nbval.plugin", "-p", "no:cacheprovider", "-p", "no:logging",
@@ -37,7 +37,7 @@ _OWN_RUN = (
 
 def run_notebook(
     notebook: Path,
-    place: RunningPlace,
+    sandbox: Sandbox,
     above: Mapping[str, Any],
     *,
     settings: Mapping[str, str] | None = None,
@@ -52,9 +52,9 @@ def run_notebook(
     """
     outer = os.environ if environ is None else environ
     further = {"JPY_SESSION_NAME": notebook.name, **(settings or {})}
-    inner = place.environ(outer, above) | further
+    inner = sandbox.environ(outer, above) | further
     lend_trust(notebook.parent, outer, inner)
-    run = _Run(notebook, place, inner, compare=compare)
+    run = _NotebookRun(notebook, sandbox, inner, compare=compare)
     said = io.StringIO()
     arguments = [*_OWN_RUN, f"--nbval-cell-timeout={timeout}", f"--rootdir={notebook.parent}", str(notebook)]
     with _nothing_of_the_users(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -80,19 +80,19 @@ def _nothing_of_the_users() -> Iterator[None]:
         os.environ.update(theirs)
 
 
-class _Run:
+class _NotebookRun:
     """What the parts of one run share; to pytest, a plugin."""
 
     def __init__(
-        self, notebook: Path, place: RunningPlace, environ: Mapping[str, str], *, compare: bool
+        self, notebook: Path, sandbox: Sandbox, environ: Mapping[str, str], *, compare: bool
     ) -> None:
         self.notebook = notebook
-        self.place = place
+        self.sandbox = sandbox
         self.environ = environ
         self.compare = compare
         self.cells: list[RanCell] = []
         self.failure: QwenError | None = None
-        self._files = {place.trace: 0, place.attempts: 0}
+        self._files = {sandbox.trace: 0, sandbox.attempts: 0}
 
     def pytest_collect_file(self, file_path: Path, parent: Any) -> Any:
         """The notebook is collected by us, for nbval collects only where its own option is given."""
@@ -123,7 +123,7 @@ def _file_of(code: str) -> str:
 class _File(IPyNbFile):  # type: ignore[misc]  # nbval has no types
     """The notebook; its kernel is ours."""
 
-    run: _Run
+    run: _NotebookRun
     sources: dict[str, int]
     displays: list[str | None]
     updates: dict[str, Any]
@@ -144,7 +144,7 @@ class _File(IPyNbFile):  # type: ignore[misc]  # nbval has no types
 
     def setup(self) -> None:
         run = self.run
-        sockets = run.place.folder if run.place.sealed and os.name == "posix" else None
+        sockets = run.sandbox.folder if run.sandbox.sealed and os.name == "posix" else None
         try:
             self.kernel = FreshKernel(run.notebook.parent, run.environ, sockets=sockets)
         except Exception as error:
@@ -239,15 +239,15 @@ class _Cell(IPyNbCell):  # type: ignore[misc]
         line = f"{errors[-1]['ename']}: {errors[-1]['evalue']}"
         return markup.plain(line)
 
-    def _tell_attempts(self, run: _Run) -> None:
+    def _tell_attempts(self, run: _NotebookRun) -> None:
         """Put each attempt to the cell whose code made it; what no code of a cell is on the stack of, to this one."""
         from dataclasses import replace
 
-        for one in run.news(run.place.attempts):
+        for one in run.news(run.sandbox.attempts):
             number = self.parent.sources.get(one["source"], self.cell_num) + 1
-            for place, cell in enumerate(run.cells):
+            for sandbox, cell in enumerate(run.cells):
                 if cell.number == number:
                     attempt = Attempt(
                         one["tried"], one["line"] if one["source"] in self.parent.sources else None
                     )
-                    run.cells[place] = replace(cell, attempts=(*cell.attempts, attempt))
+                    run.cells[sandbox] = replace(cell, attempts=(*cell.attempts, attempt))

@@ -19,12 +19,12 @@ class Verdict:
     @cached_property
     def replayed(self) -> int:
         """How many answers came from the pack."""
-        return len(self._used)
+        return len(self._used_keys)
 
     @cached_property
     def answers(self) -> int:
         """How many answers were wanted."""
-        return len(self._used | {use.key for cell in self.cells for use in cell.uses if use.missing})
+        return len(self._used_keys | {use.key for cell in self.cells for use in cell.uses if use.missing})
 
     @property
     def same(self) -> bool:
@@ -32,7 +32,7 @@ class Verdict:
         return self.replayed == self.answers and all(cell.same for cell in self.cells)
 
     @cached_property
-    def _used(self) -> set[str]:
+    def _used_keys(self) -> set[str]:
         return {use.key for cell in self.cells for use in cell.uses if not use.missing and not use.accepted}
 
     def sentence(self) -> str:
@@ -48,7 +48,7 @@ class Verdict:
         reach = [cell for cell in self.cells if cell.attempts]
         told = [(differ, "is not as saved", "are not as saved"), (failed, "failed", "failed")]
         told += [(reach, "tried to use the network", "tried to use the network")]
-        return [_counted(cells, one, many) for cells, one, many in told if cells]
+        return [_count_text(cells, one, many) for cells, one, many in told if cells]
 
     def _aside(self) -> list[str]:
         told = []
@@ -89,7 +89,7 @@ class Verdict:
         return lines
 
 
-def _counted(cells: Sequence[RanCell], one: str, many: str) -> str:
+def _count_text(cells: Sequence[RanCell], one: str, many: str) -> str:
     return f"{_cells(len(cells))} {one if len(cells) == 1 else many}"
 
 

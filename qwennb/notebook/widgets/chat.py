@@ -25,19 +25,19 @@ from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen
 from qwennb.errors import BadInput, QwenError
 from qwennb.frames import default_client
-from qwennb.notebook.lines import last_figure
+from qwennb.notebook.reports import last_figure
 from qwennb.notebook.widgets import chat_page
 from qwennb.notebook.widgets.chat_attach import (
     Attached,
-    Question,
-    attached,
-    uploaded,
+    TypedQuestion,
+    attach,
+    attach_upload,
     value_named,
     worth_attaching,
 )
-from qwennb.notebook.widgets.chat_controls import Controls
-from qwennb.notebook.widgets.chat_talk import Talk, Turn
-from qwennb.notebook.widgets.static import Exhibit
+from qwennb.notebook.widgets.chat_controls import ChatControls
+from qwennb.notebook.widgets.chat_talk import BranchingChat, ChatTurn
+from qwennb.notebook.widgets.static import PersistentWidget
 
 EVERY = 0.2
 WORDS = 40  # characters of a question in a list
@@ -66,15 +66,15 @@ class ChatPanel:
         self._news = threading.Event()
         self._closed = threading.Event()
         self._drawer: threading.Thread | None = None
-        self._talk = Talk(
+        self._talk = BranchingChat(
             client or default_client(), chat=chat, tools=tools, options=given, changed=self._news.set
         )
         self._attached: list[Attached] = []
         self._editing: int | None = None
         self._saved: set[Path] = set()
         self._asked_to_run: Any = None
-        self._controls = Controls(self, [model.name for model in Catalog.bundled().models()])
-        self._exhibit = Exhibit(self._controls.box, about="chat", called="Chat")
+        self._controls = ChatControls(self, [model.name for model in Catalog.load_bundled().models()])
+        self._exhibit = PersistentWidget(self._controls.box, about="chat", called="Chat")
         self._draw()
 
     def _ipython_display_(self) -> None:
@@ -106,7 +106,7 @@ class ChatPanel:
 
     def send(self, text: str) -> None:
         """Ask *text*, with what is attached; in place of a turn where one is being edited."""
-        question = Question(text.strip("\n"), tuple(self._attached))
+        question = TypedQuestion(text.strip("\n"), tuple(self._attached))
         if not question.text.strip() and not question.attached:
             raise BadInput("There is nothing to send: type a question first.")
         self._talk.ask(question, self._editing, **self._controls.settings)
@@ -156,12 +156,12 @@ class ChatPanel:
 
     def attach_figure(self) -> None:
         """Attach the figure that was drawn last."""
-        self._attach(attached("last figure", last_figure(_shell())))
+        self._attach(attach("last figure", last_figure(_shell())))
 
     def attach_files(self, files: Sequence[Any]) -> None:
         """Attach pictures that were uploaded."""
         for file in files:
-            self._attach(uploaded(file))
+            self._attach(attach_upload(file))
 
     def attach_nothing(self) -> None:
         """Take away what is attached."""
@@ -234,15 +234,15 @@ class ChatPanel:
             controls.show_growing("")
             controls.show_call("")
         controls.show_busy(asking is not None, waits=self._asked_to_run is not None)
-        controls.show_turns([_listed(n, turn) for n, turn in enumerate(turns, 1)], talk.here, number)
+        controls.show_turns([_list_entry(n, turn) for n, turn in enumerate(turns, 1)], talk.here, number)
         controls.show_attached(", ".join(map(str, self._attached)), worth_attaching(self._names()))
-        controls.show_cost(talk.told)
+        controls.show_cost(talk.summary)
 
     def _attach(self, one: Attached) -> None:
         self._attached.append(one)
         self._controls.say("")
 
-    def _turn(self, number: int) -> Turn:
+    def _turn(self, number: int) -> ChatTurn:
         turns = self._talk.turns
         if not 0 <= number < len(turns):
             raise BadInput("There is no turn yet.")
@@ -253,7 +253,7 @@ class ChatPanel:
         return {} if shell is None else shell.user_ns
 
 
-def _listed(number: int, turn: Turn) -> str:
+def _list_entry(number: int, turn: ChatTurn) -> str:
     words = " ".join(markup.plain(turn.question.text).split())
     return f"{number}: {words if len(words) <= WORDS else words[: WORDS - 1] + '…'}"
 

@@ -18,7 +18,7 @@ from qwennb.errors import QwenError, Stopped
 from qwennb.request import Message, Request, ToolCall
 
 
-class Asking:
+class ChatQuestion:
     """One question. `changed` is called on its thread whenever there is something new to see; `ended`, once, at its end."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Asking:
         options: Options,
         *,
         changed: Callable[[], None],
-        ended: Callable[[Asking], None],
+        ended: Callable[[ChatQuestion], None],
     ) -> None:
         self.request = request
         self.answers: tuple[Answer, ...] = ()
@@ -83,11 +83,11 @@ class Asking:
     def _steps(self) -> Steps:
         """The client's steps: each question is streamed here, and each call of a tool waits for its consent."""
         steps = self._client.steps(self.request, self._options, self._is_allowed)
-        ended = yield from answer_requests(steps, self._asked, self._note)
+        ended = yield from answer_requests(steps, self._ask, self._note)
         self.said = ended[1]
         return ended
 
-    def _asked(self, request: Request) -> Answer:
+    def _ask(self, request: Request) -> Answer:
         self._text, self._reasoning = [], []
         known = {
             "cache": self._options.cache,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qwennb.errors import BadInput, nearest
-from qwennb.notebook.scope import as_read, as_typed
+from qwennb.notebook.namespace import as_read, as_typed
 from qwennb.request import Image, Part, Text, is_frame, part_of
 from qwennb.terminal import flatten
 
@@ -31,7 +31,7 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TypedQuestion:
     """What the user asks. `draw` tells another answer to the same question from the first."""
 
     text: str
@@ -58,10 +58,10 @@ def value_named(name: str, names: Mapping[str, Any]) -> Attached:
     if wanted not in names:
         known = [known for known in names if not known.startswith("_")]
         raise BadInput(f"The notebook has no `{wanted}`{nearest(wanted, known) or '.'}")
-    return attached(wanted, names[wanted])
+    return attach(wanted, names[wanted])
 
 
-def attached(name: str, value: Any) -> Attached:
+def attach(name: str, value: Any) -> Attached:
     """*value* under this name."""
     read = as_read(value)
     part = part_of(read)
@@ -73,7 +73,7 @@ def attached(name: str, value: Any) -> Attached:
     return Attached(name, kind, part)
 
 
-def uploaded(file: Mapping[str, Any]) -> Attached:
+def attach_upload(file: Mapping[str, Any]) -> Attached:
     """A picture that came through the browser: its bytes are looked at, its name is only shown."""
     return Attached(str(file["name"])[:100], "picture", Image.of(bytes(file["content"])))
 

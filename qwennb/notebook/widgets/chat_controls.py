@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from qwennb.notebook.widgets.progress import answers_beside_the_cell
-from qwennb.notebook.widgets.shown import Shown, Told
+from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel
 from qwennb.notebook.widgets.static import parts
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ THINKING: dict[str, Any] = {
 }
 
 
-class Controls:
+class ChatControls:
     """All of a chat's widgets. `box` holds them; *desk* is told what was pressed."""
 
     def __init__(self, desk: ChatPanel, models: Sequence[str]) -> None:
         self._desk = desk
         self._is_drawing = False
         self._growing = widgets.Output()
-        self._call = Shown("The model wants to call", rows=2)
+        self._call = ReadOnlyText("The model wants to call", rows=2)
         allow = self._button("Allow", "check", "Run this tool now, this once", lambda: desk.consent(True))
         deny = self._button("Deny", "ban", "Don't run it, and tell the model so", lambda: desk.consent(False))
         self._consent = widgets.VBox([self._call, widgets.HBox([allow, deny])])
@@ -39,16 +39,16 @@ class Controls:
             description="Your message", rows=3, continuous_update=True, placeholder="Enter sends; \\ and Enter breaks the line",
             tooltip="Your message: Enter at its end sends it", style=_WIDE, layout=widgets.Layout(width="98%"),
         )  # fmt: skip
-        self._text.observe(self._typed, "value")
+        self._text.observe(self._on_typing, "value")
         self._go = self._button("Send", "paper-plane", _SEND, self._send_or_stop)
-        self._said = Told()
+        self._said = StatusLabel()
         self._upload = widgets.FileUpload(
             accept="image/*",
             multiple=True,
             description="Picture",
             tooltip="Attach pictures from this computer",
         )
-        self._upload.observe(self._uploaded, "value")
+        self._upload.observe(self._on_upload, "value")
         self._name = widgets.Combobox(
             description="Variable", placeholder="a frame, a figure …", tooltip="The name of a variable to attach",
             style=_WIDE, layout=widgets.Layout(width="220px"),
@@ -58,7 +58,7 @@ class Controls:
             "Last figure", "area-chart", "Attach the figure that was drawn last", desk.attach_figure
         )
         self._detach = self._button("Detach", "times", "Attach nothing after all", desk.attach_nothing)
-        self._attached = Told()
+        self._attached = StatusLabel()
         self._turn = widgets.Dropdown(
             description="Turn", tooltip="The turn that Edit, Again and Branch are about", style=_WIDE,
             layout=widgets.Layout(width="300px"),
@@ -93,7 +93,7 @@ class Controls:
         insert = self._button(
             "Insert as cell", "plus-square", "Put the code of the last answer into a new cell", desk.insert
         )
-        self._cost = Told()
+        self._cost = StatusLabel()
         self.box = widgets.VBox(
             [
                 self._growing,
@@ -195,7 +195,7 @@ class Controls:
         else:
             self._desk.send(self._text.value)
 
-    def _typed(self, change: Any) -> None:
+    def _on_typing(self, change: Any) -> None:
         """Enter at the end of the text sends it; after a backslash it breaks the line."""
         new, old = change["new"], change["old"]
         if self._is_drawing or not new.endswith("\n") or new.count("\n") != old.count("\n") + 1:
@@ -207,7 +207,7 @@ class Controls:
         else:
             self._desk.tell(lambda: self._desk.send(new))
 
-    def _uploaded(self, change: Any) -> None:
+    def _on_upload(self, change: Any) -> None:
         files = change["new"]
         if files and not self._is_drawing:
             self._desk.tell(lambda: self._desk.attach_files(files))

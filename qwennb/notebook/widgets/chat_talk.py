@@ -14,18 +14,18 @@ from typing import Any
 from qwennb.answer import Answer, Usage, money
 from qwennb.client import Chat, Options, Qwen
 from qwennb.errors import BadInput, Stopped
-from qwennb.notebook.widgets.chat_asking import Asking
-from qwennb.notebook.widgets.chat_attach import Question
+from qwennb.notebook.widgets.chat_asking import ChatQuestion
+from qwennb.notebook.widgets.chat_attach import TypedQuestion
 from qwennb.request import Message
 
 STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ChatTurn:
     """A question, and what came of it."""
 
-    question: Question
+    question: TypedQuestion
     messages: tuple[Message, ...] = ()
     """The question and all that was said until its answer; nothing where it has none."""
     answers: tuple[Answer, ...] = ()
@@ -35,7 +35,7 @@ class Turn:
     """Why there is no answer."""
 
 
-class Talk:
+class BranchingChat:
     """A conversation. `changed` is called, on any thread, when there is something new to see."""
 
     def __init__(
@@ -50,27 +50,27 @@ class Talk:
         self.client = client
         self._tools, self._options, self._changed = tuple(tools), dict(options), changed
         self._lock = threading.RLock()
-        self.branches: list[list[Turn]] = [_turns(chat.messages if chat is not None else ())]
+        self.branches: list[list[ChatTurn]] = [_turns(chat.messages if chat is not None else ())]
         self.here = 0
-        self.asking: Asking | None = None
-        self._question: Question | None = None
+        self.asking: ChatQuestion | None = None
+        self._question: TypedQuestion | None = None
 
     @property
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[ChatTurn]:
         """The turns of this branch."""
         return list(self.branches[self.here])
 
     @property
-    def question(self) -> Question | None:
+    def question(self) -> TypedQuestion | None:
         """The question under way."""
         return self._question
 
     @property
     def chat(self) -> Chat:
         """This branch as a conversation of the client's: to go on with in code, to save, to load."""
-        return Chat(self.client, tools=self._tools, messages=_said(self.branches[self.here]))
+        return Chat(self.client, tools=self._tools, messages=_messages_of(self.branches[self.here]))
 
-    def ask(self, question: Question, before: int | None = None, **options: Any) -> None:
+    def ask(self, question: TypedQuestion, before: int | None = None, **options: Any) -> None:
         """Ask, after all that was said or, in a new branch, after the first *before* turns. Returns at once."""
         with self._lock:
             if self.asking is not None:
@@ -79,13 +79,13 @@ class Talk:
             kept = turns if before is None else turns[:before]
             given = {**self._options, **{n: v for n, v in options.items() if v is not None}}
             made = Options(**given, tools=self._tools or None, sample=question.draw or None)
-            settled = self.client.settled(made)
-            history = _said(kept)
+            settled = self.client.with_defaults(made)
+            history = _messages_of(kept)
             prompt, values = question.prompt
             request = self.client.request(prompt, values, settled, history)
             if before is not None:
                 self.branch(before)
-            asking = Asking(self.client, request, settled, changed=self._changed, ended=self._ended)
+            asking = ChatQuestion(self.client, request, settled, changed=self._changed, ended=self._on_end)
             self.asking, self._question = asking, question
         asking.start()
         self._changed()
@@ -126,10 +126,10 @@ class Talk:
             if (asking := self.asking) is not None:
                 asking.stop()
                 asking.error = Stopped("Stopped.")
-                self._ended(asking)
+                self._on_end(asking)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """How much was asked in all branches, and what it cost."""
         answers = [answer for turn in self._all() for answer in turn.answers]
         usage = sum((answer.usage for answer in answers), Usage())
@@ -141,15 +141,15 @@ class Talk:
         count = sum(bool(turn.answers) for turn in self._all())
         return f"{count} {'answer' if count == 1 else 'answers'}, {usage.input:,} tokens in, {usage.output:,} out, {cost}"
 
-    def _all(self) -> list[Turn]:
+    def _all(self) -> list[ChatTurn]:
         return list({id(turn): turn for turns in self.branches for turn in turns}.values())
 
-    def _ended(self, asking: Asking) -> None:
+    def _on_end(self, asking: ChatQuestion) -> None:
         with self._lock:
             if asking is not self.asking or self._question is None:
                 return  # it was stopped: what still came of it is nobody's
-            history = len(_said(self.branches[self.here]))
-            turn = Turn(self._question, answers=asking.answers, model=asking.request.model)
+            history = len(_messages_of(self.branches[self.here]))
+            turn = ChatTurn(self._question, answers=asking.answers, model=asking.request.model)
             if asking.error is None:
                 turn = replace(turn, messages=asking.request.messages[history:] + asking.said)
             else:
@@ -160,11 +160,11 @@ class Talk:
         self._changed()
 
 
-def _said(turns: Sequence[Turn]) -> tuple[Message, ...]:
+def _messages_of(turns: Sequence[ChatTurn]) -> tuple[Message, ...]:
     return tuple(message for turn in turns for message in turn.messages)
 
 
-def _turns(messages: Sequence[Message]) -> list[Turn]:
+def _turns(messages: Sequence[Message]) -> list[ChatTurn]:
     """A conversation that was had elsewhere, as turns."""
     turns: list[list[Message]] = []
     for message in messages:
@@ -172,4 +172,4 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
             turns.append([])
         turns[-1].append(message)
     asked = [next((m.text for m in turn if m.role == "user"), "") for turn in turns]
-    return [Turn(Question(text), tuple(turn)) for text, turn in zip(asked, turns, strict=True)]
+    return [ChatTurn(TypedQuestion(text), tuple(turn)) for text, turn in zip(asked, turns, strict=True)]

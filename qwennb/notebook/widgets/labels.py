@@ -70,7 +70,7 @@ class Labels:
         """Who gave labels, in the order of their first."""
         return list(self._of)
 
-    def given(self, by: str | None = None) -> Mapping[str, Label]:
+    def labels_by(self, by: str | None = None) -> Mapping[str, Label]:
         """The labels of a reviewer, by row; of this one, when none is named."""
         return self._of.get(self.by if by is None else by, {})
 

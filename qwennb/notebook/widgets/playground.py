@@ -17,9 +17,9 @@ from qwennb.errors import BadInput
 from qwennb.frames import default_client
 from qwennb.notebook.widgets import playground_record as record
 from qwennb.notebook.widgets.playground_inputs import Inputs
-from qwennb.notebook.widgets.playground_panel import MOST_ROWS, Panel
-from qwennb.notebook.widgets.playground_variant import checked
-from qwennb.notebook.widgets.static import Exhibit, Spot, somebody_looks
+from qwennb.notebook.widgets.playground_panel import MOST_ROWS, PlaygroundPanel
+from qwennb.notebook.widgets.playground_variant import check_options
+from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebody_looks
 
 
 class Playground:
@@ -55,24 +55,26 @@ class Playground:
             own = options.pop("client", client)
             if own is not None and not isinstance(own, Qwen):
                 raise BadInput(f"client= takes a Qwen, not {type(own).__name__}.")
-            self._given.append((own, checked(options)))
-        self._panel: Panel | None = None
-        self._exhibit: Exhibit | None = None
+            self._given.append((own, check_options(options)))
+        self._panel: PlaygroundPanel | None = None
+        self._exhibit: PersistentWidget | None = None
 
     def _ipython_display_(self) -> None:
         if not somebody_looks():
             options = [options for _, options in self._given]
             prompt = self._first_prompt
-            Spot("playground").show(
+            OutputSlot("playground").show(
                 record.markdown(prompt, (), options, {}), record.plain(prompt, (), options, {})
             )
             return
-        if self._exhibit is None or self._exhibit.closed:
-            self._panel = Panel(
+        if self._exhibit is None or self._exhibit.is_closed:
+            self._panel = PlaygroundPanel(
                 self._first_prompt, self._inputs, self._rows, self._given, self._client or default_client()
             )
-            self._exhibit = Exhibit(self._panel.box, about="playground", called="Playground", below=True)
-            self._panel.kept_by(self._exhibit.keep)
+            self._exhibit = PersistentWidget(
+                self._panel.box, about="playground", called="Playground", below=True
+            )
+            self._panel.keep_record(self._exhibit.keep)
         self._exhibit.show()
 
     @property

@@ -58,7 +58,7 @@ WITH_CONTROL = frozenset(["thinking", *NUMBERS, *TEXTS, *SWITCHES])
 _OWN = ("sample",)  # takes no server's leave
 
 
-class Controls:
+class PlaygroundControls:
     """The controls for what *abilities* names, in `box`; *changed* is called with every change."""
 
     def __init__(self, abilities: Abilities, given: Mapping[str, Any], changed: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from qwennb.endpoints import HOSTED, Place
+from qwennb.endpoints import HOSTED, Endpoint
 from qwennb.errors import BadInput
 from qwennb.request import Request
 
@@ -49,19 +49,19 @@ def as_column(prompt: str, options: Mapping[str, Any], frame: str, *, pandas: bo
     return f"{imports}{frame}.qwen.ask({', '.join(given)})"
 
 
-def as_curl(request: Request, place: Place) -> str:
+def as_curl(request: Request, endpoint: Endpoint) -> str:
     """A command that sends what *place* is sent for *request*, and gets the answer in one piece."""
-    if place.server is not None:
+    if endpoint.server is not None:
         raise BadInput(
             "The embedded model has no address of its own. `qwennb local serve` gives it one; then copy as curl there."
         )
-    wire = place.write(request, stream=False)
-    call = place.call(wire)
+    wire = endpoint.write(request, stream=False)
+    call = endpoint.call(wire)
     headers = {"Content-Type": "application/json", **call.headers}
-    lines = [f"curl -sS {_quoted(call.url)}"]
-    lines += [f"  -H {_quoted(f'{name}: {value}')}" for name, value in headers.items()]
-    if place.key is not None:
-        lines.append(f'  -H "Authorization: Bearer ${_variable(place)}"')
+    lines = [f"curl -sS {_shell_quote(call.url)}"]
+    lines += [f"  -H {_shell_quote(f'{name}: {value}')}" for name, value in headers.items()]
+    if endpoint.key is not None:
+        lines.append(f'  -H "Authorization: Bearer ${_variable(endpoint)}"')
     # The body has no line end of its own, so that no line in it can end the document.
     lines.append("  --data-binary @- <<'JSON'")
     return " \\\n".join(lines) + f"\n{orjson.dumps(call.body).decode()}\nJSON"
@@ -136,13 +136,13 @@ def _python(value: Any) -> str:
     return repr(value)
 
 
-def _quoted(text: str) -> str:
+def _shell_quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _variable(place: Place) -> str:
+def _variable(endpoint: Endpoint) -> str:
     """The environment variable that holds the key of *place*: its own, or the one for any base URL."""
-    hosted, host = HOSTED.get(place.name), urlsplit(place.base_url).hostname or ""
+    hosted, host = HOSTED.get(endpoint.name), urlsplit(endpoint.base_url).hostname or ""
     known = hosted is not None and any(
         host == one or (one[0] == "." and host.endswith(one)) for one in hosted.hosts
     )

@@ -25,7 +25,7 @@ class Inputs:
     def __init__(self, given: Any = None) -> None:
         self._frame: Any = None
         if given is not None:
-            self._frame = given if _is_frame(given) else _framed(given)
+            self._frame = given if _is_frame(given) else _as_frame(given)
         self.source = given
 
     @property
@@ -91,10 +91,10 @@ def read_lines(typed: str, names: Sequence[str]) -> pl.DataFrame:
                 f"{orjson.dumps(dict.fromkeys(names, '…')).decode()}."
             )
         rows.append(row)
-    return _framed(rows) if rows else pl.DataFrame({name: [] for name in names})
+    return _as_frame(rows) if rows else pl.DataFrame({name: [] for name in names})
 
 
-def _framed(given: Any) -> pl.DataFrame:
+def _as_frame(given: Any) -> pl.DataFrame:
     rows = [given] if isinstance(given, Mapping) else list(given) if isinstance(given, list | tuple) else None
     if not rows:
         raise BadInput(

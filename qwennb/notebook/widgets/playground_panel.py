@@ -14,9 +14,9 @@ from qwennb.errors import BadInput, QwenError
 from qwennb.notebook.widgets import playground_record as record
 from qwennb.notebook.widgets.playground_copies import as_cell, as_column, as_curl
 from qwennb.notebook.widgets.playground_inputs import Inputs
-from qwennb.notebook.widgets.playground_run import STOPPED, Errand, Outcome, Run
-from qwennb.notebook.widgets.playground_variant import VariantPanel, checked
-from qwennb.notebook.widgets.shown import Shown, Told, heard_in_order
+from qwennb.notebook.widgets.playground_run import STOPPED, PlaygroundRun, VariantOutcome, VariantQuestion
+from qwennb.notebook.widgets.playground_variant import VariantPanel, check_options
+from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel, receive_in_order
 from qwennb.notebook.widgets.static import close
 from qwennb.request import Request
 
@@ -24,7 +24,7 @@ MOST_ROWS = 20
 _ESCAPED = '{{ "{{" }}'
 
 
-class Panel:
+class PlaygroundPanel:
     """The widget."""
 
     def __init__(
@@ -38,11 +38,11 @@ class Panel:
         self._inputs = inputs
         self._keep: Callable[[str, str], None] = lambda markdown, plain: None
         self._lock = threading.Lock()
-        self._run: Run | None = None
+        self._run: PlaygroundRun | None = None
         self._asked: tuple[str, list[str], list[dict[str, Any]]] = ("", [], [])
-        self._outcomes: dict[tuple[int, int], Outcome] = {}
-        self._cells: dict[tuple[int, int], tuple[Shown, Told]] = {}
-        self._totals: list[Told] = []
+        self._outcomes: dict[tuple[int, int], VariantOutcome] = {}
+        self._cells: dict[tuple[int, int], tuple[ReadOnlyText, StatusLabel]] = {}
+        self._totals: list[StatusLabel] = []
 
         self._prompt = widgets.Textarea(
             value=prompt, description="prompt", rows=4, continuous_update=False,
@@ -69,10 +69,10 @@ class Panel:
         self._add = widgets.Button(
             description="Add settings", tooltip="Compare with another model or other settings"
         )
-        self._status = Told("Nothing is asked before you press Run.")
+        self._status = StatusLabel("Nothing is asked before you press Run.")
         self._variants = widgets.HBox([], layout=widgets.Layout(flex_flow="row wrap"))
         self._grid = widgets.VBox([])
-        self._copied = Shown("copy", rows=6)
+        self._copied = ReadOnlyText("copy", rows=6)
         self._copied.layout.display = "none"
         self._which = widgets.Dropdown(
             description="cell", options=["A1"], layout=widgets.Layout(width="11em")
@@ -87,7 +87,7 @@ class Panel:
         self.panels = [
             VariantPanel(
                 record.LETTERS[place], own or client, {**_defaults(own or client), **options},
-                changed=self._changed, remove=self._without,
+                changed=self._on_change, remove=self._without,
             )
             for place, (own, options) in enumerate(given)
         ]  # fmt: skip
@@ -109,7 +109,7 @@ class Panel:
         self._stop.on_click(lambda button: self.stop())
         self._add.on_click(self._with_one_more)
         for field in (self._prompt, self._typed, self._rows):
-            field.observe(lambda change: self._changed(), "value")
+            field.observe(lambda change: self._on_change(), "value")
 
     # ------------------------------------------------------------------ asking
 
@@ -125,8 +125,8 @@ class Panel:
                 return
             self._lay_out()
             for place in self._unaskable(errands):
-                self._told_of(place, Outcome(problem="not asked: a value is missing"))
-            self._run = Run(errands, self._told, self._ended)
+                self._show_outcome(place, VariantOutcome(problem="not asked: a value is missing"))
+            self._run = PlaygroundRun(errands, self._on_outcome, self._on_end)
         self._start.disabled, self._stop.disabled = True, False
         self._status.say(f"Asking: 0 of {len(errands)} done.")
         self._run.start()
@@ -146,17 +146,19 @@ class Panel:
             if outcome.answer is not None
         }
 
-    def kept_by(self, keep: Callable[[str, str], None]) -> None:
+    def keep_record(self, keep: Callable[[str, str], None]) -> None:
         """Give the record to *keep*, now and whenever it changes."""
         self._keep = keep
         self._record()
 
-    def _errands(self) -> list[Errand]:
+    def _errands(self) -> list[VariantQuestion]:
         prompt = self._prompt.value
         questions = self._inputs.questions(prompt, self._rows.value, self._typed.value)
         settings = [panel.options() for panel in self.panels]
         errands = [
-            Errand(row, variant, panel.client, self._request(panel, question, options), Options(**options))
+            VariantQuestion(
+                row, variant, panel.client, self._request(panel, question, options), Options(**options)
+            )
             for row, question in enumerate(questions)
             if question is not None
             for variant, (panel, options) in enumerate(zip(self.panels, settings, strict=True))
@@ -168,14 +170,14 @@ class Panel:
     def _request(self, panel: VariantPanel, question: str, options: Mapping[str, Any]) -> Request:
         return panel.client.request(question.replace("{{", _ESCAPED), {}, Options(**options))
 
-    def _unaskable(self, errands: Sequence[Errand]) -> list[tuple[int, int]]:
+    def _unaskable(self, errands: Sequence[VariantQuestion]) -> list[tuple[int, int]]:
         asked = {(errand.row, errand.variant) for errand in errands}
         return [place for place in self._cells if place not in asked]
 
-    def _told(self, errand: Errand, outcome: Outcome) -> None:
-        self._told_of((errand.row, errand.variant), outcome)
+    def _on_outcome(self, errand: VariantQuestion, outcome: VariantOutcome) -> None:
+        self._show_outcome((errand.row, errand.variant), outcome)
 
-    def _told_of(self, place: tuple[int, int], outcome: Outcome) -> None:
+    def _show_outcome(self, place: tuple[int, int], outcome: VariantOutcome) -> None:
         self._outcomes[place] = outcome
         shown, figures = self._cells[place]
         shown.show(outcome.text)
@@ -186,7 +188,7 @@ class Panel:
         self._totals[place[1]].say(f"{letter} together: {record.total(of_this, rows, timed=True)}")
         self._status.say(f"Asking: {len(self._outcomes)} of {len(self._cells)} done.")
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         with self._lock:
             self._run = None
         answered = sum(outcome.answer is not None for outcome in self._outcomes.values())
@@ -216,31 +218,31 @@ class Panel:
         self._cells = {}
         lines: list[widgets.Widget] = []
         for row, question in enumerate(questions):
-            lines.append(Shown(f"input {row + 1}", rows=2, text=question))
+            lines.append(ReadOnlyText(f"input {row + 1}", rows=2, text=question))
             columns = []
             for variant in range(len(settings)):
-                cell = (Shown(_name(row, variant), rows=4, text="…"), Told())
+                cell = (ReadOnlyText(_name(row, variant), rows=4, text="…"), StatusLabel())
                 self._cells[row, variant] = cell
                 columns.append(widgets.VBox(cell, layout=widgets.Layout(flex="1 1 20em", min_width="16em")))
             lines.append(widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap")))
-        self._totals = [Told() for _ in settings]
+        self._totals = [StatusLabel() for _ in settings]
         self._grid.children = (*lines, *self._totals)
 
     def _arrange(self) -> None:
         """Have letters and boxes fit the variants there are."""
         for place, panel in enumerate(self.panels):
-            panel.named(record.LETTERS[place], alone=len(self.panels) == 1)
+            panel.set_letter(record.LETTERS[place], alone=len(self.panels) == 1)
         self._variants.children = tuple(panel.box for panel in self.panels)
-        heard_in_order(self.box)
+        receive_in_order(self.box)
         self._add.disabled = len(self.panels) == len(record.LETTERS)
-        self._changed()
+        self._on_change()
 
     def _with_one_more(self, button: widgets.Button) -> None:
         last = self.panels[-1]
         self.panels.append(
             VariantPanel(
                 record.LETTERS[len(self.panels)], last.client, last.options(),
-                changed=self._changed, remove=self._without,
+                changed=self._on_change, remove=self._without,
             )
         )  # fmt: skip
         self._arrange()
@@ -251,7 +253,7 @@ class Panel:
             self._arrange()
             close(panel.box)
 
-    def _changed(self) -> None:
+    def _on_change(self) -> None:
         """What may be copied has changed."""
         cells = [
             _name(row, variant) for row in range(self._rows.value) for variant in range(len(self.panels))
@@ -283,7 +285,7 @@ class Panel:
         button.on_click(copy)
         return button
 
-    def _chosen(self) -> tuple[VariantPanel, str, dict[str, Any]]:
+    def _chosen_variant(self) -> tuple[VariantPanel, str, dict[str, Any]]:
         name = self._which.value
         panel = self.panels[record.LETTERS.index(name[0])]
         questions = self._inputs.questions(self._prompt.value, self._rows.value, self._typed.value)
@@ -294,18 +296,18 @@ class Panel:
         return panel, question, panel.options()
 
     def _cell(self) -> str:
-        panel, question, options = self._chosen()
+        panel, question, options = self._chosen_variant()
         return as_cell(question, _with_endpoint(panel.client, options))
 
     def _column(self) -> str:
-        panel, _, options = self._chosen()
+        panel, _, options = self._chosen_variant()
         prompt, typed = self._prompt.value, self._typed.value
         frame, pandas = self._inputs.expression(prompt, typed, _names())
         return as_column(prompt, _with_endpoint(panel.client, options), frame, pandas=pandas)
 
     def _curl(self) -> str:
-        panel, question, options = self._chosen()
-        return as_curl(self._request(panel, question, options), panel.client.place)
+        panel, question, options = self._chosen_variant()
+        return as_curl(self._request(panel, question, options), panel.client.endpoint)
 
 
 def _name(row: int, variant: int) -> str:
@@ -315,7 +317,7 @@ def _name(row: int, variant: int) -> str:
 def _defaults(client: Qwen) -> dict[str, Any]:
     """What the client sends with every question; here it is seen, and can be changed."""
     defaults = client._defaults
-    return checked({name: getattr(defaults, name) for name in Options.__dataclass_fields__})
+    return check_options({name: getattr(defaults, name) for name in Options.__dataclass_fields__})
 
 
 def _with_endpoint(client: Qwen, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qwennb.answer import Usage, capped, markup, money
-from qwennb.notebook.widgets.playground_run import Outcome
+from qwennb.answer import Usage, markup, money, shorten_text
+from qwennb.notebook.widgets.playground_run import VariantOutcome
 
 LETTERS = "ABCDEFGH"
 _QUESTION, _ANSWER = 200, 600  # characters that are kept of each
 
-Outcomes = Mapping[tuple[int, int], Outcome]
+Outcomes = Mapping[tuple[int, int], VariantOutcome]
 
 
 def settings_text(options: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ def settings_text(options: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def figures(outcome: Outcome) -> str:
+def figures(outcome: VariantOutcome) -> str:
     """Tokens, cost and time of a cell, in a line."""
     answer = outcome.answer
     if answer is None:
@@ -32,7 +32,7 @@ def figures(outcome: Outcome) -> str:
     return f"{_tokens(answer.usage)}, {money(answer.cost, estimated=bool(answer.cost and answer.cost.estimated))}, {took}"
 
 
-def total(outcomes: Sequence[Outcome], rows: int, *, timed: bool) -> str:
+def total(outcomes: Sequence[VariantOutcome], rows: int, *, timed: bool) -> str:
     """The same of a variant, all its rows together."""
     answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
     told = [f"{len(answers)} of {rows} answered"]
@@ -79,8 +79,8 @@ def markdown(
         cells = [outcomes.get((row, variant)) for variant in variants]
         rows.append(
             [
-                f"{row + 1}: {capped(question, _QUESTION)}",
-                *(capped(cell.text, _ANSWER) if cell else "" for cell in cells),
+                f"{row + 1}: {shorten_text(question, _QUESTION)}",
+                *(shorten_text(cell.text, _ANSWER) if cell else "" for cell in cells),
             ]
         )
     sums = [[found for (_, at), found in outcomes.items() if at == variant] for variant in variants]
@@ -100,7 +100,7 @@ def plain(
         lines.append(f"{LETTERS[variant]}: {settings_text(options)}")
         for row, _ in enumerate(questions):
             if found := outcomes.get((row, variant)):
-                lines.append(f"  {LETTERS[variant]}{row + 1}: {capped(found.text, _ANSWER)}")
+                lines.append(f"  {LETTERS[variant]}{row + 1}: {shorten_text(found.text, _ANSWER)}")
     return markup.plain("\n".join(lines))
 
 

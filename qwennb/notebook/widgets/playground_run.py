@@ -22,7 +22,7 @@ STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class VariantQuestion:
     """The question of one cell: of a row, asked as a variant."""
 
     row: int
@@ -33,7 +33,7 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class VariantOutcome:
     """What came of it: an answer, or why there is none. `seconds` is how long it took; None from the cache."""
 
     answer: Answer | None = None
@@ -46,13 +46,13 @@ class Outcome:
         return self.answer.text if self.answer is not None else f"[{self.problem}]"
 
 
-class Run:
+class PlaygroundRun:
     """One run over some cells. *told* hears of each as it is done, *ended* of the end; both on the run's thread."""
 
     def __init__(
         self,
-        errands: Sequence[Errand],
-        told: Callable[[Errand, Outcome], None],
+        errands: Sequence[VariantQuestion],
+        told: Callable[[VariantQuestion, VariantOutcome], None],
         ended: Callable[[], None],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -96,20 +96,22 @@ class Run:
             stopped = self._stopped
         if stopped:
             for errand in self._errands:
-                self._told(errand, Outcome(problem=STOPPED))
+                self._told(errand, VariantOutcome(problem=STOPPED))
             return
         async with asyncio.TaskGroup() as group:
             for errand in self._errands:
                 group.create_task(self._one(errand))
 
-    async def _one(self, errand: Errand) -> None:
+    async def _one(self, errand: VariantQuestion) -> None:
         began = self._clock()
         try:
             answer = await errand.client.answer_async(errand.request, errand.options)
         except QwenError as error:
-            self._told(errand, Outcome(problem=f"{type(error).__name__}: {error}"))
+            self._told(errand, VariantOutcome(problem=f"{type(error).__name__}: {error}"))
         except asyncio.CancelledError:
-            self._told(errand, Outcome(problem=STOPPED))
+            self._told(errand, VariantOutcome(problem=STOPPED))
             raise
         else:
-            self._told(errand, Outcome(answer, seconds=None if answer.cached else self._clock() - began))
+            self._told(
+                errand, VariantOutcome(answer, seconds=None if answer.cached else self._clock() - began)
+            )

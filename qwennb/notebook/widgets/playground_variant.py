@@ -10,15 +10,15 @@ import ipywidgets as widgets
 
 from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, QwenError, nearest
-from qwennb.notebook.widgets.playground_controls import WIDE, WITH_CONTROL, Controls
-from qwennb.notebook.widgets.shown import Told, heard_in_order
+from qwennb.notebook.widgets.playground_controls import WIDE, WITH_CONTROL, PlaygroundControls
+from qwennb.notebook.widgets.read_only import StatusLabel, receive_in_order
 from qwennb.notebook.widgets.static import close
 
 _NOT_HERE = frozenset(["images", "videos", "files", "tools", "tool_choice", "max_steps", "overflow"])
 _SEEN = WITH_CONTROL | {"model", "system"}
 
 
-def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a variant, or what is wrong with them."""
     options = {name: value for name, value in given.items() if value is not None}
     known = {f.name for f in fields(Options)}
@@ -37,12 +37,12 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def models_of(client: Qwen, chosen: str) -> list[str]:
     """The models that *client* can ask, *chosen* among them."""
-    place = client.place
+    place = client.endpoint
     if place.server is not None:
         return [chosen]
     listed = [] if place.hosted else [place.model_name(served) for served in place.served]
     if not listed:
-        listed = [model.name for model in place.catalog.served_at(place.listed)]
+        listed = [model.name for model in place.catalog.models_at(place.catalogue_name)]
     return list(dict.fromkeys([chosen, *listed]))
 
 
@@ -61,7 +61,7 @@ class VariantPanel:
         self.client = client
         self._changed = changed
         self._given = dict(options)
-        chosen = client.place.model_name(options.get("model") or client.config.model)
+        chosen = client.endpoint.model_name(options.get("model") or client.config.model)
         self._model = widgets.Dropdown(
             options=models_of(client, chosen), value=chosen, description=f"model {letter}",
             style={"description_width": WIDE}, layout=widgets.Layout(width="28em"),
@@ -70,11 +70,11 @@ class VariantPanel:
             value=options.get("system") or "", description="system", rows=2, continuous_update=False,
             style={"description_width": WIDE}, layout=widgets.Layout(width="28em"),
         )  # fmt: skip
-        self._problem = Told()
-        self._controls: Controls | None = None
+        self._problem = StatusLabel()
+        self._controls: PlaygroundControls | None = None
         self._holder = widgets.VBox([])
         self._remove = widgets.Button(description=f"Remove {letter}", tooltip=f"Compare without {letter}")
-        self.heading = Told(f"{letter}: at {client.place}")
+        self.heading = StatusLabel(f"{letter}: at {client.endpoint}")
         self.box = widgets.VBox(
             [self.heading, self._model, self._system, self._holder, self._problem, self._remove],
             layout=widgets.Layout(
@@ -86,9 +86,9 @@ class VariantPanel:
         self._system.observe(lambda change: changed(), "value")
         self._remove.on_click(lambda button: remove(self))
 
-    def named(self, letter: str, *, alone: bool) -> None:
+    def set_letter(self, letter: str, *, alone: bool) -> None:
         """Be called *letter* from now on. The last one can't be removed."""
-        self.heading.say(f"{letter}: at {self.client.place}")
+        self.heading.say(f"{letter}: at {self.client.endpoint}")
         self._model.description = f"model {letter}"
         self._remove.description = f"Remove {letter}"
         self._remove.tooltip = f"Compare without {letter}"
@@ -122,13 +122,13 @@ class VariantPanel:
         for old in self._holder.children:
             close(old)
         try:
-            abilities = self.client.place.abilities(self.model)
+            abilities = self.client.endpoint.abilities(self.model)
         except QwenError as error:
             self._controls, self._holder.children = None, ()
             self._problem.say(str(error))
             return
-        self._controls = Controls(abilities, self._given, self._changed)
-        heard_in_order(self._controls.box)
+        self._controls = PlaygroundControls(abilities, self._given, self._changed)
+        receive_in_order(self._controls.box)
         self._holder.children = (self._controls.box,)
         dropped = [name for name in self._given if name in WITH_CONTROL and name not in self._controls.names]
         self._problem.say(f"{self.model} does not take {', '.join(dropped)} here." if dropped else "")

@@ -18,7 +18,7 @@ import ipywidgets as widgets
 
 from qwennb.answer import markup, money
 from qwennb.frames import Progress
-from qwennb.notebook.widgets.static import Spot, close, somebody_looks
+from qwennb.notebook.widgets.static import OutputSlot, close, somebody_looks
 
 PATIENCE = 1.0  # seconds before a run is worth watching
 STOP = "Stop this run: what is finished is kept, and the same call asks only for the rest."
@@ -32,13 +32,13 @@ class Runs:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, _ShownRun] = {}
 
     def see(self, progress: Progress) -> None:
         """A run is this far. On the thread of the run, so that it is shown in the right cell."""
         with self._lock:
             if progress.run not in self._runs:
-                self._runs[progress.run] = _Run()
+                self._runs[progress.run] = _ShownRun()
             self._runs[progress.run].see(progress)
             if progress.finished and not progress.batches:
                 self._end(progress.run)
@@ -53,13 +53,13 @@ class Runs:
         self._runs.pop(number).end()
 
 
-class _Run:
+class _ShownRun:
     """One run: a line, or a panel that becomes one."""
 
     def __init__(self) -> None:
-        self._spot = Spot()
+        self._spot = OutputSlot()
         self._is_watched = somebody_looks()
-        self._panel: Panel | None = None
+        self._panel: ProgressPanel | None = None
         self._shown = ""
         self._last: Progress | None = None
         self._thread = threading.current_thread()
@@ -77,7 +77,7 @@ class _Run:
         elif progress.finished:
             self._show_line(progress)
         elif self._is_watched and progress.seconds >= PATIENCE:
-            self._panel = Panel(progress)
+            self._panel = ProgressPanel(progress)
             self._spot.show(*_line(f"{progress.unique:,} questions are being asked."), self._panel.box)
 
     def end(self) -> None:
@@ -92,7 +92,7 @@ class _Run:
             self._spot.show(*_line(progress.line))
 
 
-class Panel:
+class ProgressPanel:
     """The widget: figures, and Stop."""
 
     def __init__(self, progress: Progress) -> None:
@@ -104,7 +104,7 @@ class Panel:
         self._button = widgets.Button(description="Stop", icon="stop", tooltip=STOP)
         self._hint = widgets.Label()
         answers_beside_the_cell(self._button)
-        self._button.on_click(self._pressed)
+        self._button.on_click(self._on_press)
         names = [widgets.Label(name) for name in self._figures]
         pairs = [widgets.HBox([n, v]) for n, v in zip(names, self._figures.values(), strict=True)]
         for name in names:
@@ -128,7 +128,7 @@ class Panel:
         self._hint.value = "" if is_heard else INTERRUPT
         self._hint.layout.display = "none" if is_heard else None
 
-    def _pressed(self, _: Any) -> None:
+    def _on_press(self, _: Any) -> None:
         self._stop()
         self._button.disabled = True
         self._button.description = "Stopping …"

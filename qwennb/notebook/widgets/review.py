@@ -16,9 +16,9 @@ from qwennb.answer import markup
 from qwennb.notebook.widgets import review_measures as measures
 from qwennb.notebook.widgets import review_picture, tuning
 from qwennb.notebook.widgets.labels import Label, Labels
-from qwennb.notebook.widgets.review_panel import Panel
-from qwennb.notebook.widgets.review_rows import Row, Rows, truth_of
-from qwennb.notebook.widgets.static import Exhibit, Spot, somebody_looks
+from qwennb.notebook.widgets.review_panel import ReviewPanel
+from qwennb.notebook.widgets.review_rows import ReviewRows, Row, truth_of
+from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebody_looks
 
 
 class Review:
@@ -45,22 +45,22 @@ class Review:
         system: str | None = None,
         colleague: str | Path | None = None,
     ) -> None:
-        self._rows = Rows(frame, answer=answer, source=source, other=other, confidence=confidence)
+        self._rows = ReviewRows(frame, answer=answer, source=source, other=other, confidence=confidence)
         self._questions = self._rows.questions(prompt)
         self._system = system
         self._labels = Labels(labels, by)
         self._colleague = Labels(colleague) if colleague is not None else None
-        self._panel: Panel | None = None
-        self._exhibit: Exhibit | None = None
+        self._panel: ReviewPanel | None = None
+        self._exhibit: PersistentWidget | None = None
 
     def _ipython_display_(self) -> None:
         if not somebody_looks():
-            Spot("review").show(self._markdown(), self._plain())
+            OutputSlot("review").show(self._markdown(), self._plain())
             return
-        if self._exhibit is None or self._exhibit.closed:
-            self._panel = Panel(self, self._rows, self._labels, self._others)
-            self._exhibit = Exhibit(self._panel.box, about="review", called="Review", below=True)
-            self._panel.kept_by(self._keep)
+        if self._exhibit is None or self._exhibit.is_closed:
+            self._panel = ReviewPanel(self, self._rows, self._labels, self._others)
+            self._exhibit = PersistentWidget(self._panel.box, about="review", called="Review", below=True)
+            self._panel.keep_record(self._keep)
         self._exhibit.show()
 
     def close(self) -> None:
@@ -73,19 +73,19 @@ class Review:
     @property
     def accuracy(self) -> measures.Accuracy | None:
         """The share of right answers among the labelled, with its interval; None before the first label."""
-        labelled = self._labelled()
+        labelled = self._labelled_rows()
         return measures.accuracy(sum(label.verdict == "right" for _, label in labelled), len(labelled))
 
     @property
     def confusion(self) -> measures.Confusion | None:
         """What was answered where what is true; None where the answers are no classes."""
-        pairs = [(row.answer, truth_of(row, label)) for row, label in self._labelled()]
+        pairs = [(row.answer, truth_of(row, label)) for row, label in self._labelled_rows()]
         return measures.confusion(pairs, self._rows.classes)
 
     @property
     def agreement(self) -> dict[str, measures.Kappa]:
         """How well this reviewer and each other one agree on what is right."""
-        given = self._labels.given()
+        given = self._labels.labels_by()
         made = {}
         for name, their in self._others().items():
             pairs = [
@@ -99,7 +99,7 @@ class Review:
 
     def labelled(self) -> Any:
         """The frame with two columns more: the label of each row, and what is true where that is known."""
-        given = self._labels.given()
+        given = self._labels.labels_by()
         verdicts: list[str | None] = [None] * len(self._rows.frame)
         truths: list[str | None] = [None] * len(self._rows.frame)
         for row in self._rows.all:
@@ -128,29 +128,29 @@ class Review:
         return tuning.write(path, examples, form)
 
     def _each(self) -> list[tuple[Row, Label | None]]:
-        given = self._labels.given()
+        given = self._labels.labels_by()
         return [(row, given.get(row.name)) for row in self._rows.all]
 
-    def _labelled(self) -> list[tuple[Row, Label]]:
+    def _labelled_rows(self) -> list[tuple[Row, Label]]:
         return [(row, label) for row, label in self._each() if label is not None]
 
     def _others(self) -> dict[str, Mapping[str, Label]]:
         """The labels of everybody else, by name."""
         others = {
-            by or "nobody named": self._labels.given(by)
+            by or "nobody named": self._labels.labels_by(by)
             for by in self._labels.reviewers
             if by != self._labels.by
         }
         if self._colleague is not None:
             stem = self._colleague.path.stem
-            others |= {by or stem: self._colleague.given(by) for by in self._colleague.reviewers}
+            others |= {by or stem: self._colleague.labels_by(by) for by in self._colleague.reviewers}
         return {name: given for name, given in others.items() if given}
 
     # ------------------------------------------------------------------ the record
 
     def summary(self) -> list[str]:
         """How far one is, and what came out, in sentences."""
-        done = len(self._labelled())
+        done = len(self._labelled_rows())
         lines = [f"{done:,} of {len(self._rows.all):,} rows labelled."]
         if self._rows.missing:
             lines.append(f"{self._rows.missing:,} rows without an answer are left out.")
@@ -166,12 +166,12 @@ class Review:
     def _markdown(self, *, drawn: bool = False) -> str:
         parts = ["**Review**", *(markup.literal(line) for line in self.summary())]
         if (found := self.confusion) is not None:
-            parts.append(review_picture.shown(found) if drawn else review_picture.table(found))
+            parts.append(review_picture.render(found) if drawn else review_picture.table(found))
         return "\n\n".join(parts)
 
     def _plain(self) -> str:
         found = self.confusion
-        return markup.plain("\n".join(["Review", *self.summary(), *([found.described()] if found else [])]))
+        return markup.plain("\n".join(["Review", *self.summary(), *([found.describe()] if found else [])]))
 
     def _keep(self, *, drawn: bool = False) -> None:
         if self._exhibit is not None:

@@ -93,7 +93,7 @@ class Confusion:
         """The rows counted."""
         return sum(map(sum, self.counts))
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """The whole table in words, for whoever can't see it."""
         told = [
             f"{answer} where {truth} is true: {count}"

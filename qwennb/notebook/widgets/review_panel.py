@@ -15,8 +15,8 @@ import ipywidgets as widgets
 from qwennb.errors import QwenError
 from qwennb.notebook.widgets import tuning
 from qwennb.notebook.widgets.labels import Label, Labels, Verdict
-from qwennb.notebook.widgets.review_rows import LOW, Row, Rows, chosen
-from qwennb.notebook.widgets.shown import Shown, Told, heard_in_order
+from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel, receive_in_order
+from qwennb.notebook.widgets.review_rows import LOW, ReviewRows, Row, choose_rows
 
 if TYPE_CHECKING:
     from qwennb.notebook.widgets.review import Review
@@ -25,13 +25,13 @@ HELP = "r right, w wrong, f fix, u undo, n next, p previous"
 ALL = "all rows"
 
 
-class Panel:
+class ReviewPanel:
     """The widget."""
 
     def __init__(
         self,
         review: Review,
-        rows: Rows,
+        rows: ReviewRows,
         labels: Labels,
         others: Callable[[], Mapping[str, Mapping[str, Label]]],
     ) -> None:
@@ -54,10 +54,10 @@ class Panel:
         self._low = widgets.FloatText(
             value=LOW, step=0.05, description="below", layout=widgets.Layout(width="11em", display="none")
         )
-        self._where, self._status = Told(), Told()
-        self._source = Shown("source", rows=7)
-        self._answer = Shown("answer", rows=7)
-        self._other = Shown("other answer", rows=3)
+        self._where, self._status = StatusLabel(), StatusLabel()
+        self._source = ReadOnlyText("source", rows=7)
+        self._answer = ReadOnlyText("answer", rows=7)
+        self._other = ReadOnlyText("other answer", rows=3)
         self._letters = widgets.Text(
             description="label",
             placeholder="r w f u n p",
@@ -105,7 +105,7 @@ class Panel:
             layout=widgets.Layout(width="18em"),
         )
         self._too = widgets.Checkbox(description="right rows too", indent=False, layout=wide)
-        self._reached = Told()
+        self._reached = StatusLabel()
         wrapped = widgets.Layout(flex_flow="row wrap", align_items="center")
         half = widgets.Layout(flex="1 1 24em", min_width="20em")
         texts = [self._answer, *([self._other] if rows.other else [])]
@@ -127,16 +127,16 @@ class Panel:
                 ),
             ]
         )  # fmt: skip
-        heard_in_order(self.box)
-        self._shown = self._filtered()
-        self._at = next((at for at, row in enumerate(self._shown) if row.name not in labels.given()), 0)
+        receive_in_order(self.box)
+        self._shown = self._filter_rows()
+        self._at = next((at for at, row in enumerate(self._shown) if row.name not in labels.labels_by()), 0)
         self._show()
         self._status.say(f"By mouse, or letter by letter in the field: {HELP}.")
-        self._letters.observe(self._typed, "value")
+        self._letters.observe(self._on_typing, "value")
         self._which.observe(lambda change: self._choose(), "value")
         self._low.observe(lambda change: self._choose(), "value")
 
-    def kept_by(self, keep: Callable[..., None]) -> None:
+    def keep_record(self, keep: Callable[..., None]) -> None:
         """Have *keep* write the record, now and after every label."""
         self._keep = keep
         keep()
@@ -156,7 +156,7 @@ class Panel:
             return
         self._end_fix()
         self._status.say(f"Row {row.number + 1} is labelled {verdict}.")
-        given = self._labels.given()
+        given = self._labels.labels_by()
         later = [at for at in range(self._at + 1, len(self._shown)) if self._shown[at].name not in given]
         if later:
             self._at = later[0]
@@ -173,7 +173,7 @@ class Panel:
         if row is None:
             return
         self._fixing = True
-        known = self._labels.given().get(row.name)
+        known = self._labels.labels_by().get(row.name)
         self._fix.value = "" if self._rows.classes else (known.fix if known and known.fix else row.answer)
         self._fixes.layout.display = None
         self._status.say("Write the answer as it should be; Tab and Enter save it.")
@@ -249,7 +249,7 @@ class Panel:
     def _row(self) -> Row | None:
         return self._shown[self._at] if self._at < len(self._shown) else None
 
-    def _typed(self, change: Any) -> None:
+    def _on_typing(self, change: Any) -> None:
         """Act on each new letter. The field is left as it is: emptying it would race with who goes on typing."""
         old, new = self._read, change["new"]
         self._read = new
@@ -285,14 +285,16 @@ class Panel:
         self._fixing = False
         self._fixes.layout.display = "none"
 
-    def _filtered(self) -> list[Row]:
+    def _filter_rows(self) -> list[Row]:
         others = list(self._others().values())
-        return chosen(self._rows.all, self._which.value, self._labels.given(), others, self._low.value)
+        return choose_rows(
+            self._rows.all, self._which.value, self._labels.labels_by(), others, self._low.value
+        )
 
     def _choose(self) -> None:
         self._end_fix()
         self._low.layout.display = None if self._which.value == "low confidence" else "none"
-        self._shown, self._at = self._filtered(), 0
+        self._shown, self._at = self._filter_rows(), 0
         self._show()
 
     def _show(self) -> None:
@@ -303,7 +305,7 @@ class Panel:
             for shown in (self._source, self._answer, self._other):
                 shown.show("")
             return
-        label = self._labels.given().get(row.name)
+        label = self._labels.labels_by().get(row.name)
         state = "not labelled" if label is None else f"labelled {label.verdict}"
         sure = "" if row.confidence is None else f", confidence {row.confidence:.2f}"
         self._where.say(f"{self._at + 1} of {len(self._shown)}: row {row.number + 1}, {state}{sure}")

@@ -55,16 +55,16 @@ def picture(found: Confusion) -> bytes | None:
     return kept.getvalue()
 
 
-def shown(found: Confusion) -> str:
+def render(found: Confusion) -> str:
     """The picture with its description and the table, as Markdown."""
     made = picture(found)
-    return table(found) if made is None else described(found, made)
+    return table(found) if made is None else describe(found, made)
 
 
-def described(found: Confusion, drawn: bytes) -> str:
+def describe(found: Confusion, drawn: bytes) -> str:
     """The picture that was *drawn* of it, described in words, and the table."""
     data = base64.b64encode(drawn).decode()
-    words = re.sub("</?span>", "", markup.literal(found.described()))  # there are no tags in an attribute
+    words = re.sub("</?span>", "", markup.literal(found.describe()))  # there are no tags in an attribute
     return f"![{words}](data:image/png;base64,{data})\n\n{table(found)}"
 
 

@@ -29,7 +29,7 @@ class Row:
     confidence: float | None = None
 
 
-class Rows:
+class ReviewRows:
     """The rows of a frame that have an answer, in their order."""
 
     def __init__(
@@ -91,7 +91,7 @@ def truth_of(row: Row, label: Label | None) -> str | None:
     return label.fix if label.verdict == "fixed" else row.answer
 
 
-def chosen(
+def choose_rows(
     rows: Sequence[Row],
     which: str,
     given: Mapping[str, Label],

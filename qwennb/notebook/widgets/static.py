@@ -38,7 +38,7 @@ def somebody_looks() -> bool:
     return bool(shell.get_parent().get("content", {}).get("allow_stdin", False))
 
 
-class Spot:
+class OutputSlot:
     """One output of a cell. What is shown in it replaces what was.
 
     With *state* it is marked as the state of this machine and no answer: whoever compares notebooks skips it.
@@ -67,10 +67,10 @@ class Spot:
                 self._handle.update(bundle, raw=True, metadata=self._metadata)
 
 
-class Exhibit:
+class PersistentWidget:
     """A widget and its record, as two outputs of a cell.
 
-        self._exhibit = Exhibit(widgets.VBox([…]), about="chat", called="Chat")
+        self._exhibit = PersistentWidget(widgets.VBox([…]), about="chat", called="Chat")
         self._exhibit.keep("…", "…")   # at any time, on any thread
         self._exhibit.show()           # in a cell; in another cell it moves there
         self._exhibit.close()          # the widget goes, the record stays
@@ -81,12 +81,12 @@ class Exhibit:
     def __init__(self, panel: widgets.Widget, *, about: str, called: str, below: bool = False) -> None:
         self._about, self._called, self._below = about, called, below
         self._lock = threading.RLock()
-        self._record: Spot | None = None
-        self._place: Spot | None = None
+        self._record: OutputSlot | None = None
+        self._place: OutputSlot | None = None
         self._kept = ("", "")
         self._again = widgets.Output(layout=widgets.Layout(display="none"))
         parts = [panel, self._again] if below else [self._again, panel]
-        self._panel = _Panel(parts, self._loaded_again)
+        self._panel = _Panel(parts, self._on_reload)
         self._is_loaded_again = False
 
     def show(self) -> None:
@@ -94,11 +94,11 @@ class Exhibit:
         with self._lock:
             self._is_loaded_again = False
             self._mirror()
-            self._record, self._place = Spot(self._about), None
+            self._record, self._place = OutputSlot(self._about), None
             if not self._below:
                 self._record.show(*self._kept)
-            if somebody_looks() and not self.closed:
-                self._place = Spot(self._about)
+            if somebody_looks() and not self.is_closed:
+                self._place = OutputSlot(self._about)
                 self._place.show(*self._instead(), self._panel)
                 self._panel.shown = True
             if self._below:
@@ -118,14 +118,14 @@ class Exhibit:
     def close(self) -> None:
         """Take the widget away, for good. The record stays."""
         with self._lock:
-            if self.closed:
+            if self.is_closed:
                 return
             if self._place is not None:
                 self._place.show("", "")
             close(self._panel)
 
     @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the widget is gone."""
         return self._panel.comm is None
 
@@ -133,12 +133,12 @@ class Exhibit:
         line = f"{self._called}: run this cell to use it."
         return f"*{line}*", f"[{line}]"
 
-    def _loaded_again(self) -> None:
+    def _on_reload(self) -> None:
         self._is_loaded_again = True
         self._mirror()
 
     def _mirror(self) -> None:
-        if self.closed:
+        if self.is_closed:
             return
         markdown, plain = self._kept
         data = {"text/markdown": markdown, "text/plain": plain}

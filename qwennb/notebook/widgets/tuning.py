@@ -72,7 +72,7 @@ def write(path: str | Path, examples: Sequence[Example], form: Form) -> list[Pat
         raise BadInput(
             "dataset_info.json is where LLaMA-Factory looks for the description. Choose another name."
         )
-    known = _described(described)
+    known = _read_description(described)
     known[path.stem] = {"file_name": path.name, **_DESCRIPTION}
     _replace(path, b"".join(lines))
     _replace(described, orjson.dumps(known, option=orjson.OPT_INDENT_2) + b"\n")
@@ -92,7 +92,7 @@ def _check_ours(path: Path, column: str) -> None:
         raise BadInput(f"{path} is there and holds something else. Choose another name.")
 
 
-def _described(file: Path) -> dict[str, Any]:
+def _read_description(file: Path) -> dict[str, Any]:
     try:
         known = orjson.loads(file.read_bytes())
     except FileNotFoundError:

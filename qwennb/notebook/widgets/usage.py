@@ -15,12 +15,12 @@ import ipywidgets as widgets
 
 from qwennb.answer import markup, money
 from qwennb.cache import Spending
-from qwennb.client import Qwen, household
+from qwennb.client import Qwen, runtime
 from qwennb.errors import QwenError
 from qwennb.frames import default_client
 from qwennb.notebook.widgets.progress import answers_beside_the_cell
-from qwennb.notebook.widgets.shown import Told
-from qwennb.notebook.widgets.static import Exhibit, parts
+from qwennb.notebook.widgets.read_only import StatusLabel
+from qwennb.notebook.widgets.static import PersistentWidget, parts
 
 BY = ("model", "day", "notebook", "endpoint")
 SINCE = {"always": None, "today": 0, "the last 7 days": 6, "the last 30 days": 29}
@@ -29,7 +29,7 @@ NOTHING = "Nothing was asked in this time."
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Subtotal:
     """What was spent under one name."""
 
     name: str
@@ -40,9 +40,9 @@ class Sum:
     unknown_cost: int = 0
     maybe_billed: int = 0
 
-    def with_row(self, row: Spending | Sum) -> Sum:
+    def with_row(self, row: Spending | Subtotal) -> Subtotal:
         """This, and a row more."""
-        return Sum(
+        return Subtotal(
             self.name,
             self.requests + row.requests,
             self.input + row.input,
@@ -53,7 +53,7 @@ class Sum:
         )
 
     @property
-    def told(self) -> str:
+    def cost_text(self) -> str:
         """The cost, and what is not known of it."""
         known = self.cost or self.unknown_cost < self.requests
         more = [f"{self.unknown_cost} unpriced"] if known and self.unknown_cost else []
@@ -61,7 +61,7 @@ class Sum:
         return ", ".join([money(self.cost) if known else money(None), *more])
 
 
-class Usage:
+class UsagePanel:
     """Spending, as a table with switches: `Usage(qwen)` as the last line of a cell."""
 
     def __init__(
@@ -87,7 +87,10 @@ class Usage:
         self._bar = widgets.FloatProgress(
             min=0.0, max=1.0, tooltip="How much of the budget is spent", layout=widgets.Layout(width="200px")
         )
-        self._spent, self._budget = Told(), Told()  # two labels: two dollars in one would be mathematics
+        self._spent, self._budget = (
+            StatusLabel(),
+            StatusLabel(),
+        )  # two labels: two dollars in one would be mathematics
         self._spent.layout.flex = "0 0 auto"
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
         box = widgets.VBox(
@@ -98,7 +101,7 @@ class Usage:
         )
         for part in parts(box):
             answers_beside_the_cell(part)
-        self._exhibit = Exhibit(box, about="usage", called="Usage", below=True)
+        self._exhibit = PersistentWidget(box, about="usage", called="Usage", below=True)
         for switch in (self._by, self._since, self._notebook):
             switch.observe(lambda _: self.refresh(), "value")
         refresh.on_click(lambda _: self.refresh())
@@ -121,7 +124,7 @@ class Usage:
         self._exhibit.close()
 
     def _read(self) -> None:
-        household().settle(self._client.config.cache_dir)
+        runtime().settle(self._client.config.cache_dir)
         rows = self._client.memory.spendings.rows()
         names = ("all", *sorted({row.notebook for row in rows if row.notebook}))
         if self._notebook.options != names:
@@ -131,10 +134,10 @@ class Usage:
         wanted = self._notebook.value
         counted = [row for row in rows if row.day >= since and wanted in ("all", row.notebook)]
         by = self._by.value
-        sums: dict[str, Sum] = {}
+        sums: dict[str, Subtotal] = {}
         for row in counted:
             name = getattr(row, by) or "none"
-            sums[name] = sums.get(name, Sum(name)).with_row(row)
+            sums[name] = sums.get(name, Subtotal(name)).with_row(row)
         limit, spent = self._client.config.budget, self._client.spent
         budget = (
             ("", "")
@@ -148,19 +151,19 @@ class Usage:
         self._exhibit.keep(*tables(list(sums.values()), by, budget if limit is not None else ()))
 
 
-def tables(sums: Sequence[Sum], by: str, budget: Sequence[str] = ()) -> tuple[str, str]:
+def tables(sums: Sequence[Subtotal], by: str, budget: Sequence[str] = ()) -> tuple[str, str]:
     """The sums as a Markdown table and as plain text: days in their order, else the dearest first."""
     if not sums:
         return f"*{NOTHING}*", NOTHING
     ordered = sorted(sums, key=(lambda s: (s.name,)) if by == "day" else (lambda s: (-s.cost, s.name)))
-    total = Sum("all")
+    total = Subtotal("all")
     for one in ordered:
         total = total.with_row(one)
     most = max(one.cost for one in ordered)
     rows = [[by, "requests", "tokens in", "tokens out", "cost", "share"]]
     for one in [*ordered, total]:
         bar = "█" * max(1, round(WIDTH * one.cost / most)) if one is not total and most and one.cost else ""
-        rows.append([one.name, f"{one.requests:,}", f"{one.input:,}", f"{one.output:,}", one.told, bar])
+        rows.append([one.name, f"{one.requests:,}", f"{one.input:,}", f"{one.output:,}", one.cost_text, bar])
     cells = [[markup.literal(cell) for cell in row] for row in rows]
     cells[-1] = [f"**{cell}**" if cell else "" for cell in cells[-1]]
     lines = [f"| {' | '.join(cell or '&nbsp;' for cell in row)} |" for row in cells]

@@ -1,17 +1,27 @@
 """The servers that can be simulated, by name."""
 
-from .dashscope import DashScope
-from .dialect import Dialect
-from .llama_cpp import LlamaCpp
-from .lmstudio import LmStudio
-from .mlx_vlm import MlxVlm
-from .ollama import Ollama
-from .openrouter import OpenRouter
-from .sglang import SgLang
-from .vllm import Vllm
+from .dashscope import SimulatedDashScope
+from .dialect import SimulatedDialect
+from .llama_cpp import SimulatedLlamaCpp
+from .lmstudio import SimulatedLmStudio
+from .mlx_vlm import SimulatedMlxVlm
+from .ollama import SimulatedOllama
+from .openrouter import SimulatedOpenRouter
+from .sglang import SimulatedSglang
+from .vllm import SimulatedVllm
 
-__all__ = ["DIALECTS", "Dialect"]
+__all__ = ["DIALECTS", "SimulatedDialect"]
 
-DIALECTS: dict[str, type[Dialect]] = {
-    kind.name: kind for kind in (OpenRouter, DashScope, Vllm, SgLang, MlxVlm, LlamaCpp, Ollama, LmStudio)
+DIALECTS: dict[str, type[SimulatedDialect]] = {
+    kind.name: kind
+    for kind in (
+        SimulatedOpenRouter,
+        SimulatedDashScope,
+        SimulatedVllm,
+        SimulatedSglang,
+        SimulatedMlxVlm,
+        SimulatedLlamaCpp,
+        SimulatedOllama,
+        SimulatedLmStudio,
+    )
 }

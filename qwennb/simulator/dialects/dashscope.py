@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from ..asked import Asked
 from ..connection import Header
 from ..delivery import Event
 from ..models import SimModel
+from ..parsed_request import Asked
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts
-from .dialect import JSON, MESSAGES, Dialect, Page
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect
 
-__all__ = ["DashScope"]
+__all__ = ["SimulatedDashScope"]
 
 
-class DashScope(Dialect):
+class SimulatedDashScope(SimulatedDialect):
     """https://dashscope-intl.aliyuncs.com/compatible-mode/v1 and its regions."""
 
     name = "dashscope"
@@ -66,7 +66,7 @@ class DashScope(Dialect):
     def first_delta(self) -> JSON:
         return {"content": "", "role": "assistant"}
 
-    def thought_delta(self, text: str) -> JSON:
+    def delta_of_thought(self, text: str) -> JSON:
         return {"content": None, "reasoning_content": text}
 
     def last_delta(self) -> JSON:

@@ -12,18 +12,18 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, ClassVar, Literal
 
-from ..asked import Asked, Constraint
 from ..connection import Header
 from ..delivery import DONE, Delivery, Event, comment
 from ..fields import Tree, field_tree
 from ..models import SimModel
 from ..options import Options
+from ..parsed_request import Asked, Constraint
 from ..problem import Problem
 from ..quota import RetryForm
 from ..replies import Reply
 from ..tokens import Counts, count_text
 
-__all__ = ["JSON", "MESSAGES", "Dialect", "Page"]
+__all__ = ["JSON", "MESSAGES", "Page", "SimulatedDialect"]
 
 JSON = dict[str, Any]
 Page = tuple[int, Any]
@@ -37,7 +37,7 @@ PIECES = re.compile(r"\s*\S{1,24}|\s+")
 MOST_PIECES = 400
 
 
-class Dialect:
+class SimulatedDialect:
     """One kind of server."""
 
     name: ClassVar[str]
@@ -113,7 +113,7 @@ class Dialect:
         """An error in the middle of a stream. *template* is a chunk of this stream without choices."""
         return [Event(self.error(problem))]
 
-    def delivered(self, asked: Asked, counts: Counts, ending: str) -> None:
+    def note_delivery(self, asked: Asked, counts: Counts, ending: str) -> None:
         """An answer is about to leave; a server that can be asked about it later keeps what it must."""
 
     def nothing_here(self, method: str, path: str) -> Page:
@@ -122,7 +122,7 @@ class Dialect:
 
     # What an answer looks like.
 
-    def voiced(self, reply: Reply, asked: Asked) -> Reply:
+    def adapt_reply(self, reply: Reply, asked: Asked) -> Reply:
         """The reply as this server was started to give it."""
         return reply
 
@@ -138,7 +138,7 @@ class Dialect:
         """The message of a whole answer."""
         message: JSON = {"role": "assistant", "content": self.content(reply)}
         if reply.reasoning:
-            message |= self.thought(reply.reasoning)
+            message |= self.fields_of_thought(reply.reasoning)
         if reply.tool_calls:
             message["tool_calls"] = tool_calls(reply)
         return message
@@ -147,7 +147,7 @@ class Dialect:
         """The text of a whole answer."""
         return None if reply.tool_calls and not reply.text else reply.text
 
-    def thought(self, text: str) -> JSON:
+    def fields_of_thought(self, text: str) -> JSON:
         """The fields that carry a thought, or a piece of one."""
         return dict.fromkeys(self.reasoning_fields, text)
 
@@ -159,9 +159,9 @@ class Dialect:
         """A piece of the answer."""
         return {"content": text}
 
-    def thought_delta(self, text: str) -> JSON:
+    def delta_of_thought(self, text: str) -> JSON:
         """A piece of the thought."""
-        return self.thought(text)
+        return self.fields_of_thought(text)
 
     def last_delta(self) -> JSON:
         """The delta that comes with the finish reason."""
@@ -198,7 +198,7 @@ class Dialect:
         digest = blake2b(f"{asked.seed}/{asked.key}/{number}".encode(), digest_size=16).hexdigest()
         return self.id_prefix + digest
 
-    def shown_model(self, asked: Asked) -> str:
+    def model_name(self, asked: Asked) -> str:
         """The model's name in the answer."""
         return str(asked.body.get("model") or asked.model.id)
 
@@ -211,7 +211,7 @@ class Dialect:
             "id": identity,
             "object": "chat.completion.chunk" if asked.stream else "chat.completion",
             "created": int(self.clock()),
-            "model": self.shown_model(asked),
+            "model": self.model_name(asked),
         }
         if asked.stream:
             events = list(self._events(asked, replies, counts, show_usage, template))
@@ -271,7 +271,7 @@ class Dialect:
         if not self.role_in_every_delta:
             yield self.first_delta(), None, 0
         for piece in pieces(reply.reasoning or ""):
-            yield self.thought_delta(piece), None, count_text(piece)
+            yield self.delta_of_thought(piece), None, count_text(piece)
         for chunk in pieces(reply.text or "") if reply.chunks is None else reply.chunks:
             if isinstance(chunk, str):
                 yield self.text_delta(chunk), None, count_text(chunk)

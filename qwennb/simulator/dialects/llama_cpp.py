@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..asked import Asked, Constraint
 from ..connection import Header
 from ..models import SimModel
+from ..parsed_request import Asked, Constraint
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts, count_prompt, count_text
-from .dialect import JSON, MESSAGES, Dialect, Page, inline_thought
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect, inline_thought
 
-__all__ = ["LlamaCpp"]
+__all__ = ["SimulatedLlamaCpp"]
 
 KINDS = {
     400: "invalid_request_error",
@@ -29,7 +29,7 @@ KINDS = {
 BUILD = "b6962-sim"
 
 
-class LlamaCpp(Dialect):
+class SimulatedLlamaCpp(SimulatedDialect):
     """http://localhost:8080/v1"""
 
     name = "llama.cpp"
@@ -84,7 +84,7 @@ class LlamaCpp(Dialect):
     def nothing_here(self, method: str, path: str) -> Page:
         return 404, self.error(Problem(404, "File Not Found"))
 
-    def voiced(self, reply: Reply, asked: Asked) -> Reply:
+    def adapt_reply(self, reply: Reply, asked: Asked) -> Reply:
         if not self.options.tool_parser and reply.tool_calls:
             calls = [
                 {"name": call.name, "arguments": json.loads(call.text or "{}")} for call in reply.tool_calls
@@ -123,7 +123,7 @@ class LlamaCpp(Dialect):
     def chunk_extras(self, asked: Asked) -> JSON:
         return {"system_fingerprint": BUILD}
 
-    def shown_model(self, asked: Asked) -> str:
+    def model_name(self, asked: Asked) -> str:
         return asked.model.id
 
     def side(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Page | None:

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..asked import Asked
 from ..models import SimModel
+from ..parsed_request import Asked
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts
-from .dialect import JSON, MESSAGES, Dialect, Page
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect
 
-__all__ = ["LmStudio"]
+__all__ = ["SimulatedLmStudio"]
 
 
-class LmStudio(Dialect):
+class SimulatedLmStudio(SimulatedDialect):
     """http://localhost:1234/v1"""
 
     name = "lmstudio"
@@ -47,7 +47,7 @@ class LmStudio(Dialect):
     def nothing_here(self, method: str, path: str) -> Page:
         return 200, {"error": f"Unexpected endpoint or method. ({method} {path})"}
 
-    def voiced(self, reply: Reply, asked: Asked) -> Reply:
+    def adapt_reply(self, reply: Reply, asked: Asked) -> Reply:
         if self.options.reasoning_parser or reply.reasoning is None:
             return reply
         text = f"<think>\n{reply.reasoning}\n</think>\n\n{reply.text or ''}"

@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..asked import Asked
 from ..delivery import Event
 from ..models import SimModel
+from ..parsed_request import Asked
 from ..problem import Problem
 from ..tokens import Counts
-from .dialect import JSON, MESSAGES, Dialect, Page
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect
 
-__all__ = ["MlxVlm"]
+__all__ = ["SimulatedMlxVlm"]
 
 OFF = frozenset({"none", "off", "disabled", "false", "0"})
 
 
-class MlxVlm(Dialect):
+class SimulatedMlxVlm(SimulatedDialect):
     """http://localhost:8080/v1"""
 
     name = "mlx-vlm"
@@ -81,8 +81,8 @@ class MlxVlm(Dialect):
     def text_delta(self, text: str) -> JSON:
         return {"content": text, "reasoning_content": None, "reasoning": None, "tool_calls": None}
 
-    def thought_delta(self, text: str) -> JSON:
-        return {"content": None, "tool_calls": None} | self.thought(text)
+    def delta_of_thought(self, text: str) -> JSON:
+        return {"content": None, "tool_calls": None} | self.fields_of_thought(text)
 
     def last_delta(self) -> JSON:
         return {"content": ""}

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..asked import Asked, Constraint
 from ..models import SimModel
+from ..parsed_request import Asked, Constraint
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts
-from .dialect import JSON, MESSAGES, Dialect, Page
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect
 
-__all__ = ["Ollama"]
+__all__ = ["SimulatedOllama"]
 
 
-class Ollama(Dialect):
+class SimulatedOllama(SimulatedDialect):
     """http://localhost:11434/v1"""
 
     name = "ollama"
@@ -56,8 +56,8 @@ class Ollama(Dialect):
     def content(self, reply: Reply) -> str | None:
         return reply.text if reply.text is not None or not reply.tool_calls else ""
 
-    def thought_delta(self, text: str) -> JSON:
-        return {"content": ""} | self.thought(text)
+    def delta_of_thought(self, text: str) -> JSON:
+        return {"content": ""} | self.fields_of_thought(text)
 
     def last_delta(self) -> JSON:
         return {"content": ""}

@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..asked import Asked
 from ..connection import Header
 from ..delivery import Event
 from ..fields import Tree, field_tree
 from ..models import OPENROUTER_ALIASES, SimModel
+from ..parsed_request import Asked
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts
-from .dialect import JSON, MESSAGES, Dialect, Page, comments
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect, comments
 
-__all__ = ["OpenRouter"]
+__all__ = ["SimulatedOpenRouter"]
 
 ALWAYS = f"""
     {MESSAGES} messages.name messages.content.image_url.detail messages.content.video_url.url
@@ -29,7 +29,7 @@ ALWAYS = f"""
 NESTED = {"reasoning": "reasoning.enabled reasoning.effort reasoning.max_tokens reasoning.exclude"}
 
 
-class OpenRouter(Dialect):
+class SimulatedOpenRouter(SimulatedDialect):
     """https://openrouter.ai/api/v1"""
 
     name = "openrouter"
@@ -106,18 +106,18 @@ class OpenRouter(Dialect):
     def nothing_here(self, method: str, path: str) -> Page:
         return 404, {"error": {"message": "Not Found", "code": 404}}
 
-    def voiced(self, reply: Reply, asked: Asked) -> Reply:
+    def adapt_reply(self, reply: Reply, asked: Asked) -> Reply:
         return reply
 
-    def thought(self, text: str) -> JSON:
+    def fields_of_thought(self, text: str) -> JSON:
         detail = {"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}
         return {"reasoning": text, "reasoning_details": [detail]}
 
     def message(self, reply: Reply) -> JSON:
         return {"refusal": None, "reasoning": None} | super().message(reply)
 
-    def thought_delta(self, text: str) -> JSON:
-        return {"content": ""} | self.thought(text)
+    def delta_of_thought(self, text: str) -> JSON:
+        return {"content": ""} | self.fields_of_thought(text)
 
     def last_delta(self) -> JSON:
         return {"content": ""}
@@ -150,7 +150,7 @@ class OpenRouter(Dialect):
     def openers(self, asked: Asked) -> list[Event]:
         return comments("OPENROUTER PROCESSING", self.options)
 
-    def delivered(self, asked: Asked, counts: Counts, ending: str) -> None:
+    def note_delivery(self, asked: Asked, counts: Counts, ending: str) -> None:
         identity = self.identity(asked, asked.index)
         self._generations[identity] = {
             "id": identity,
@@ -173,22 +173,22 @@ class OpenRouter(Dialect):
         if inner == "/key":
             return 200, {"data": self._key()}
         if inner == "/credits":
-            return 200, {"data": {"total_credits": 100.0, "total_usage": 100.0 - self._left()}}
+            return 200, {"data": {"total_credits": 100.0, "total_usage": 100.0 - self._credit()}}
         if inner == "/generation" and (known := self._generations.get(query.get("id", ""))):
             return 200, {"data": known}
         author_slug = inner.removeprefix("/model/") if inner.startswith("/model/") else ""
         model = self.model(author_slug)
         return None if model is None else (200, {"data": self._describe(model)})
 
-    def _left(self) -> float:
+    def _credit(self) -> float:
         return 100.0 if self.options.credits is None else self.options.credits
 
     def _key(self) -> JSON:
-        used = 100.0 - self._left()
+        used = 100.0 - self._credit()
         return {
             "label": "sk-or-v1-sim...key",
             "limit": 100.0,
-            "limit_remaining": self._left(),
+            "limit_remaining": self._credit(),
             "limit_reset": None,
             "usage": used,
             "usage_daily": used,

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..asked import Asked, Constraint
 from ..delivery import DONE, Event
 from ..models import SimModel
+from ..parsed_request import Asked, Constraint
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts
-from .dialect import JSON, MESSAGES, Dialect, Page, inline_thought
-from .vllm import tokenized
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect, inline_thought
+from .vllm import tokenize
 
-__all__ = ["SgLang"]
+__all__ = ["SimulatedSglang"]
 
 
-class SgLang(Dialect):
+class SimulatedSglang(SimulatedDialect):
     """http://localhost:30000/v1"""
 
     name = "sglang"
@@ -68,7 +68,7 @@ class SgLang(Dialect):
     def error_events(self, problem: Problem, template: JSON) -> list[Event]:
         return [Event({"error": self.error(problem)}), Event(DONE)]
 
-    def voiced(self, reply: Reply, asked: Asked) -> Reply:
+    def adapt_reply(self, reply: Reply, asked: Asked) -> Reply:
         if not self.options.tool_parser and reply.tool_calls:
             calls = [
                 {"name": call.name, "arguments": json.loads(call.text or "{}")} for call in reply.tool_calls
@@ -89,7 +89,7 @@ class SgLang(Dialect):
     def text_delta(self, text: str) -> JSON:
         return {"role": None, "content": text, "reasoning_content": None, "tool_calls": None}
 
-    def thought_delta(self, text: str) -> JSON:
+    def delta_of_thought(self, text: str) -> JSON:
         return {"role": None, "content": None, "reasoning_content": text, "tool_calls": None}
 
     def last_delta(self) -> JSON:
@@ -138,7 +138,7 @@ class SgLang(Dialect):
             case "GET", "/v1/models":
                 return 200, self.model_list()
             case "POST", "/tokenize" | "/v1/tokenize":
-                return 200, tokenized(body, model)
+                return 200, tokenize(body, model)
         return None
 
     def model_list(self) -> JSON:

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..asked import Asked, Constraint
 from ..delivery import DONE, Event
 from ..models import SimModel
+from ..parsed_request import Asked, Constraint
 from ..problem import Problem
 from ..replies import Reply
 from ..tokens import Counts, count_text
-from .dialect import JSON, MESSAGES, Dialect, Page, comments, format_constraint, inline_thought
+from .dialect import JSON, MESSAGES, Page, SimulatedDialect, comments, format_constraint, inline_thought
 
-__all__ = ["Vllm"]
+__all__ = ["SimulatedVllm"]
 
 
-class Vllm(Dialect):
+class SimulatedVllm(SimulatedDialect):
     """http://localhost:8000/v1"""
 
     name = "vllm"
@@ -75,7 +75,7 @@ class Vllm(Dialect):
     def error_events(self, problem: Problem, template: JSON) -> list[Event]:
         return [Event(self.error(problem)), Event(DONE)]
 
-    def voiced(self, reply: Reply, asked: Asked) -> Reply:
+    def adapt_reply(self, reply: Reply, asked: Asked) -> Reply:
         if self.options.reasoning_stray and not asked.thinking:
             return replace(reply, text=None, reasoning=reply.text, chunks=None)
         return reply if self.options.reasoning_parser else inline_thought(reply)
@@ -128,7 +128,7 @@ class Vllm(Dialect):
             case "GET", "/v1/models":
                 return 200, self.model_list()
             case "POST", "/tokenize":
-                return 200, tokenized(body, self.models[0])
+                return 200, tokenize(body, self.models[0])
         return None
 
     def model_list(self) -> JSON:
@@ -148,7 +148,7 @@ class Vllm(Dialect):
         return {"object": "list", "data": data}
 
 
-def tokenized(body: Any, model: SimModel) -> JSON:
+def tokenize(body: Any, model: SimModel) -> JSON:
     """Token numbers for a text, by the rule of four characters."""
     text = (
         body.get("prompt") or "\n".join(str(m.get("content")) for m in body.get("messages", []))

@@ -1,0 +1,83 @@
+"""Which answers a piece of work has used: the names of those that were recalled or kept while somebody listened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from itertools import islice
+
+from qwennb.cache.record import Name
+
+__all__ = ["RecordingLog", "UsageLog"]
+
+MOST = 1_000_000  # names; a pack holds no more
+
+
+class UsageLog:
+    """A log of names, each once. `count` grows with each new one."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._lock = threading.Lock()
+        self._most = most
+        self._keys: dict[str, set[bytes]] = {}  # as bytes, by endpoint: there may be a million
+        self.count = 0
+
+    def note(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were used: pairs of a request's key and the endpoint that had answered."""
+        by_endpoint: dict[str, list[str]] = {}
+        for key, endpoint in names:
+            by_endpoint.setdefault(endpoint, []).append(key)
+        with self._lock:
+            for endpoint, keys in by_endpoint.items():
+                known = self._keys.setdefault(endpoint, set())
+                fresh = set(map(bytes.fromhex, keys)) - known
+                left = self._most - self.count
+                known.update(islice(fresh, left))
+                self.count += min(len(fresh), left)
+
+    def keep(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were answered anew, and kept."""
+        self.note(names)
+
+    def miss(self, keys: Iterable[str]) -> None:
+        """These were looked for and are not recorded. That is no use of an answer: only a trace tells it."""
+
+    def accept(self, key: str) -> None:
+        """The answer under *key* was taken for a figure that is drawn otherwise here: only a trace tells it."""
+
+    def names(self) -> list[Name]:
+        """All of them, sorted by key."""
+        with self._lock:
+            named = [Name(key.hex(), endpoint) for endpoint, keys in self._keys.items() for key in keys]
+        return sorted(named, key=lambda name: name.text)
+
+
+class RecordingLog(UsageLog):
+    """A log that is taken from, piece by piece: what was used for the first time, or answered anew, since the last time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taking = threading.Lock()
+        self._new: dict[Name, None] = {}
+
+    def note(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were used."""
+        with self._taking:
+            for key, endpoint in names:
+                before = self.count
+                super().note([(key, endpoint)])
+                if self.count > before:
+                    self._new[Name(key, endpoint)] = None
+
+    def keep(self, names: Iterable[tuple[str, str]]) -> None:
+        """These were answered anew, and kept: the answer under a name that is known may be another now."""
+        named = list(names)
+        self.note(named)
+        with self._taking:
+            self._new |= dict.fromkeys(Name(key, endpoint) for key, endpoint in named)
+
+    def take(self) -> list[Name]:
+        """What is new."""
+        with self._taking:
+            new, self._new = self._new, {}
+            return list(new)

@@ -1,0 +1,275 @@
+"""What a request leaves open, its model or its endpoint, taken from what was recorded: in replay, and beside a pack.
+
+A reader's own settings must not turn a pack's requests into others: once a pack is loaded, only what the notebook itself
+names counts, and not the environment of whoever runs it.
+
+Whoever was sent a pack often can ask nobody. What goes wrong then is told in terms of the pack: is it loaded or does it
+lie beside the notebook, has it the answer, what differs, and what is to be typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from qwennb.cache import Memory, Pack, difference, find_packs_beside
+from qwennb.catalog import Catalog
+from qwennb.client.runtime import Runtime
+from qwennb.config import Config
+from qwennb.endpoints import (
+    HOSTED,
+    PLAIN,
+    SELF_HOSTED,
+    Endpoint,
+    recorded_endpoint,
+    recorded_model,
+    split_endpoint,
+)
+from qwennb.errors import (
+    MissingKey,
+    NotRecorded,
+    PackRefused,
+    QwenError,
+    UnknownEndpoint,
+    UnknownModel,
+    Unreachable,
+)
+from qwennb.machine import is_loopback
+from qwennb.project import show_path
+from qwennb.request import Request
+
+__all__ = ["RecordedDefaults"]
+
+_CHOICES = (
+    "set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: "
+    'pip install "qwennb[local]" && qwennb local pull'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What could not be answered: how its request is made for a model of a name, or for the one that it means here (None).
+
+    It asks for the model `wanted`; without `words` nothing of its text is to be shown.
+    """
+
+    make: Callable[[str | None], Request] | None
+    wanted: str | None
+    words: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDefaults:
+    """What one client's requests mean by what was recorded.
+
+    names_model   the notebook itself gave the client's model; else `model_from` says who did, if anybody
+    """
+
+    config: Config
+    catalog: Catalog
+    notebook: str
+    names_model: bool
+    names_endpoint: bool
+    runtime: Callable[[], Runtime]
+    model_from: str = ""
+    held: list[Memory] = field(default_factory=list, repr=False, compare=False)
+    """What keeps the folder open as long as this client lives."""
+
+    @property
+    def memory(self) -> Memory:
+        """The answers of the client's folder, and the packs that are loaded."""
+        memory = self.runtime().memory(self.config.cache_dir)
+        self.held[:] = [memory]
+        return memory
+
+    def counts(self, mode: str) -> bool:
+        """Whether what is recorded decides: in replay, and once a pack is loaded."""
+        return mode == "replay" or bool(self.memory.packs)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that the user named, by its kind; None where none was named, or only an address."""
+        named = self.config.endpoint if self.names_endpoint or not self.memory.packs else None
+        kind, url = split_endpoint(named or "")
+        if url is not None and kind == PLAIN:
+            return PLAIN if is_loopback(url) else urlsplit(url).hostname
+        return kind or None
+
+    @property
+    def source_endpoint(self) -> Endpoint:
+        """The endpoint that answered what is recorded: its abilities and prices count, and nothing is sent to it."""
+        return recorded_endpoint(self.endpoint or self._default()[1], self.catalog)
+
+    def explicit_model(self, wanted: str | None) -> str | None:
+        """The model that was named, by a request that asks for *wanted* or by its client; None where none was."""
+        if wanted or self.names_model or self._pack_default is None:
+            return wanted or self.config.model
+        return None
+
+    def model(self, wanted: str | None) -> str:
+        """The model that a request means that asks for *wanted*, or names none."""
+        recorded, named = self._pack_default, self.explicit_model(wanted)
+        if named is None:
+            return (recorded or self._default())[0]
+        usual = recorded or (self.memory.default(self.notebook) if self.endpoint == "local" else None)
+        name = recorded_model(named, usual[0] if usual else "", self.catalog)
+        if name == named:
+            return name
+        self.runtime().settle(self.config.cache_dir)
+        # A server's own id, which it does not list or lists beside another of the same model, is recorded as it was typed.
+        return named if named in self.memory.models() else name
+
+    @property
+    def _pack_default(self) -> tuple[str, str] | None:
+        """The default of the packs that are loaded: of the endpoint that the notebook names, if they know it."""
+        packs = self.memory.packs
+        return packs.default_at(self._kinds()) or packs.default
+
+    def is_elsewhere(self, key: str) -> bool:
+        """Whether the request of this *key*, which names no model, is for an endpoint that no pack knows.
+
+        What a pack answers it answers first: then nothing is looked for.
+        """
+        packs, kinds = self.memory.packs, self._kinds()
+        return bool(packs and kinds) and packs.default_at(kinds) is None and not packs.hold([key])
+
+    def _kinds(self) -> list[str]:
+        """Which kinds of endpoint the notebook itself may mean by the one that it names; none where it names none."""
+        if not self.names_endpoint or self.config.endpoint is None:
+            return []
+        if (named := self.endpoint) is not None:
+            return [named]
+        host = urlsplit(self.config.endpoint).hostname or ""
+        hosted = [name for name, provider in HOSTED.items() if urlsplit(provider.base_url).hostname == host]
+        return hosted or [host, *SELF_HOSTED]
+
+    def _default(self) -> tuple[str, str]:
+        """The model and the endpoint that were asked here before: nothing is probed in replay."""
+        self.runtime().settle(self.config.cache_dir)
+        if (recorded := self.memory.default(self.notebook)) is not None:
+            return recorded
+        raise NotRecorded(
+            'Replay: no model is named and nothing was ever recorded here. Give model=, or record first with cache="on".'
+        )
+
+    # ------------------------------------------------------------------ errors that speak of packs
+
+    def who_sets_model(self, wanted: str | None, model: str) -> str:
+        """Who chose *model* for a request that asks for *wanted*, as a sentence; empty where the notebook itself did."""
+        try:
+            if wanted or self.names_model or model != self.model(None):
+                return ""
+        except NotRecorded:
+            return ""
+        if self._pack_default is not None:
+            return (
+                f"{model} is the default of {show_path(self.memory.packs.who_sets_default(self._kinds()))}. "
+            )
+        if self.config.model:
+            return f"{model} comes from {self.model_from}. "
+        return f"{model} is what was asked most here. "
+
+    @contextmanager
+    def speak_of_packs(
+        self,
+        make: Callable[[str | None], Request] | None = None,
+        wanted: str | None = None,
+        *,
+        words: bool = True,
+    ) -> Iterator[None]:
+        """Inside it, what fails because nobody can be asked is told in terms of the packs that are here.
+
+        *make* gives the request, for the model of that name or, with None, for the one that it means here; it asks for the
+        model *wanted*. Without *words* nothing of its text is shown.
+        """
+        try:
+            yield
+        except (UnknownEndpoint, MissingKey, UnknownModel, Unreachable, NotRecorded) as error:
+            if hasattr(error, "speaks_of_packs"):
+                raise
+            told = self._explain_error(error, Missing(make, wanted, words))
+            if told is None:
+                raise
+            made = type(error)(told)
+            made.speaks_of_packs = True  # type: ignore[union-attr]
+            raise made from None
+
+    def _explain_error(self, error: QwenError, missing: Missing) -> str | None:
+        if isinstance(error, NotRecorded):
+            return self._explain_miss(error, missing)
+        nobody = isinstance(error, UnknownEndpoint)
+        if (nobody and self.config.endpoint not in (None, "local")) or (
+            isinstance(error, UnknownModel) and (missing.wanted or self.config.model)
+        ):
+            return None  # a name that does not exist: no pack would help
+        found = self._describe_loaded(missing) if self.memory.packs else self._describe_beside(missing)
+        if not found:
+            return None
+        return f"{found}To ask it anew, {_CHOICES}" if nobody else f"{found}It can't be asked anew: {error}"
+
+    def _explain_miss(self, error: NotRecorded, missing: Missing) -> str | None:
+        who = beside = ""
+        if missing.make is not None and (self.memory.packs or self.config.model or self._has_default):
+            who = self.who_sets_model(missing.wanted, missing.make(None).model)
+        if not self.memory.packs:
+            beside = self._describe_beside(missing) or ""
+        return f"{error} {who}{beside}".rstrip() if who or beside else None
+
+    @property
+    def _has_default(self) -> bool:
+        return self.memory.default(self.notebook) is not None
+
+    def _describe_loaded(self, missing: Missing) -> str:
+        """What the packs that are loaded have to do with it."""
+        packs = self.memory.packs
+        names = " and ".join(show_path(one.name) for one in packs.loaded)
+        count = sum(len(one.pack) for one in packs.loaded)
+        held = f"{names} {'is' if len(packs.loaded) == 1 else 'are'} loaded ({count:,} answer{'' if count == 1 else 's'})"
+        if missing.make is None:
+            return f"{held} and can't answer everything that is asked here. "
+        request = missing.make(None)
+        told = f"{held} and has no answer to request {request.key[:12]} to {request.model}. "
+        return (
+            told
+            + self.memory.difference(request, words=missing.words)
+            + self.who_sets_model(missing.wanted, request.model)
+        )
+
+    def _describe_beside(self, missing: Missing) -> str | None:
+        """What a pack that lies beside the notebook has to do with it; None where there is none."""
+        folder = Path.cwd()
+        files = find_packs_beside(folder, self.notebook)
+        if not files:
+            return None
+        told = [self._describe_pack(file, file.relative_to(folder).as_posix(), missing) for file in files[:3]]
+        return next((one for one, has_it in told if has_it), told[0][0])
+
+    def _describe_pack(self, file: Path, name: str, missing: Missing) -> tuple[str, bool]:
+        name = show_path(name)
+        lies = f"{name} lies beside the notebook and is not loaded"
+        load = f"To recall from it, type %qwen_pack {name} (or set QWENNB_PACK={name}), then run this again. "
+        try:
+            facts = file.stat()
+            pack = _read_pack(file, facts.st_mtime_ns, facts.st_size)
+        except (PackRefused, OSError) as refused:
+            return f"{lies}; it can't be: {refused} ", False
+        if missing.make is None:
+            return f"{lies}. {load}", False
+        named = missing.wanted or (self.config.model if self.names_model else None)
+        request = missing.make(recorded_model(named, pack.model, self.catalog) if named else pack.model)
+        if request.key in pack.by_key:
+            return f"{lies}; it has the answer. {load}", True
+        return (
+            f"{lies}; it has no answer to this. {difference(request, pack.records.items(), words=missing.words)}{load}",
+            False,
+        )
+
+
+@lru_cache(maxsize=2)
+def _read_pack(file: Path, changed: int, size: int) -> Pack:
+    """The pack in *file*, read once for all that fails beside it."""
+    return Pack.read(file)

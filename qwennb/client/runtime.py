@@ -1,0 +1,250 @@
+"""What all clients of a process share: the loop, the engine, one store and writer for each folder, the loaded packs.
+
+Shared, so that a question asked by two clients, two threads or two expressions is one flight, and one limiter speaks
+for all of them. A pack is loaded for the whole process too: whoever asks, recalls from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from qwennb.cache import (
+    Memory,
+    Name,
+    Pack,
+    PackMedia,
+    Packs,
+    RecordingLog,
+    Spendings,
+    TraceLog,
+    UsageLog,
+    Writer,
+    open_store,
+    wait_for_retiring,
+)
+from qwennb.client.bridge import Bridge
+from qwennb.config import above
+from qwennb.endpoints import DirectTransport, SdkTransport, Transport
+from qwennb.engine import Engine, Ledger
+from qwennb.errors import QwenError
+from qwennb.project import announce
+from qwennb.request import Request, look_elsewhere
+
+
+class Runtime:
+    """The bridge, the engine, the memories and the packs of this process. `QWENNB_PACK` in *environ* is loaded at once."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        transport: Transport | None = None,
+        bridge: Bridge | None = None,
+    ) -> None:
+        self.bridge = bridge or Bridge()
+        self._transport = transport
+        self.packs = Packs()
+        self.used = UsageLog()
+        self.default_model = ""
+        """The model that a request without one has meant here, for the header of a pack."""
+        self._logs = [self.used]
+        if trace := environ.get("QWENNB_TRACE"):
+            self._logs.append(TraceLog(Path(trace)))
+        media = environ.get("QWENNB_MEDIA")
+        self._sources = PackMedia(Path(media)) if media else None
+        self._environ = environ
+        self._accepts_figures = bool(above(environ).get("accept_figures"))
+        self._accepted: set[str] = set()
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Held by the clients and by what is under way: a folder that none of them uses any more is given back.
+        self._memories: WeakValueDictionary[Path, Memory] = WeakValueDictionary()
+        self._ledgers: WeakValueDictionary[tuple[Path, str], Ledger] = WeakValueDictionary()
+        self._kept: list[Memory] = []  # those that are nowhere but in this process
+        self._folders: dict[Path, None] = {}
+        self._pid = os.getpid()
+
+    def memory(self, folder: Path) -> Memory:
+        """The memory that lies in *folder*."""
+        with self._lock:
+            memory = self._memories.get(folder)
+            if memory is None:
+                store = open_store(folder)
+                memory = self._memories[folder] = Memory(
+                    store, Writer(store), Spendings(folder), self._all_packs(), self._logs, self._sources
+                )
+                self._folders[folder] = None
+                if not memory.is_lasting:
+                    self._kept.append(memory)
+            return memory
+
+    def load(self, path: str | os.PathLike[str], *, accept_figures: bool = False) -> Pack:
+        """Recall from the pack in *path* too, whoever asks, from now on.
+
+        With *accept_figures* its answers are taken for figures that are drawn otherwise here.
+        """
+        pack, packs = Pack.read(path), self._all_packs()
+        packs.load(pack, str(Path(path).resolve()), accept_figures=accept_figures or self._accepts_figures)
+        return pack
+
+    def accept_figures(self, request: Request) -> Request:
+        """*request*, or where a pack accepts figures that are drawn otherwise here, the recorded one; that is told once."""
+        packs = self._all_packs()
+        if not any(one.accepts_figures for one in packs.loaded) or packs.hold([request.key]):
+            return request
+        found = packs.find_redrawn(request)
+        if found is None:
+            return request
+        recorded, file = found
+        if request.key not in self._accepted:
+            self._accepted.add(request.key)
+            for log in self._logs:
+                log.accept(recorded.key)
+            announce(
+                f"A figure is drawn otherwise here than when {file} was recorded: the recorded answer {recorded.key[:12]} is "
+                "taken for it (--accept-figures).",
+                "figure",
+            )
+        return recorded
+
+    def record(self) -> RecordingLog:
+        """A log that notes, from now on, every answer that is recalled or kept; it is ended by `stop`."""
+        log = RecordingLog()
+        self._logs.append(log)
+        return log
+
+    def stop(self, log: UsageLog) -> None:
+        """Note nothing more in *log*."""
+        if log in self._logs:
+            self._logs.remove(log)
+
+    def pack(self, names: Iterable[Name] | None = None) -> Pack:
+        """The pack of the answers of these *names*, or of all that this process recalled or kept."""
+        wanted = self.used.names() if names is None else list(names)
+        with self._lock:
+            folders = [folder for folder in self._folders if folder in self._memories or folder.exists()]
+        memories = [self.memory(folder) for folder in folders]
+        records: dict[Name, bytes] = {}
+        for memory in memories:
+            records = memory.records(wanted) | records
+        made = Pack.of_records(records)
+        return made.with_default_model(self.default_model) if self.default_model in made.models else made
+
+    def source(self, file: str, cap: int) -> bytes | None:
+        """What the missing *file* was, as a loaded pack has it beside it; at most *cap* bytes."""
+        return self._all_packs().source(file, cap)
+
+    def _all_packs(self) -> Packs:
+        """The packs; the one that the environment names is read with their first use."""
+        for path in filter(None, self._environ.get("QWENNB_PACK", "").split(os.pathsep)):
+            self.packs.load(Pack.read(path), str(Path(path).resolve()), accept_figures=self._accepts_figures)
+        self._environ = {}
+        return self.packs
+
+    def ledger(self, folder: Path, notebook: str) -> Ledger:
+        """The ledger of *notebook* in *folder*."""
+        memory = self.memory(folder)
+        with self._lock:
+            ledger = self._ledgers.get((folder, notebook))
+            if ledger is None:
+                ledger = self._ledgers[folder, notebook] = Ledger(memory, notebook)
+            return ledger
+
+    def settle(self, folder: Path) -> None:
+        """Have everything written that was kept or spent in *folder* so far."""
+        with self._lock:
+            ledgers = [ledger for (endpoint, _), ledger in self._ledgers.items() if endpoint == folder]
+        for ledger in ledgers:
+            ledger.flush()
+        with self._lock:
+            memory = self._memories.get(folder)
+        if memory is not None:
+            memory.writer.flush(5.0)
+        wait_for_retiring(5.0)
+
+    async def engine(self) -> Engine:
+        """The engine; made on the loop, with the first question. A loop that was given up took its own with it."""
+        if self._engine is None or self._loop is not asyncio.get_running_loop():
+            self._loop = asyncio.get_running_loop()
+            self._engine = Engine(self._transport or SdkTransport(), self._transport or DirectTransport())
+        return self._engine
+
+    def close(self) -> None:
+        """Write out what is being written and close the connections."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            memories, self._memories = list(self._memories.values()), WeakValueDictionary()
+            ledgers, self._ledgers = list(self._ledgers.values()), WeakValueDictionary()
+            self._kept = []
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            with suppress(QwenError):  # a loop that stands still closes nothing
+                self.bridge.run(engine.close())
+        for ledger in ledgers:
+            ledger.flush()
+        for memory in memories:
+            memory.close()
+        wait_for_retiring(30.0)
+
+
+_households: dict[int, Runtime] = {}
+
+
+def runtime() -> Runtime:
+    """This process's runtime; a forked child has its own."""
+    shared_runtime = _households.get(os.getpid())
+    if shared_runtime is None:
+        # Two threads may come here at once, and both must be given the same: a dictionary's own step decides.
+        made = Runtime(os.environ)
+        shared_runtime = _households.setdefault(os.getpid(), made)
+        if shared_runtime is made:
+            atexit.register(shared_runtime.close)
+    return shared_runtime
+
+
+def source_from_packs(file: str, cap: int) -> bytes | None:
+    """What the missing *file* was, as a pack that this process has loaded knows it."""
+    return runtime().source(file, cap)
+
+
+look_elsewhere(source_from_packs)
+
+
+def load_pack(path: str | os.PathLike[str], *, accept_figures: bool = False) -> Pack:
+    """Recall from the pack in *path* too, in every client of this process, from now on.
+
+    Parameters
+    ----------
+    path
+        The pack's file.
+    accept_figures
+        Whether its answers are taken for figures that this matplotlib draws otherwise.
+
+    Returns
+    -------
+    Pack
+        The pack, as it was read.
+
+    Raises
+    ------
+    PackRefused
+        Where the file is no pack, or was damaged.
+
+    Examples
+    --------
+    >>> from qwennb import load_pack
+    >>> load_pack("missing.qwenpack")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.PackRefused: There is no pack missing.qwenpack here. Give its path, or make it: qwennb pack NOTEBOOK.
+    """
+    return runtime().load(path, accept_figures=accept_figures)

@@ -1,0 +1,165 @@
+"""What a cell refers to: values of the notebook's namespace, each as what it is.
+
+Only what the user typed is evaluated, by IPython's own `ev`; what comes out of it is never looked at again. An object
+with `_ai_repr_` says itself how it wants to be read.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qwennb.errors import BadInput, CallbackFailed, TemplateError, nearest, user_code
+from qwennb.notebook.stale import Interpolated, digest_of
+
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+class Scope:
+    """The namespace of one shell. `readings` are what was taken out of it for the question, as it is sent."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self.readings: list[Interpolated] = []
+
+    def value(self, source: str, option: str | None = None) -> Any:
+        """What the expression *source* is worth. `Err` is the last error, unless the notebook has such a name."""
+        asked = f"`{{{{ {source} }}}}`" if option is None else f"--{option} {source}"
+        if source.strip() == "Err" and "Err" not in self._shell.user_ns:
+            return self.last_error()
+        try:
+            return self._shell.ev(source)
+        except NameError as error:
+            name = getattr(error, "name", None) or ""
+            braces = ' Two braces as text: --raw, or {{ "{{" }}.' if option is None else ""
+            raise TemplateError(
+                f"{asked}: the notebook has no `{name}`{nearest(name, self._names()) or '.'}{braces}"
+            ) from None
+        except Exception as error:
+            raise TemplateError(f"{asked} failed: {type(error).__name__}: {error}") from None
+
+    def fill(self, text: str) -> tuple[str, dict[str, Any]]:
+        """*text* as a template of plain names, and the values that its expressions have."""
+        from qwennb.request import Template, part_of
+
+        pieces = Template.of_expressions(text).evaluate(
+            lambda source: _Value(self._read(source, part_of(as_read(self.value(source)))))
+        )
+        values: dict[str, Any] = {}
+        made = []
+        for piece in pieces:
+            if isinstance(piece, _Value):
+                name = f"value_{len(values)}"
+                values[name] = piece.value
+                made.append(f"{{{{ {name} }}}}")
+            else:
+                made.append(as_typed(piece))
+        return "".join(made), values
+
+    def option_value(self, option: str, text: str) -> Any:
+        """The value of an option that takes a variable: the name must be there."""
+        if _names(text) is None:
+            raise BadInput(f"--{option} {text!r} is not the name of a variable.")
+        return self.value(text, option)
+
+    def knows(self, text: str) -> bool:
+        """Whether *text* is an expression that begins with a name of the notebook."""
+        name = _names(text)
+        return name is not None and name in self._shell.user_ns
+
+    def media(self, option: str, text: str, of: Callable[[Any], Any]) -> list[Any]:
+        """Pictures, videos or documents by variable, made into parts by *of*; else the path, which is read with the question."""
+        if not text.isidentifier() and Path(text).is_file():  # chart.png, though there is a `chart` too
+            return [text]
+        if not self.knows(text):
+            if text.isidentifier() and not Path(text).exists():
+                raise BadInput(
+                    f"--{option} {text}: there is neither such a variable nor such a file"
+                    f"{nearest(text, self._names()) or '.'}"
+                )
+            return [text]
+        value = self.value(text, option)
+        return [
+            self._read(text, of(item)) for item in (value if isinstance(value, list | tuple) else [value])
+        ]
+
+    def _read(self, source: str, part: Any) -> Any:
+        """*part*, of which it is noted that the expression *source* gave it."""
+        self.readings.append(Interpolated.of(source, digest_of(part), self._shell.user_ns))
+        return part
+
+    def schema(self, text: str) -> Any:
+        """A class or dict of the notebook, else a schema line."""
+        return self.value(text, "schema") if self.knows(text) or text.isidentifier() else text
+
+    def choices(self, text: str) -> Any:
+        """A list or class of the notebook, else the words between commas."""
+        if self.knows(text) and "," not in text:
+            given = self.value(text, "choices")
+            return _split(given) if isinstance(given, str) else given
+        return _split(text)
+
+    def tools(self, text: str) -> list[Any]:
+        """The functions named between commas."""
+        return [self.option_value("tools", name) for name in _split(text)]
+
+    def _names(self) -> list[str]:
+        hidden = self._shell.user_ns_hidden
+        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
+
+    def last_error(self) -> str:
+        """The last error with its traceback as text, without colours."""
+        import sys
+        import traceback
+
+        value = getattr(sys, "last_value", None)
+        if value is None:
+            raise BadInput("No cell of this kernel has failed yet.")
+        return "".join(traceback.format_exception(value)).strip()
+
+
+class _Value:
+    """Tells what an expression gave from the text around it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def as_typed(text: str) -> str:
+    """*text* as a template that is nothing but this text."""
+    return text.replace("{{", '{{ "{{" }}')
+
+
+def as_read(value: Any) -> Any:
+    """*value*, or what its `_ai_repr_` says it is."""
+    protocol = getattr(type(value), "_ai_repr_", None)
+    if protocol is None or isinstance(value, type):
+        return value
+    name = f"`_ai_repr_` of {type(value).__name__}"
+    with user_code(name, CallbackFailed, "Mend it, or put another value into the braces."):
+        told = protocol(value)
+    if not isinstance(told, Mapping):
+        return told if isinstance(told, str) else value
+    for mime in ("image/png", "image/jpeg"):
+        if (data := told.get(mime)) is not None:
+            return base64.b64decode(data) if isinstance(data, str) else data
+    return next((told[mime] for mime in ("text/markdown", "text/plain") if mime in told), value)
+
+
+def _split(text: str) -> list[str]:
+    return [piece.strip() for piece in text.split(",") if piece.strip()]
+
+
+def _names(text: str) -> str | None:
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return None
+    found = _NAME.match(text)
+    return found[0] if found else None

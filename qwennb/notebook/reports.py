@@ -1,0 +1,218 @@
+"""What the line magics say, as text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from qwennb.answer import money
+from qwennb.cache import BatchOrders
+from qwennb.catalog import Catalog
+from qwennb.client import Qwen
+from qwennb.config import Config, Secret
+from qwennb.errors import BadInput, nearest
+from qwennb.notebook.cell import show_state as show
+from qwennb.notebook.chats import Chats
+from qwennb.notebook.figures import FIGURES
+from qwennb.request import Request
+
+__all__ = ["cache", "chat", "fix_prompt", "last_figure", "models", "settings", "show", "show_sent", "usage"]
+
+TRACEBACK = 6_000
+VALUES = 40
+
+
+def models(endpoint: str | None) -> str:
+    """The models of the catalogue, at *endpoint* or everywhere."""
+    catalog = Catalog.load_bundled()
+    if endpoint is not None:
+        catalog.endpoint(endpoint)  # an error that names the nearest
+    rows = [["model", "endpoint", "id there", "default"]]
+    rows += [
+        [row.model.name, row.endpoint, row.id, "yes" if row.default else ""] for row in catalog.rows(endpoint)
+    ]
+    return _columns(rows)
+
+
+def usage(client: Qwen) -> str:
+    """What was spent, by day and model."""
+    rows = sorted(client.memory.spendings.rows(), key=lambda row: (row.day, row.model, row.endpoint))
+    if not rows:
+        return "Nothing was asked yet."
+    days: dict[str, float] = {}
+    for row in rows:
+        days[row.day] = days.get(row.day, 0.0) + row.cost
+    table = [["day", "model", "endpoint", "requests", "input", "output", "cost"]]
+    for row in rows:
+        cost = money(row.cost) if row.unknown_cost < row.requests or row.cost else money(None)
+        more = f", {row.unknown_cost} unpriced" if 0 < row.unknown_cost < row.requests else ""
+        more += f", {row.maybe_billed} maybe billed" if row.maybe_billed else ""
+        table.append(
+            [
+                row.day,
+                row.model,
+                row.endpoint,
+                str(row.requests),
+                str(row.input),
+                str(row.output),
+                cost + more,
+            ]
+        )
+    most = max(days.values())
+    chart = [
+        [day, "█" * max(1, round(30 * cost / most)) if most and cost else "", money(cost)]
+        for day, cost in days.items()
+    ]
+    return f"{_columns(table)}\n\n{_columns(chart)}"
+
+
+def cache(client: Qwen) -> str:
+    """How much is remembered, and in which mode."""
+    store = client.memory.store
+    rows = [
+        ["mode", client.config.cache],
+        ["answers", str(len(store))],
+        ["size", f"{store.size() / 1e6:.1f} MB"],
+    ]
+    if orders := BatchOrders(client.config.cache_dir).under_way():
+        questions = sum(order.questions for order in orders)
+        rows.append(["in batches", f"{questions:,} questions under way (qwennb.batches())"])
+    return _columns(rows)
+
+
+def settings(config: Config, defaults: Mapping[str, Any]) -> str:
+    """The settings as they hold. A folder of this machine is shown by its last name."""
+    rows = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Secret):
+            value = "set"
+        elif field.name == "cache_dir":
+            value = f"…/{value.name}"
+        rows.append([field.name, "not set" if value is None else str(value)])
+    rows += [[name, "not set" if value is None else str(value)] for name, value in defaults.items()]
+    return _columns(rows)
+
+
+def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
+    """The conversations, or what was said in one of them, or what became of it."""
+    if not words:
+        rows = [["conversation", "turns"]]
+        rows += [[name, str(len(one.turns))] for name, one in sorted(chats.named.items())]
+        return _columns(rows) if len(rows) > 1 else "No conversation yet: %%qwen --chat NAME begins one."
+    name, *rest = words
+    if name not in chats.named:
+        raise BadInput(
+            f"There is no conversation `{name}`{nearest(name, chats.named) or '; %qwen_chat lists them.'}"
+        )
+    from qwennb.client import Chat
+
+    conversation = chats.named[name]
+    said = Chat(client(), messages=conversation.messages)
+    match rest:
+        case []:
+            return said.to_markdown().strip()
+        case ["clear"]:
+            conversation.turns.clear()
+            return f"`{name}` is empty."
+        case ["save", path]:
+            said.save(path)
+            return f"`{name}` is saved."
+        case ["export", path]:
+            from pathlib import Path
+
+            Path(path).write_text(said.to_markdown(), encoding="utf-8")
+            return f"`{name}` is exported."
+    raise BadInput(f"%qwen_chat {name} takes save PATH, export PATH.md or clear.")
+
+
+def show_sent(request: Request | None) -> str:
+    """The last request, as its key spells it."""
+    if request is None:
+        raise BadInput("Nothing was asked in this kernel yet.")
+    return orjson.dumps(request.canonical(), option=orjson.OPT_INDENT_2).decode()
+
+
+def fix_prompt(shell: Any, more: str) -> str:
+    """The last error, with the cell it came from and the types of the values there."""
+    error = getattr(sys, "last_value", None)
+    if error is None:
+        raise BadInput("No cell of this kernel has failed yet. %qwen_fix asks about the last error.")
+    source, traceback = _failing(shell, error)
+    named = [
+        name for name in dict.fromkeys(_names(source)) if name in shell.user_ns and not name.startswith("_")
+    ]
+    types = "\n".join(f"{name}: {_type(shell.user_ns[name])}" for name in named[:VALUES])
+    parts = [
+        "This cell of a Python notebook failed. Say in a sentence why, then give the corrected cell.",
+        f"```python\n{source.strip()}\n```",
+        f"```\n{traceback}\n```",
+    ]
+    if types:
+        parts.append(f"Types of the values:\n{types}")
+    return "\n\n".join(filter(None, [*parts, more.strip()]))
+
+
+def last_figure(shell: Any) -> Any:
+    """The figure that was made last, or a picture that a cell gave."""
+    if FIGURES.last is not None:
+        return FIGURES.last
+    for number in sorted((n for n in shell.user_ns.get("Out", {})), reverse=True):
+        value = shell.user_ns["Out"][number]
+        kind = f"{type(value).__module__}.{type(value).__name__}"
+        if kind.startswith(("matplotlib.figure.", "PIL.")):
+            return value
+    made = [v for n, v in shell.user_ns.items() if type(v).__name__ == "Figure" and not n.startswith("_")]
+    if made:
+        return made[-1]
+    raise BadInput("There is no figure yet. Draw one, or ask with --image and a variable or a path.")
+
+
+def _failing(shell: Any, error: BaseException) -> tuple[str, str]:
+    """The source of the cell that raised *error*, and the traceback without this machine's paths."""
+    import linecache
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if "ipykernel_" in frame.filename or "<ipython" in frame.filename]
+    source = "".join(linecache.getlines(mine[0].filename)) if mine else ""
+    if not source:
+        typed = [cell for cell in shell.user_ns.get("In", []) if cell.strip() and "qwen_fix" not in cell]
+        source = typed[-1] if typed else ""
+    told = [
+        f"{'the cell' if frame in mine else frame.filename.replace(chr(92), '/').rsplit('/', 1)[-1]}, line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in frames
+        if "IPython" not in frame.filename
+    ]
+    message = "".join(traceback.format_exception_only(error)).strip()
+    return source, "\n".join([*told, message])[-TRACEBACK:]
+
+
+def _names(source: str) -> list[str]:
+    import re
+
+    return re.findall(r"[^\W\d]\w*", source)
+
+
+def _type(value: Any) -> str:
+    kind = type(value).__name__
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{kind}, shape {shape}"
+    columns = getattr(value, "columns", None)
+    if columns is not None:
+        return f"{kind}, columns {list(columns)[:VALUES]}"
+    return (
+        f"{kind}, {len(value)} items" if isinstance(value, list | tuple | dict | set | str | bytes) else kind
+    )
+
+
+def _columns(rows: list[list[str]]) -> str:
+    wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows
+    )

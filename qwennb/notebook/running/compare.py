@@ -1,0 +1,195 @@
+"""Where two outputs differ, word by word, in a few lines for people. Whether they differ is nbval's to say.
+
+What a reader sees comes first, Markdown above all, and data last: a saved file sorts the names in it, and what is
+shown live does not, so data is compared by its places and values. Of each difference both sides are shown, the words
+that differ in brackets:
+
+    saved: The sky is [blue] today.
+    now:   The sky is [green] today.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from itertools import islice
+from typing import Any
+
+from qwennb.answer import markup
+from qwennb.notebook.running.cells import Difference, is_typed, tells_state
+
+SHOWN = 3  # differences of one output
+AROUND = 6  # words before and after one
+WIDTH = 80  # characters of what differs
+MATCHED = 500  # words; a long text that is another from there on is not matched to its end
+_PICTURES = ("image/png", "image/jpeg")
+_NOT_COMPARED = (*_PICTURES, "application/vnd.jupyter.widget-view+json")
+_FIRST = ("error", "text/markdown", "stdout", "stderr", "text/plain", "text/html")
+_NOTHING = "(nothing)"
+
+
+def first_difference(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Difference:
+    """The first part, as a reader sees it, in which the outputs *now* are not those that were *saved*."""
+    before, after = _parts(saved), _parts(now)
+    for part in sorted(before.keys() | after.keys(), key=_rank):
+        old, new = before.get(part, []), after.get(part, [])
+        if old != new:
+            return Difference(part, tuple(markup.plain(line) for line in _tell(old, new)))
+    return Difference("output", ("the outputs come in another order",))
+
+
+def redrawn(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> int:
+    """How many pictures are not the bytes that were saved."""
+    pairs = zip(_pictures(saved), _pictures(now), strict=False)
+    return sum(one != other for one, other in pairs)
+
+
+def _parts(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """What stands in *outputs* by what it is: a stream's name, a mime type, an error."""
+    made: dict[str, list[Any]] = {}
+    for output in outputs:
+        if tells_state(output) or is_typed(output):
+            continue
+        kind = output["output_type"]
+        if kind == "stream":
+            made.setdefault(output["name"], []).append(output["text"])
+        elif kind == "error":
+            made.setdefault("error", []).append(f"{output['ename']}: {output['evalue']}")
+        for mime, value in output.get("data", {}).items():
+            if mime not in _NOT_COMPARED:
+                made.setdefault(mime, []).append(value)
+    return made
+
+
+def _rank(part: str) -> tuple[int, bool, str]:
+    return _FIRST.index(part) if part in _FIRST else len(_FIRST), part.endswith("json"), part
+
+
+def _pictures(outputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = [output.get("data", {}).get(mime) for output in outputs for mime in _PICTURES]
+    return ["".join(str(picture).split()) for picture in found if picture is not None]
+
+
+# ---------------------------------------------------------------------- the lines
+
+
+def _tell(old: list[Any], new: list[Any]) -> Iterator[str]:
+    """The first few differences, and that there are more."""
+    if all(isinstance(value, str) for value in (*old, *new)):
+        told = _tell_text("\n".join(old), "\n".join(new))
+    else:
+        told = _tell_data(old, new)
+    first = [line for lines in islice(told, SHOWN) for line in lines]
+    yield from first or [f"saved: as {_count_outputs(old)}", f"now:   as {_count_outputs(new)}"]
+    if next(told, None) is not None:
+        yield "… and more"
+
+
+def _count_outputs(values: list[Any]) -> str:
+    return f"{len(values):,} output{'' if len(values) == 1 else 's'}"
+
+
+def _tell_data(old: list[Any], new: list[Any]) -> Iterator[list[str]]:
+    several = max(len(old), len(new)) > 1
+    before, after = (dict(_sandboxes(values if several else values[:1], "")) for values in (old, new))
+    for sandbox in sorted(before.keys() | after.keys()):
+        one, other = before.get(sandbox, ""), after.get(sandbox, "")
+        for lines in _tell_text(one, other):
+            yield [f"{_shorten(sandbox if several else sandbox.partition('.')[2], 0)}:", *lines]
+
+
+def _sandboxes(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    """Each value within *value* that is no collection, with its place."""
+    pairs: Sequence[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    elif isinstance(value, list):
+        pairs = list(enumerate(value, 1))
+    for name, inner in pairs:
+        yield from _sandboxes(inner, f"{at}.{name}" if at else str(name))
+    if not pairs:
+        yield at, json.dumps(value, ensure_ascii=False)
+
+
+def _tell_text(old: str, new: str) -> Iterator[list[str]]:
+    """The lines of each difference of two texts, one after the other."""
+    before, after = old.split(), new.split()
+    if before == after:
+        if old != new:
+            yield _tell_blanks(old, new)
+        return
+    is_long = old.strip().count("\n") or new.strip().count("\n")
+    for i, k, j, m in _changes(before, after):
+        one, other = _clip(" ".join(before[i:k]), " ".join(after[j:m]))
+        if markup.plain(one) == markup.plain(other):  # what differs can't be seen
+            one, other = repr(one)[1:-1], repr(other)[1:-1]
+        where = [f"line {_line_of(old, i) if before else _line_of(new, j)}:"] if is_long else []
+        saved, now = (
+            f"{_words_before(words, begin)}[{piece}]{_words_after(words, end)}" if words else _NOTHING
+            for words, begin, piece, end in ((before, i, one, k), (after, j, other, m))
+        )
+        yield [*where, f"saved: {saved}", f"now:   {now}"]
+
+
+def _tell_blanks(old: str, new: str) -> list[str]:
+    begin = max(0, _count_same(old, new) - WIDTH // 2)
+    return [f"saved: {old[begin:][:WIDTH]!r}", f"now:   {new[begin:][:WIDTH]!r}"]
+
+
+def _changes(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """From where to where in *before* stands what is not in *after*, and the same of *after*."""
+    same = _count_same(before, after)
+    most = min(len(before), len(after)) - same
+    ending = _count_same(before[::-1][:most], after[::-1][:most])
+    one, other = before[same : len(before) - ending], after[same : len(after) - ending]
+    if not (one and other):
+        yield same, same + len(one), same, same + len(other)
+        return
+    for tag, i, k, j, m in SequenceMatcher(
+        None, one[:MATCHED], other[:MATCHED], autojunk=False
+    ).get_opcodes():
+        if tag != "equal":
+            yield same + i, same + k, same + j, same + m
+    if one[MATCHED:] != other[MATCHED:]:
+        yield same + MATCHED, len(before) - ending, same + MATCHED, len(after) - ending
+
+
+def _count_same(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words, or characters, both begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _clip(one: str, other: str) -> tuple[str, str]:
+    """Both, short, and so that what differs in them is still there."""
+    if max(len(one), len(other)) <= WIDTH:
+        return one, other
+    begin = max(0, _count_same(one, other) - WIDTH // 4)
+    return _shorten(one, begin), _shorten(other, begin)
+
+
+def _shorten(text: str, begin: int, width: int = WIDTH) -> str:
+    piece = text[begin : begin + width]
+    return f"{'…' if begin else ''}{piece}{'…' if begin + width < len(text) else ''}"
+
+
+def _words_before(words: list[str], at: int) -> str:
+    shown = [_shorten(word, max(0, len(word) - WIDTH // 3)) for word in words[max(0, at - AROUND) : at]]
+    return "".join(f"{word} " for word in (["…", *shown] if at > AROUND else shown))
+
+
+def _words_after(words: list[str], at: int) -> str:
+    shown = [_shorten(word, 0, WIDTH // 3) for word in words[at : at + AROUND]]
+    return "".join(f" {word}" for word in ([*shown, "…"] if at + AROUND < len(words) else shown))
+
+
+def _line_of(text: str, word: int) -> int:
+    """The number of the line of *text* in which its *word*-th word stands."""
+    count = 0
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        count += len(line.split())
+        if word < count:
+            return number
+    return len(lines)

@@ -1,0 +1,225 @@
+"""A schema as servers can hold an answer to it.
+
+Servers make a grammar of a schema. Look-around in a pattern, formats of pydantic's own, names held to a pattern and
+conditions have no place in one, and each server does something else about them: ignores them, or refuses the request.
+So what has a plain spelling is sent in it, what has none is left out and told (`unheld`), and every answer is held
+against the whole schema all the same. What is sent is in no key.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qwennb.request.normal_schema import map_schemas
+
+# Beside a Decimal's schema: its digits and places. No server sees it, and no key.
+DECIMAL = "x-qwennb-decimal"
+PLACES = 9  # of a Decimal that says nothing: as in SQL's NUMERIC(38, 9)
+DIGITS = 38
+
+_DURATION = (
+    "^P([0-9]{1,6}D|([0-9]{1,6}D)?T([0-9]{1,5}H([0-9]{1,2}M)?([0-9]{1,2}S)?"
+    "|[0-9]{1,5}M([0-9]{1,2}S)?|[0-9]{1,6}(\\.[0-9]{1,6})?S))$"
+)
+_FORMATS = frozenset({"date", "date-time", "time", "uuid", "email", "ipv4", "ipv6", "hostname", "uri"})
+_UNHELD = {
+    "not": "`not`", "if": "`if`", "contains": "`contains`", "patternProperties": "names held to a pattern",
+    "propertyNames": "a rule for names", "dependentSchemas": "`dependentSchemas`", "dependentRequired": "`dependentRequired`",
+    "uniqueItems": "that nothing stands twice", "multipleOf": "`multipleOf`",
+}  # fmt: skip
+
+
+def wire_schema(schema: Mapping[str, Any], *, in_words: bool = False) -> dict[str, Any]:
+    """*schema* as it is sent; *in_words*, where a model reads it, nothing is left out that tells something."""
+
+    def walk(node: Any, _: str | None) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        made = dict(node)
+        if (digits := made.pop(DECIMAL, None)) is not None:
+            made = _decimal(made, digits)
+        if made.get("format") == "duration" and "pattern" not in made:
+            made["pattern"] = _DURATION
+            made.setdefault("description", "an ISO 8601 duration, such as P2D or PT1H30M")
+            del made["format"]
+        if (values := _listed_fields(made)) is not None:
+            made |= {"properties": values, "additionalProperties": False}
+            del made["propertyNames"]
+        if not in_words:
+            made = _plain_node(made)
+        return map_schemas(made, walk, None)
+
+    made: dict[str, Any] = walk(schema, None)
+    if isinstance(definitions := schema.get("$defs"), Mapping):
+        made["$defs"] = {name: walk(body, name) for name, body in definitions.items()}
+    return made
+
+
+def unheld(schema: Mapping[str, Any]) -> list[str]:
+    """What no grammar can hold an answer to, in words, each with its field."""
+    return list(dict.fromkeys(_unheld(schema, "the answer")))
+
+
+def _unheld(node: Any, name: str) -> Iterator[str]:
+    found: list[str] = []
+
+    def walk(inner: Any, field: str | None) -> Any:
+        found.extend(_unheld(inner, f"`{field}`" if field else name))
+        return inner
+
+    if not isinstance(node, Mapping):
+        return
+    pattern = node.get("pattern")
+    if isinstance(pattern, str) and plain_pattern(pattern) is None:
+        yield f"{name}: the pattern {pattern}"
+    is_map = _listed_fields(node) is not None
+    yield from (
+        f"{name}: {words}"
+        for word, words in _UNHELD.items()
+        if word in node and not (is_map and word == "propertyNames")
+    )
+    map_schemas(node, walk, None)
+    for body in (node.get("$defs") or {}).values():
+        walk(body, None)
+    yield from found
+
+
+def _plain_node(node: dict[str, Any]) -> dict[str, Any]:
+    """*node* without what a server may refuse, and with what it can hold spelled plainly."""
+    made = {word: value for word, value in node.items() if word not in ("uniqueItems", "propertyNames")}
+    if "format" in made and made["format"] not in _FORMATS:
+        del made["format"]
+    if isinstance(made.get("pattern"), str):
+        plain = plain_pattern(made.pop("pattern"))
+        if plain is not None:
+            made["pattern"] = plain
+    return made
+
+
+def _listed_fields(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields of a dict whose names are listed, `dict[Literal["a", "b"], int]`."""
+    names = node.get("propertyNames")
+    listed = names.get("enum") if isinstance(names, Mapping) else None
+    value = node.get("additionalProperties")
+    if not isinstance(listed, list) or not isinstance(value, Mapping) or "properties" in node:
+        return None
+    return {name: dict(value) for name in listed if isinstance(name, str)}
+
+
+def _decimal(node: dict[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
+    """A Decimal: text, which loses no digit, or a number where it has bounds, which no pattern can hold."""
+    number: Mapping[str, Any] = next(
+        (one for one in node.get("anyOf", ()) if one.get("type") == "number"), {}
+    )
+    bounds = {word: value for word, value in number.items() if word != "type"}
+    rest = {word: value for word, value in node.items() if word != "anyOf"}
+    least = [bounds[word] for word in ("minimum", "exclusiveMinimum") if word in bounds]
+    if set(bounds) - {"minimum", "exclusiveMinimum"} or any(bound != 0 for bound in least):
+        return {**rest, "type": "number", **{w: v for w, v in bounds.items() if w != "multipleOf"}}
+    precision, scale = decimal_digits(digits)
+    places = f"(\\.[0-9]{{1,{scale}}})?" if scale else ""
+    return {
+        **rest,
+        "type": "string",
+        "pattern": f"^{'' if least else '-?'}[0-9]{{1,{max(1, precision - scale)}}}{places}$",
+    }
+
+
+def decimal_digits(digits: Mapping[str, int]) -> tuple[int, int]:
+    """The digits of a Decimal in all, and those behind the point."""
+    scale = min(digits.get("decimal_places", PLACES), DIGITS)
+    return max(1, min(digits.get("max_digits", DIGITS), DIGITS)), scale
+
+
+_N = r"\d+(?:[.,]\d+)?"
+_SPAN = re.compile(
+    rf"(?P<sign>[+-])?P(?=[\dT])(?:(?P<years>{_N})Y)?(?:(?P<months>{_N})M)?(?:(?P<weeks>{_N})W)?(?:(?P<days>{_N})D)?"
+    rf"(?:T(?=\d)(?:(?P<hours>{_N})H)?(?:(?P<minutes>{_N})M)?(?:(?P<seconds>{_N})S)?)?"
+)
+_CLOCK = re.compile(
+    rf"(?P<sign>[+-])?(?:(?P<days>\d+)\s?(?:days?|d),?\s?)?(?P<hours>\d+):(?P<minutes>\d\d)(?::(?P<seconds>{_N}))?"
+)
+_IN_DAYS = {"years": 365, "months": 30}  # as pydantic counts them
+
+
+def read_duration(text: str) -> datetime.timedelta:
+    """The span of time that *text* says, in ISO 8601 (P2D, PT1H30M) or as a clock does (1 day, 01:30:00)."""
+    found = _SPAN.fullmatch(text) or _CLOCK.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no ISO 8601 duration such as P2D or PT1H30M")
+    said = {
+        word: float(value.replace(",", "."))
+        for word, value in found.groupdict().items()
+        if value and word != "sign"
+    }
+    days = said.pop("days", 0.0) + sum(said.pop(word, 0.0) * days for word, days in _IN_DAYS.items())
+    try:
+        span = datetime.timedelta(days, **said)
+    except OverflowError:
+        raise ValueError(f"{text!r} is too long a time") from None
+    return -span if found["sign"] == "-" else span
+
+
+_PIECE = re.compile(
+    r"(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<escape>\\.)|(?P<open>\((?:\?(?P<kind>:|P<\w+>|.))?)|(?P<close>\))"
+    r"|(?P<many>(?:[*+?]|\{\d+(?:,\d*)?\})(?P<lazy>[?+])?)|(?P<edge>[\^$])|(?P<other>.)",
+    re.DOTALL,
+)
+_CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": " \\t\\n\\r"}
+_LETTERS = "nrtfv0"
+
+
+def plain_pattern(pattern: str) -> str | None:
+    """*pattern* as every grammar reads it: from edge to edge, with plain groups and classes; None where it can't be."""
+    body = pattern.removeprefix("^")
+    starts = body != pattern
+    ends = body.endswith("$") and not re.search(r"(?<!\\)(?:\\\\)*\\\$$", body)
+    body = body[:-1] if ends else body
+    made: list[str] = []
+    depth = 0
+    top_choice = False
+    for piece in _PIECE.finditer(body):
+        if piece["edge"] or piece["lazy"] == "+":
+            return None
+        if piece["open"]:
+            if piece["kind"] and piece["kind"] != ":" and not piece["kind"].startswith("P<"):
+                return None
+            depth += 1
+            made.append("(")
+        elif piece["close"]:
+            depth -= 1
+            made.append(")")
+        elif piece["many"]:
+            made.append(piece["many"].removesuffix(piece["lazy"] or ""))
+        elif piece["class"] or piece["escape"]:
+            plain = _plain_class(piece["class"]) if piece["class"] else _plain_escape(piece["escape"][1])
+            if plain is None:
+                return None
+            made.append(plain)
+        else:
+            top_choice |= piece["other"] == "|" and depth == 0
+            made.append(piece["other"])
+    if depth or (top_choice and (starts or ends)):
+        return None  # an edge that holds for one of the choices only
+    inside = f"({''.join(made)})" if top_choice else "".join(made)
+    return f"^{'' if starts else '.*'}{inside}{'' if ends else '.*'}$"
+
+
+def _plain_escape(letter: str) -> str | None:
+    if letter in _CLASSES:
+        return f"[{_CLASSES[letter]}]"
+    if letter.lower() in _CLASSES:
+        return f"[^{_CLASSES[letter.lower()]}]"
+    if letter in _LETTERS or not letter.isalnum():
+        return f"\\{letter}"
+    return None  # \b, \A, a back reference, \p
+
+
+def _plain_class(text: str) -> str | None:
+    made = text
+    for letter, plain in _CLASSES.items():
+        made = re.sub(rf"(?<!\\)((?:\\\\)*)\\{letter}", lambda found, plain=plain: found[1] + plain, made)  # type: ignore[misc]
+    return None if re.search(r"(?<!\\)(?:\\\\)*\\[A-Zbp1-9]", made) else made

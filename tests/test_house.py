@@ -1,0 +1,33 @@
+"""How the house is kept, as tests; `python -m tests.benchmarks.house --list` names each case."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks import house
+
+HOUSE = house.modules()
+
+
+def test_a_function_is_called_by_a_verb_and_not_by_a_participle():
+    named, functions = house.participles(HOUSE)
+    assert len(named) / functions < 0.02, named
+
+
+def test_a_class_name_means_one_class_outside_the_simulator():
+    assert house.twice_named(HOUSE) == {}
+
+
+def test_every_library_that_is_imported_is_declared():
+    assert house.undeclared(HOUSE) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("asked", True), ("_told_of_messages", True), ("found", True), ("__is_set__", False), ("read_line", False),
+        ("embed", False), ("send", False), ("needed", True), ("feed", False), ("_x", False),
+    ],
+)  # fmt: skip
+def test_a_participle_is_known_by_its_first_word(name, is_one):
+    assert house.is_participle(name) is is_one
