@@ -452,7 +452,7 @@ def sha256(*pieces: bytes) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 80 else name[:77] + "…"
+    return name if len(name) <= 80 else f"{name[:19]}…{name[-60:]}"  # a host stands first, a file last
 
 
 def amount(size: int) -> str:

@@ -66,6 +66,7 @@ def test_every_field_is_either_remembered_or_named_here_as_one_that_is_not():
         defaults={"a": 1},
         reasoning_blocks="[1]",
         tool_results=("r",),
+        consents=(True,),
     )
     not_remembered = {
         "request",

@@ -466,7 +466,7 @@ def test_the_deadline_and_the_byte_cap_hold_in_time_and_in_memory(glutton, name)
 
 def test_a_question_that_can_not_be_asked_costs_no_attempt(tmp_path):
     with simulator("openrouter") as sim:
-        answers = client(sim, tmp_path).ask_many(["Hello", "{{ missing }}"])
+        answers = client(sim, tmp_path).ask_many([{"x": "Hello"}, {}], prompt="Say {{ x }}")
         assert isinstance(answers[1].error, BadInput)
         assert answers[0].error is None
         assert sim.ledger.count("asked") == 1

@@ -17,8 +17,8 @@ class OrderLine(pydantic.BaseModel):
 LABELS = ["praise", "complaint"]
 VERBS = [
     ("classify", (LABELS,), "label", pl.Enum(LABELS)),
-    ("extract", (OrderLine,), "order_line", pl.Struct({"item": pl.String, "count": pl.Int64})),
-    ("extract", ("name, age int",), "answer", pl.Struct({"name": pl.String, "age": pl.Int64})),
+    ("extract", (OrderLine,), "extracted", pl.Struct({"item": pl.String, "count": pl.Int64})),
+    ("extract", ("name, age int",), "extracted", pl.Struct({"name": pl.String, "age": pl.Int64})),
     ("summarize", (), "summary", pl.String()),
     ("translate", ("French",), "translation", pl.String()),
     ("score", ("how urgent, 1 to 5",), "score", pl.Float64()),

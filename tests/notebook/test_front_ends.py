@@ -196,9 +196,10 @@ def test_a_chat_stays_valid_when_its_turn_is_interrupted(kernel, sim, script):
 @pytest.mark.slow
 def test_settings_come_from_the_line_the_notebook_the_environment_and_the_project(sim, script, tmp_path):
     (tmp_path / "pyproject.toml").write_text(
-        f'[tool.qwennb]\nendpoint = "openrouter"\nmodel = "27b"\ncache = "off"\ncache_dir = "{tmp_path / "answers"}"\n'
+        '[tool.qwennb]\nendpoint = "openrouter"\nmodel = "27b"\ncache = "off"\n'
     )
-    environ = {"QWENNB_ENDPOINT": f"openrouter+{sim.base_url}", "QWENNB_API_KEY": CANARY, "HOME": str(tmp_path),
+    environ = {"QWENNB_ENDPOINT": f"openrouter+{sim.base_url}", "QWENNB_API_KEY": CANARY,
+               "QWENNB_CACHE_DIR": str(tmp_path / "answers"), "HOME": str(tmp_path),
                "IPYTHONDIR": str(tmp_path / "ipython")}  # fmt: skip
     running = Kernel(environ)
     try:

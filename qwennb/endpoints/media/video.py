@@ -66,7 +66,13 @@ class _Reel:
                 f"{video.name} has to be cut into frames for {endpoint}, and PyAV is not installed; type: "
                 'pip install "qwennb[video]"'
             ) from None
-        self._av, self._video, self._content, self._takes, self._place = av, video, content, takes, endpoint
+        self._av, self._video, self._content, self._takes, self._endpoint = (
+            av,
+            video,
+            content,
+            takes,
+            endpoint,
+        )
 
     def check_length(self) -> None:
         with self._open() as (container, stream):
@@ -112,7 +118,7 @@ class _Reel:
             raise MediaError(f"{name} can't be decoded ({said}); save it anew as MP4") from None
 
     def _seconds(self, container: Any, stream: Any) -> float:
-        name, takes, endpoint = self._video.name, self._takes, self._place
+        name, takes, endpoint = self._video.name, self._takes, self._endpoint
         if container.duration:
             seconds = container.duration / 1_000_000
         else:  # recorded by a browser: only the last packet tells
@@ -139,7 +145,7 @@ class _Reel:
         wanted = max(least, math.floor(seconds * (self._video.fps or self._takes.fps)))
         if wanted > most and self._video.fps is not None:
             raise MediaError(
-                f"{self._video.name} at fps={self._video.fps:g} gives {wanted:,} frames; {self._place} takes {most:,} "
+                f"{self._video.name} at fps={self._video.fps:g} gives {wanted:,} frames; {self._endpoint} takes {most:,} "
                 f"inside a request, so give fps={math.floor(most / seconds * 1000) / 1000:g} or less"
             )
         return min(wanted, most)
@@ -174,7 +180,7 @@ class _Reel:
         picture = frame.reformat(*size, format="rgb24", interpolation="AREA").to_image()
         if turned := round(frame.rotation) % 360:
             picture = picture.rotate(turned, expand=True)
-        return encode(picture, False, images, room_in(images), self._video.name, self._place)
+        return encode(picture, False, images, room_in(images), self._video.name, self._endpoint)
 
 
 def _check_frame(width: int, height: int, name: str) -> None:

@@ -216,7 +216,7 @@ class _Cell(IPyNbCell):  # type: ignore[misc]
                         one.get("missing", False),
                         one.get("accepted", False),
                     )
-                    for one in run.news(run.place.trace)
+                    for one in run.news(run.sandbox.trace)
                 ),
             )
         )
