@@ -1,6 +1,6 @@
 """Columns: a prompt over a dataframe. `df.qwen`, `lf.qwen`, `pl.col(…).qwen`, and `ask` for pandas.
 
-Start with `Evaluator` in run.py: prompts are rendered by polars, unique questions asked once, answers laid out in the
+Start with `Evaluator` in evaluator.py: prompts are rendered by polars, unique questions asked once, answers laid out in the
 order of the rows. `evaluation` is why polars may run it as often as it likes.
 """
 

@@ -33,7 +33,7 @@ SWEEP = 1.0
 HELD = 100_000  # outcomes that are in the cache too, held so that a batch need not look there again
 
 _ROOM = __name__.rpartition(".")[0]
-OURS = (f"{_ROOM}.run", "batch")  # the module and the name of the function that polars calls
+OURS = (f"{_ROOM}.evaluator", "batch")  # the module and the name of the function that polars calls
 _POLARS = str(Path(pl.__file__).parent)
 
 # Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the request's key.
