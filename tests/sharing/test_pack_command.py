@@ -83,11 +83,12 @@ def test_nothing_is_written_without_a_yes(pack, notebook, tmp_path):
     assert done.code == 1 and "Nothing was written." in done.out and not list(tmp_path.glob("*.qwenpack"))
 
 
-def test_a_notebook_that_was_never_asked_names_its_cell_and_what_to_do(pack, live, tmp_path):
+def test_a_notebook_that_was_never_asked_names_its_cell_and_what_to_do(pack, live, notebook, tmp_path):
     never = written(live.folder / "never.ipynb", ["%load_ext qwennb", "%qwen -m flash Why is the sea blue?"])
     done = pack(never, "--yes")
     assert done.code == 1 and not never.with_suffix(".qwenpack").exists()
-    assert "Cell 2 of never.ipynb" in done.err and "The nearest recorded request" in done.err
+    assert "Cell 2 of never.ipynb" in done.err
+    assert "The nearest recorded request" in done.err
     assert "with the cache on, then pack it again" in done.err
 
 
