@@ -18,7 +18,9 @@ from qwennb.request import Schema, cell_text, flag, number, read_labels
 
 _PLAIN = Options(thinking=False)
 _NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
-_RANGE = re.compile(rf"(?<![\w.-])(?<!\d,)({_NUMBER})\s+to\s+({_NUMBER})\s*\.?$")
+_RANGE = re.compile(rf"(?<![\w.−–—-])(?<!\d,)({_NUMBER})\s+to\s+({_NUMBER})\s*\.?$")
+# A date, a time, a fraction, a range of three: what stands before the range makes something else of its first number.
+_NOT_PLAIN = re.compile(r"(?:\d\s*[−–—/:-]|\bto)\s*$")
 _FAR = 1e15  # beyond it a float no longer tells whole numbers apart
 _SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
 YES, NO = "yes", "no"
@@ -99,6 +101,8 @@ def score_column(
 def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
     """The range of a score, and whether the *criterion* says it."""
     found = _RANGE.search(criterion)
+    if found and _NOT_PLAIN.search(criterion[: found.start()]):
+        found = None
     said = (float(found[1]), float(found[2])) if found else None
     if (low is None) != (high is None):
         raise BadInput("low= and high= are given together: score(…, low=1, high=5).")

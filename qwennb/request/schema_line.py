@@ -16,6 +16,7 @@ from qwennb.errors import SchemaError, nearest
 from qwennb.request.wire_schema import DECIMAL
 
 _FIELD = re.compile(r"([^\W\d]\w*)(?P<optional>\?)?(?P<rest>(?:\s|:|$).*)", re.DOTALL)
+_BREAK = re.compile(r"([=;\n])")
 _COMMA = re.compile(r",(?![^\[]*\])")
 _TEXT: dict[str, Any] = {"type": "string"}
 _SPELLINGS: dict[tuple[str, ...], dict[str, Any]] = {
@@ -90,7 +91,9 @@ def _read_rest(rest: str, piece: str, line: str) -> tuple[dict[str, Any], str]:
         return _read_type(head), words
     except _NoType as wrong:
         word = str(wrong)
-        if after_colon and not _is_near(word):
+        if after_colon and not (_is_near(word) or _holds_types(head)):
+            if _reads_on(said):
+                raise _unreadable(piece, line) from None
             return dict(_TEXT), said
         if not word:
             raise _unreadable(piece, line) from None
@@ -113,6 +116,32 @@ def _is_near(word: str) -> bool:
     return not word.endswith("s") and bool(
         difflib.get_close_matches(word.casefold(), [*_TYPES, *_GENERIC], cutoff=0.85)
     )
+
+
+def _holds_types(text: str) -> bool:
+    """Whether *text* is a type with types in brackets but for its name: `array[str]`."""
+    outer, bracket, inside = text.partition("[")
+    return bool(bracket) and outer.isidentifier() and _is_type(f"tuple[{inside}")
+
+
+def _reads_on(said: str) -> bool:
+    """Whether a type and then a default or another field stand in *said*, where words were looked for."""
+    head, mark, rest = (*_BREAK.split(said, maxsplit=1), "", "")[:3]
+    if not (mark and _is_type(head.strip())):
+        return False
+    field = _FIELD.fullmatch(rest.strip())
+    if mark == "=" or not field:
+        return mark == "="
+    behind = field["rest"].strip()
+    return not behind or behind.startswith(":") or _is_type(behind)
+
+
+def _is_type(text: str) -> bool:
+    try:
+        _read_type(text)
+    except _NoType:
+        return False
+    return True
 
 
 def _read_type(text: str) -> dict[str, Any]:
@@ -215,6 +244,7 @@ def _items(node: ast.expr) -> list[ast.expr]:
 
 
 def _unreadable(piece: str, line: str) -> SchemaError:
+    piece, line = " ".join(piece.split()), " ".join(line.split())
     return SchemaError(
-        f'`{piece.strip()}` can\'t be read in the schema line `{line}`. Write names with types, like "name, age int, tags list[str]" or "name: str, age: int".'
+        f'`{piece}` can\'t be read in the schema line `{line}`. Write names with types and commas between, like "name, age int, tags list[str]" or "name: str, age: int".'
     )
