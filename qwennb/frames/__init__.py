@@ -9,6 +9,7 @@ from __future__ import annotations
 from qwennb import _hook
 from qwennb.errors import QwenFrameWarning
 from qwennb.frames.default import default_client, forget_default, use
+from qwennb.frames.evaluator import EVALUATIONS
 from qwennb.frames.interop import as_polars, ask
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame
@@ -18,6 +19,7 @@ from qwennb.frames.progress import Progress, watch
 from qwennb.frames.prompts import prompts
 
 __all__ = [
+    "EVALUATIONS",
     "INTERRUPTS",
     "BatchUnderWay",
     "ColumnPlan",

@@ -7,7 +7,7 @@ in memory, and joins questions that are under way.
 
 An evaluation is one call into polars: the function has been called from it if, on this thread or another, a stack
 stands in polars' code. The entry of that stack, the outermost frame of polars in an unbroken run, names the evaluation;
-when the frame has gone, so has the evaluation. On the thread of the call there is one such frame and no doubt. On
+when the frame has gone, so has the evaluation, and the last line of each of its columns is told. On the thread of the call there is one such frame and no doubt. On
 polars' own threads every call that is under way may be meant, and all of them remember. Where no stack can be found (a
 collect in the background), what is asked within LINGER seconds of one another is one evaluation.
 """
@@ -15,10 +15,13 @@ collect in the background), what is asked within LINGER seconds of one another i
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +32,7 @@ from qwennb.frames.outcome import Outcome
 from qwennb.frames.progress import Tally
 
 LINGER = 2.0
-SWEEP = 1.0
+SWEEP = 0.1
 HELD = 100_000  # outcomes that are in the cache too, held so that a batch need not look there again
 
 _ROOM = __name__.rpartition(".")[0]
@@ -49,14 +52,6 @@ class Evaluation:
         self._light: dict[tuple[CacheSlot, str], None] = {}
         self.under_way: dict[tuple[CacheSlot, str], asyncio.Future[Outcome]] = {}
         self._told: set[object] = set()
-        self._tallies: dict[int, Tally] = {}
-
-    def tally(self, column: int, make: Callable[[], Tally]) -> Tally:
-        """The one tally of all batches of the column with this number; a new one after it was stopped."""
-        with self._lock:
-            if column not in self._tallies or self._tallies[column].stopped:
-                self._tallies[column] = make()
-            return self._tallies[column]
 
     def recall(self, slot: CacheSlot, key: str) -> Outcome | None:
         """The outcome, where it is remembered."""
@@ -153,13 +148,20 @@ class EvaluationGroup:
         """Remember what was found in the cache."""
         self._evaluations[0].note(slot, outcomes, durable=True)
 
-    def tally(self, column: int, make: Callable[[], Tally]) -> Tally:
-        """The tally of the column with this number in this evaluation."""
-        return self._evaluations[0].tally(column, make)
-
     def first_to_say(self, what: object) -> bool:
         """True once in an evaluation."""
         return self._evaluations[0].first_to_say(what)
+
+
+@dataclass(eq=False, slots=True)
+class ColumnRun:
+    """One column in one evaluation: its tally, the evaluations that it may be part of, and its batches under way."""
+
+    column: int
+    tally: Tally
+    evaluations: list[Evaluation]
+    batches: int = 0
+    pid: int = 0
 
 
 class Evaluations:
@@ -168,7 +170,11 @@ class Evaluations:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._telling = (
+            threading.RLock()
+        )  # who settles, and finds nothing to tell, waits until another has told it
         self._by_entry: dict[FrameType, Evaluation] = {}
+        self._runs: list[ColumnRun] = []
         self._loose: Evaluation | None = None
         self._loose_until = 0.0
         self._sweeper: threading.Timer | None = None
@@ -178,13 +184,70 @@ class Evaluations:
         with self._lock:
             entries = [entry] if (entry := _entry(sys._getframe())) is not None else _entries()
             if not entries:
-                if self._loose is None or self._clock() > self._loose_until:
+                if self._loose is None or not self._lingers():
                     self._loose = Evaluation()
                 self._loose_until = self._clock() + LINGER
                 return [self._loose]
             found = [self._by_entry.setdefault(entry, Evaluation()) for entry in entries]
             self._sweep_later()
             return found
+
+    @contextmanager
+    def tally(
+        self, evaluations: Sequence[Evaluation], column: int, make: Callable[[], Tally]
+    ) -> Iterator[Tally]:
+        """The one tally of all batches of the column with this number; a new one after it was stopped.
+
+        It is told when the last of the *evaluations* that it may be part of is over.
+        """
+        with self._lock:
+            run = self._run(evaluations, column)
+            if run is None:
+                run = ColumnRun(column, make(), list(evaluations), pid=os.getpid())
+                self._runs.append(run)
+            run.batches += 1
+        try:
+            yield run.tally
+        finally:
+            with self._lock:
+                run.batches -= 1
+                if self._loose in run.evaluations:
+                    self._loose_until = self._clock() + LINGER
+                self._sweep_later()
+
+    def _run(self, evaluations: Sequence[Evaluation], column: int) -> ColumnRun | None:
+        for run in self._runs:
+            both = [evaluation for evaluation in run.evaluations if evaluation in evaluations]
+            if run.column == column and both and not run.tally.stopped:
+                run.evaluations = both
+                return run
+        return None
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Tell the tallies of all evaluations that are over; *at_once*: also where only time would tell."""
+        with self._telling:
+            for run in self._take_finished(at_once):
+                if run.pid == os.getpid():  # else it is told in the process that it was forked from
+                    run.tally.tell_end()
+
+    def _take_finished(self, at_once: bool) -> list[ColumnRun]:
+        """The runs that are over, which are forgotten with this."""
+        with self._lock:
+            standing = _standing()
+            self._by_entry = {entry: e for entry, e in self._by_entry.items() if id(entry) in standing}
+            alive = list(self._by_entry.values())
+            if self._loose is not None and not at_once and self._lingers():
+                alive.append(self._loose)
+            over = [
+                run for run in self._runs if not run.batches and not any(e in alive for e in run.evaluations)
+            ]
+            self._runs = [run for run in self._runs if run not in over]
+            return over
+
+    def _lingers(self) -> bool:
+        return self._clock() <= self._loose_until or any(
+            run.batches for run in self._runs if self._loose in run.evaluations
+        )
 
     def _sweep_later(self) -> None:
         """A frame that is held keeps its variables, a whole table among them: not for longer than need be."""
@@ -194,18 +257,31 @@ class Evaluations:
             self._sweeper.start()
 
     def _sweep(self) -> None:
-        with self._lock:
-            alive = set(_entries())
-            self._by_entry = {entry: e for entry, e in self._by_entry.items() if entry in alive}
-            self._sweeper = None
-            if self._by_entry:
-                self._sweep_later()
+        try:
+            self.settle()
+        finally:
+            with self._lock:
+                self._sweeper = None
+                if self._by_entry or self._runs:
+                    self._sweep_later()
 
 
 def _entries() -> list[FrameType]:
     """The entry into polars of every thread that is in it."""
     with stack_guard:
         return [entry for frame in sys._current_frames().values() if (entry := _entry(frame)) is not None]
+
+
+def _standing() -> set[int]:
+    """The `id` of every frame of every thread: inside a function of the user's the entry is not the nearest of polars'."""
+    found: set[int] = set()
+    with stack_guard:
+        for top in sys._current_frames().values():
+            frame: FrameType | None = top
+            while frame is not None:
+                found.add(id(frame))
+                frame = frame.f_back
+    return found
 
 
 def _entry(frame: FrameType | None) -> FrameType | None:

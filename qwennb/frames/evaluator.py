@@ -8,11 +8,13 @@ one warning, and a stop gives the rows that are done. `batch` is what polars cal
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -31,6 +33,7 @@ from qwennb.frames.prompts import prompts
 from qwennb.frames.sink import Sink
 
 EVALUATIONS = Evaluations()
+atexit.register(EVALUATIONS.settle, at_once=True)
 _numbers = itertools.count()
 
 
@@ -72,7 +75,11 @@ class Evaluator:
         tally = Tally(
             rows.count, len(rows.questions), self.asker.request_template.model, progress=self.column.progress
         )
-        outcomes = self._outcomes(rows, EvaluationGroup([Evaluation()]), tally, batches=False)
+        try:
+            outcomes = self._outcomes(rows, EvaluationGroup([Evaluation()]), tally, batches=False)
+        except BaseException:
+            tally.tell_end()
+            raise
         if self.column.on_error == "null":
             self._warn(tally, so_far="", where=rows.where(outcomes, tally.first_error))
         return self._lay_out(rows, outcomes)
@@ -97,15 +104,18 @@ class Evaluator:
 
     def _batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
         rows = Rows.of(self.column, {one.name: one for one in series})
-        outcomes: list[Outcome | None] = []
-        if rows.questions:
-            evaluation_group = EvaluationGroup([*EVALUATIONS.under_way(), self.asker.answers])
-            model = (
-                self.asker.request_template.model
-            )  # may look for the endpoint; not while others wait for their tally
-            tally = evaluation_group.tally(
-                self._number, lambda: Tally(0, 0, model, progress=self.column.progress, batches=True)
-            )
+        outcomes = self._batch_outcomes(rows) if rows.questions else []
+        made = self._lay_out(rows, outcomes)
+        return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
+
+    def _batch_outcomes(self, rows: Rows) -> list[Outcome | None]:
+        under_way = EVALUATIONS.under_way()
+        evaluation_group = EvaluationGroup([*under_way, self.asker.answers])
+        # The model first: it may look for the endpoint, and not while others wait for their tally.
+        make = partial(
+            Tally, 0, 0, self.asker.request_template.model, progress=self.column.progress, batches=True
+        )
+        with EVALUATIONS.tally(under_way, self._number, make) as tally:
             tally.batch(rows.questions, rows.count)
             outcomes = self._outcomes(rows, evaluation_group, tally, batches=True)
             if tally.stopped:
@@ -118,8 +128,7 @@ class Evaluator:
                     so_far=" so far",
                     is_new=lambda kind: evaluation_group.first_to_say((self._number, kind)),
                 )
-        made = self._lay_out(rows, outcomes)
-        return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
+        return outcomes
 
     def _outcomes(
         self, rows: Rows, evaluation_group: EvaluationGroup, tally: Tally, *, batches: bool
@@ -138,7 +147,7 @@ class Evaluator:
                 else:
                     outcomes.append(refused := Outcome.from_error("", question))
                     tally.add(refused)
-        tally.show(finished=True)
+        tally.show(now=True) if batches else tally.show(finished=True)
         if self.column.on_error == "raise" and tally.first_error is not None:
             error = tally.first_error.error
             assert error is not None

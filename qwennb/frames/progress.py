@@ -1,8 +1,8 @@
 """How far a run is: counted as answers come, shown in a terminal, handed to whoever watches, and one line at the end.
 
-Where nobody looks nothing is shown: a bar is drawn only on a terminal, and a watcher (a notebook's widget) is called
-only where one was given, by `progress=` or for all runs by `watch`. The last line says only what a replay would say
-too: what lasts in a saved notebook must not change from run to run.
+A terminal has a bar. A watcher (a notebook's widget) is called where one was given, by `progress=` or for all runs by
+`watch`. Output that goes to a file or a pipe has a line a minute. What is over in a moment shows nothing there. The last
+line says only what a replay would say too: what lasts in a saved notebook must not change from run to run.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Literal
 
 from qwennb.answer import money
-from qwennb.errors import CallbackFailed, user_code
+from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
 from qwennb.terminal import flatten
+from qwennb.warn import warn_user
 
 EVERY = 0.2
+MINUTE = 60.0  # between two lines in a file
 WIDTH = 24
 PATIENCE = 1.0  # seconds before a bar is worth drawing
 COUNTED = 2_000_000  # questions of one plan that are told apart; beyond it a repeated one counts again
@@ -32,7 +35,8 @@ _runs = itertools.count(1)
 class Progress:
     """How far a run is. `stop` ends it: what is finished is kept.
 
-    `run` is the run's number in this process. In `batches`, polars may bring more rows of it after `finished`.
+    `run` is the run's number in this process. In `batches`, polars brings its rows piece by piece: `rows` and `unique`
+    grow. `finished` is said once, when the run is over; in `batches` that is on another thread, a moment later.
     `note` is what the run waits for, where there is more to say than numbers.
     """
 
@@ -123,12 +127,12 @@ class Tally:
         self._cost: float | None = 0.0
         self._lost: float | None = 0.0
         self._stop = threading.Event()
-        self._drawn = False
+        self._drawn = self._ended = False
         self._watcher = (
             progress if callable(progress) else _watchers[0] if progress is None and _watchers else None
         )
-        terminal = self._out is not None and self._out.isatty()
-        self._bar = progress is True or (progress is None and self._watcher is None and terminal)
+        self._style = _style(self._out, progress) if self._watcher is None else None
+        self._patience = 0.0 if progress is True else PATIENCE
         self.first_error: Outcome | None = None
         self.cut = 0
         """Texts that were cut at the column's own limit."""
@@ -221,26 +225,56 @@ class Tally:
         """What is waited for, until the next note."""
         self._note = words
 
-    def show(self, *, finished: bool = False) -> None:
-        """Show how far it is, now and then; the last time always."""
-        if self._watcher is None and not self._bar:
+    def show(self, *, now: bool = False, finished: bool = False) -> None:
+        """Show how far it is, now and then, or *now*; the last time always, and once."""
+        if self._ended or (self._watcher is None and self._style is None):
             return
-        now = self._clock()
-        if not finished and now - self._shown < EVERY:
+        self._ended = finished
+        time = self._clock()
+        every = MINUTE if self._style == "lines" else 0.0 if now else EVERY
+        if not finished and time - self._shown < every:
             return
-        self._shown = now
+        self._shown = time
         progress = self.progress(finished=finished)
-        if self._watcher is not None:
+        if self._watcher is None:
+            self._write(progress, time - self._began)
+            return
+        try:
             with user_code(
                 "progress=", CallbackFailed, "Every answer so far is kept; mend it, and run again."
             ):
                 self._watcher(progress)
-        elif finished and self._drawn:
-            self._out.write(f"\r\x1b[K{flatten(progress.line)}\n")
-            self._out.flush()
-        elif not finished and now - self._began >= PATIENCE:
-            self._drawn = True
-            self._out.write(f"\r\x1b[K{flatten(_bar(progress))}")
+        except BaseException:
+            self._ended = True  # who watches is broken
+            raise
+
+    def tell_end(self) -> None:
+        """Say that the run is over, where that was not said: it failed, was stopped, or polars has brought the last batch."""
+        try:
+            self.show(finished=True)
+        except CallbackFailed as failed:  # the run is over: there is nobody to raise it to
+            warn_user(str(failed), QwenFrameWarning)
+
+    def _write(self, progress: Progress, seconds: float) -> None:
+        is_bar = self._style == "bar"
+        if progress.finished:
+            text = progress.line if self._drawn or (not is_bar and seconds >= self._patience) else ""
+        elif is_bar:
+            text = _bar(progress) if seconds >= PATIENCE else ""
+        else:
+            text = _report(progress)
+        if not text:
+            return
+        self._drawn = True
+        with suppress(OSError, ValueError):  # a pipe that nobody reads any more, a file that was closed
+            start, end = ("\r\x1b[K" if is_bar else ""), ("" if is_bar and not progress.finished else "\n")
+            # A batch that is done may be the last: what the user prints next begins on a line of its own.
+            after = (
+                "\r\x1b[K"
+                if is_bar and not end and progress.batches and progress.done == progress.unique
+                else ""
+            )
+            self._out.write(f"{start}{flatten(text)}{end}{after}")
             self._out.flush()
 
     def progress(self, *, finished: bool = False) -> Progress:
@@ -264,11 +298,27 @@ class Tally:
             )
 
 
+def _style(out: IO[str] | None, progress: object) -> Literal["bar", "lines"] | None:
+    """How a run that nobody watches is shown. In a notebook only if that was asked for: its outputs are kept."""
+    if out is None or progress is False:
+        return None
+    if out.isatty():
+        return "bar"
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is None:
+        return "lines"
+    return "bar" if progress is True else None
+
+
 def _bar(progress: Progress) -> str:
     full = WIDTH * progress.done // max(progress.unique, 1)
+    return f"{'█' * full}{'░' * (WIDTH - full)} {_report(progress)}"
+
+
+def _report(progress: Progress) -> str:
     left = progress.seconds_left
     parts = [
-        f"{'█' * full}{'░' * (WIDTH - full)} {progress.done:,}/{progress.unique:,}",
+        f"{progress.done:,}/{progress.unique:,}",
         f"{progress.cached:,} from cache" if progress.cached else "",
         f"{progress.failed:,} failed" if progress.failed else "",
         f"{progress.per_minute:,.0f} a minute",

@@ -43,8 +43,9 @@ class Columns:
             frames.INTERRUPTS.listen()
 
     def cell_ended(self, _: Any) -> None:
-        """Whatever ran in this cell is over."""
+        """Whatever ran in this cell is over, and told in it."""
         if self._runs is not None:
+            sys.modules["qwennb.frames"].EVALUATIONS.settle(at_once=True)
             self._runs.settle()
 
     def see(self, progress: Progress) -> None:

@@ -137,3 +137,60 @@ def test_two_columns_are_two_lines_and_none_after_the_extension_is_unloaded(kern
 def test_an_interrupt_is_ours_in_every_cell_while_a_plan_lives(kernel):
     kernel.run("import signal\nplan = table.lazy().qwen.ask('Later {{ n }}')")
     assert "Interrupts._handle" in kernel.value("signal.getsignal(signal.SIGINT)")
+
+
+PLANS = {
+    "collect": "made = plan.collect()",
+    "streaming": "made = plan.collect(engine='streaming')",
+    "sink": "import tempfile\nplan.sink_parquet(tempfile.mktemp())",
+    "awaited": "made = await plan.collect_async(engine='streaming')",
+    "batches": "made = list(plan.collect_batches(chunk_size=10))",
+}
+
+
+@pytest.fixture(scope="module")
+def pieces(kernel, tmp_path_factory):
+    """In the kernel, a plan over a file of many row groups."""
+    file = tmp_path_factory.mktemp("pieces") / "in.parquet"
+    ran = kernel.run(
+        f"pl.DataFrame({{'n': range(200)}}).write_parquet({str(file)!r}, row_group_size=10)\n"
+        f"pieces = pl.scan_parquet({str(file)!r})\nprint('made')"
+    )
+    assert ran.printed == "made\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", PLANS)
+def test_a_plan_in_many_batches_leaves_one_line_in_one_place_live_or_from_memory(kernel, pieces, how):
+    code = f"plan = pieces.qwen.ask('{how} {{{{ n }}}}')\n{PLANS[how]}\nprint('after')"
+    rans = [kernel.run(code), kernel.run(code), kernel.run(code, answers=[])]
+    for ran in rans:
+        (first, line), (second, after) = ran.kept
+        assert (first, second, after["text"]) == ("display_data", "stream", "after\n")
+        assert line["data"]["text/plain"].startswith("200 rows, 200 unique; ")
+        shown = [content["data"]["text/plain"] for _, kind, content in ran.messages if "display" in kind]
+        assert [one for one in shown if " rows, " in one] == [line["data"]["text/plain"]], "said once"
+    assert len({ran.kept[0][1]["data"]["text/plain"] for ran in rans}) == 1
+
+
+@pytest.mark.slow
+def test_a_watched_plan_that_lasts_leaves_the_same_line_in_the_same_place(kernel, pieces, sim):
+    code = "made = pieces.qwen.ask('Long {{ n }}', concurrency=10).collect(engine='streaming')\nprint('after')"
+    sim.pace(0.2)
+    try:
+        live = kernel.run(code, answers=[])
+    finally:
+        sim.pace(0.0)
+    again = kernel.run(code)
+    assert live.count("comm_open") > 0 and again.count("comm_open") == 0
+    kept = [[content.get("data", content.get("text")) for _, content in ran.kept] for ran in (live, again)]
+    assert kept[0] == kept[1] and kept[0][0]["text/plain"].startswith("200 rows, ")
+
+
+@pytest.mark.slow
+def test_a_plan_that_failed_leaves_one_line_of_what_was_done(kernel, pieces, sim):
+    sim.fault("401", when=lambda asked: asked.text.endswith("Fail 150"))
+    ran = kernel.run("made = pieces.qwen.ask('Fail {{ n }}').collect(engine='streaming')")
+    assert ran.status == "error"
+    [line] = lines(ran)
+    assert " rows, " in line

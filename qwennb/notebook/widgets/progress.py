@@ -40,7 +40,7 @@ class Runs:
             if progress.run not in self._runs:
                 self._runs[progress.run] = _ShownRun()
             self._runs[progress.run].see(progress)
-            if progress.finished and not progress.batches:
+            if progress.finished:
                 self._end(progress.run)
 
     def settle(self) -> None:
@@ -66,8 +66,10 @@ class _ShownRun:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it runs on a thread of the user's own, which does not end with the cell."""
-        in_cell = self._last is None or self._last.batches or self._thread is threading.main_thread()
+        """Whether it does not end with the cell: polars brings more rows, or it runs on a thread of the user's own."""
+        if self._last is not None and self._last.batches:
+            return not self._last.finished
+        in_cell = self._last is None or self._thread is threading.main_thread()
         return not in_cell and self._thread.is_alive()
 
     def see(self, progress: Progress) -> None:
@@ -79,6 +81,10 @@ class _ShownRun:
         elif self._is_watched and progress.seconds >= PATIENCE:
             self._panel = ProgressPanel(progress)
             self._spot.show(*_line(f"{progress.unique:,} questions are being asked."), self._panel.box)
+        elif progress.batches and not self._shown:
+            # Its place in the cell, the same for a run that is over at once: the line comes when polars is done.
+            self._shown = "A column is being asked."
+            self._spot.show(*_line(self._shown))
 
     def end(self) -> None:
         assert self._last is not None
