@@ -7,9 +7,10 @@ in memory, and joins questions that are under way.
 
 An evaluation is one call into polars: the function has been called from it if, on this thread or another, a stack
 stands in polars' code. The entry of that stack, the outermost frame of polars in an unbroken run, names the evaluation;
-when the frame has gone, so has the evaluation, and the last line of each of its columns is told. On the thread of the call there is one such frame and no doubt. On
-polars' own threads every call that is under way may be meant, and all of them remember. Where no stack can be found (a
-collect in the background), what is asked within LINGER seconds of one another is one evaluation.
+when the frame has gone, so has the evaluation, and the last line of each of its columns is told. On the thread of the
+call there is one such frame and no doubt. On polars' own threads every call that is under way may be meant, and all of
+them remember. Where no stack can be found (a collect in the background or in pieces), what is asked within LINGER
+seconds of one another is one evaluation.
 """
 
 from __future__ import annotations
@@ -298,6 +299,9 @@ def _entry(frame: FrameType | None) -> FrameType | None:
         frame = frame.f_back
     # On a thread of polars' own, the frames that called us are polars' too, and nothing stands below them.
     if frame is None or frame.f_back is None:
+        return None
+    # `collect_batches` is entered anew for every piece that is taken from it, and goes on in between.
+    if frame.f_code.co_name == "__next__":
         return None
     return None if str(frame.f_back.f_globals.get("__name__")).startswith(_ROOM) else frame
 

@@ -61,7 +61,7 @@ RUNS = {
     "background": lambda lf, out: lf.collect(background=True).fetch_blocking(),
     "async": lambda lf, out: asyncio.run(_collect(lf)),
     "together": lambda lf, out: pl.collect_all([lf, lf.select("n")]),
-    "profile": lambda lf, out: lf.profile(),
+    "to a function": lambda lf, out: lf.sink_batches(lambda df: None),
 }
 
 

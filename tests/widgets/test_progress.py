@@ -175,7 +175,9 @@ def test_a_plan_in_many_batches_leaves_one_line_in_one_place_live_or_from_memory
 
 @pytest.mark.slow
 def test_a_watched_plan_that_lasts_leaves_the_same_line_in_the_same_place(kernel, pieces, sim):
-    code = "made = pieces.qwen.ask('Long {{ n }}', concurrency=10).collect(engine='streaming')\nprint('after')"
+    code = (
+        "made = pieces.qwen.ask('Long {{ n }}', concurrency=10).collect(engine='streaming')\nprint('after')"
+    )
     sim.pace(0.2)
     try:
         live = kernel.run(code, answers=[])
