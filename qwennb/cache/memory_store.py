@@ -143,6 +143,8 @@ class MemoryStore(Store):
         return iter(sorted(found, key=lambda name: name.text))
 
     def __len__(self) -> int:
+        if self._beneath is None:
+            return sum(map(len, self._answers.values()))
         return sum(1 for _ in self.names())
 
     def size(self) -> int:

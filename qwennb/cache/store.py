@@ -121,8 +121,8 @@ class Store:
         """The values under *texts* whose seals fit, each with the place of its text. Sorted ones share pages."""
         for start in range(0, len(texts), BATCH):
             some = texts[start : start + BATCH]
-            rows = self._select(_MANY, orjson.dumps(some).decode())
-            if rows is None:  # damage in one row must not hide the others
+            rows = self._select(_MANY, orjson.dumps(some).decode()) if len(some) > 1 else None
+            if rows is None:  # there is one alone; or damage in one row, which must not hide the others
                 rows = [
                     (place, row[0][0]) for place, text in enumerate(some) if (row := self._select(_ONE, text))
                 ]

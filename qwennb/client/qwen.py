@@ -326,7 +326,8 @@ class Qwen:
             may_run=lambda answer: mode != "replay" and (not answer.cached or self.memory.is_own(answer)),
             find=lambda one: self.memory.find(one, self.identity(one.model, [one.key], mode), mode),
         )
-        approve = recall_consents(approve, above(os.environ).get("consents", ()))
+        if approve is not None:
+            approve = recall_consents(approve, above(os.environ).get("consents", ()))
         return tool_loop(request, options.max_steps, recorded=recorded, approve=approve)
 
     def _steps(self, prompt: str | Request, values: Mapping[str, Any], options: Options) -> Steps:

@@ -9,11 +9,11 @@ lie beside the notebook, has it the answer, what differs, and what is to be type
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import TracebackType
 from urllib.parse import urlsplit
 
 from qwennb.cache import Memory, Pack, difference, find_packs_beside
@@ -60,6 +60,37 @@ class Missing:
     make: Callable[[str | None], Request] | None
     wanted: str | None
     words: bool
+
+
+class PackWords:
+    """A `with` in which errors speak of packs. Every question passes three: `contextmanager` would cost more than the look-up."""
+
+    __slots__ = ("_explain", "_make", "_wanted", "_words")
+
+    def __init__(
+        self,
+        explain: Callable[[QwenError, Missing], str | None],
+        make: Callable[[str | None], Request] | None,
+        wanted: str | None,
+        words: bool,
+    ) -> None:
+        self._explain, self._make, self._wanted, self._words = explain, make, wanted, words
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, UnknownEndpoint | MissingKey | UnknownModel | Unreachable | NotRecorded):
+            return
+        if hasattr(error, "speaks_of_packs"):
+            return
+        told = self._explain(error, Missing(self._make, self._wanted, self._words))
+        if told is not None:
+            made = type(error)(told)
+            made.speaks_of_packs = True  # type: ignore[union-attr]
+            raise made from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,32 +204,22 @@ class RecordedDefaults:
             return f"{model} comes from {self.model_from}. "
         return f"{model} is what was asked most here. "
 
-    @contextmanager
     def speak_of_packs(
         self,
         make: Callable[[str | None], Request] | None = None,
         wanted: str | None = None,
         *,
         words: bool = True,
-    ) -> Iterator[None]:
+    ) -> PackWords:
         """Inside it, what fails because nobody can be asked is told in terms of the packs that are here.
 
         *make* gives the request, for the model of that name or, with None, for the one that it means here; it asks for the
         model *wanted*. Without *words* nothing of its text is shown.
         """
-        try:
-            yield
-        except (UnknownEndpoint, MissingKey, UnknownModel, Unreachable, NotRecorded) as error:
-            if hasattr(error, "speaks_of_packs"):
-                raise
-            told = self._explain_error(error, Missing(make, wanted, words))
-            if told is None:
-                raise
-            made = type(error)(told)
-            made.speaks_of_packs = True  # type: ignore[union-attr]
-            raise made from None
+        return PackWords(self.explain_error, make, wanted, words)
 
-    def _explain_error(self, error: QwenError, missing: Missing) -> str | None:
+    def explain_error(self, error: QwenError, missing: Missing) -> str | None:
+        """*error* in terms of the packs that are here; None where they have nothing to do with it."""
         if isinstance(error, NotRecorded):
             return self._explain_miss(error, missing)
         nobody = isinstance(error, UnknownEndpoint)

@@ -144,6 +144,8 @@ class Runtime:
 
     def _all_packs(self) -> Packs:
         """The packs; the one that the environment names is read with their first use."""
+        if not self._environ:
+            return self.packs
         for path in filter(None, self._environ.get("QWENNB_PACK", "").split(os.pathsep)):
             self.packs.load(Pack.read(path), str(Path(path).resolve()), accept_figures=self._accepts_figures)
         self._environ = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -36,6 +37,9 @@ class Endpoint:
     chosen_by_user: bool = True
     server: LocalServer | None = None
     catalog: Catalog = field(default_factory=Catalog.load_bundled, repr=False, compare=False)
+    # Found once: every row of a column asks for them.
+    _names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ids: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def most(self) -> int | None:
@@ -70,6 +74,11 @@ class Endpoint:
             )
         if self.server is not None:
             return self.server.model.file.name
+        if (name := self._names.get(wanted)) is None:
+            name = self._names[wanted] = self._find_name(wanted)
+        return name
+
+    def _find_name(self, wanted: str) -> str:
         known = self.catalog.find(wanted)
         if self._is_provider:
             return wanted if self._lists_only_by_id(wanted) else self.catalog.model(wanted).name
@@ -79,6 +88,11 @@ class Endpoint:
 
     def model_id(self, name: str) -> str:
         """This place's own id for the model called *name*."""
+        if (model_id := self._ids.get(name)) is None:
+            model_id = self._ids[name] = self._find_id(name)
+        return model_id
+
+    def _find_id(self, name: str) -> str:
         if self._is_provider:
             return name if self._lists_only_by_id(name) else self.catalog.id_at(name, self.name)
         same = [served for served in self.served if self._means(served, name)]
@@ -234,8 +248,13 @@ class Endpoint:
             return flatten(f"the embedded {self.server.model.file.name}")
         if not self.base_url:  # out of a record
             return "the embedded model"
-        host = urlsplit(self.base_url).netloc.rpartition("@")[2]
-        return flatten(self.name if self.hosted else f"{self.name} at {host}")
+        return _show_server(self.name, "" if self.hosted else self.base_url)
+
+
+@lru_cache(maxsize=256)
+def _show_server(name: str, base_url: str) -> str:
+    host = urlsplit(base_url).netloc.rpartition("@")[2]
+    return flatten(f"{name} at {host}" if base_url else name)
 
 
 def most_tokens(request: Request) -> int:
@@ -258,6 +277,7 @@ def most_tokens(request: Request) -> int:
 _MOST_TOKENS: dict[type, int] = {Image: 16_386, Video: 800_002, Pdf: 800_002}
 
 
+@lru_cache(maxsize=1024)
 def without_path(model_id: str) -> str:
     """A model id without the folders of somebody's machine; a hub id keeps its owner."""
     if (

@@ -334,6 +334,9 @@ class Engine:
                         await reservation.renew()
                         ticket = await limiter.enter(size)
                     began = loop.time()
+                    _have_patience(
+                        job, job.spent.attempts, context.timeout
+                    )  # what it waited is not the answer's time
                     job.spent.attempts += 1
                     fold = await self._receive(wire, job, limit)
                 draft = endpoint.dialect.normalise(fold.draft(), request)

@@ -142,10 +142,10 @@ TROUBLES = {
     "a full disk and a folder with answers": (lambda folder: None, True, "limit(100)"),
     "a disk that fills up when opened": (lambda folder: shutil.rmtree(folder), False, "limit(6000)"),
     "permission lost in the middle": (
-        lambda folder: None, True, "Qwen('flash', max_tokens=40).ask('kept before'); os.chmod(os.environ['QWENNB_CACHE_DIR'], 0o000)",
+        lambda folder: None, True, "held = Qwen('flash', max_tokens=40); held.ask('kept before'); os.chmod(os.environ['QWENNB_CACHE_DIR'], 0o000)",
     ),
     "a disk that fills up in the middle": (
-        lambda folder: None, True, "Qwen('flash', max_tokens=40).ask('kept before'); limit(100)",
+        lambda folder: None, True, "held = Qwen('flash', max_tokens=40); held.ask('kept before'); limit(100)",
     ),
 }  # fmt: skip
 

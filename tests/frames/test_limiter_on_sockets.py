@@ -163,6 +163,16 @@ def test_no_row_is_given_up_for_want_of_a_turn_while_others_are_answered(simulat
 
 
 @pytest.mark.slow
+def test_a_row_that_waited_for_its_turn_has_its_whole_time_for_its_answer(simulate, client):
+    """An answer takes half of a question's time: what waited for longer than the other half must not be cut off."""
+    sim = simulate(quota=Quota(rate=5, burst=5), latency=1.0)
+    made = pl.DataFrame({"n": range(30)}).qwen.ask(
+        "Say {{ n }}", client=client(sim, timeout=2.0), max_tokens=20, thinking=False
+    )
+    assert made["answer"].null_count() == 0
+
+
+@pytest.mark.slow
 def test_a_word_of_years_does_not_shut_a_healthy_endpoint(simulate, client):
     word = "Fri, 31 Dec 9999 23:59:59 GMT"
     sim = simulate(faults=[Fault("429", times=1, retry_after=word)])
