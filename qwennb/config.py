@@ -238,8 +238,11 @@ def _header(value: str, origin: str) -> str:
 
 def _path(value: Any, origin: str) -> Path:
     try:
-        return Path(value).expanduser()
-    except (TypeError, RuntimeError):
+        os.fsencode(path := Path(value).expanduser())
+        if "\0" in str(path):
+            raise ValueError
+        return path
+    except (TypeError, ValueError, RuntimeError):  # UnicodeEncodeError is a ValueError: half a character
         raise ConfigError(f"{origin}={show_value(value)} is not a folder's path.") from None
 
 

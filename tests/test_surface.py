@@ -11,7 +11,7 @@ import pytest
 
 import qwennb
 from qwennb import Chat, Image, Pack, Pdf, Video
-from qwennb.errors import QwenError
+from qwennb.errors import BadInput, QwenError
 from qwennb.frames import forget_default
 
 FRAME = pl.DataFrame({"text": ["a"], "n": [1]})
@@ -79,6 +79,8 @@ CALLS = {
     "chat.ask": lambda q, v: q.chat().ask(v),
     "Chat.load": lambda q, v: Chat.load(v, q),
     "pack": lambda q, v: q.pack(v),
+    "Pack": lambda q, v: Pack(v),
+    "ask from a folder": lambda q, v: qwennb.Qwen(endpoint="simulator", cache_dir=v).ask("a") if isinstance(v, str) and not v.isprintable() else None,
     "Pack.read": lambda q, v: Pack.read(v),
     "Pack.of": lambda q, v: Pack.of(v),
     "chat.save": lambda q, v: q.chat().save(v),
@@ -153,3 +155,35 @@ def test_a_call_answers_or_refuses_in_words_of_ours(simulate, client, name, tmp_
             assert wrong(CALLS[name], client(simulate(), timeout=5)) == {}
     finally:
         forget_default()
+
+
+HALF = "a\ud800b {{ text }}"
+
+HALVES = {
+    "a prompt": lambda q: FRAME.qwen.ask(HALF, client=q),
+    "a lazy prompt": lambda q: FRAME.lazy().qwen.ask(HALF, client=q).collect(),
+    "an expression": lambda q: FRAME.select(pl.col("text").qwen.ask("a\udfffb {{ it }}", client=q)),
+    "a statement": lambda q: FRAME.qwen.filter(HALF, client=q),
+    "a criterion": lambda q: FRAME.qwen.score("text", "how a\ud800b", client=q),
+    "a language": lambda q: FRAME.qwen.translate("text", to="a\ud800b", client=q),
+    "what a label means": lambda q: FRAME.qwen.classify("text", {"a": "x\ud800", "b": "y"}, client=q),
+    "a plan": lambda q: FRAME.qwen.plan(HALF, client=q),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_a_character_in_what_a_column_asks_is_refused_and_not_sent_as_another(simulate, client, name):
+    sim = simulate()
+    with pytest.raises(BadInput, match="half a character"):
+        HALVES[name](client(sim, timeout=5))
+    assert sim.ledger.count("asked") == 0
+
+
+def test_extract_without_a_schema_is_refused(simulate, client):
+    sim = simulate()
+    for frame in (FRAME.qwen, FRAME.lazy().qwen):
+        with pytest.raises(BadInput, match="what to look for"):
+            frame.extract("text", None, client=client(sim))
+    with pytest.raises(BadInput, match="what to look for"):
+        pl.col("text").qwen.extract(None, client=client(sim))
+    assert sim.ledger.count("asked") == 0

@@ -55,6 +55,10 @@ class Pack:
     endpoint: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.records, Mapping) or not all(isinstance(name, Name) for name in self.records):
+            raise BadInput(
+                f"Pack({show_value(self.records)}) holds no records. Type: Pack.read(file), or Pack.of(answers)"
+            )
         ordered = {name: self.records[name] for name in sorted(self.records, key=lambda name: name.text)}
         object.__setattr__(self, "records", ordered)
         if not (self.model and self.endpoint):  # what most of its answers come from

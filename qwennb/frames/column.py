@@ -17,7 +17,18 @@ from qwennb.frames.form import ColumnForm
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.progress import Progress
 from qwennb.frames.prompts import names_in
-from qwennb.request import Check, Request, Schema, Template, check_options, folder, number, one_of, text
+from qwennb.request import (
+    Check,
+    Request,
+    Schema,
+    Template,
+    check_characters,
+    check_options,
+    folder,
+    number,
+    one_of,
+    text,
+)
 from qwennb.warn import warn_user
 
 OnError = Literal["null", "raise", "column"]
@@ -78,6 +89,7 @@ class Column:
             raise BadInput(
                 f'The prompt is {type(prompt).__name__}, not text. Columns are named in it: "… {{{{ review }}}}".'
             )
+        check_characters("The prompt", prompt)
         client = _client(rest)
         own = check_options({name: rest.pop(name, None) for name in OWN_CHECKS}, OWN_CHECKS)
         for name in rest:

@@ -48,6 +48,8 @@ def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Colu
 
 def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
     """What *schema* asks for, out of each text."""
+    if schema is None:
+        raise BadInput('extract() takes what to look for: extract("mail", "name, count int").')
     Schema.of(schema)  # what can't be asked for is said first
     prompt = f"Extract what is asked for from the text. Take only what it says.\n\nText:\n{_hole(subject)}"
     return Column.of(prompt, {**given, "schema": schema}, noun="extracted", defaults=_PLAIN)
