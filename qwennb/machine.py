@@ -17,6 +17,9 @@ __all__ = ["is_loopback", "is_loopback_host", "keep_needed", "names_secret"]
 # Where these end, readers of URLs disagree about which part is the host.
 _UNCLEAR = re.compile(r"[\s\\%\x00-\x1f\x7f-\U0010ffff]")
 
+# A host, or an address in brackets and nothing behind it but a port: what else stands there, some readers leave out.
+_AUTHORITY = re.compile(r"(?:[^@]*@)?(?:\[[^\[\]]*\]|[^\[\]:@]+)(?::[0-9]*)?")
+
 
 def is_loopback(url: str) -> bool:
     """Whether *url* leads to this machine, however it is read."""
@@ -25,8 +28,9 @@ def is_loopback(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    authority = url.partition("://")[2].partition("/")[0]
-    return not _UNCLEAR.search(authority) and is_loopback_host(host)
+    authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    is_clear = _AUTHORITY.fullmatch(authority) and not _UNCLEAR.search(authority)
+    return bool(is_clear) and is_loopback_host(host)
 
 
 def is_loopback_host(host: str) -> bool:

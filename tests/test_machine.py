@@ -12,6 +12,7 @@ from qwennb.machine import is_loopback, keep_needed, names_secret
     [
         "http://127.0.0.1/v1", "http://127.0.0.1:8000/v1", "https://127.8.9.10", "http://localhost:11434", "http://LOCALHOST./v1",
         "http://[::1]:8000/v1", "http://[0:0:0:0:0:0:0:1]/", "http://[::ffff:127.0.0.1]/v1", "http://user@127.0.0.1/v1",
+        "http://user:word@[::1]:80?x", "http://[::1]:", "http://127.0.0.1?x", "http://localhost:80#x",
     ],
 )  # fmt: skip
 def test_an_address_of_this_machine_is_known_as_such(url):
@@ -26,6 +27,7 @@ def test_an_address_of_this_machine_is_known_as_such(url):
         "http://evil.example?@localhost", "http://127.0.0.1\t.evil.example", "http://127.0.0.1 .evil.example", "http://127.", "http://localhost..",
         "http://sub.localhost/", "http://localhost%2eevil.example", "http://127。0。0。1/", "http://１27.0.0.1/", "http://ⓛocalhost/",
         "http://[::ffff:10.0.0.1]/", "http://[::1.evil]/", "http://[::2]/", "http://192.168.0.1", "http://0.0.0.0:8000", "127.0.0.1", "localhost",
+        "http://[::1].evil.example/", "http://[::1]evil.example/", "http://[::1].evil.example:80", "http://user@[::1].evil.example", "//[::1].evil.example",
         "", "http://", "http://[::1", "file:///etc/passwd", "http://xn--localhost-/", "http://128.0.0.1", "http://::1/",
     ],
 )  # fmt: skip
