@@ -124,7 +124,7 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     names = list(known)
     meant = _ELSEWHERE.get(name)
     known_here = meant is not None and meant in names
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.8 if known_here else 0.6)
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.6 if meant is None else 0.8)
     if not close and meant is not None and known_here:
         close = [meant]
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""

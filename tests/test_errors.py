@@ -111,6 +111,7 @@ def test_bad_input_is_a_value_error_and_a_missing_record_a_lookup_error():
         ("retries", ["timeout", "images"], 1, "; did you mean `timeout`?"),
         ("max_retries", ["timeout", "max_pixels"], 1, "; did you mean `timeout`?"),
         ("n", ["sample", "min_p"], 1, "; did you mean `sample`?"),
+        ("name", ["sample", "min_p"], 1, ""),  # elsewhere a column's name, and here there is none
         ("colour", ["color", "column"], 1, "; did you mean `color`?"),
         ("Review", ["review"], 1, "; did you mean `review`?"),
     ],
