@@ -201,8 +201,16 @@ class Qwen:
         else:
             requests = [self._one_of_many(item, template, options) for item in _as_list(prompts, template)]
         context = self._context(options)
-        whole = [item for item in requests if isinstance(item, Request)]
+        whole = [item for item in requests if isinstance(item, Request) and self._is_taken(item, context)]
         return make_plan(whole, len(requests) - len(whole), context)
+
+    def _is_taken(self, request: Request, context: CallContext) -> bool:
+        """Whether asking would not refuse *request* before it sends anything."""
+        try:
+            self._check(request, context)
+        except BadInput:
+            return False
+        return True
 
     def pack(self, *run: Any) -> Pack:
         """The pack of a run: of answers, lists of them, or frames that a column was asked for with `meta=True`."""

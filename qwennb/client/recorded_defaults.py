@@ -253,6 +253,8 @@ class RecordedDefaults:
         if missing.make is None:
             return f"{held} and can't answer everything that is asked here. "
         request = missing.make(None)
+        if packs.hold([request.key]):
+            return f"{held} and has the answer to request {request.key[:12]}, which this cache mode does not recall. "
         told = f"{held} and has no answer to request {request.key[:12]} to {request.model}. "
         return (
             told

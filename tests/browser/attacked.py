@@ -29,7 +29,7 @@ from qwennb.notebook.widgets import (
     ChatPanel,
     Playground,
     Review,
-    UsagePanel,
+    Usage,
     chat_page,
     progress,
     review_picture,
@@ -200,7 +200,7 @@ def review() -> Review:
     return made
 
 
-def usage() -> UsagePanel:
+def usage() -> Usage:
     """The usage: the names that the ledger holds, and what an error says."""
     rows = [Spending(attack, attack, attack, attack, requests=1, nanos=10**9) for attack in ATTACKS]
     client = SimpleNamespace(
@@ -208,7 +208,7 @@ def usage() -> UsagePanel:
         memory=SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows)),
         spent=1.0,
     )
-    made = UsagePanel(client)
+    made = Usage(client)
     display(made)
     for by in made._by.options:
         made._by.value = by

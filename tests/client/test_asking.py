@@ -408,6 +408,19 @@ def test_a_plan_counts_and_sends_nothing(simulate, client):
     assert sim.ledger.count("asked") == 1
 
 
+@pytest.mark.parametrize(
+    "options", [{"tool_choice": "required"}, {"tool_choice": "river"}, {"n": None, "max_tokens": 10**9}]
+)
+def test_a_plan_counts_as_refused_what_asking_would_refuse(simulate, client, options):
+    options = {name: value for name, value in options.items() if value is not None}
+    sim = simulate()
+    qwen = client(sim)
+    with pytest.raises(BadInput):
+        qwen.ask("Why?", **options)
+    plan = qwen.plan(["Why?", "How?"], **options)
+    assert (plan.requests, plan.refused, plan.to_ask, sim.ledger.count("arrived")) == (2, 2, 0, 0)
+
+
 def test_a_request_made_by_hand_is_asked_as_it_is(simulate, client):
     sim = simulate()
     request = Request(

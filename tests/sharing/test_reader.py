@@ -99,6 +99,15 @@ def test_a_pack_that_is_loaded_is_spoken_of_with_what_differs(tmp_path, way):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["refresh", "off"])
+def test_a_mode_that_recalls_nothing_is_told_though_the_pack_has_the_answer(tmp_path, mode):
+    Pack.of([recorded("Why?")]).write(tmp_path / "analysis.qwenpack")
+    told = reader(f'Qwen(cache="{mode}").ask("Why?")', tmp_path, QWENNB_PACK="analysis.qwenpack")
+    assert "has the answer to request" in told and "this cache mode does not recall" in told, told
+    assert "has no answer" not in told and "differs" not in told
+
+
+@pytest.mark.slow
 def test_beside_the_notebook_it_is_told_whether_the_answer_is_there(tmp_path):
     (tmp_path / "packs").mkdir()
     Pack.of([recorded("Why is it so?")]).write(tmp_path / "packs" / "analysis.qwenpack.zst")

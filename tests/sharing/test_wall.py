@@ -234,7 +234,7 @@ def test_what_verify_runs_and_does_not_protect_from_is_said_before_it_runs(run, 
     told = run("verify", packed.name)
     assert told.code == 1
     said = told.err.splitlines()[0]
-    assert "runs as you" in said and "files" in said and "no network" in said and len(said) < 300
+    assert "runs as you" in said and "files" in said and "no network" in said and len(said) < 400
     assert told.err.count("runs as you") == 1 and "runs as you" not in told.out
 
 

@@ -8,7 +8,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from qwennb.cache import Spending
-from qwennb.notebook.widgets import UsagePanel
+from qwennb.notebook.widgets import Usage
 from qwennb.notebook.widgets.usage import Subtotal, tables
 
 ROWS = [
@@ -27,7 +27,7 @@ def qwen(simulate, client):
 
 @pytest.fixture
 def usage(qwen):
-    made = UsagePanel(qwen, now=lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
+    made = Usage(qwen, now=lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
     yield made
     made.close()
 
@@ -67,7 +67,7 @@ def test_what_is_spent_now_is_there_after_a_refresh(usage, qwen):
 
 
 def test_nothing_spent_is_said_and_no_budget_too(simulate, client):
-    usage = UsagePanel(client(simulate()))
+    usage = Usage(client(simulate()))
     assert kept(usage)[0] == "*Nothing was asked in this time.*"
     assert "no budget" in usage._budget.value and usage._bar.layout.display == "none"
     before = len(_instances)

@@ -35,8 +35,9 @@ def describe_risk(variables: Sequence[str] = ()) -> str:
     )
     let_in = f" but {', '.join(variables)}" if variables else ""
     return (
-        f"A notebook's code runs as you: with {network} and no key or setting of yours{let_in}, but it can read, change and "
-        "delete your files. What you would not run, don't verify."
+        f"A notebook's code runs as you: with {network} and an environment without your keys and settings{let_in}, but it "
+        "can read, change and delete your files, and read what your other programs were started with. What you would not run, "
+        "don't verify."
     )
 
 

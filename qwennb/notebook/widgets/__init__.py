@@ -8,6 +8,6 @@ from __future__ import annotations
 from qwennb.notebook.widgets.chat import ChatPanel
 from qwennb.notebook.widgets.playground import Playground
 from qwennb.notebook.widgets.review import Review
-from qwennb.notebook.widgets.usage import UsagePanel
+from qwennb.notebook.widgets.usage import UsagePanel as Usage
 
-__all__ = ["ChatPanel", "Playground", "Review", "UsagePanel"]
+__all__ = ["ChatPanel", "Playground", "Review", "Usage"]
