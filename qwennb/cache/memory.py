@@ -18,7 +18,9 @@ import asyncio
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -38,6 +40,8 @@ from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
 from qwennb.request import Image, Pdf, Request, Video
+
+MOST_LOOKED_AT = 1_000  # answers from which the usual model is told where no ledger lies
 
 _HOLDING: set[Memory] = set()  # with answers that the disk did not take, which nobody may let go of
 
@@ -237,6 +241,10 @@ class Memory:
         counts: Counter[tuple[str, str]] = Counter()
         for row in [row for row in rows if notebook and row.notebook == notebook] or rows:
             counts[row.model, row.endpoint] += row.requests
+        if not counts:  # no ledger came with the folder: the answers themselves tell
+            with suppress(CacheError):
+                for name, record in islice(self.store.items(), MOST_LOOKED_AT):
+                    counts[orjson.loads(record)["request"]["model"], name.endpoint] += 1
         return counts.most_common(1)[0][0] if counts else None
 
     def models(self) -> frozenset[str]:

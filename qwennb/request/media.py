@@ -62,8 +62,16 @@ class _Media:
 
     @classmethod
     def of(cls, anything: object) -> Self:
-        """*anything* as it is when it is one already, else one made from it."""
-        return anything if isinstance(anything, cls) else cls(anything)  # type: ignore[call-arg]
+        """*anything* as it is when it is one already, else one made from it; a URL may not say by its ending what it is not."""
+        if isinstance(anything, cls):
+            return anything
+        if isinstance(anything, str) and (other := _medium_by_ending(anything)) not in (None, cls):
+            option = {Image: "images", Video: "videos", Pdf: "files"}[other]
+            raise MediaError(
+                f"{anything.partition('?')[0]} is no {cls.__name__} by its ending; give it in {option}=, or where it is one "
+                f"all the same as {cls.__name__}(url)"
+            )
+        return cls(anything)  # type: ignore[call-arg]
 
     @property
     def digest(self) -> str:
@@ -277,17 +285,27 @@ def recognise(anything: object) -> Image | Video | Pdf:
 def _at_url(url: str) -> Image | Video | Pdf:
     """The medium that stands at *url*, by the ending of its path."""
     try:
-        ending = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2].lower()
+        urlsplit(url)
     except ValueError:
         return Image(url)  # which says what is wrong with it
-    for medium, endings in _ENDINGS.items():
-        if ending in endings:
-            return medium(url)
+    if (medium := _medium_by_ending(url)) is not None:
+        return medium(url)
     shown = url.partition("?")[0]
     raise MediaError(
         f"whether {shown} is a picture, a video or a PDF can't be told from its ending, and it is not fetched; give it as "
         "Image(url), Video(url) or Pdf(url)"
     )
+
+
+def _medium_by_ending(url: str) -> type[Image | Video | Pdf] | None:
+    """The medium that stands at *url* by the ending of its path; None where that does not tell, or where it is no URL."""
+    if not url.lower().startswith(("http://", "https://")):
+        return None
+    try:
+        ending = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2].lower()
+    except ValueError:
+        return None
+    return next((medium for medium, endings in _ENDINGS.items() if ending in endings), None)
 
 
 _ENDINGS: dict[type[Image | Video | Pdf], tuple[str, ...]] = {

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from qwennb import Qwen
 from qwennb.simulator import Simulator
 
 pytestmark = [
@@ -217,3 +218,13 @@ def test_the_command_reads_a_cache_that_cannot_be_written(sim, kept, command):
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert forget.returncode != 0 and "Traceback" not in forget.stderr
+
+
+def test_a_folder_without_its_ledger_replays_by_what_its_answers_say(simulate, client, tmp_path):
+    sim = simulate()
+    asking = client(sim, model="qwen3.5-9b")
+    asking.ask("Why?")
+    folder = asking.config.cache_dir
+    (tmp_path / "sent").mkdir(mode=0o700)
+    shutil.copy(folder / "cache.db", tmp_path / "sent")
+    assert Qwen(cache="replay", cache_dir=tmp_path / "sent").ask("Why?").model == "qwen3.5-9b"

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
 from qwennb.errors import MediaError
-from qwennb.request import Image, Pdf, Request, Video, media_from_json, recognise
+from qwennb.request import Image, Pdf, Request, Video, media_from_json, recognise, user_message
 from qwennb.request.request import Message
 
 SHADES = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
@@ -505,6 +505,30 @@ def test_a_file_at_a_url_that_does_not_tell_what_it_is_is_refused_with_what_to_t
     with pytest.raises(MediaError, match=r"Image\(url\), Video\(url\) or Pdf\(url\)"):
         recognise(url)
     assert recognise(Pdf(url)).url == url
+
+
+@pytest.mark.parametrize(
+    ("option", "url", "told"),
+    [
+        (
+            "images",
+            "https://example.org/a.pdf",
+            r"a\.pdf is no Image by its ending; give it in files=.*Image\(url\)",
+        ),
+        ("images", "https://example.org/a.mp4", r"is no Image by its ending; give it in videos="),
+        (
+            "videos",
+            "https://example.org/a.pdf?page=1",
+            r"a\.pdf is no Video by its ending; give it in files=",
+        ),
+        ("videos", "https://example.org/a.png", r"is no Video by its ending; give it in images="),
+    ],
+)
+def test_a_url_that_says_by_its_ending_that_it_is_something_else_is_refused(option, url, told):
+    with pytest.raises(MediaError, match=told):
+        user_message("What is this?", **{option: [url]})
+    medium = Image if option == "images" else Video
+    assert user_message("What is this?", **{option: [medium(url)]}).media[0].url == url
 
 
 @pytest.mark.parametrize(
