@@ -117,6 +117,9 @@ _ELSEWHERE = {
 }
 
 
+BEGINS = 4  # letters that are enough for the beginning of a longer name
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     """'; did you mean `x`?' when something known is close to *name*, or is called so elsewhere."""
     import difflib  # only a mistake needs it
@@ -127,6 +130,8 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     close = difflib.get_close_matches(name, names, n=most, cutoff=0.6 if meant is None else 0.8)
     if not close and meant is not None and known_here:
         close = [meant]
+    if not close and len(name) >= BEGINS:  # `qwen2.5-coder` for a model whose name goes on
+        close = [one for one in names if one.startswith(name)][:most]
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 
 

@@ -324,9 +324,9 @@ PANELS = """
 import polars as pl
 from qwennb import Qwen
 from qwennb.notebook.widgets.playground_inputs import Inputs
-from qwennb.notebook.widgets.playground_panel import Panel as Playground
+from qwennb.notebook.widgets.playground_panel import PlaygroundPanel as Playground
 from qwennb.notebook.widgets.review import Review
-from qwennb.notebook.widgets.review_panel import Panel
+from qwennb.notebook.widgets.review_panel import ReviewPanel as Panel
 
 review = Review(pl.DataFrame({"q": ["a"], "answer": ["b"]}), labels="labels.jsonl")
 grid = Playground("x", Inputs(), 1, [(None, {})], Qwen(endpoint="simulator"))
