@@ -66,8 +66,11 @@ class Ran:
                         one["data"] = content["data"]
             elif kind in ("stream", "display_data", "execute_result", "error"):
                 made = [] if clears else made
-                made.append((kind, dict(content)))
                 clears = False
+                if kind == "stream" and made and made[-1][1].get("name") == content["name"]:
+                    made[-1][1]["text"] += content["text"]  # one print may be sent in two pieces
+                else:
+                    made.append((kind, dict(content)))
         return made
 
     def count(self, kind: str) -> int:

@@ -139,8 +139,9 @@ def test_nothing_is_left_behind():
             plug.close()
             assert sim.ledger.in_flight == 0
         gc.collect()
-    assert threading.active_count() == threads
-    assert descriptors() == files
+    # Fewer may be open: what earlier tests left to the garbage collector can be closed meanwhile.
+    assert threading.active_count() <= threads
+    assert descriptors() <= files
 
 
 def test_a_taken_port_is_said_so(start):
