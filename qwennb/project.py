@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.errors import ConfigError, ProjectWarning, QwenWarning
+from qwennb.files import make_private_folder, replace_file
 from qwennb.terminal import flatten
 from qwennb.warn import warn_user
 
@@ -252,19 +253,11 @@ class TrustList:
         made = {
             file: {one.name: [one.value, one.target] for one in leading} for file, leading in trusted.items()
         }
-        draft = self.file.with_name(f".{self.file.name}.{os.getpid()}.part")
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(
-                os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w", encoding="utf-8"
-            ) as file:
-                json.dump(made, file, indent=1)
-            draft.replace(self.file)
+            make_private_folder(self.file.parent)
+            replace_file(self.file, json.dumps(made, indent=1).encode())
         except OSError as error:
             raise ConfigError(f"{self.file} can't be written ({error.strerror}).") from None
-        finally:
-            with suppress(OSError):
-                draft.unlink()
 
 
 def home_of(environ: Mapping[str, str]) -> Path:

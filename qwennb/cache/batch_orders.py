@@ -11,39 +11,17 @@ a line behind for a while, so that its batch, which the endpoint still lists, is
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import orjson
 
 from qwennb.cache.folder import safe_folder
 from qwennb.errors import CacheError
+from qwennb.files import lock, open_private, replace_file
 from qwennb.request import Request, canonical_json
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: int) -> bool:
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(file: int) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
 
 __all__ = ["BatchOrder", "BatchOrders", "Claim"]
 
@@ -72,12 +50,12 @@ class BatchOrder:
 class Claim:
     """The right to hand in and to fetch, until it is let go or the process ends."""
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def release(self) -> None:
         """Let go."""
-        os.close(self._file)
+        self._file.close()
 
 
 class BatchOrders:
@@ -89,19 +67,18 @@ class BatchOrders:
     def claim(self) -> Claim | None:
         """The right to hand in and to fetch; None while another process, or another run of this one, has it."""
         safe_folder(self.folder)
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
-            file = os.open(self.folder / "claim", flags, 0o600)
+            file = open_private(self.folder / "claim", "ab")
         except OSError as error:
             raise CacheError(f"The folder {self.folder} can't be written ({error.strerror}).") from error
         try:
-            has_it = _try_lock(file)
+            has_it = lock(file, wait=False)
         except OSError as error:  # a file system without locks
-            os.close(file)
+            file.close()
             raise CacheError(f"The folder {self.folder} can't be locked ({error.strerror}).") from error
         if has_it:
             return Claim(file)
-        os.close(file)
+        file.close()
         return None
 
     def under_way(self, endpoint: str | None = None) -> list[BatchOrder]:
@@ -155,7 +132,7 @@ class BatchOrders:
                 self.drop(order)
         ids = {order.id for order in known}
         for path in self.folder.iterdir():
-            half_made = path.suffix in (".new", ".jsonl")
+            half_made = path.suffix in (".part", ".new", ".jsonl")  # .new is what 0.1 called it
             if half_made or (path.suffix == ".questions" and path.stem not in ids):
                 path.unlink(missing_ok=True)
 
@@ -163,9 +140,9 @@ class BatchOrders:
         """The file that is uploaded for an order. It is gone again with the next claim."""
         return self.folder / f"{order_id}.jsonl"
 
-    def new_upload(self, order_id: str) -> BinaryIO:
+    def new_upload(self, order_id: str) -> IO[bytes]:
         """That file, to be written."""
-        return _mine(self.upload(order_id))
+        return open_private(self.upload(order_id), "wb")
 
     def _facts(self, order: BatchOrder) -> Path:
         return self.folder / f"{order.id}.json"
@@ -192,28 +169,9 @@ class BatchOrders:
             ) from None
 
     def _put(self, path: Path, pieces: Iterable[bytes]) -> None:
-        new = path.with_name(path.name + ".new")
         try:
-            with _mine(new) as file:
-                file.writelines(pieces)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-            if os.name == "posix":  # the new name, too, must outlast a crash of the machine
-                folder = os.open(self.folder, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
+            replace_file(path, pieces, durable=True)
         except OSError as error:
-            with suppress(OSError):
-                new.unlink()
             raise CacheError(
                 f"A batch can't be noted in {self.folder} ({error.strerror}); it was not handed in."
             ) from error
-
-
-def _mine(path: Path) -> BinaryIO:
-    """A file for nobody but its owner, to be written."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    return os.fdopen(os.open(path, flags, 0o600), "wb")

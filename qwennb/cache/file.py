@@ -7,7 +7,6 @@ somebody planted could act behind a plain look-up. A new file is whole on the di
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qwennb.errors import CacheError
+from qwennb.files import open_private, sync_folder
 
 __all__ = [
     "PAGE",
@@ -84,7 +84,7 @@ def _connect(path: Path, access: str, wait: float) -> sqlite3.Connection:
 def create(path: Path, form: FileForm) -> None:
     """Make an empty database of this form, on the disk when this returns."""
     clear(path)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    open_private(path, "xb").close()
     with closing(connect(path, wait=0)) as new:
         new.execute(f"PRAGMA page_size = {PAGE}")
         new.execute(f"PRAGMA application_id = {form.application}")
@@ -206,12 +206,7 @@ def swap(new: Path, path: Path, *, aside: bool) -> None:
         except OSError:  # a file system without links
             path.rename(kept)
     new.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)
 
 
 def clear(path: Path) -> None:

@@ -15,25 +15,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from qwennb.errors import CacheError, CacheWarning
+from qwennb.files import is_foreign, is_writable_by_others, lock, make_private_folder, open_private
 from qwennb.warn import warn_user
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
-        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-
 
 __all__ = [
     "CacheWarning",
@@ -63,8 +51,7 @@ def warn(message: str) -> None:
 def safe_folder(folder: Path) -> Path:
     """Make *folder* where it is missing, and refuse it where somebody else could write into it."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = folder.stat()
+        facts = make_private_folder(folder)
     except FileExistsError as error:
         raise CacheError(
             f"The cache can't lie in {folder}: that is not a folder. Set QWENNB_CACHE_DIR to one."
@@ -73,12 +60,12 @@ def safe_folder(folder: Path) -> Path:
         raise CacheError(
             f"The cache folder {folder} can't be made ({error.strerror}). Set QWENNB_CACHE_DIR to a folder of yours."
         ) from error
-    if _is_foreign(facts):
+    if is_foreign(facts):
         raise CacheError(
             f"The cache folder {folder} belongs to another user, who could change answers. "
             "Set QWENNB_CACHE_DIR to a folder of yours."
         )
-    if _others_write(facts):
+    if is_writable_by_others(facts):
         raise CacheError(
             f"The cache folder {folder} can be written by other users, who could change answers. "
             f"Type: chmod 700 '{folder}'"
@@ -105,9 +92,9 @@ def _is_own_file(path: Path) -> bool:
         raise CacheError(
             f"The cache file {path} is a link or no plain file; it was not opened. Move it away."
         )
-    if _is_foreign(facts):
+    if is_foreign(facts):
         raise CacheError(f"The cache file {path} belongs to another user; it was not opened. Move it away.")
-    if _others_write(facts):
+    if is_writable_by_others(facts):
         raise CacheError(
             f"The cache file {path} can be written by other users, who could change answers. Type: chmod 600 '{path}'"
         )
@@ -124,14 +111,6 @@ def _refuse_borrowed_journal(journal: Path) -> None:
         return
     except OSError as error:
         raise CacheError(f"The cache file {journal} can't be read ({error.strerror}).") from error
-
-
-def _is_foreign(facts: os.stat_result) -> bool:
-    return hasattr(os, "geteuid") and facts.st_uid != os.geteuid()
-
-
-def _others_write(facts: os.stat_result) -> bool:
-    return os.name == "posix" and bool(facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
@@ -173,16 +152,13 @@ def journal_mode(
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Only one process at a time makes or mends the files in *folder*. Held for milliseconds."""
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        lock = os.open(folder / "lock", flags, 0o600)
+        file = open_private(folder / "lock", "ab")
     except OSError as error:
         raise CacheError(f"The cache folder {folder} can't be written ({error.strerror}).") from error
-    try:
+    with file:
         try:
-            _lock(lock)
+            lock(file)
         except OSError as error:  # a file system without locks
             raise CacheError(f"The cache folder {folder} can't be locked ({error.strerror}).") from error
         yield
-    finally:
-        os.close(lock)  # which lets go of the lock, too

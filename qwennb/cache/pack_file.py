@@ -15,11 +15,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from qwennb.errors import PackRefused
+from qwennb.files import replace_file
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -180,23 +181,11 @@ def _check_length(length: int, name: str) -> None:
 
 def write(path: Path, lines: Iterable[bytes]) -> None:
     """Have *path* hold these lines, in one step: whoever looks finds the old file or the new one, whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    mode = (
-        stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o666
-    )  # as the umask says: a pack is for others
+    pieces = _compress(lines) if path.name.endswith(".zst") else _end_lines(lines)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(draft, flags, mode), "wb") as file:
-            for piece in _compress(lines) if path.name.endswith(".zst") else _end_lines(lines):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_file(path, pieces, private=False, durable=True)  # not private: a pack is for others
     except OSError as error:
         raise PackRefused(f"The pack {path.name} can't be written ({error.strerror}).") from error
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
 
 
 def _end_lines(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import MediaError, PackRefused
+from qwennb.files import replace_file
 from qwennb.request import Image, Pdf, Video, read_file
 
 __all__ = ["PackMedia"]
@@ -66,15 +67,7 @@ class PackMedia:
     def _write(self, item: Image | Video | Pdf) -> None:
         ending, content = item.as_file()
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{item.digest}.{ending}"
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with draft.open("xb") as file:
-                file.write(content)
-            draft.replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                draft.unlink()
+        replace_file(self.folder / f"{item.digest}.{ending}", content, private=False)
 
     def _name(self, file: str, kept: str) -> None:
         if self._named is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
 
 from qwennb.cache.usage_log import UsageLog
+from qwennb.files import open_private
 
 __all__ = ["TraceLog"]
 
@@ -36,8 +36,5 @@ class TraceLog(UsageLog):
 
     def _write(self, lines: Iterable[dict[str, object]]) -> None:
         written = b"".join(orjson.dumps(line) + b"\n" for line in lines)
-        file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(file, written)
-        finally:
-            os.close(file)
+        with open_private(self._file, "ab", 0) as file:
+            file.write(written)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import orjson
 from qwennb.answer import Answer
 from qwennb.client.options import Options, split, takes_options
 from qwennb.errors import BadInput, show_value
+from qwennb.files import replace_file
 from qwennb.request import Message, Text, ToolCall, file_path, media_from_json
 
 if TYPE_CHECKING:
@@ -87,18 +87,12 @@ class Chat:
             written.append(data)
         text = orjson.dumps({"qwennb_chat": VERSION, "messages": written}, option=orjson.OPT_INDENT_2)
         target = file_path("The file", path)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(text)
-            draft.replace(target)
+            replace_file(target, text)
         except OSError as error:
             raise BadInput(
                 f"The chat can't be written to {show_value(str(path))}: {error.strerror}."
             ) from None
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                draft.unlink()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], client: Qwen | None = None, **options: Any) -> Chat:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwennb.errors import BadInput
+from qwennb.files import make_private_folder
 
 if TYPE_CHECKING:
     from qwennb.request import Message
@@ -94,7 +95,7 @@ class Chats:
         from qwennb.client import Chat
 
         file = chat_file(folder, conversation.name)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(file.parent)
         Chat(client, messages=conversation.messages).save(file)
 
 

@@ -14,20 +14,22 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import shutil
-import stat
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from qwennb.endpoints.local.model_file import LocalModel, ModelFile, check_gguf
 from qwennb.errors import ConfigError
+from qwennb.files import (
+    is_foreign,
+    is_writable_by_others,
+    lock,
+    make_private_folder,
+    open_private,
+    replace_file,
+)
 from qwennb.terminal import flatten
 
 __all__ = ["DownloadProgress", "ModelFolder", "ModelSource"]
@@ -112,7 +114,8 @@ class ModelFolder:
         self.prepare()
         model = self.place(file)
         part = model.path.with_suffix(".part")
-        with self._only_one(model.path.with_suffix(".lock")):
+        with open_private(model.path.with_suffix(".lock"), "ab") as held:
+            lock(held)
             try:
                 if known := self.find(file):
                     return known
@@ -124,7 +127,7 @@ class ModelFolder:
                 have = 0
             self._need(file.size - have + source.spare + SLACK)
             say(DownloadProgress(file, have))
-            os.close(os.open(part, os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            open_private(part, "ab").close()
             part.chmod(0o600)
             try:
                 source.fetch(part, lambda done: say(DownloadProgress(file, done)))
@@ -161,15 +164,12 @@ class ModelFolder:
         """Make the folder, and refuse one that somebody else could put a file into."""
         for folder in (self.folder.parent, self.folder):
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                facts = folder.stat()
+                facts = make_private_folder(folder)
             except OSError as error:
                 raise ConfigError(
                     f"The folder {folder} can't be made ({error.strerror}), and models are kept there."
                 ) from None
-            if os.name == "posix" and (
-                facts.st_uid != os.geteuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            ):
+            if is_foreign(facts) or is_writable_by_others(facts):
                 raise ConfigError(
                     f"Others can write into {folder}, so no model is kept there. Type: chmod 700 '{folder}'"
                 )
@@ -209,35 +209,7 @@ class ModelFolder:
             self._write(self._hashes, {name: kept for name, kept in known.items() if Path(name).exists()})
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
-        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-        try:
-            with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(content, file, indent=1)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    @contextmanager
-    def _only_one(self, lock: Path) -> Iterator[None]:
-        """One process, or thread, at a time. The system lets go of the lock of a process that died."""
-        held = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                while True:
-                    try:
-                        msvcrt.locking(held, msvcrt.LK_NBLCK, 1)
-                        break
-                    except OSError:
-                        time.sleep(0.2)
-            else:
-                import fcntl
-
-                fcntl.flock(held, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(held)
+        replace_file(path, json.dumps(content, indent=1).encode())
 
 
 def _no_space(folder: Path, wanted: int) -> ConfigError:

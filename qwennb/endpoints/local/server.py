@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 from qwennb.config import Secret
 from qwennb.endpoints.local.model_file import LocalModel, check_gguf
 from qwennb.errors import ServerFailed, UnknownEndpoint
+from qwennb.files import make_private_folder, open_private
 from qwennb.machine import keep_needed
 from qwennb.terminal import flatten
 
@@ -314,9 +315,8 @@ class _Child:
 def _log_file(path: Path) -> IO[bytes]:
     """The log, ours alone; nowhere if it can't be written, for that is no reason not to answer."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        return os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)
+        make_private_folder(path.parent)
+        return open_private(path, "ab", 0)
     except OSError:
         return Path(os.devnull).open("ab", buffering=0)
 

@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from qwennb.errors import BadInput, CacheError
+from qwennb.files import sync_folder
 
 Verdict = Literal["right", "wrong", "fixed"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -147,7 +148,7 @@ class Labels:
             finally:
                 os.close(file)
             if new:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
             raise CacheError(
                 f"The label is not kept: {self.path} can't be written ({error.strerror}). Make room, or choose another file."
@@ -169,14 +170,3 @@ def _label(line: bytes) -> tuple[Label, bool] | None:
     texts = (label.row, label.by, label.at, label.fix or "")
     whole = all(isinstance(text, str) for text in texts) and label.verdict in (None, *VERDICTS)
     return (label, read.get("undo") is True) if whole else None
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is on the disk when its folder's entry is. Windows knows no such thing."""
-    if os.name == "nt":
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -9,8 +9,6 @@ llama-factory   a line is {"messages": [{"role": "user", "content": "…"}, …]
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from qwennb.errors import BadInput
+from qwennb.files import replace_file
 
 Form = Literal["unsloth", "llama-factory"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -108,14 +107,6 @@ def _read_description(file: Path) -> dict[str, Any]:
 
 def _replace(path: Path, content: bytes) -> None:
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        replace_file(path, content, durable=True)
     except OSError as error:
         raise BadInput(f"{path} can't be written: {error.strerror}.") from None
