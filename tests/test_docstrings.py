@@ -1,9 +1,9 @@
 """Every public name answers `?`: what it takes, gives and raises, in NumPy's sections, with examples that run.
 
-The examples of all names run in one process of its own (this file, called as a program). A reader's notebook is there:
-polars as `pl`, what `from qwennb import …` offers, a client `qwen`, an empty folder. The environment names the endpoint, a
-simulator whose model knows the ANSWERS below and says back the question where they are silent. Lines that begin with `%`
-run as IPython would run them.
+The examples of all names run in one process of its own (this file, called as a program). What a reader has is there:
+polars as `pl`, what `from qwennb import …` offers, a client `qwen`, and a folder with `chart.png`, `report.pdf` and `clip.mp4`.
+The environment names the endpoint, a simulator whose model knows the ANSWERS below and says back the question where they are
+silent. Each docstring has a folder and a cache of its own. Lines that begin with `%` run as IPython would run them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from qwennb import errors
+from qwennb.frames import forget_default
 from tests.test_docs import CLIENT, ROOT, first_column
 
 ANSWERS = {
@@ -52,7 +53,6 @@ UNTOLD = {
     "%qwen_sent",
     "%qwen_stale",
     "%qwen_usage",
-    "Answer",
     "Chat",
     "Chat.ask",
     "Chat.ask_async",
@@ -61,9 +61,6 @@ UNTOLD = {
     "Chat.save",
     "Chat.to_markdown",
     "ColumnPlan",
-    "Cost",
-    "Image",
-    "Image.of",
     "Pack",
     "Pack.answers",
     "Pack.check",
@@ -71,8 +68,6 @@ UNTOLD = {
     "Pack.of",
     "Pack.read",
     "Pack.write",
-    "Pdf",
-    "Pdf.of",
     "Piece",
     "Plan",
     "Qwen",
@@ -96,9 +91,6 @@ UNTOLD = {
     "Qwen.with_defaults",
     "Stream",
     "Stream.stop",
-    "Usage",
-    "Video",
-    "Video.of",
     "ask",
     "batches",
     "cli.main",
@@ -348,7 +340,7 @@ def run_examples(text: str, name: str) -> str:
 
     test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     test.globs |= {one: getattr(qwennb, one) for one in qwennb.__all__}
-    test.globs |= {"__name__": "__main__", "qwennb": qwennb, "pl": pl, "qwen": qwennb.Qwen()}
+    test.globs |= {"__name__": "__main__", "qwennb": qwennb, "pl": pl, "qwen": qwennb.use()}
     for example in test.examples:
         if example.source.startswith("%"):
             example.source = shell().transform_cell(example.source)
@@ -360,19 +352,33 @@ def run_examples(text: str, name: str) -> str:
     return "".join(said)
 
 
+def enter_folder(folder: Path) -> None:
+    """Go where a reader might be, with a few files, and nothing asked so far."""
+    from PIL import Image as Picture
+
+    folder.mkdir()
+    os.chdir(folder)
+    os.environ["QWENNB_CACHE_DIR"] = str(folder / "answers")
+    page = Picture.new("RGB", (640, 480), "teal")
+    page.save("chart.png")
+    page.save("report.pdf")
+    Path("clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(64))
+
+
 def model_says(asked: Any) -> str | None:
     return next((answer for words, answer in ANSWERS.items() if words in asked.text), None)
 
 
 def look_at_all() -> dict[str, dict[str, Any]]:
     """Of each name: what its docstring does not say, and what was wrong with its examples."""
-    return {
-        name: {
-            "missing": list(complaints(name, value)),
-            "failed": run_examples(text, name) if ">>>" in (text := inspect.getdoc(value) or "") else "",
-        }
-        for name, value in public_names().items()
-    }
+    found, home = {}, Path.cwd()
+    for number, (name, value) in enumerate(public_names().items()):
+        text, failed = inspect.getdoc(value) or "", ""
+        if ">>>" in text:
+            enter_folder(home / str(number))
+            failed = run_examples(text, name)
+        found[name] = {"missing": list(complaints(name, value)), "failed": failed}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +394,6 @@ def looked_at(tmp_path_factory) -> dict[str, dict[str, Any]]:
             "PYTHONIOENCODING": "utf-8",
             "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}",
             "QWENNB_API_KEY": "sk-sim",
-            "QWENNB_CACHE_DIR": str(folder / "answers"),
         }
         done = subprocess.run(
             [sys.executable, __file__, str(folder / "found.json")],
@@ -412,8 +417,11 @@ def test_the_examples_of_public_names_run_and_print_what_is_shown(looked_at):
 
 
 def test_an_example_that_prints_something_else_is_found():
-    assert "Expected" in run_examples(">>> 1 + 1\n3", "a wrong one")
-    assert run_examples(">>> 1 + 1\n2", "a right one") == ""
+    try:
+        assert "Expected" in run_examples(">>> 1 + 1\n3", "a wrong one")
+        assert run_examples(">>> 1 + 1\n2", "a right one") == ""
+    finally:
+        forget_default()
 
 
 def test_a_docstring_that_leaves_something_out_is_found():

@@ -19,13 +19,61 @@ from qwennb.terminal import flatten
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered. `str(answer)` is its text.
+    """What a model answered, to which request, and at what cost.
 
-    `data` is the value of the schema or the choice, when one was asked for. `endpoint` is the identity of who
-    answered, `served_by` the model id that it reported. `defaults` are settings that were sent though the user left
-    them alone. `tool_results` are what the called tools gave, one for each call; `consents` whether the user
-    allowed each call, None for one that nobody was asked about, and empty where that holds for all. `cached` says that
-    this call cost nothing; `error` is set instead of a text when one of many failed.
+    Every asking call gives one. It is frozen; `str(answer)` is its text, and a notebook shows it as in a cell.
+
+    Attributes
+    ----------
+    text : str
+        What was answered.
+    data : Any
+        The value of the schema or the choice, when one was asked for; else None.
+    reasoning : str
+        The thought, where it was told; `reasoning_blocks` is the same as one endpoint wants it back.
+    tool_calls, tool_results, consents : tuple
+        What the model wanted called; what each call gave; and whether the user allowed it, None for a call that nobody was
+        asked about (empty where that holds for all).
+    logprobs : tuple of Logprob or None
+        Token by token, where asked for.
+    sources : tuple of WebSource
+        The pages that a searching model names. They are never fetched.
+    usage : Usage
+        Tokens, of all attempts together.
+    cost : Cost or None
+        US dollars; None where the price is unknown.
+    request, key, model : Request, str, str
+        What was asked, its name, and the model it was asked of.
+    endpoint, served_by : str
+        The identity of who answered, and the model id that it reported.
+    defaults : Mapping
+        Settings that were sent though the user left them alone.
+    finish_reason : str
+        "stop", "tool_calls", "length" (cut at its own `max_tokens`) or "error" (one of many failed).
+    complete, is_cut : bool
+        Whether it may be remembered, and whether it is a text that was cut at its own `max_tokens`.
+    attempts : int
+        How many requests it took.
+    created : datetime
+        When it was answered.
+    cached : bool
+        Whether this call cost nothing, because the answer was known.
+    error : QwenError or None
+        Set instead of a text when one of many failed.
+    reasoning_blocks : str
+        The thought as JSON, to be sent back with the next question.
+
+    Examples
+    --------
+    >>> answer = qwen.ask("What is the capital of France?")
+    >>> answer.text
+    'Paris'
+    >>> answer.model, answer.finish_reason, answer.cached
+    ('qwen3.5-flash', 'stop', False)
+    >>> qwen.ask("What is the capital of France?").cached
+    True
+    >>> answer.usage.output > 0 and answer.cost < 0.001
+    True
     """
 
     request: Request

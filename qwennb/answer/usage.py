@@ -11,8 +11,22 @@ CostSource = Literal["server", "table", "local"]
 class Cost(float):
     """US dollars, as a number that knows where it comes from.
 
-    `source` is "server" (the endpoint said so), "table" (our dated prices: an estimate) or "local" (free).
-    An unknown price is `None`, never a `Cost` of zero.
+    An unknown price is None, never a `Cost` of zero.
+
+    Attributes
+    ----------
+    source : {"server", "table", "local"}
+        Whether the endpoint said so, our dated prices say so (an estimate), or it is free because it was asked on this machine.
+    estimated : bool
+        True where it comes from our table.
+
+    Examples
+    --------
+    >>> cost = qwen.ask("What is the capital of France?").cost
+    >>> cost.source, cost.estimated
+    ('server', False)
+    >>> print(cost + 1)
+    1.0000...
     """
 
     __slots__ = ("source",)
@@ -55,8 +69,26 @@ def money(dollars: float | None, *, estimated: bool = False) -> str:
 class Usage:
     """Tokens, as the endpoint counted them.
 
-    `output` includes `reasoning`; `cached`, `cache_write`, `image` and `video` are shares of `input`.
-    `estimated` marks counts that are ours because the endpoint gave none.
+    Attributes
+    ----------
+    input, output, total : int
+        What was sent, what was answered, and both together.
+    reasoning : int
+        The share of `output` that was thought.
+    cached, cache_write, image, video : int
+        Shares of `input`: what the endpoint had remembered, what it has remembered now, pictures, video.
+    estimated : bool
+        True where the counts are ours, because the endpoint gave none.
+
+    Examples
+    --------
+    >>> usage = qwen.ask("What is in the chart?", images=["chart.png"]).usage
+    >>> usage.input > 100, usage.estimated
+    (True, False)
+    >>> usage.total == usage.input + usage.output
+    True
+    >>> (usage + usage).input == 2 * usage.input
+    True
     """
 
     input: int = 0

@@ -62,7 +62,33 @@ class _Media:
 
     @classmethod
     def of(cls, anything: object) -> Self:
-        """*anything* as it is when it is one already, else one made from it; a URL may not say by its ending what it is not."""
+        """Make one of *anything*; what is one already is given back as it is.
+
+        Parameters
+        ----------
+        anything : object
+            What the class itself takes, or one of its own.
+
+        Returns
+        -------
+        Image, Video or Pdf
+            One of the class that it is called on.
+
+        Raises
+        ------
+        MediaError
+            If it is no such thing, or a URL says by its ending that it is something else.
+
+        Examples
+        --------
+        >>> picture = Image("chart.png", max_pixels=50_000)
+        >>> Image.of(picture) is picture
+        True
+        >>> Image.of("https://example.org/report.pdf")
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.MediaError: https://example.org/report.pdf is no Image by its ending; ...
+        """
         if isinstance(anything, cls):
             return anything
         if isinstance(anything, str) and (other := _medium_by_ending(anything)) not in (None, cls):
@@ -134,10 +160,50 @@ class _Media:
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Image(_Media):
-    """A picture: from a path, bytes, an https URL, a Pillow picture, a matplotlib figure or a numpy array.
+    """A picture to ask about.
 
-    `max_pixels` is the most that is sent of it, instead of the model's own budget; `detail` goes to endpoints that
-    know it.
+    It is read when it is made, so that what is asked and its key agree however the file changes later. In the key stands
+    its content, never its path.
+
+    Parameters
+    ----------
+    source : path, bytes, URL, Pillow picture, matplotlib figure, numpy array or Image
+        A URL is passed on to the endpoint, and never fetched here.
+    max_pixels : int, optional
+        The most that is sent of it, instead of the model's own limit.
+    detail : {"auto", "low", "high"}, optional
+        How closely to look, for endpoints that know it.
+
+    Attributes
+    ----------
+    size : tuple of int or None
+        Width and height as stored; None where the header does not tell.
+    kind : str
+        What it is by its first bytes: "png", "jpeg" …; or "pixels", "url", "record".
+    data : bytes or None
+        The bytes; None for a URL.
+    url : str or None
+        The URL, where that is all there is.
+    digest, name : str
+        The sha256 that stands for it in the key, and how an error calls it.
+    source : MediaSource
+        All of that together.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, is too large, or is no picture.
+
+    Examples
+    --------
+    >>> picture = Image("chart.png", max_pixels=50_000)
+    >>> picture.kind, picture.size
+    ('png', (640, 480))
+    >>> answer = qwen.ask("What is wrong in this chart?", images=[picture])
+    >>> Image("missing.png")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.MediaError: ...
     """
 
     TYPE: ClassVar[str] = "image"
@@ -193,10 +259,45 @@ class Image(_Media):
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Video(_Media):
-    """A video: from a path, bytes, an https URL, or a list of images that are its frames.
+    """A video to ask about.
 
-    `fps` is how many frames a second the model is to see (for a list: how many a second were taken),
-    `max_pixels` the most that a frame is scaled down to.
+    Parameters
+    ----------
+    source : path, bytes, URL, list of images or Video
+        The images of a list are its frames. A URL is passed on to the endpoint, and never fetched here.
+    fps : float, optional
+        How many frames a second the model is to see; for a list, how many a second were taken.
+    max_pixels : int, optional
+        The most that a frame is scaled down to.
+
+    Attributes
+    ----------
+    frames : tuple of Image
+        The frames, where it was made of a list.
+    kind : str
+        What it is by its first bytes: "mp4", "webm" …; or "frames", "url", "record".
+    data : bytes or None
+        The bytes; None for a URL and for frames.
+    url : str or None
+        The URL, where that is all there is.
+    digest, name : str
+        The sha256 that stands for it in the key, and how an error calls it.
+    source : MediaSource
+        All of that together.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, is too large, or is no video; if `fps` is no rate.
+
+    Examples
+    --------
+    >>> Video("clip.mp4", fps=1).kind
+    'mp4'
+    >>> clip = Video(["chart.png", "chart.png"], fps=2)
+    >>> len(clip.frames)
+    2
+    >>> answer = qwen.ask("What changes?", videos=[clip])
     """
 
     TYPE: ClassVar[str] = "video"
@@ -243,10 +344,45 @@ class Video(_Media):
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Pdf(_Media):
-    """A PDF: from a path, bytes or an https URL.
+    """A PDF to ask about, as a whole or some of its pages.
 
-    `pages` picks pages, counted from 1: `Pdf("a.pdf", pages=range(1, 20))`. `max_pixels` is the most that a page has
-    where pages are sent as pictures.
+    Parameters
+    ----------
+    source : path, bytes, URL or Pdf
+        A URL is passed on to the endpoint, and never fetched here.
+    pages : iterable of int, optional
+        The pages that are sent, counted from 1; all of them without it.
+    max_pixels : int, optional
+        The most that a page has where pages are sent as pictures.
+
+    Attributes
+    ----------
+    kind : str
+        "pdf"; or "url", "record".
+    data : bytes or None
+        The bytes; None for a URL.
+    url : str or None
+        The URL, where that is all there is.
+    digest, name : str
+        The sha256 that stands for it in the key, and how an error calls it.
+    source : MediaSource
+        All of that together.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, is too large, or is no PDF; if `pages` are no pages.
+
+    Examples
+    --------
+    >>> report = Pdf("report.pdf", pages=[1])
+    >>> report.pages
+    (1,)
+    >>> answer = qwen.ask("What does it say?", files=[report])
+    >>> Pdf("report.pdf", pages=[0])
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.MediaError: pages=[0] is not a list of pages, counted from 1, such as range(1, 20) or [1, 3]
     """
 
     TYPE: ClassVar[str] = "pdf"
