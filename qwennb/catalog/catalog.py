@@ -27,6 +27,7 @@ from qwennb.catalog.media import Images, Videos
 from qwennb.catalog.model import EndpointSpec, Model, plain_name
 from qwennb.catalog.price import Price, RateQuota
 from qwennb.errors import UnknownEndpoint, UnknownModel, nearest
+from qwennb.request import SETTINGS
 
 __all__ = ["Catalog"]
 
@@ -37,6 +38,9 @@ class Catalog:
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._table = table
         self.checked: date = table["checked"]
+        settings = frozenset(name for name, setting in SETTINGS.items() if setting.sent)
+        self.sent = settings | frozenset(table["options"]["sent"])
+        self._own = frozenset(table["options"]["own"]) | (SETTINGS.keys() - settings)
         self._models = {row["name"]: _model(row) for row in table["model"]}
         self._endpoints = {row["name"]: _endpoint(row) for row in table["endpoint"]}
         self._index = {name.lower(): model for model in self._models.values() for name in model.names}
@@ -214,7 +218,7 @@ class Catalog:
             known=model is not None,
             options=options,
             ignored=frozenset(row.get("ignores", ())) - options,
-            own=frozenset(self._table["options"]["own"]),
+            own=self._own,
             thinking=self._thinking(row, model),
             schema=row["schema"],
             tool_choice=frozenset(row["tool_choice"]),
@@ -269,7 +273,7 @@ class Catalog:
 
     def _elsewhere(self, model: str, server: EndpointSpec, option: str) -> str | None:
         """Which models and which endpoints take an option, as a sentence; `None` if there is no such option."""
-        if option not in self._table["options"]["sent"]:
+        if option not in self.sent:
             return None
 
         def takes(name: str, endpoint: EndpointSpec) -> bool:

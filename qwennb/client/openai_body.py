@@ -16,13 +16,10 @@ import orjson
 
 from qwennb.client.options import Options
 from qwennb.errors import BadInput
-from qwennb.request import Image, Message, Part, Pdf, Schema, Text, ToolCall, Video, merge_texts
+from qwennb.request import SETTINGS, Image, Message, Part, Pdf, Schema, Text, ToolCall, Video, merge_texts
 
 # Words that mean the same here and there.
-_SAME = (
-    "model", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty",
-    "repetition_penalty", "logit_bias", "tool_choice", "sample",
-)  # fmt: skip
+_SAME = ("model", *(name for name, setting in SETTINGS.items() if setting.plain), "tool_choice", "sample")
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _EFFORTS: Mapping[str, Any] = {"none": False, "low": "low", "medium": "medium", "high": "high"}
 
@@ -45,11 +42,12 @@ def read_body(body: Mapping[str, Any]) -> OpenAiQuestion:
     rest.pop("stream", None)
     stream_options = _dict(rest.pop("stream_options", {}), "stream_options")
     _refuse_many(rest.pop("n", 1))
+    bound = _max_tokens(rest)
     options = {name: rest.pop(name) for name in _SAME if name in rest}
     options |= {
         "model": options.get("model") or None,  # that library wants one; an empty one is the default
         "stop": options.get("stop") or None,
-        "max_tokens": _max_tokens(rest),
+        "max_tokens": bound,
         "logprobs": _logprobs(rest),
         "thinking": _thinking(rest),
         "search": rest.pop("enable_search", None),

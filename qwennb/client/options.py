@@ -12,7 +12,9 @@ from qwennb.config import CACHE_MODES, CacheMode
 from qwennb.errors import BadInput, nearest, show_value
 from qwennb.request import (
     SETTING_CHECKS,
+    SETTINGS,
     Check,
+    SettingFields,
     Settings,
     Template,
     check_options,
@@ -27,9 +29,9 @@ from qwennb.request import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Everything that a call may set. `None` means: left alone."""
+@dataclass(frozen=True)
+class _Subject:
+    """What is asked, of whom, in which form."""
 
     model: str | None = None
     system: str | None = None
@@ -38,24 +40,13 @@ class Options:
     files: Any = None
     schema: Any = None
     choices: Any = None
-    thinking: bool | str | int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    repetition_penalty: float | None = None
-    logit_bias: Mapping[int, float] | None = None
-    logprobs: bool | int | None = None
     tools: Any = None
-    tool_choice: str | None = None
-    search: bool | None = None
-    sample: int | None = None
-    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Options(SettingFields, _Subject):
+    """Everything that a call may set. `None` means: left alone."""
+
     cache: CacheMode | None = None
     timeout: float | None = None
     budget: float | None = None
@@ -71,7 +62,7 @@ class Options:
 
     def settings(self) -> Settings:
         """The options that take part in the key."""
-        return Settings.of(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+        return Settings.of(**{name: getattr(self, name) for name in SETTINGS})
 
     def over(self, defaults: Options) -> Options:
         """These options, with *defaults* where one was left alone."""

@@ -11,33 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from qwennb import request
 from qwennb.errors import BadInput, nearest
 
 LEVELS = ("low", "medium", "high")
 # What --param may name: the options of a call that have no flag of their own, and those that have.
-SETTINGS = frozenset(
-    [
-        "top_k",
-        "min_p",
-        "stop",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-        "logit_bias",
-        "logprobs",
-        "tool_choice",
-        "sample",
-        "thinking",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "seed",
-        "search",
-        "timeout",
-        "max_pixels",
-        "max_steps",
-    ]
-)
+SETTINGS = request.SETTINGS.keys() - {"extra"} | {"timeout", "max_pixels", "max_steps"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.labels import read_choices, read_labels
 from qwennb.request.media import MOST_PIXELS, Image, Pdf, Video, media_from_json, recognise
 from qwennb.request.option_types import (
-    SETTING_CHECKS,
     Check,
+    NumberCheck,
     check_characters,
     check_options,
     file_path,
@@ -25,8 +25,9 @@ from qwennb.request.option_types import (
     several,
     text,
 )
-from qwennb.request.request import Message, Part, Request, Settings, Text, merge_texts
+from qwennb.request.request import Message, Part, Request, Text, merge_texts
 from qwennb.request.schema import Schema
+from qwennb.request.settings import SETTING_CHECKS, SETTINGS, SettingFields, Settings
 from qwennb.request.source import file_name, look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
 from qwennb.request.template import Hole, Template, look_up
@@ -37,15 +38,18 @@ __all__ = [
     "DECIMAL",
     "KEY_VERSION",
     "MOST_PIXELS",
+    "SETTINGS",
     "SETTING_CHECKS",
     "Check",
     "Hole",
     "Image",
     "Message",
+    "NumberCheck",
     "Part",
     "Pdf",
     "Request",
     "Schema",
+    "SettingFields",
     "Settings",
     "Template",
     "Text",

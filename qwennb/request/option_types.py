@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from qwennb.errors import BadInput, nearest, show_value
-from qwennb.request.canonical import canonical_json
 
 Check = Callable[[str, Any], Any]
 
@@ -94,83 +92,42 @@ def anything(name: str, value: Any) -> Any:
     return value
 
 
-def number(
-    low: float | None = None, high: float | None = None, *, whole: bool = False, above: float | None = None
-) -> Check:
-    """A check for a number in a range; with *above*, larger than that."""
-    kind = "__index__" if whole else "__float__"  # as numpy's numbers have them too
+@dataclass(frozen=True, slots=True)
+class NumberCheck:
+    """A check for a number: its bounds, and whether it is whole. With `above`, larger than that."""
 
-    def check(name: str, value: Any) -> Any:
+    low: float | None
+    high: float | None
+    whole: bool
+    above: float | None
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """Give back *value* as a plain number, or refuse it."""
+        kind = "__index__" if self.whole else "__float__"  # as numpy's numbers have them too
+        low, high, above = self.low, self.high, self.above
         try:
             if isinstance(value, bool | str) or not hasattr(value, kind):
                 raise TypeError
             number = int(value) if hasattr(value, "__index__") else float(value)
         except (TypeError, ValueError, OverflowError):
             raise BadInput(
-                f"{name}={show_value(value)} is not a {'whole ' if whole else ''}number."
+                f"{name}={show_value(value)} is not a {'whole ' if self.whole else ''}number."
             ) from None
         if above is not None and not number > above:
             raise BadInput(
-                f"{name}={show_value(value)} must be a {'whole ' if whole else ''}number above {above:g}."
+                f"{name}={show_value(value)} must be a {'whole ' if self.whole else ''}number above {above:g}."
             )
         if number != number or (low is not None and number < low) or (high is not None and number > high):
             limits = f"from {low} to {high}" if high is not None else f"at least {low}"
             raise BadInput(f"{name}={show_value(value)} is out of range: it must be {limits}.")
         return number
 
-    return check
 
-
-def _thinking(name: str, value: Any) -> Any:
-    levels = ("low", "medium", "high")
-    if isinstance(value, bool) or (isinstance(value, str) and value in levels):
-        return value
-    if isinstance(value, int) and value > 0:
-        return value
-    raise BadInput(
-        f"{name}={show_value(value)} is not known: use None, True, False, {', '.join(map(repr, levels))} or a budget in tokens."
-    )
-
-
-def _stop(name: str, value: Any) -> tuple[str, ...]:
-    stops = (value,) if isinstance(value, str) else value
-    if (
-        not isinstance(stops, list | tuple)
-        or not stops
-        or not all(isinstance(stop, str) and stop for stop in stops)
-    ):
-        raise BadInput(f"{name}={show_value(value)} must be text or a list of texts, none of them empty.")
-    return tuple(sorted(set(stops)))  # whichever comes first in the answer ends it: their order says nothing
-
-
-def _logit_bias(name: str, value: Any) -> tuple[tuple[int, float], ...] | None:
-    try:
-        biases = {int(str(token)): number(-100, 100)(name, bias) for token, bias in dict(value).items()}
-        return tuple(sorted(biases.items())) or None
-    except BadInput:
-        raise
-    except (TypeError, ValueError):
-        raise BadInput(f"{name}= must map token ids to numbers from -100 to 100.") from None
-
-
-def _logprobs(name: str, value: Any) -> int | None:
-    if isinstance(value, bool):
-        return 0 if value else None
-    return int(number(0, 20, whole=True)(name, value))
-
-
-def _sample(name: str, value: Any) -> int | None:
-    # The first draw is the plain question.
-    return int(number(0, None, whole=True)(name, value)) or None
-
-
-def _tool_choice(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        inner = value.get("function", value)
-        value = inner.get("name") if isinstance(inner, Mapping) else None
-    if not isinstance(value, str) or not value:
-        raise BadInput(f'{name}= must be "auto", "none", "required" or a tool\'s name.')
-    return value
+def number(
+    low: float | None = None, high: float | None = None, *, whole: bool = False, above: float | None = None
+) -> NumberCheck:
+    """Make a check for a number in a range."""
+    return NumberCheck(low, high, whole, above)
 
 
 def flag(name: str, value: Any) -> bool:
@@ -178,39 +135,3 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise BadInput(f"{name}={show_value(value)} must be True or False.")
     return value
-
-
-def _extra(name: str, value: Any) -> str | None:
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            value = None
-    if not isinstance(value, Mapping):
-        raise BadInput(f"{name}= must be a dict of fields to pass through.")
-    if "n" in value:
-        raise BadInput(
-            "n is not passed through: no hosted endpoint draws several answers at once. Use sample=0, 1, 2 …"
-        )
-    return canonical_json(value).decode() if value else None
-
-
-SETTING_CHECKS: dict[str, Check] = {
-    "thinking": _thinking,
-    "temperature": number(0, 2),
-    "top_p": number(0, 1),
-    "top_k": number(0, None, whole=True),
-    "min_p": number(0, 1),
-    "max_tokens": number(1, None, whole=True),
-    "seed": number(0, 2**63 - 1, whole=True),
-    "stop": _stop,
-    "presence_penalty": number(-2, 2),
-    "frequency_penalty": number(-2, 2),
-    "repetition_penalty": number(0, 10),
-    "logit_bias": _logit_bias,
-    "logprobs": _logprobs,
-    "tool_choice": _tool_choice,
-    "search": flag,
-    "sample": _sample,
-    "extra": _extra,
-}

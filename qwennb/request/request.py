@@ -8,17 +8,17 @@ in the key: an option left alone is absent, media stand by their hash, and nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import orjson
 
-from qwennb.errors import BadInput, nearest
+from qwennb.errors import BadInput
 from qwennb.request.canonical import key_of
 from qwennb.request.media import Image, Pdf, Video, media_from_json
-from qwennb.request.option_types import SETTING_CHECKS, check_options
 from qwennb.request.schema import Schema
+from qwennb.request.settings import SETTINGS, Settings
 from qwennb.request.tool import Tool, ToolCall
 from qwennb.terminal import flatten
 
@@ -117,61 +117,6 @@ def _part(data: Mapping[str, Any]) -> Part:
     return Text(data["text"]) if data["type"] == "text" else media_from_json(dict(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The options of one question. `None` means that the user left it alone."""
-
-    thinking: bool | str | int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    repetition_penalty: float | None = None
-    logit_bias: tuple[tuple[int, float], ...] | None = None
-    logprobs: int | None = None
-    tool_choice: str | None = None
-    search: bool | None = None
-    sample: int | None = None
-    extra: str | None = None
-
-    @classmethod
-    def of(cls, **given: Any) -> Settings:
-        """Settings from what a user typed, checked for type and range that hold everywhere."""
-        for name in given.keys() - SETTING_CHECKS.keys():
-            raise BadInput(f"There is no option `{name}`{nearest(name, SETTING_CHECKS) or '.'}")
-        return cls(**check_options(given, SETTING_CHECKS))
-
-    def given(self) -> dict[str, Any]:
-        """The options that were set, as plain JSON values."""
-        made: dict[str, Any] = {}
-        for name in _SETTINGS:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if name == "logit_bias":
-                value = {str(token): bias for token, bias in value}
-            elif name == "extra":
-                value = orjson.loads(value)
-            elif name == "stop":
-                value = list(value)
-            made[name] = value
-        return made
-
-    @property
-    def extra_fields(self) -> dict[str, Any]:
-        """The fields that are passed through as they are."""
-        made: dict[str, Any] = orjson.loads(self.extra) if self.extra else {}
-        return made
-
-
-_SETTINGS = tuple(option.name for option in fields(Settings))
-
-
 @dataclass(frozen=True)
 class Request:
     """One question to one model."""
@@ -219,7 +164,7 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """The request whose canonical form is *data*."""
-        options = {f.name: data[f.name] for f in fields(Settings) if f.name in data}
+        options = {name: data[name] for name in SETTINGS if name in data}
         return cls(
             model=data["model"],
             messages=tuple(map(Message.from_json, data["messages"])),

@@ -10,6 +10,7 @@ import pytest
 
 import qwennb.catalog
 from qwennb.catalog import Catalog, Range
+from qwennb.request import SETTINGS
 
 TABLE = tomllib.loads(Path(qwennb.catalog.__file__).with_name("models.toml").read_text(encoding="utf-8"))
 NAMES = {row["name"] for row in TABLE["model"]}
@@ -26,13 +27,13 @@ OPTIONS = {
 
 
 def test_the_options_are_those_of_the_public_interface() -> None:
-    assert set(TABLE["options"]["sent"]) | set(TABLE["options"]["own"]) == OPTIONS
-    assert not set(TABLE["options"]["sent"]) & set(TABLE["options"]["own"])
+    assert set(TABLE["options"]["sent"]) | set(TABLE["options"]["own"]) | set(SETTINGS) == OPTIONS
+    assert len(TABLE["options"]["sent"]) + len(TABLE["options"]["own"]) + len(SETTINGS) == len(OPTIONS)
     assert not set(TABLE["instead"]) & OPTIONS
 
 
 def test_every_kind_sorts_only_options_that_exist_and_none_twice() -> None:
-    sent = set(TABLE["options"]["sent"])
+    sent = Catalog(TABLE).sent
     for name, kind in TABLE["kind"].items():
         accepts, ignores = kind["accepts"], kind.get("ignores", [])
         assert len(accepts) == len(set(accepts)), name
@@ -78,7 +79,7 @@ def test_every_row_about_a_model_points_at_a_model_and_an_endpoint_that_serves_i
     for row in TABLE["override"]:
         assert row["kind"] in TABLE["kind"]
         assert set(row["models"]) <= NAMES
-        assert set(row.get("adds", [])) <= set(TABLE["options"]["sent"])
+        assert set(row.get("adds", [])) <= Catalog(TABLE).sent
     for row in TABLE["preset"]:
         assert set(row["models"]) <= NAMES
         assert set(row["values"]) <= OPTIONS

@@ -22,7 +22,7 @@ from qwennb.endpoints.error_reply import classify_error, parse_error, parse_erro
 from qwennb.endpoints.media import MediaLimits, prepare
 from qwennb.endpoints.shape import mapping, mappings, number, text
 from qwennb.errors import EndpointError, Incomplete, UnsupportedOption
-from qwennb.request import Message, Request, Text, ToolCall
+from qwennb.request import SETTINGS, Message, Request, Text, ToolCall
 
 _FINISH = {
     "stop": "stop",
@@ -191,7 +191,7 @@ class Dialect:
     def sampling(self, request: Request) -> dict[str, Any]:
         """The sampling options by this server's names."""
         given = request.settings.given()
-        made = {name: given[name] for name in _PLAIN if name in given}
+        made = {name: value for name, value in given.items() if SETTINGS[name].plain}
         if request.settings.logprobs is not None:
             made["logprobs"] = True
             if request.settings.logprobs:
@@ -311,12 +311,6 @@ class Dialect:
     def stream_instead(self, wire: Wire) -> Wire:
         """*wire* as it is asked again after an answer broke off."""
         return wire
-
-
-_PLAIN = (
-    "max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty",
-    "repetition_penalty", "logit_bias",
-)  # fmt: skip
 
 
 def budget_of(thinking: str | int, abilities: Abilities) -> int:

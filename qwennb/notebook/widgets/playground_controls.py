@@ -15,6 +15,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from qwennb.catalog import Abilities, Thinking
+from qwennb.request import SETTINGS, NumberCheck
 
 WIDE = "9em"  # of every description
 ALONE = "as the model likes"
@@ -36,7 +37,8 @@ class Number:
     whole: bool = False
 
 
-NUMBERS: Mapping[str, Number] = {
+# Where the range of an option is too wide to step through, or its steps are to be finer than a twentieth of it.
+_NUMBERS: Mapping[str, Number] = {
     "temperature": Number(0, 2, 0.1, 0.7),
     "top_p": Number(0, 1, 0.05, 0.8),
     "top_k": Number(0, 1000, 1, 20, whole=True),
@@ -47,6 +49,23 @@ NUMBERS: Mapping[str, Number] = {
     "frequency_penalty": Number(-2, 2, 0.1, 0),
     "repetition_penalty": Number(0, 2, 0.05, 1),
     "sample": Number(0, 10_000, 1, 0, whole=True),
+}
+
+
+def _as_checked(check: NumberCheck, start: float) -> Number:
+    """Make the control of an option that needs no finer one, from its check."""
+    low = check.low or 0
+    high = low + 1000 if check.high is None else check.high
+    return Number(low, high, 1 if check.whole else (high - low) / 20, start, check.whole)
+
+
+NUMBERS: Mapping[str, Number] = {
+    **{
+        name: _as_checked(setting.check, setting.example)
+        for name, setting in SETTINGS.items()
+        if isinstance(setting.check, NumberCheck)
+    },
+    **_NUMBERS,
 }
 TEXTS: Mapping[str, str] = {
     "choices": "yes, no",
