@@ -38,9 +38,31 @@ _installed = threading.Lock()
 
 @contextmanager
 def no_network() -> Iterator[list[str]]:
-    """Inside it nobody in this process connects, sends, listens or looks up a name; local sockets (AF_UNIX) go on.
+    """Refuse the network to everybody in this process while it stands.
 
-    Whoever tries gets an OSError. Gives the list of what was tried, for a test to look at.
+    Connecting, sending, listening and looking up a name are refused; local sockets (AF_UNIX) go on.
+
+    Yields
+    ------
+    list of str
+        What was tried, for a test to look at.
+
+    Raises
+    ------
+    PermissionError
+        An OSError, raised where somebody tries.
+
+    Examples
+    --------
+    >>> from qwennb.testing import no_network
+    >>> import socket
+    >>> with no_network() as tried:
+    ...     socket.create_connection(("127.0.0.1", 80))
+    Traceback (most recent call last):
+        ...
+    PermissionError: [Errno 13] The network is refused here: ...
+    >>> tried
+    ['getaddrinfo 127.0.0.1']
     """
     if _installed.acquire(blocking=False):  # once: an audit hook can't be taken out again
         sys.addaudithook(_look)
@@ -74,10 +96,39 @@ def _look(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def replaying(pack: str | os.PathLike[str] | None = None) -> Iterator[Qwen]:
-    """Inside it every client that is made recalls from *pack*, and from nothing else, and no network is there.
+    """Let every client that is made while it stands recall from a pack, and from nothing else, without a network.
 
-    What the pack does not hold is a NotRecorded error. Gives a client that leaves everything open. Clients that were made
-    before keep their settings.
+    Clients that were made before keep their settings. When it is over, everything is as it was.
+
+    Parameters
+    ----------
+    pack : str or path, optional
+        The pack's file; without it nothing is known.
+
+    Yields
+    ------
+    Qwen
+        A client that leaves model and endpoint to the pack.
+
+    Raises
+    ------
+    PackRefused
+        If the file is no pack.
+    NotRecorded
+        Where something is asked that the pack does not hold.
+
+    Examples
+    --------
+    >>> from qwennb.testing import replaying
+    >>> qwen.pack(qwen.ask("What is the capital of France?")).write("answers.qwenpack")
+    >>> with replaying("answers.qwenpack") as reader:
+    ...     reader.ask("What is the capital of France?").text
+    'Paris'
+    >>> with replaying("answers.qwenpack") as reader:
+    ...     reader.ask("What is the capital of Italy?")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.NotRecorded: ...
     """
     shared_runtime = runtime()
     with tempfile.TemporaryDirectory(prefix="qwennb-", ignore_cleanup_errors=True) as folder:
@@ -112,10 +163,36 @@ Line = str | Mapping[str, Any] | Exception
 
 
 class Scripted:
-    """A transport that says what it is told, over no network: the *lines* in turn, or what a function makes of the prompt.
+    """A model that says what it is told, over no network.
 
-    A line is a text, a dict (a `message` as an endpoint sends it, with tool calls for instance) or an error to be raised.
-    The last line stands for all that follow. `bodies` are the requests as they would have gone over the wire.
+    `scripted(…)` makes a client of one; this is the script itself, which also tells what it was asked.
+
+    Parameters
+    ----------
+    *lines : str, dict or Exception
+        What is said in turn: a text, a message as an endpoint sends it (with tool calls, for instance), or an error to raise.
+        The last one stands for all that follow.
+    says : callable, optional
+        Makes a line of each prompt, in place of *lines*.
+
+    Attributes
+    ----------
+    bodies : list of dict
+        The requests, as they would have gone over the wire.
+
+    Raises
+    ------
+    Exception
+        The errors among its lines.
+
+    Examples
+    --------
+    >>> from qwennb.testing import scripted
+    >>> qwen = scripted("complaint")
+    >>> qwen.ask("Praise or complaint? The soup was cold.").text
+    'complaint'
+    >>> qwen.script.bodies[0]["messages"]
+    [{'role': 'user', 'content': 'Praise or complaint? The soup was cold.'}]
     """
 
     def __init__(self, *lines: Line, says: Callable[[str], Line] | None = None) -> None:
@@ -163,7 +240,31 @@ def _prompt(messages: Iterable[Mapping[str, Any]]) -> str:
 
 
 class ScriptedQwen(Qwen):
-    """A client whose model says what the `script` says. It has a memory of its own, which ends with it."""
+    """A client whose model says what a script says, with a memory of its own that ends with it.
+
+    Parameters
+    ----------
+    script : Scripted
+        What is said.
+    **settings
+        Those of a `Qwen`.
+
+    Attributes
+    ----------
+    script : Scripted
+        What is said, and what was asked.
+
+    Raises
+    ------
+    BadInput
+        If a setting is none.
+
+    Examples
+    --------
+    >>> from qwennb.testing import Scripted, ScriptedQwen
+    >>> ScriptedQwen(Scripted("yes"), temperature=0).ask("Is it cold?").text
+    'yes'
+    """
 
     def __init__(self, script: Scripted, **settings: Any) -> None:
         self.script = script
@@ -184,8 +285,36 @@ class ScriptedQwen(Qwen):
 
 
 def scripted(*lines: Line, says: Callable[[str], Line] | None = None, **settings: Any) -> ScriptedQwen:
-    """A client whose model says these *lines* in turn, the last one for good, or what *says* makes of each prompt.
+    """Make a client whose model says these *lines* in turn, the last one for good.
 
-    *settings* are those of a `Qwen`. What it was asked stands in `.script.bodies`.
+    Parameters
+    ----------
+    *lines : str, dict or Exception
+        A text, a message as an endpoint sends it (with tool calls, for instance), or an error to raise.
+    says : callable, optional
+        Makes a line of each prompt, in place of *lines*.
+    **settings
+        Those of a `Qwen`.
+
+    Returns
+    -------
+    ScriptedQwen
+        A client that asks nobody. What it was asked stands in `.script.bodies`.
+
+    Raises
+    ------
+    BadInput
+        If a setting is none.
+
+    Examples
+    --------
+    >>> from qwennb.testing import scripted
+    >>> qwen = scripted("one", "two")
+    >>> [qwen.ask(question).text for question in ("a", "b", "c")]
+    ['one', 'two', 'two']
+    >>> qwen = scripted(says=lambda prompt: "praise" if "good" in prompt else "complaint")
+    >>> df = pl.DataFrame({"review": ["good soup", "cold soup"]})
+    >>> df.qwen.classify("review", ["praise", "complaint"], client=qwen)["label"].to_list()
+    ['praise', 'complaint']
     """
     return ScriptedQwen(Scripted(*lines, says=says), **settings)

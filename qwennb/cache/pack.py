@@ -45,9 +45,47 @@ _SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # in a text its quotes woul
 
 @dataclass(frozen=True)
 class Pack:
-    """Answers by name. `model` and `endpoint` stand in for what a request leaves open when it is replayed.
+    """Answers with their requests, to be handed to anybody.
 
-    `len(pack)` counts the answers, iterating gives them, sorted by key.
+    `Pack.read(file)` and `Pack.of(answers)` make one, `qwen.pack(answers)` that of a run. `len(pack)` counts its answers,
+    iterating gives them sorted by key, and `older | newer` is both together. Nothing in a pack runs, and it holds no secret
+    and no path.
+
+    Parameters
+    ----------
+    records : Mapping
+        The recorded answers by name, as `read` and `of` make them.
+    model, endpoint : str, optional
+        What stands in for a model or an endpoint that a request leaves open; those of most of its answers without it.
+
+    Attributes
+    ----------
+    root : str
+        The sha256 over all of its content: another root, another pack.
+    models : frozenset of str
+        The models that were asked.
+    asked : Counter
+        How many answers there are of each model at each endpoint.
+    by_key : Mapping
+        The names of the answers to each request's key.
+    media : frozenset of str
+        The sha256 of each picture, video and PDF that was asked about.
+
+    Raises
+    ------
+    BadInput
+        If `records` are none.
+
+    Examples
+    --------
+    >>> pack = qwen.pack(qwen.ask("What is the capital of France?"))
+    >>> len(pack), pack.model
+    (1, 'qwen3.5-flash')
+    >>> [answer.text for answer in pack]
+    ['Paris']
+    >>> pack.write("answers.qwenpack")
+    >>> Pack.read("answers.qwenpack") == pack
+    True
     """
 
     records: Mapping[Name, bytes] = field(default_factory=dict, repr=False)
@@ -71,7 +109,31 @@ class Pack:
 
     @classmethod
     def of(cls, answers: Iterable[Answer], *, model: str = "", endpoint: str = "") -> Self:
-        """A pack of *answers*; those that failed or are not whole are left out. Of two to one request the later stands."""
+        """Make a pack of *answers*.
+
+        Parameters
+        ----------
+        answers : iterable of Answer
+            Those that failed or are not whole are left out. Of two to one request the later stands.
+        model, endpoint : str, optional
+            What stands in for a model or an endpoint that a request leaves open; those of most of the answers without it.
+
+        Returns
+        -------
+        Pack
+            The answers with their requests.
+
+        Raises
+        ------
+        BadInput
+            If something among them is no answer.
+
+        Examples
+        --------
+        >>> answers = qwen.ask_many(["What is the capital of France?", "What is the capital of Italy?"])
+        >>> sorted(answer.text for answer in Pack.of(answers))
+        ['Paris', 'Rome']
+        """
         if not isinstance(answers, Iterable):
             raise BadInput(f"A pack is made of answers, and {show_value(answers)} is no list of them.")
         answers = list(answers)
@@ -88,7 +150,33 @@ class Pack:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
-        """The pack in the file *path*. PackRefused, with the reason, where anything about it is not as it should be."""
+        """Read the pack in a file. Nothing in it is believed before it is checked.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; one whose name ends in `.zst` is compressed.
+
+        Returns
+        -------
+        Pack
+            All of its answers.
+
+        Raises
+        ------
+        PackRefused
+            If anything about the file is not as it should be, with the line and the reason.
+
+        Examples
+        --------
+        >>> qwen.pack(qwen.ask("What is the capital of France?")).write("answers.qwenpack")
+        >>> Pack.read("answers.qwenpack").models
+        frozenset({'qwen3.5-flash'})
+        >>> Pack.read("report.pdf")
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.PackRefused: ...
+        """
         file = file_path("The pack", path)
         records: dict[Name, bytes] = {}
 
@@ -116,15 +204,53 @@ class Pack:
         allow: Collection[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the pack to *path* in one step, compressed where its name ends in `.zst`; `check` comes first."""
+        """Write the pack to a file, in one step; `check` comes first.
+
+        Parameters
+        ----------
+        path : str or path
+            The file. Where its name ends in `.zst` it is compressed.
+        allow : collection of str, optional
+            Keys of answers, or how they begin, in which what only looks like a secret may stay.
+        environ : Mapping, optional
+            Where API keys are looked up, so that none is written; the process's own environment without it.
+
+        Raises
+        ------
+        PackRefused
+            If it holds a secret, or more than a pack may hold. Nothing was written.
+        BadInput
+            If the file can't be written.
+
+        Examples
+        --------
+        >>> qwen.pack(qwen.ask("What is the capital of France?")).write("answers.qwenpack")
+        >>> qwen.pack(qwen.ask("Is sk-or-v1-0123456789abcdef0123456789abcdef a good key?")).write("other.qwenpack")
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.PackRefused: The answer ... or its request holds ... Nothing was written. ...
+        """
         self.check(allow=allow, environ=environ)
         pack_file.write(file_path("The pack", path), self.lines())
 
     def check(self, *, allow: Collection[str] = (), environ: Mapping[str, str] | None = None) -> None:
-        """PackRefused where it holds a secret, or more than a pack may hold.
+        """Refuse a pack that must not be written; `write` does so itself.
 
-        *allow* are keys, or how they begin, of lines in which what only looks like a secret may stay. A key that is set in
-        *environ* or in use here is always one.
+        Parameters
+        ----------
+        allow : collection of str, optional
+            Keys of answers, or how they begin, in which what only looks like a secret may stay.
+        environ : Mapping, optional
+            Where API keys are looked up; the process's own environment without it. A key that is in use here is always one.
+
+        Raises
+        ------
+        PackRefused
+            If it holds a secret, or more than a pack may hold.
+
+        Examples
+        --------
+        >>> qwen.pack(qwen.ask("What is the capital of France?")).check()
         """
         leaks = SecretScanner.from_environ(os.environ if environ is None else environ, Secret.in_use())
         total = 0
@@ -199,7 +325,18 @@ class Pack:
         return Pack(self.records, model)
 
     def answers(self) -> Iterator[Answer]:
-        """Every answer with its request, sorted by key. `data` is a choice, or what a schema was filled with, as JSON."""
+        """Give every answer with its request, sorted by key.
+
+        Yields
+        ------
+        Answer
+            Its `data` is a choice, or what a schema was filled with, as JSON.
+
+        Examples
+        --------
+        >>> [answer.text for answer in qwen.pack(qwen.ask("What is the capital of France?")).answers()]
+        ['Paris']
+        """
         for record in self.records.values():
             data = orjson.loads(record)
             request = request_of(data["request"])
@@ -225,7 +362,18 @@ class Pack:
         )
 
     def frame(self) -> polars.DataFrame:
-        """The pack as a table, one row an answer."""
+        """Show the pack as a table.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row an answer: key, model, endpoint, question, text, finish_reason, tokens, cost, attempts, created, request.
+
+        Examples
+        --------
+        >>> qwen.pack(qwen.ask("What is the capital of France?")).frame().select("model", "question", "text").row(0)
+        ('qwen3.5-flash', 'What is the capital of France?', 'Paris')
+        """
         import polars as pl
 
         rows = [

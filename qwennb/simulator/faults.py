@@ -146,13 +146,50 @@ FAULTS: dict[str, FaultKind] = {kind.name: kind for kind in _KINDS}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault, and when it strikes.
+    """Something that goes wrong, and when.
 
-    It strikes the first `times` questions that it may (None: without end), each with `probability` (drawn from the simulator's
-    seed and the question's index), where `when` holds: a collection of indexes or a function of the question.
-    `retry_after` goes with a refusal: a number in the form `retry_form`, or a str that is sent as it stands. `seconds`, `size` and
-    `status` change a kind's own figures (the time between bytes or the life of a comments-only stream, bytes or
-    events, the status). `flat` uses the flat error shape where a server has two.
+    Parameters
+    ----------
+    name : str
+        A row of `qwennb.simulator.FAULTS`: "429", "reset", "hang", "cut_json" …
+    times : int, optional
+        How many questions it strikes; without end without it.
+    probability : float
+        How likely it strikes each; drawn from the simulator's seed and the question's index.
+    when : collection of int or callable, optional
+        The indexes of questions that it may strike, or a function of the question.
+    retry_after, retry_form : float or str, {"seconds", "ms", "date", "none"}
+        What a refusal says of the time to wait; a str is sent as it stands.
+    seconds, size : float, int, optional
+        A kind's own figures: the time between bytes, how many bytes or events.
+    message : str, optional
+        What a refusal says.
+    flat : bool
+        The flat shape of an error, where a server has two.
+
+    Attributes
+    ----------
+    kind : FaultKind
+        The row of the table.
+    problem : Problem or None
+        What a refusing kind says.
+
+    Raises
+    ------
+    ConfigError
+        If there is no fault of that name.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Fault, Simulator
+    >>> with Simulator("vllm", script=["It rains."] * 2, faults=[Fault("reset", times=1)]) as sim:
+    ...     qwen = Qwen(endpoint=f"vllm+{sim.base_url}")
+    ...     qwen.ask("How is it?").text
+    'It rains.'
+    >>> Fault("resett")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ConfigError: There is no fault named 'resett'; did you mean `reset`? See qwennb.simulator.FAULTS.
     """
 
     name: str
@@ -169,7 +206,7 @@ class Fault:
     def __post_init__(self) -> None:
         if self.name not in FAULTS:
             raise ConfigError(
-                f"There is no fault named {self.name!r}{nearest(self.name, FAULTS)}. See qwennb.simulator.FAULTS."
+                f"There is no fault named {self.name!r}{nearest(self.name, FAULTS) or '.'} See qwennb.simulator.FAULTS."
             )
 
     @property

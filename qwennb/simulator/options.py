@@ -18,7 +18,30 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Switches; each says for whom it matters. Everything else ignores it."""
+    """How a simulated server was started: switches that change what it takes and how it answers.
+
+    Each stands in the class with its own sentence, which says for whom it matters; everybody else ignores it.
+
+    Attributes
+    ----------
+    thinking, reasoning_parser, refuse_plain_thinking, reasoning_stray
+        Whether it thinks, and where the thought stands.
+    tool_parser, trust_request, vision, loading, null_finish
+        What it was started with.
+    comments, comment_delay, credits
+        What a stream begins with, and the dollars left.
+    batch_polls, batch_limits, batch_answers, batch_reversed
+        How its batches go.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Options, Simulator
+    >>> with Simulator("openrouter", options=Options(credits=0.0)) as sim:
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.CreditExhausted: ...
+    """
 
     thinking: bool | None = None
     """What a model does when the request leaves it open (None: as the model does)."""

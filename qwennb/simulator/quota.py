@@ -21,13 +21,34 @@ Limit = Literal["rate", "tokens", "in_flight", "slope"]
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What an account may do. None is without limit.
+    """How fast a simulated account may ask, and what happens beyond. None is without limit.
 
-    `rate` is requests a second, `burst` how many may come at once (default: one second's worth);
-    `tokens_per_minute` counts input and output; `in_flight` refuses beyond so many at a time;
-    `slope` is by how many requests a second the rate may grow each second (counted from the first question);
-    `slots` is how many are answered at a time while the others wait.
-    `retry_after` is what a refusal says (None: the true wait), `retry_form` how (None: as the real server does).
+    A hosted server refuses with 429; a self-hosted one (`slots`) lets wait.
+
+    Parameters
+    ----------
+    rate, burst : float, optional
+        Requests a second, and how many may come at once (one second's worth without it).
+    tokens_per_minute : float, optional
+        Input and output together.
+    in_flight : int, optional
+        Requests at a time.
+    slope : float, optional
+        By how many requests a second the rate may grow each second, counted from the first question.
+    slots : int, optional
+        How many are answered at a time, while the others wait.
+    retry_after : float or str, optional
+        What a refusal says of the time to wait; the true wait without it.
+    retry_form : {"seconds", "ms", "date", "none"}, optional
+        How it says so; as the real server does without it.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Quota, Simulator
+    >>> with Simulator("vllm", quota=Quota(slots=1), latency=0.01) as sim:
+    ...     answers = Qwen(endpoint=f"vllm+{sim.base_url}").ask_many(["one", "two", "three"])
+    ...     [answer.error for answer in answers]
+    [None, None, None]
     """
 
     rate: float | None = None

@@ -29,7 +29,32 @@ __all__ = ["Reply", "Script", "ToolCall", "count_tokens", "invent", "limit_reply
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool. `arguments` may be a mapping, or a str that is sent as it stands."""
+    """A call of a tool, in a `Reply`.
+
+    Parameters
+    ----------
+    name : str
+        The tool.
+    arguments : Mapping or str
+        What it is called with; a str is sent as it stands.
+    id : str, optional
+        The call's own; one is made without it.
+
+    Attributes
+    ----------
+    text : str
+        The arguments as they go over the wire.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Reply, Simulator, ToolCall
+    >>> def weather(city: str) -> str:
+    ...     "The weather in a city."
+    ...     return f"rain in {city}"
+    >>> with Simulator("vllm", script=[Reply(None, tool_calls=[ToolCall("weather", {"city": "Ulm"})]), "It rains."]) as sim:
+    ...     Qwen(endpoint=f"vllm+{sim.base_url}").ask("How is it in Ulm?", tools=[weather]).text
+    'It rains.'
+    """
 
     name: str
     arguments: Mapping[str, Any] | str = "{}"
@@ -47,13 +72,40 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of the model.
+    """One answer of the simulated model, in a script.
 
-    `text=None` is content null. `chunks` says how a stream is cut: a str is a piece of text, a mapping a delta as it
-    stands, bytes go out raw. `usage` overrides counted figures by their wire names (`prompt_tokens`, `completion_tokens`,
-    `reasoning_tokens`, `cached_tokens`, `image_tokens`, `video_tokens`, `cost`); False leaves usage out.
-    `delay` is seconds before the first byte, `chunk_delay` before each further piece.
-    `fault` makes this one answer go wrong.
+    Parameters
+    ----------
+    text : str or None
+        What it says; None is content null.
+    reasoning : str, optional
+        What it thinks.
+    tool_calls : sequence of ToolCall
+        What it wants called.
+    finish_reason : str, optional
+        "stop", or "tool_calls" where it calls, without it.
+    usage : Mapping or False, optional
+        Figures by their wire names in place of counted ones (`prompt_tokens`, `completion_tokens`, `reasoning_tokens`,
+        `cached_tokens`, `image_tokens`, `video_tokens`, `cost`); False leaves usage out.
+    chunks : sequence, optional
+        How a stream is cut: a str is a piece of text, a mapping a delta as it stands, bytes go out raw.
+    delay, chunk_delay : float
+        Seconds before the first byte, and before each further piece.
+    fault : Fault, optional
+        What goes wrong with this one answer.
+
+    Attributes
+    ----------
+    ending : str
+        The finish reason that is sent.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Reply, Simulator
+    >>> with Simulator("vllm", script=[Reply("42", reasoning="Six times seven.", chunks=["4", "2"])]) as sim:
+    ...     stream = Qwen(endpoint=f"vllm+{sim.base_url}").stream("What is it?")
+    ...     [piece.text for piece in stream if piece.text], stream.answer.reasoning
+    (['4', '2'], 'Six times seven.')
     """
 
     text: str | None = ""

@@ -28,11 +28,41 @@ NOT_CONTENT = frozenset({"stream", "stream_options"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request: what came, what was made of it, how it ended.
+    """One request that the simulator has seen: what came, what was made of it, how it ended.
 
-    `index` counts all requests from 0. `key` is the sha256 of the canonical body without `stream` and `stream_options`
-    (the same question asked both ways is one question). `read` and `ignored` are dotted field names.
-    `outcome` is "open" while being answered, "delivered", "broken" (a fault cut it) or "abandoned" (the caller hung up).
+    Attributes
+    ----------
+    index : int
+        Its number, counted from 0.
+    method, path, headers : str, str, Mapping
+        Where it went, and its headers; secret ones by their hash.
+    body, key : Any, str
+        What was asked, and the sha256 of it. The same question as a stream and whole has one key.
+    asking : bool
+        Whether it is a question to a model.
+    read, ignored : frozenset of str
+        The fields, dotted, that this server reads of it, and those that it does not know.
+    status, refusal, fault : int, str, str or None
+        What was answered; which rule refused it; which fault struck.
+    answer, usage, whole : str, Mapping, bool
+        What the model said, the tokens that were counted, and whether what was made is a whole answer.
+    outcome : {"open", "delivered", "broken", "abandoned"}
+        Still being answered; its last byte left; a fault cut it; the caller hung up.
+    delivered, paid : bool
+        Whether the last byte left while the caller was there, and whether that was a whole answer to a question.
+    arrived, finished, seconds : float or None
+        When it came and ended, on the log's clock, and the time between.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("vllm") as sim:
+    ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello", temperature=0)
+    ...     entry = sim.ledger.last()
+    >>> entry.path, entry.status, entry.paid
+    ('/v1/chat/completions', 200, True)
+    >>> entry.body["temperature"]
+    0
     """
 
     index: int
@@ -74,7 +104,31 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class RequestLog:
-    """Every request in order. Keeps the last *keep* entries; the counts are exact for ever."""
+    """Every request that a simulator has seen, in order, and how many came to what.
+
+    It may be read from any thread at any time; what it gives is a snapshot. An answer is *delivered* when its last byte left
+    while the caller was there, and *paid* when that was a whole answer: what is paid for twice is money lost.
+
+    Attributes
+    ----------
+    unique : int
+        How many different questions were paid for.
+    duplicates : dict of str to int
+        Questions that were paid for more than once, by key: how many times too often.
+    in_flight, peak : int
+        Questions being answered at this moment, and the most that ever were.
+    lock : context manager
+        Held while the last bytes of an answer leave.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("vllm") as sim:
+    ...     qwen = Qwen(endpoint=f"vllm+{sim.base_url}")
+    ...     answers = qwen.ask_many(["one", "two", "one"])
+    >>> sim.ledger.count("asked"), sim.ledger.unique, sim.ledger.duplicates
+    (2, 2, {})
+    """
 
     def __init__(self, *, keep: int = 200_000, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -153,27 +207,108 @@ class RequestLog:
     # Read by anybody.
 
     def entries(self, path: str | None = None) -> list[Entry]:
-        """All entries in order of arrival; with *path*, those whose path ends so."""
+        """Give all requests in order of arrival.
+
+        Parameters
+        ----------
+        path : str, optional
+            Only those whose path ends so.
+
+        Returns
+        -------
+        list of Entry
+            The newest 200,000 at most; the counts know all.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     [entry.status for entry in sim.ledger.entries("/chat/completions")]
+        [200]
+        """
         with self._changed:
             both = [*self._closed, *(Entry(**known) for known in self._open.values())]
         both.sort(key=lambda entry: entry.index)
         return both if path is None else [entry for entry in both if entry.path.endswith(path)]
 
     def asks(self) -> list[Entry]:
-        """The questions to a model, in order of arrival."""
+        """Give the questions to a model, in order of arrival.
+
+        Returns
+        -------
+        list of Entry
+            Side routes, such as the list of models, are left out.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     [entry.body["messages"][0]["content"] for entry in sim.ledger.asks()]
+        ['Hello']
+        """
         return [entry for entry in self.entries() if entry.asking]
 
     def paid(self) -> list[Entry]:
-        """The whole answers that were delivered, in order of arrival."""
+        """Give the whole answers that were delivered, in order of arrival.
+
+        Returns
+        -------
+        list of Entry
+            The questions to which they belong.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     len(sim.ledger.paid())
+        1
+        """
         return [entry for entry in self.entries() if entry.paid]
 
     def last(self) -> Entry:
-        """The newest question, or the newest request when nothing was asked."""
+        """Give the newest question, or the newest request where nothing was asked.
+
+        Returns
+        -------
+        Entry
+            What came, and what was made of it.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     sim.ledger.last().answer == answer.text
+        True
+        """
         entries = self.entries()
         return next((entry for entry in reversed(entries) if entry.asking), entries[-1])
 
     def count(self, what: str = "arrived") -> int:
-        """How many: "arrived", "asked", "finished", "delivered", "paid", "broken", "abandoned" or "status 429"."""
+        """Count the requests that came to something.
+
+        Parameters
+        ----------
+        what : str
+            "arrived", "asked", "finished", "delivered", "paid", "broken", "abandoned" or "status 429".
+
+        Returns
+        -------
+        int
+            How many, since the start or the last `clear`.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm", faults=[]) as sim:
+        ...     sim.fault("429", times=1, retry_after=0)
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     sim.ledger.count("status 429"), sim.ledger.count("paid")
+        (1, 1)
+        """
         with self._changed:
             return self._counts[what]
 
@@ -202,12 +337,55 @@ class RequestLog:
             return self._peak
 
     def wait_for(self, n: int, what: str = "finished", timeout: float = 30.0) -> None:
-        """Return once *n* of *what* have been counted (words as in `count`), or raise TimeoutError."""
+        """Wait until so many of something have been counted.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        what : str
+            As in `count`.
+        timeout : float
+            The most seconds that it waits.
+
+        Raises
+        ------
+        TimeoutError
+            If they did not come, with the number that did.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     sim.ledger.wait_for(1, "paid")
+        ...     sim.ledger.wait_for(2, "paid", timeout=0.01)
+        Traceback (most recent call last):
+            ...
+        TimeoutError: waited 0.01 s for 2 paid; counted 1
+        """
         if not self._wait(lambda: self._counts[what] >= n, timeout):
             raise TimeoutError(f"waited {timeout} s for {n} {what}; counted {self.count(what)}")
 
     def wait_idle(self, timeout: float = 30.0) -> None:
-        """Return once nothing is being answered, or raise TimeoutError."""
+        """Wait until nothing is being answered.
+
+        Parameters
+        ----------
+        timeout : float
+            The most seconds that it waits.
+
+        Raises
+        ------
+        TimeoutError
+            If something still is, with the number.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     sim.ledger.wait_idle()
+        """
         if not self._wait(lambda: not self._open, timeout):
             raise TimeoutError(f"waited {timeout} s; {len(self._open)} requests are still being answered")
 
@@ -220,7 +398,17 @@ class RequestLog:
                 self._waiting -= 1
 
     def clear(self) -> None:
-        """Forget everything and count from 0 again."""
+        """Forget everything, and count from 0 again.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     sim.ledger.clear()
+        ...     sim.ledger.count("asked")
+        0
+        """
         with self._changed:
             self._forget()
 

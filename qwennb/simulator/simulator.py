@@ -29,9 +29,59 @@ LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "[::1]"}
 class Simulator:
     """An endpoint that behaves like the real one of its dialect, slowly and badly on demand.
 
-    with Simulator("dashscope", api_key="sk-sim") as sim:
-        ... ask sim.base_url ...
-        assert sim.ledger.count("paid") == 1
+    It listens on this machine only, and without a script its answers are no model's: they depend on the seed and the question
+    alone. Use it with `with`, or `start()` and `stop()` it.
+
+    Parameters
+    ----------
+    dialect : str
+        Whose wire format: "openrouter", "dashscope", "vllm", "sglang", "mlx-vlm", "llama.cpp", "ollama" or "lmstudio".
+    seed : int, optional
+        Another seed, other answers.
+    api_key : str, optional
+        The only key that is taken; any without it.
+    models : iterable of str or SimModel, optional
+        The models that it serves; the dialect's own without it.
+    script : iterable or callable, optional
+        Replies used in order (a text, a `Reply`, a `Fault`, None to invent one), or a function of the question.
+    faults : iterable of Fault, optional
+        What is to go wrong.
+    quota : Quota, optional
+        How fast it may be asked.
+    latency, token_latency : float, optional
+        Seconds before an answer begins, and for each token of a stream.
+    options : Options, optional
+        How this server was started.
+    host, port : str, int, optional
+        Where it listens: 127.0.0.1, at any free port.
+    clock : callable, optional
+        What it takes for the time.
+
+    Attributes
+    ----------
+    base_url : str
+        What a client is given.
+    root_url, port : str, int
+        Where its side routes are, and where it listens.
+    ledger : RequestLog
+        What it has seen and delivered.
+    dialect : str
+        Whose wire format it speaks.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such dialect, or it can't listen there.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter", script=["It rains.", "It still rains."]) as sim:
+    ...     qwen = Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any")
+    ...     [qwen.ask(question).text for question in ("How is it?", "And now?", "How is it?")]
+    ['It rains.', 'It still rains.', 'It rains.']
+    >>> sim.ledger.count("paid")
+    2
     """
 
     def __init__(
@@ -53,7 +103,9 @@ class Simulator:
     ) -> None:
         if dialect not in DIALECTS:
             known = ", ".join(DIALECTS)
-            raise ConfigError(f"There is no dialect {dialect!r}{nearest(dialect, DIALECTS)}. Known: {known}.")
+            raise ConfigError(
+                f"There is no dialect {dialect!r}{nearest(dialect, DIALECTS) or '.'} Known: {known}."
+            )
         if host not in LOOPBACK:
             raise ConfigError(
                 f"The simulator serves this machine only, not {host!r}. Leave host out, or say 127.0.0.1."
@@ -77,7 +129,26 @@ class Simulator:
     # Started and stopped.
 
     def start(self) -> Self:
-        """Listen; returns once connections are taken."""
+        """Listen; it returns once connections are taken.
+
+        Returns
+        -------
+        Simulator
+            Itself.
+
+        Raises
+        ------
+        ConfigError
+            If it is running already, or can't listen there.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> sim = Simulator("vllm").start()
+        >>> sim.base_url
+        'http://127.0.0.1:.../v1'
+        >>> sim.stop()
+        """
         if self._thread is not None:
             raise ConfigError("This simulator is running already. Make another one.")
         ready: list[BaseException | int] = []
@@ -104,7 +175,14 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Drop every connection and wait until the thread has ended."""
+        """Drop every connection, and wait until its thread has ended.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> sim = Simulator("vllm").start()
+        >>> sim.stop()
+        """
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -187,26 +265,98 @@ class Simulator:
         done.wait()
 
     def script(self, script: Script | None) -> None:
-        """Another script from the next question on: replies used in order, or a function of the question."""
+        """Set another script, from the next question on.
+
+        Parameters
+        ----------
+        script : iterable or callable or None
+            Replies used in order, a function of the question, or None: answers are invented.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     sim.script(lambda asked: f"You said: {asked.text}")
+        ...     Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello").text
+        'You said: Hello'
+        """
         reader = ScriptReader(script)
         self._do(lambda: setattr(self._service, "script", reader))
 
     def fault(self, *faults: Fault | str, **when: Any) -> None:
-        """Lay faults in wait, behind those already there. A name alone makes one: `sim.fault("reset", times=1)`."""
+        """Lay faults in wait, behind those that are there.
+
+        Parameters
+        ----------
+        *faults : Fault or str
+            What is to go wrong; a name alone makes a `Fault` of it.
+        **when
+            For names: when it strikes, as `Fault` takes it.
+
+        Raises
+        ------
+        ConfigError
+            If there is no fault of that name.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm", script=["It rains."] * 2) as sim:
+        ...     sim.fault("503", times=1)
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("How is it?")
+        >>> answer.text, answer.attempts
+        ('It rains.', 2)
+        """
         made = [Fault(fault, **when) if isinstance(fault, str) else fault for fault in faults]
         for one in made:
             self._do(lambda one=one: self._service.plan.add(one))  # type: ignore[misc]
 
     def quota(self, quota: Quota) -> None:
-        """Another quota from now on."""
+        """Set another quota, from now on.
+
+        Parameters
+        ----------
+        quota : Quota
+            How fast it may be asked.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Quota, Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     sim.quota(Quota(slots=1))
+        """
         self._do(lambda: self._meter.set(quota))
 
     def pace(self, latency: float = 0.0, token_latency: float = 0.0) -> None:
-        """Another latency from the next question on."""
+        """Set another latency, from the next question on.
+
+        Parameters
+        ----------
+        latency : float
+            Seconds before an answer begins.
+        token_latency : float
+            Seconds for each token of a stream.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     sim.pace(latency=0.05)
+        """
         self._do(lambda: setattr(self._service, "pace", Pace(latency, token_latency)))
 
     def reset(self) -> None:
-        """As it was at the start: the first script, faults and quota, an empty ledger."""
+        """Make it as it was at the start: the first script, faults and quota, and an empty ledger.
+
+        Examples
+        --------
+        >>> from qwennb.simulator import Simulator
+        >>> with Simulator("vllm") as sim:
+        ...     answer = Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+        ...     sim.reset()
+        ...     sim.ledger.count("asked")
+        0
+        """
         self._do(self._prepare)
         self.ledger.clear()
 
