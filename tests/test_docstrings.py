@@ -40,7 +40,16 @@ BETWEEN_ROOMS = {
 }  # fmt: skip
 """Methods that rooms call and users have no use for; one sentence is enough."""
 
-RAISES_NOTHING = {}
+RAISES_NOTHING = {
+    "simulator.Quota",
+    "simulator.Reply",
+    "simulator.RequestLog.count",
+    "simulator.RequestLog.entries",
+    "simulator.Simulator.pace",
+    "simulator.Simulator.quota",
+    "simulator.Simulator.script",
+    "simulator.ToolCall",
+}
 """Names that take something and have nothing to refuse."""
 
 UNTOLD = {
@@ -160,14 +169,6 @@ UNTOLD = {
     "lf.qwen.translate",
     "qwennb.load_ipython_extension",
     "qwennb.unload_ipython_extension",
-    "simulator.Quota",
-    "simulator.Reply",
-    "simulator.RequestLog.count",
-    "simulator.RequestLog.entries",
-    "simulator.Simulator.pace",
-    "simulator.Simulator.quota",
-    "simulator.Simulator.script",
-    "simulator.ToolCall",
     "testing.ScriptedQwen",
     "use",
     "widgets.ChatPanel",
