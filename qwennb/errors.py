@@ -51,6 +51,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from qwennb.terminal import Readable
+from qwennb.text import first_words
 
 __all__ = [
     "BadInput",
@@ -138,10 +139,9 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
 def show_value(value: object) -> str:
     """*value* as an error names it: in one line, not long, whatever it is."""
     try:
-        text = " ".join(repr(value).split())
+        return first_words(repr(value), 80)
     except Exception:
         return f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 class QwenError(Readable, Exception):

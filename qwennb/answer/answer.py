@@ -15,6 +15,7 @@ from qwennb.answer.usage import Cost, Usage
 from qwennb.errors import QwenError
 from qwennb.request import Request, ToolCall
 from qwennb.terminal import flatten
+from qwennb.text import first_words
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,7 @@ class Answer:
         return self.text
 
     def __repr__(self) -> str:
-        words = " ".join(self.text.split())
-        shown = (
-            repr(words if len(words) <= 60 else words[:59] + "…")
-            if self.error is None
-            else f"failed: {self.error}"
-        )
+        shown = repr(first_words(self.text, 60)) if self.error is None else f"failed: {self.error}"
         return flatten(f"<Answer {self.key[:12]} from {self.model} at {self.endpoint}: {shown}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ entity does: what stands before it can't undo it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
@@ -37,6 +38,7 @@ __all__ = [
     "plain",
     "plain_piece",
     "spell_label",
+    "table",
 ]
 
 _FENCE = re.compile(
@@ -47,6 +49,12 @@ _DISPLAY_LINES = 60
 _OPENED = re.compile(r"\\\(|\\\[|\$\$|!\[")
 _CLOSED = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "![": ")"}
 _HELD_BACK = 2_000  # characters; a formula that is longer was none
+
+
+def table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
+    """*rows* of any text as a Markdown table, the first as its head. *rule* is what stands below each of its cells."""
+    lines = [f"| {' | '.join(literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + f"{rule}|" * len(rows[0]), *lines[1:]])
 
 
 def inert(text: str) -> str:

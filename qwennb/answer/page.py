@@ -189,8 +189,7 @@ def table(data: Any) -> str:
         rows = [[str(name) for name in names], *([_cell(item.get(name)) for name in names] for item in data)]
     else:
         return markup.literal(_cell(data))
-    lines = [f"| {' | '.join(markup.literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + ":---|" * len(rows[0]), *lines[1:]])
+    return markup.table(rows, ":---")
 
 
 def _cell(value: Any) -> str:

@@ -40,6 +40,7 @@ from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
 from qwennb.request import Image, Pdf, Request, Video
+from qwennb.text import first_words
 
 MOST_LOOKED_AT = 1_000  # answers from which the usual model is told where no ledger lies
 
@@ -210,8 +211,7 @@ class Memory:
 
     def not_recorded(self, request: Request) -> NotRecorded:
         """The error for a *request* without an answer: which it is, what the nearest recorded one has otherwise, what to type."""
-        words = " ".join(request.question.split())
-        shown = words if len(words) <= 50 else words[:49] + "…"
+        shown = first_words(request.question, 50)
         return NotRecorded(
             f"Replay: no answer is recorded for request {request.key[:12]} to {request.model} ({shown!r}). "
             f"{self.difference(request)}"

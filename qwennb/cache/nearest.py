@@ -15,6 +15,7 @@ import orjson
 
 from qwennb.cache.record import Name
 from qwennb.request import Image, Message, Request, Text, merge_texts
+from qwennb.text import join_some, shorten
 
 __all__ = ["difference", "find_same_but_figures", "media_of_nearest"]
 
@@ -42,8 +43,7 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
     )
     if is_drawn and all(one.startswith("the picture is another") for one in told):
         told[-1] += _ACCEPT
-    more = f", and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-    return f"The nearest recorded request, {key[:12]}, differs: {'; '.join(told[:MOST_TOLD])}{more}. "
+    return f"The nearest recorded request, {key[:12]}, differs: {join_some(told, MOST_TOLD, '; ')}. "
 
 
 def find_same_but_figures(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[Request]:
@@ -239,4 +239,4 @@ def _value(value: Any) -> str:
     if value is None:
         return "left alone"
     shown = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return shown if len(shown) <= 40 else shown[:39] + "…"
+    return shorten(shown, 40)

@@ -20,6 +20,7 @@ from qwennb.cache.pack_form import is_mark, read_header, read_lines
 from qwennb.cache.packs import same_answer, text_of
 from qwennb.cache.record import Name
 from qwennb.errors import PackRefused
+from qwennb.text import first_words, plural
 
 __all__ = ["Keep", "MergedPack", "merge_packs"]
 
@@ -76,9 +77,8 @@ def _age(record: bytes) -> tuple[str, bytes]:
 
 def _tell(differing: dict[Name, tuple[bytes, bytes]], files: Sequence[Path]) -> str:
     count = len(differing)
-    lines = [
-        f"{count:,} request{' has two different answers' if count == 1 else 's have two different answers each'}:"
-    ]
+    two = "two different answers"
+    lines = [plural(count, f"request has {two}", f"requests have {two} each") + ":"]
     for name, records in list(differing.items())[:SHOWN]:
         lines += [f"  {name.key[:12]} at {_shorten(name.endpoint)}"]
         lines += [
@@ -91,8 +91,7 @@ def _tell(differing: dict[Name, tuple[bytes, bytes]], files: Sequence[Path]) -> 
 
 
 def _shorten(text: str) -> str:
-    words = " ".join(markup.plain(text).split())
-    return words if len(words) <= 80 else words[:79] + "…"
+    return first_words(markup.plain(text), 80)
 
 
 def _read_sides(file: Path) -> Iterable[_Side]:

@@ -27,11 +27,12 @@ from qwennb.cache import (
 from qwennb.cache import prune as forget
 from qwennb.catalog import Catalog
 from qwennb.cli.command import Parser
-from qwennb.cli.text import amount, plural, table, wrap
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, CacheError, nearest
+from qwennb.text import amount, plural, shorten, table, wrap
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+NARROW = 44  # characters of an identity in a table: a local model's has 64 hexadecimal ones
 _BY = ("day", "model", "endpoint", "notebook")
 
 
@@ -106,7 +107,7 @@ def info(given: Any, world: World) -> int:
     if counts:
         rows = [("model", "endpoint", "answers", "size")]
         rows += [
-            (model, _short(endpoint), f"{n:,}", amount(sizes[model, endpoint]))
+            (model, shorten(endpoint, NARROW), f"{n:,}", amount(sizes[model, endpoint]))
             for (model, endpoint), n in counts.most_common()
         ]
         world.say(*table(rows, right=(2, 3)))
@@ -119,11 +120,6 @@ def info(given: Any, world: World) -> int:
     return 0
 
 
-def _short(endpoint: str) -> str:
-    """An identity that fits a column: a local model's is 64 hexadecimal characters long."""
-    return endpoint if len(endpoint) <= 44 else endpoint[:43] + "…"
-
-
 # ---------------------------------------------------------------------- batches
 
 
@@ -132,11 +128,10 @@ def _under_way(orders: list[BatchOrder]) -> list[str]:
     if not orders:
         return []
     questions = plural(sum(order.questions for order in orders), "question")
-    batches = f"{len(orders):,} batch{'' if len(orders) == 1 else 'es'}"
-    head = f"{batches} under way with {questions}; the column's next call fetches the answers:"
+    head = f"{plural(len(orders), 'batch', 'batches')} under way with {questions}; the column's next call fetches the answers:"
     rows = [
         (
-            _short(order.endpoint),
+            shorten(order.endpoint, NARROW),
             order.model,
             plural(order.questions, "question"),
             f"{_day(order)}, {order.batch or 'no number yet'}",

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn
 
-from qwennb.cli.text import WIDTH, wrap
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, QwenError, nearest
+from qwennb.text import WIDTH, wrap
 
 INTERRUPTED = 130
 

@@ -21,7 +21,6 @@ import orjson
 from qwennb.catalog import Catalog
 from qwennb.cli.cache import holds_answers, open_memory
 from qwennb.cli.local import models_here
-from qwennb.cli.text import amount, plural, table, wrap
 from qwennb.cli.world import World
 from qwennb.config import Config, Secret
 from qwennb.endpoints import HOSTED, PORTS, Call, DirectTransport, Endpoint, Finder, Wire, find_embedded
@@ -36,6 +35,7 @@ from qwennb.errors import (
     ServerFailed,
     Unreachable,
 )
+from qwennb.text import amount, join_some, plural, table, wrap
 
 PATIENCE = 10.0
 _REGIONS = {"dashscope-intl": "Singapore", "dashscope": "Beijing", "dashscope-us": "Virginia"}
@@ -228,8 +228,7 @@ def _port(endpoint: Endpoint) -> str:
 
 
 def _models_text(endpoint: Endpoint) -> str:
-    shown = ", ".join(endpoint.served[:4]) or "no model that it names"
-    return shown + (f" and {len(endpoint.served) - 4} more" if len(endpoint.served) > 4 else "")
+    return join_some(endpoint.served, 4, last=" and ") or "no model that it names"
 
 
 # ---------------------------------------------------------------------- telling

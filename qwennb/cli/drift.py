@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup, money
 from qwennb.cli.command import Parser
-from qwennb.cli.text import WIDTH, plural, table, wrap
 from qwennb.cli.world import World
 from qwennb.client import Options
 from qwennb.errors import BadInput, nearest
+from qwennb.text import WIDTH, plural, shorten, table, wrap
 
 if TYPE_CHECKING:
     from qwennb.notebook.drift import Drift, Moved, Pair
@@ -144,7 +144,7 @@ def _pair(pair: Pair) -> list[str]:
     head = f"Cell {pair.cell}, answer {pair.position} ({pair.agreement.kind}, {pair.agreement.share:.0%}{fields}{otherwise})"
     return [
         *wrap(head),
-        f"    {_cut(question, WIDTH - 4)}",
+        f"    {shorten(markup.plain(question), WIDTH - 4)}",
         *_sides(plain_answer(pair.before), plain_answer(pair.after)),
     ]
 
@@ -152,9 +152,13 @@ def _pair(pair: Pair) -> list[str]:
 def _diff_lines(cell: Moved) -> list[str]:
     before, after = (markup.plain(text).splitlines() for text in (cell.before, cell.after))
     differ = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
-    lines = [f"    {line[0]} {_cut(line[1:], WIDTH - 6)}" for line in differ if not line.startswith("@@")]
+    lines = [f"    {line[0]} {shorten(line[1:], WIDTH - 6)}" for line in differ if not line.startswith("@@")]
     more = [f"    … {plural(len(lines) - 2 * LINES, 'more line')}"] if len(lines) > 2 * LINES else []
-    return [f"  Cell {cell.number} shows something else: {_cut(cell.title, 60)}", *lines[: 2 * LINES], *more]
+    return [
+        f"  Cell {cell.number} shows something else: {shorten(markup.plain(cell.title), 60)}",
+        *lines[: 2 * LINES],
+        *more,
+    ]
 
 
 def _sides(before: str, after: str) -> list[str]:
@@ -162,12 +166,7 @@ def _sides(before: str, after: str) -> list[str]:
     made = []
     for mark, text in (("-", before), ("+", after)):
         lines = markup.plain(text).splitlines() or [""]
-        made += [f"    {mark} {_cut(line, WIDTH - 6)}" for line in lines[:LINES]]
+        made += [f"    {mark} {shorten(line, WIDTH - 6)}" for line in lines[:LINES]]
         if len(lines) > LINES:
             made.append(f"    {mark} … {plural(len(lines) - LINES, 'more line')}")
     return made
-
-
-def _cut(text: str, most: int) -> str:
-    plain = markup.plain(text)
-    return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.cli.command import Parser
-from qwennb.cli.text import amount, table, wrap
 from qwennb.cli.world import World
 from qwennb.config import Config, default_cache_dir
 from qwennb.endpoints.local import (
@@ -22,6 +21,7 @@ from qwennb.endpoints.local import (
 )
 from qwennb.endpoints.local import pull as fetch
 from qwennb.errors import BadInput, QwenError, UnknownEndpoint, UnknownModel
+from qwennb.text import amount, table, wrap
 
 _WHICH = f"{BUNDLED.file.name} (the default), {SMALL_NAME}, hub:owner/repository/file.gguf, or the path of a .gguf file"
 

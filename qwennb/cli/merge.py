@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from qwennb.cache import PackMedia, merge_packs
-from qwennb.cli.text import plural
 from qwennb.cli.world import World
+from qwennb.text import plural
 
 
 def merge(given: Any, world: World) -> int:

@@ -19,9 +19,9 @@ from qwennb.cache import Name, Pack, PackMedia, Packs
 from qwennb.cli.cache import open_memory
 from qwennb.cli.command import Parser
 from qwennb.cli.merge import merge
-from qwennb.cli.text import amount, plural, wrap
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, NotRecorded, PackRefused
+from qwennb.text import amount, first_words, plural, shorten, wrap
 
 SAMPLES = 5
 DECLINED = 1
@@ -186,8 +186,7 @@ def _summary_lines(made: Pack) -> list[str]:
     """Which models at which endpoints, with how many answers each."""
     counts = Counter((answer.model, answer.endpoint) for answer in made)
     return [
-        f"  {n:,} from {model} at {endpoint if len(endpoint) <= 44 else endpoint[:43] + '…'}"
-        for (model, endpoint), n in counts.most_common()
+        f"  {n:,} from {model} at {shorten(endpoint, 44)}" for (model, endpoint), n in counts.most_common()
     ]
 
 
@@ -196,12 +195,11 @@ def _samples(made: Pack) -> list[str]:
     answers = list(islice(made, 0, None, max(1, -(-len(made) // SAMPLES))))
     lines = [f"{'All of them' if len(answers) == len(made) else plural(len(answers), 'sample')}:"]
     for answer in answers:
-        lines += wrap(_short(answer.request.question), first=f"  {answer.key[:12]}  > ", indent=" " * 18)
+        lines += wrap(
+            first_words(markup.plain(answer.request.question), 160),
+            first=f"  {answer.key[:12]}  > ",
+            indent=" " * 18,
+        )
         said = answer.text or ", ".join(f"{call.name}({call.arguments})" for call in answer.tool_calls)
-        lines += wrap(_short(said), first=f"{'':16}= ", indent=" " * 18)
+        lines += wrap(first_words(markup.plain(said), 160), first=f"{'':16}= ", indent=" " * 18)
     return lines
-
-
-def _short(text: str) -> str:
-    words = " ".join(markup.plain(text).split())
-    return words if len(words) <= 160 else words[:159] + "…"

@@ -15,6 +15,7 @@ from qwennb.client.options import Options, split, takes_options
 from qwennb.errors import BadInput, show_value
 from qwennb.files import replace_file
 from qwennb.request import Message, Text, ToolCall, file_path, media_from_json
+from qwennb.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -128,7 +129,7 @@ class Chat:
 
     def __repr__(self) -> str:
         turns = sum(message.role == "user" for message in self.messages)
-        return f"<Chat of {turns} {'question' if turns == 1 else 'questions'}>"
+        return f"<Chat of {plural(turns, 'question')}>"
 
     def _steps(self, prompt: str, given: dict[str, Any]) -> tuple[Any, Options]:
         options, values = split(prompt, given)

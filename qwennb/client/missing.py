@@ -15,6 +15,7 @@ from typing import Any
 
 from qwennb.client.options import Options
 from qwennb.request import Image, Pdf, Video
+from qwennb.text import join_some
 
 __all__ = ["hashes_told", "without_missing"]
 
@@ -40,9 +41,8 @@ def hashes_told(nearest: Sequence[tuple[str, Sequence[str]]], asked: Options) ->
     hashes = [(key, known) for key, known in hashes if all(known) and known]
     if not hashes:
         return ". No request is recorded that is near to this one and came with a file"
-    told = "; ".join(f"{key[:12]} with sha256 {' and '.join(known)}" for key, known in hashes[:MOST_TOLD])
-    more = f", and {len(hashes) - MOST_TOLD:,} more" if len(hashes) > MOST_TOLD else ""
-    return f". The nearest that is recorded: {told}{more}"
+    told = [f"{key[:12]} with sha256 {' and '.join(known)}" for key, known in hashes]
+    return f". The nearest that is recorded: {join_some(told, MOST_TOLD, '; ')}"
 
 
 def _several(given: Any) -> list[Any]:

@@ -41,6 +41,7 @@ from qwennb.errors import (
 from qwennb.machine import is_loopback
 from qwennb.project import show_path
 from qwennb.request import Request
+from qwennb.text import plural
 
 __all__ = ["RecordedDefaults"]
 
@@ -249,7 +250,7 @@ class RecordedDefaults:
         packs = self.memory.packs
         names = " and ".join(show_path(one.name) for one in packs.loaded)
         count = sum(len(one.pack) for one in packs.loaded)
-        held = f"{names} {'is' if len(packs.loaded) == 1 else 'are'} loaded ({count:,} answer{'' if count == 1 else 's'})"
+        held = f"{names} {'is' if len(packs.loaded) == 1 else 'are'} loaded ({plural(count, 'answer')})"
         if missing.make is None:
             return f"{held} and can't answer everything that is asked here. "
         request = missing.make(None)

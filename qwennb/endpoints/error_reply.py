@@ -28,6 +28,7 @@ from qwennb.errors import (
     ServerFailed,
     TimedOut,
 )
+from qwennb.text import shorten
 
 _KEYLIKE = re.compile(r"\b(sk-|Bearer +|key *[:=] *[\"']?)[\w*.\-…]{6,}", re.IGNORECASE)
 
@@ -286,5 +287,4 @@ def _codes(*given: Any) -> tuple[str, ...]:
 
 def _scrub(message: str) -> str:
     """*message* on one line, cut, and without anything that looks like a key: some servers repeat it, masked or not."""
-    line = _KEYLIKE.sub(r"\1…", " ".join(message.split()))
-    return line if len(line) <= 400 else line[:399] + "…"
+    return shorten(_KEYLIKE.sub(r"\1…", " ".join(message.split())), 400)

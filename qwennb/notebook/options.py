@@ -13,6 +13,7 @@ from typing import Any
 
 from qwennb import request
 from qwennb.errors import BadInput, nearest
+from qwennb.text import table
 
 LEVELS = ("low", "medium", "high")
 # What --param may name: the options of a call that have no flag of their own, and those that have.
@@ -116,8 +117,7 @@ def read_line(line: str) -> ParsedLine:
 
 def help_text() -> str:
     """The options as help shows them."""
-    wide = max(len(str(option)) for option in OPTIONS)
-    return "\n".join(f"    {str(option).ljust(wide)}  {option.about}" for option in OPTIONS)
+    return "\n".join(table([(str(option), option.about) for option in OPTIONS], indent="    "))
 
 
 def _space(line: str, at: int) -> int:

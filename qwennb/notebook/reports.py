@@ -19,6 +19,7 @@ from qwennb.notebook.cell import show_state as show
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.figures import FIGURES
 from qwennb.request import Request
+from qwennb.text import table
 
 __all__ = ["cache", "chat", "fix_prompt", "last_figure", "models", "settings", "show", "show_sent", "usage"]
 
@@ -35,7 +36,7 @@ def models(endpoint: str | None) -> str:
     rows += [
         [row.model.name, row.endpoint, row.id, "yes" if row.default else ""] for row in catalog.rows(endpoint)
     ]
-    return _columns(rows)
+    return _lay_out(rows)
 
 
 def usage(client: Qwen) -> str:
@@ -46,12 +47,12 @@ def usage(client: Qwen) -> str:
     days: dict[str, float] = {}
     for row in rows:
         days[row.day] = days.get(row.day, 0.0) + row.cost
-    table = [["day", "model", "endpoint", "requests", "input", "output", "cost"]]
+    sums = [["day", "model", "endpoint", "requests", "input", "output", "cost"]]
     for row in rows:
         cost = money(row.cost) if row.unknown_cost < row.requests or row.cost else money(None)
         more = f", {row.unknown_cost} unpriced" if 0 < row.unknown_cost < row.requests else ""
         more += f", {row.maybe_billed} maybe billed" if row.maybe_billed else ""
-        table.append(
+        sums.append(
             [
                 row.day,
                 row.model,
@@ -67,7 +68,7 @@ def usage(client: Qwen) -> str:
         [day, "█" * max(1, round(30 * cost / most)) if most and cost else "", money(cost)]
         for day, cost in days.items()
     ]
-    return f"{_columns(table)}\n\n{_columns(chart)}"
+    return f"{_lay_out(sums)}\n\n{_lay_out(chart)}"
 
 
 def cache(client: Qwen) -> str:
@@ -81,7 +82,7 @@ def cache(client: Qwen) -> str:
     if orders := BatchOrders(client.config.cache_dir).under_way():
         questions = sum(order.questions for order in orders)
         rows.append(["in batches", f"{questions:,} questions under way (qwennb.batches())"])
-    return _columns(rows)
+    return _lay_out(rows)
 
 
 def settings(config: Config, defaults: Mapping[str, Any]) -> str:
@@ -95,7 +96,7 @@ def settings(config: Config, defaults: Mapping[str, Any]) -> str:
             value = f"…/{value.name}"
         rows.append([field.name, "not set" if value is None else str(value)])
     rows += [[name, "not set" if value is None else str(value)] for name, value in defaults.items()]
-    return _columns(rows)
+    return _lay_out(rows)
 
 
 def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
@@ -103,7 +104,7 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
     if not words:
         rows = [["conversation", "turns"]]
         rows += [[name, str(len(one.turns))] for name, one in sorted(chats.named.items())]
-        return _columns(rows) if len(rows) > 1 else "No conversation yet: %%qwen --chat NAME begins one."
+        return _lay_out(rows) if len(rows) > 1 else "No conversation yet: %%qwen --chat NAME begins one."
     name, *rest = words
     if name not in chats.named:
         raise BadInput(
@@ -211,8 +212,5 @@ def _type(value: Any) -> str:
     )
 
 
-def _columns(rows: list[list[str]]) -> str:
-    wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows
-    )
+def _lay_out(rows: list[list[str]]) -> str:
+    return "\n".join(table(rows, indent=""))

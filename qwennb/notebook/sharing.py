@@ -16,6 +16,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from qwennb.config import above
 from qwennb.errors import BadInput, QwenError
 from qwennb.notebook.magics import QwenMagics, _with_short_errors
+from qwennb.text import plural
 
 if TYPE_CHECKING:
     from qwennb.cache import Memory, RecordingLog
@@ -112,8 +113,7 @@ def describe_loaded(memory: Memory, recording: str | None) -> str:
     rows = []
     for one in memory.packs.loaded:
         name = Path(one.file).name
-        answers = "1 answer" if len(one.pack) == 1 else f"{len(one.pack):,} answers"
-        rows.append(f"{name}: {answers}, root {one.pack.root}")
+        rows.append(f"{name}: {plural(len(one.pack), 'answer')}, root {one.pack.root}")
         if one.accepts_figures:
             rows.append("  its answers are taken for figures that are drawn otherwise here")
         if one.pack.model:

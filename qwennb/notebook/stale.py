@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from qwennb.errors import QwenError
 from qwennb.request import canonical_json, is_frame, part_of
+from qwennb.text import plural, shorten, table
 
 SHORT = 16  # hexadecimal characters of a hash
 Since = Literal["same", "changed", "gone", "unknown"]
@@ -126,8 +127,7 @@ class StaleTracker:
         if not self._begun:
             self._asked.pop(self._cell, None)
             self._begun = True
-        title = self._title if len(self._title) <= 50 else self._title[:49] + "…"
-        one = StaleQuestion(f"[{self.number or ' '}]", title, tuple(readings), into)
+        one = StaleQuestion(f"[{self.number or ' '}]", shorten(self._title, 50), tuple(readings), into)
         self._asked.setdefault(self._cell, []).append(one)
 
     def report(self, names: Mapping[str, Any]) -> list[tuple[StaleQuestion, Since, str]]:
@@ -170,15 +170,13 @@ def stale(freshness: StaleTracker, names: Mapping[str, Any]) -> str:
     rows = [(asked.cell, asked.title, why) for asked, since, why in told if since != "same"]
     changed = sum(since in ("changed", "gone") for _, since, _ in told)
     unknown = sum(since == "unknown" for _, since, _ in told)
-    count = f"{len(told)} question{'s' if len(told) > 1 else ''}"
+    count = plural(len(told), "question")
     if not rows:
         return f"Nothing is stale: what {count} read is as it was."
-    wide = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    lines = [f"{cell.ljust(wide[0])}  {title.ljust(wide[1])}  {why}" for cell, title, why in rows]
     parts = [f"{changed} of {count} stale"] if changed else [f"None of {count} stale for certain"]
     parts += [f"{unknown} can't be told"] if unknown else []
     again = " Run those cells again: what has not changed costs nothing." if changed else ""
-    return "\n".join([*lines, "", f"{', '.join(parts)}.{again}"])
+    return "\n".join([*table(rows, indent=""), "", f"{', '.join(parts)}.{again}"])
 
 
 def fingerprint(value: Any) -> str | None:

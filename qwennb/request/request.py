@@ -21,6 +21,7 @@ from qwennb.request.schema import Schema
 from qwennb.request.settings import SETTINGS, Settings
 from qwennb.request.tool import Tool, ToolCall
 from qwennb.terminal import flatten
+from qwennb.text import first_words
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -185,9 +186,7 @@ class Request:
         return tuple(item for message in self.messages for item in message.media)
 
     def __repr__(self) -> str:
-        words = " ".join(self.question.split())
-        short = words if len(words) <= 60 else words[:59] + "…"
-        return flatten(f"<Request {self.key[:12]} to {self.model}: {short!r}>")
+        return flatten(f"<Request {self.key[:12]} to {self.model}: {first_words(self.question, 60)!r}>")
 
 
 def _check_choices(choices: tuple[str, ...]) -> None:

@@ -19,6 +19,7 @@ from qwennb.config import Config
 from qwennb.errors import NotRecorded
 from qwennb.notebook.drift.report import CellQuestions, Drift, drift
 from qwennb.notebook.running import RanCell, Sandbox, run_notebook
+from qwennb.text import plural
 
 # A column's line tells its tokens and its cost, which change by themselves.
 _RUN_OF_A_COLUMN = re.compile(r"[\d,]+ rows, [\d,]+ unique")
@@ -42,7 +43,7 @@ def ask_again(
     """
     recorded = _collect_recorded(notebook, config, pack, environ, timeout)
     count = sum(len(cell.answers) for cell in recorded)
-    tell(f"{count:,} recorded answer{'' if count == 1 else 's'}; asking again …")
+    tell(f"{plural(count, 'recorded answer')}; asking again …")
     with Sandbox.create(sealed=False) as sandbox:
         _lend_models(config.cache_dir, sandbox.cache)
         over = {**above, "cache": "on", "packs": False, "consents": _consents(recorded)}

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qwennb.text import shorten
+
 STATE = "state"
 
 
@@ -65,8 +67,7 @@ class RanCell:
     def title(self) -> str:
         """Its first line of code, for people."""
         lines = [line.strip() for line in self.source.splitlines()]
-        first = next((line for line in lines if line and not line.startswith("#")), "")
-        return first if len(first) <= 60 else first[:59] + "…"
+        return shorten(next((line for line in lines if line and not line.startswith("#")), ""), 60)
 
     @property
     def same(self) -> bool:

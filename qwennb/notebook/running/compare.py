@@ -18,6 +18,7 @@ from typing import Any
 
 from qwennb.answer import markup
 from qwennb.notebook.running.cells import Difference, is_typed, tells_state
+from qwennb.text import plural
 
 SHOWN = 3  # differences of one output
 AROUND = 6  # words before and after one
@@ -81,13 +82,9 @@ def _tell(old: list[Any], new: list[Any]) -> Iterator[str]:
     else:
         told = _tell_data(old, new)
     first = [line for lines in islice(told, SHOWN) for line in lines]
-    yield from first or [f"saved: as {_count_outputs(old)}", f"now:   as {_count_outputs(new)}"]
+    yield from first or [f"saved: as {plural(len(old), 'output')}", f"now:   as {plural(len(new), 'output')}"]
     if next(told, None) is not None:
         yield "… and more"
-
-
-def _count_outputs(values: list[Any]) -> str:
-    return f"{len(values):,} output{'' if len(values) == 1 else 's'}"
 
 
 def _tell_data(old: list[Any], new: list[Any]) -> Iterator[list[str]]:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from qwennb.answer import money
 from qwennb.notebook.running.cells import RanCell
+from qwennb.text import plural
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,15 @@ class Verdict:
     def _aside(self) -> list[str]:
         told = []
         if states := sum(bool(cell.states) for cell in self.cells):
-            told.append(
-                _cells(states) + " that shows the state of a machine left out"
-                if states == 1
-                else f"{_cells(states)} that show the state of a machine left out"
-            )
+            one, many = "cell that shows", "cells that show"
+            told.append(f"{plural(states, one, many)} the state of a machine left out")
         if accepted := len({use.key for cell in self.cells for use in cell.uses if use.accepted}):
-            answers, figures = (
-                ("answer", "a figure that is") if accepted == 1 else ("answers", "figures that are")
-            )
-            told.append(f"{accepted:,} {answers} taken for {figures} drawn otherwise")
+            one, many = "answer taken for a figure that is", "answers taken for figures that are"
+            told.append(f"{plural(accepted, one, many)} drawn otherwise")
         if unchecked := sum(not cell.compared for cell in self.cells):
-            told.append(f"{_cells(unchecked)} not compared, as marked")
+            told.append(f"{plural(unchecked, 'cell')} not compared, as marked")
         if redrawn := sum(cell.redrawn for cell in self.cells):
-            told.append(
-                f"{redrawn:,} picture{'s' if redrawn > 1 else ''} drawn otherwise, which is not compared"
-            )
+            told.append(f"{plural(redrawn, 'picture')} drawn otherwise, which is not compared")
         return told
 
     def details(self) -> list[str]:
@@ -90,8 +84,4 @@ class Verdict:
 
 
 def _count_text(cells: Sequence[RanCell], one: str, many: str) -> str:
-    return f"{_cells(len(cells))} {one if len(cells) == 1 else many}"
-
-
-def _cells(count: int) -> str:
-    return f"{count:,} cell{'' if count == 1 else 's'}"
+    return f"{plural(len(cells), 'cell')} {one if len(cells) == 1 else many}"

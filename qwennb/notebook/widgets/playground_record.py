@@ -85,8 +85,7 @@ def markdown(
         )
     sums = [[found for (_, at), found in outcomes.items() if at == variant] for variant in variants]
     rows.append(["together", *(total(found, len(questions), timed=False) for found in sums)])
-    lines = [f"| {' | '.join(markup.literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
-    parts.append("\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]))
+    parts.append(markup.table(rows))
     said = agreement(outcomes, len(questions), len(settings))
     return "\n\n".join([*parts, *([said] if said else [])])
 
