@@ -9,7 +9,7 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
-from qwennb import _hook
+from qwennb import registration
 
 __version__ = "0.1.0"
 
@@ -62,4 +62,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-_hook.register()
+registration.register()

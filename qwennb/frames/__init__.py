@@ -6,7 +6,7 @@ order of the rows. `evaluation` is why polars may run it as often as it likes.
 
 from __future__ import annotations
 
-from qwennb import _hook
+from qwennb import registration
 from qwennb.errors import QwenFrameWarning
 from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.evaluator import EVALUATIONS
@@ -39,4 +39,4 @@ __all__ = [
     "watch",
 ]
 
-_hook.columns_are_loaded()
+registration.columns_are_loaded()

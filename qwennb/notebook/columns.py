@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from qwennb import _hook
+from qwennb import registration
 
 if TYPE_CHECKING:
     from qwennb.frames import Progress
@@ -29,7 +29,7 @@ class Columns:
         """Watch every run from now on. A terminal is left its own bar."""
         self._is_on = getattr(shell, "kernel", None) is not None
         if self._is_on:
-            _hook.when_columns_are_loaded(self._watch)
+            registration.when_columns_are_loaded(self._watch)
 
     def unload(self) -> None:
         """Watch no more."""

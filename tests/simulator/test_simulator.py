@@ -163,7 +163,10 @@ def test_it_needs_nothing_but_the_standard_library():
         "print(sorted(own), sorted(r for r in roots if not r.startswith('_')))"
     )
     told = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "['qwennb._hook', 'qwennb.errors', 'qwennb.terminal'] ['qwennb']"
+    assert (
+        told.stdout.strip()
+        == "['qwennb.errors', 'qwennb.registration', 'qwennb.terminal', 'qwennb.text'] ['qwennb']"
+    )
 
 
 def test_serve_forever_announces_itself_and_stops_at_an_interrupt():
