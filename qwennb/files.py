@@ -16,16 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = [
-    "is_foreign",
-    "is_writable_by_others",
-    "lock",
-    "make_private_folder",
-    "open_private",
-    "replace_file",
-    "sync_folder",
-]
-
 # What a file system answers that can't sync a folder (some network drives), or a folder that can't be read, only written to.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 

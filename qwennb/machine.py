@@ -12,8 +12,6 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-__all__ = ["is_loopback", "is_loopback_host", "keep_needed", "names_secret"]
-
 # Where these end, readers of URLs disagree about which part is the host.
 _UNCLEAR = re.compile(r"[\s\\%\x00-\x1f\x7f-\U0010ffff]")
 

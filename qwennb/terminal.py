@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LINE_BREAKS", "Readable", "drop_controls", "flatten"]
-
 # CSI; OSC, DCS, SOS, PM and APC to their end, which is BEL or ST; what is left of ECMA-35. A string that never ends is cut
 # at its line, so that it can't hide what follows. The 8-bit spellings are single signs, and fall with the controls.
 _SEQUENCES = re.compile(

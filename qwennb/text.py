@@ -7,17 +7,6 @@ from collections.abc import Sequence
 
 from qwennb.terminal import flatten
 
-__all__ = [
-    "WIDTH",
-    "amount",
-    "first_words",
-    "join_some",
-    "plural",
-    "shorten",
-    "table",
-    "wrap",
-]
-
 WIDTH = 100  # columns of a line of the command line
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["BEGIN", "mend_formula", "set_display"]
-
 _NAMES = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi
 psi omega varepsilon vartheta varpi varrho varsigma varphi Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi

@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
 from qwennb.terminal import drop_controls
 
-__all__ = ["host_of", "literal", "spell_label", "write_lines"]
-
 _ENTITY = {"<": "&lt;", "&": "&amp;"}
 _DOLLAR = "\x01"  # `drop_controls` leaves no such character
 _BACKSLASH = "<span>&#92;</span>"

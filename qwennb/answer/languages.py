@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["name_language"]
-
 _WORDS = """
 ada apl asm nasm armasm awk bash sh shell zsh fish ksh csh console shell-session sh-session powershell pwsh ps1 bat
 batch cmd basic vb vbnet vba c h cpp c++ cc cxx hpp cuda cu opencl objective-c objc objectivec csharp cs c# fsharp

@@ -23,8 +23,6 @@ from qwennb.errors import CacheError
 from qwennb.files import lock, open_private, replace_file
 from qwennb.request import Request, canonical_json
 
-__all__ = ["BatchOrder", "BatchOrders", "Claim"]
-
 REMEMBERED = 60 * 86_400.0  # seconds; longer than any endpoint lists a batch with its answers
 
 

@@ -18,25 +18,6 @@ from typing import TypeVar
 from qwennb.errors import CacheError
 from qwennb.files import open_private, sync_folder
 
-__all__ = [
-    "PAGE",
-    "FileForm",
-    "clear",
-    "connect",
-    "create",
-    "explain",
-    "has_form",
-    "identity",
-    "inspect",
-    "is_damage",
-    "is_of_the_disk",
-    "is_waiting",
-    "look_into",
-    "make",
-    "patiently",
-    "swap",
-]
-
 PAGE = 4096
 
 T = TypeVar("T")

@@ -17,8 +17,6 @@ from qwennb.cache.record import Name
 from qwennb.request import Image, Message, Request, Text, merge_texts
 from qwennb.text import join_some, shorten
 
-__all__ = ["difference", "find_same_but_figures", "media_of_nearest"]
-
 MOST_COMPARED = 20_000
 TOO_FAR = 3.5  # beyond it, calling them near would only mislead
 AROUND = 24  # characters of a text that are shown

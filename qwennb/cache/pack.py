@@ -37,8 +37,6 @@ from qwennb.request import file_path, parse_json
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Pack"]
-
 SHORTEST_KEY = 8  # characters, of a key that is given by how it begins
 _SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # in a text its quotes would be escaped
 

@@ -22,18 +22,6 @@ from qwennb.cache.pack_line import check_line, read_line
 from qwennb.cache.record import KEY_LENGTH, Name
 from qwennb.errors import PackRefused
 
-__all__ = [
-    "END",
-    "SEALED",
-    "PackHeader",
-    "hash_root",
-    "is_mark",
-    "read_header",
-    "read_lines",
-    "seal_header",
-    "seal_line",
-]
-
 FORM = 2
 NEEDS = "qwennb 0.2"
 END = b'{"qwennb_pack":"end"}'

@@ -20,8 +20,6 @@ from qwennb.cache.recorded import record_of
 from qwennb.errors import PackRefused, QwenError
 from qwennb.request import KEY_VERSION, Request, Schema, key_of
 
-__all__ = ["check_line", "read_line", "request_of", "rewrite"]
-
 START = len('{"key":"') + KEY_LENGTH + len('",')
 LONGEST_ENDPOINT = 500
 _FLOAT = re.compile(rb"[0-9](?:\.0|e)")

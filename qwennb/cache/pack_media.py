@@ -26,8 +26,6 @@ from qwennb.errors import MediaError, PackRefused
 from qwennb.files import replace_file
 from qwennb.request import Image, Pdf, Video, read_file
 
-__all__ = ["PackMedia"]
-
 NAMES = "names"
 LONGEST_NAMES = 32 * 2**20  # bytes; some two hundred thousand files
 LARGEST = 2**30  # bytes of one file that is copied

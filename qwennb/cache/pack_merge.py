@@ -22,8 +22,6 @@ from qwennb.cache.record import Name
 from qwennb.errors import PackRefused
 from qwennb.text import first_words, plural
 
-__all__ = ["Keep", "MergedPack", "merge_packs"]
-
 Keep = Literal["older", "newer"]
 SHOWN = 3  # requests with two answers
 

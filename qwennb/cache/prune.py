@@ -18,8 +18,6 @@ from qwennb.cache.record import Name
 from qwennb.cache.store import Store
 from qwennb.errors import BadInput
 
-__all__ = ["Kept", "PrunePlan", "list_kept", "plan_prune", "prune"]
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
-__all__ = ["Name", "seal", "unseal"]
-
 KEY_LENGTH = 64
 SEAL_LENGTH = 16
 HEX = frozenset("0123456789abcdef")

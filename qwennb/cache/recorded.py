@@ -13,16 +13,6 @@ from qwennb.answer import Answer, Logprob, WebSource, read_form
 from qwennb.errors import ValidatorFailed
 from qwennb.request import Request
 
-__all__ = [
-    "Short",
-    "ShortBeside",
-    "read_answer",
-    "read_record",
-    "read_short",
-    "read_short_beside",
-    "record_of",
-]
-
 
 class _Tokens(msgspec.Struct, gc=False):
     input: int = 0

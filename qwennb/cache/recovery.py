@@ -17,8 +17,6 @@ from qwennb.cache import file
 from qwennb.cache.record import unseal
 from qwennb.cache.table import FORM, SEALED, fill
 
-__all__ = ["recover"]
-
 
 def recover(path: Path, wait: float) -> tuple[int, int]:
     """Put the damaged *path* aside as `.corrupt-<n>` and what is whole in it into its place: N of M rows.

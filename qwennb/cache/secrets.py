@@ -15,8 +15,6 @@ import orjson
 from qwennb.config import Secret
 from qwennb.machine import names_secret
 
-__all__ = ["SecretScanner"]
-
 SHORTEST = 8  # characters; a shorter value stands in ordinary text too
 
 # What must stand in a line for the pattern to be tried, the pattern, and what is said. A marker is found ten times as

@@ -19,8 +19,6 @@ from qwennb.cache.file import explain, is_damage, patiently
 from qwennb.cache.folder import lock_folder, safe_file, safe_folder, warn
 from qwennb.errors import CacheError
 
-__all__ = ["Spending", "Spendings"]
-
 T = TypeVar("T")
 
 WAIT = 30.0

@@ -10,8 +10,6 @@ import orjson
 from qwennb.cache.usage_log import UsageLog
 from qwennb.files import open_private
 
-__all__ = ["TraceLog"]
-
 
 class TraceLog(UsageLog):
     """A log that is written to a file as well, at once: the reader looks at it after each cell."""

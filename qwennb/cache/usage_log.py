@@ -8,8 +8,6 @@ from itertools import islice
 
 from qwennb.cache.record import Name
 
-__all__ = ["RecordingLog", "UsageLog"]
-
 MOST = 1_000_000  # names; a pack holds no more
 
 

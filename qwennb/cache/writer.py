@@ -26,8 +26,6 @@ from qwennb.cache.record import Name
 from qwennb.cache.store import Store
 from qwennb.errors import CacheError
 
-__all__ = ["Done", "Writer", "wait_for_retiring"]
-
 Done = Callable[[BaseException | None], None]
 
 MOST_RECORDS = 1_000

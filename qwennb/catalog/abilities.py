@@ -14,8 +14,6 @@ from typing import Any, Literal
 from qwennb.catalog.media import Images, Videos
 from qwennb.errors import UnsupportedOption, nearest
 
-__all__ = ["Abilities", "Range", "Thinking"]
-
 SchemaSupport = Literal["json_schema", "json_object", "prompt"]
 
 

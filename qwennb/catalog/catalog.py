@@ -29,8 +29,6 @@ from qwennb.catalog.price import Price, RateQuota
 from qwennb.errors import UnknownEndpoint, UnknownModel, nearest
 from qwennb.request import SETTINGS
 
-__all__ = ["Catalog"]
-
 
 class Catalog:
     """Who can answer, for how much."""

@@ -8,8 +8,6 @@ from qwennb.catalog.abilities import Abilities
 from qwennb.catalog.model import Model
 from qwennb.catalog.price import Price, RateQuota
 
-__all__ = ["ModelRow"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:

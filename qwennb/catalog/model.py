@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-__all__ = ["EndpointSpec", "Model", "plain_name"]
-
 # What packagers add to a model's name when they shrink or convert its weights. A word that is not here (as in
 # `Qwen3.5-27B-heretic-8bit`) makes it another model.
 _PACKING = (

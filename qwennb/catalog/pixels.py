@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["image_size", "image_tokens", "video_frames", "video_tokens"]
-
 _GRID = 32
 _MARKS = 2
 

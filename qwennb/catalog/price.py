@@ -7,8 +7,6 @@ from datetime import date
 
 from qwennb.answer import Usage
 
-__all__ = ["Price", "RateQuota"]
-
 _MILLION = 1_000_000
 
 

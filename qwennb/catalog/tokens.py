@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-__all__ = ["Count", "TokenCounter", "count_messages", "count_tokens", "estimate_tokens"]
-
 # The chat template: `<|im_start|>role\n` and `<|im_end|>\n` around each message, `<|im_start|>assistant\n`
 # before the answer, then `<think>\n`, or `<think>\n\n</think>\n\n` where thinking is off.
 _EACH_MESSAGE = 5

@@ -17,8 +17,6 @@ from qwennb.client.options import Options
 from qwennb.request import Image, Pdf, Video
 from qwennb.text import join_some
 
-__all__ = ["hashes_told", "without_missing"]
-
 STAND_IN = "0" * 64
 MOST_TOLD = 3
 

@@ -12,8 +12,6 @@ from qwennb.endpoints.endpoint import Endpoint, without_path
 from qwennb.endpoints.finding import HOSTED
 from qwennb.endpoints.kinds import SELF_HOSTED
 
-__all__ = ["recorded_endpoint", "recorded_model"]
-
 
 def recorded_endpoint(identity: str, catalog: Catalog) -> Endpoint:
     """The place of *identity*: "openrouter", "vllm:Qwen/Qwen3.5-9B", "local:<sha256>"; its kind alone will do."""

@@ -26,8 +26,6 @@ from qwennb.errors import ConfigError, UnknownModel, Unreachable
 from qwennb.machine import is_loopback
 from qwennb.terminal import flatten
 
-__all__ = ["HUB", "Hub", "HubFile"]
-
 HUB = "https://huggingface.co"
 PREFIX = "hub:"
 BLOCK = 2**18

@@ -8,8 +8,6 @@ from pathlib import Path
 from qwennb.errors import ConfigError
 from qwennb.terminal import flatten
 
-__all__ = ["LocalModel", "ModelFile", "check_gguf"]
-
 MAGIC = b"GGUF"
 
 

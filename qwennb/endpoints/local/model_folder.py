@@ -32,8 +32,6 @@ from qwennb.files import (
 )
 from qwennb.terminal import flatten
 
-__all__ = ["DownloadProgress", "ModelFolder", "ModelSource"]
-
 SLACK = 16 * 2**20  # bytes left to the disk when a model has taken its place
 
 

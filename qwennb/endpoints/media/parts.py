@@ -16,8 +16,6 @@ from qwennb.endpoints.media.video import check_length, sample
 from qwennb.errors import MediaError
 from qwennb.request import Image, Pdf, Video
 
-__all__ = ["prepare"]
-
 Part = dict[str, Any]
 _VIDEO_MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "mpeg": "video/mpeg"}
 

@@ -19,8 +19,6 @@ from qwennb.endpoints.media.remembered import Remembered
 from qwennb.errors import MediaError
 from qwennb.request import Pdf
 
-__all__ = ["pages_of", "pdf_bytes"]
-
 _SHARP = 150 / 72  # dots a point: small print can be read, and more would only cost tokens
 _pdfium = threading.Lock()
 _remembered = Remembered(64 << 20)  # bytes

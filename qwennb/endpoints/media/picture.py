@@ -22,8 +22,6 @@ from qwennb.endpoints.media.remembered import Remembered
 from qwennb.errors import MediaError
 from qwennb.request import MOST_PIXELS, Image
 
-__all__ = ["PreparedPicture", "encode", "is_drawn", "prepare_image", "room_in", "scale_size"]
-
 _GRID = 32  # what the model sees of a picture is a grid of squares with this side
 _URI_HEAD = 32  # the words before the base64 count towards a limit on the string
 _QUALITIES = (90, 80, 70, 60)

@@ -20,8 +20,6 @@ from qwennb.endpoints.media.remembered import Remembered
 from qwennb.errors import MediaError
 from qwennb.request import MOST_PIXELS, Video
 
-__all__ = ["Film", "check_length", "sample"]
-
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "mpeg": "mpeg", "avi": "avi"}
 _WORTH_SEARCHING = 8.0  # seconds ahead
 _remembered = Remembered(64 << 20)  # bytes
