@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any
 
-from qwennb.client import Qwen, Runtime, runtime
+from qwennb.client import Qwen, Runtime, Session, runtime
 from qwennb.endpoints import Call, Payload
 from qwennb.frames import forget_default
 
@@ -270,18 +270,14 @@ class ScriptedQwen(Qwen):
         self.script = script
         # Gone when the client is, at the interpreter's end at the latest.
         self._folder = tempfile.TemporaryDirectory(prefix="qwennb-", ignore_cleanup_errors=True)
-        self._own = Runtime({}, transport=script, bridge=runtime().bridge)
+        own = Runtime({}, transport=script, bridge=runtime().bridge)
         given = {
             "endpoint": "openrouter",
             "api_key": "scripted",
             "cache_dir": self._folder.name,
             "cache": "on",
         }
-        super().__init__(**given | settings)
-
-    @property
-    def _runtime(self) -> Runtime:
-        return self._own
+        self.session = Session(given | settings, lambda: own)
 
 
 def scripted(*lines: Line, says: Callable[[str], Line] | None = None, **settings: Any) -> ScriptedQwen:

@@ -335,7 +335,9 @@ def test_verify_refuses_before_it_runs_and_runs_once_it_is_trusted(tmp_path, hom
     folder = wrote(tmp_path / "repo", endpoint=ADDRESSES[0], cache_dir="answers")
     written(
         folder / "n.ipynb",
-        ["from qwennb import Qwen\nqwen = Qwen()\nprint(qwen.config.endpoint, open('ran', 'w').name)"],
+        [
+            "from qwennb import Qwen\nqwen = Qwen()\nprint(qwen.session.config.endpoint, open('ran', 'w').name)"
+        ],
     )
     Pack.of([answer_of(0)]).write(folder / "n.qwenpack")
     refused = run("verify", str(folder / "n.ipynb"), environ=home)

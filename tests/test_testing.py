@@ -79,7 +79,7 @@ def test_two_scripts_share_nothing():
     one, other = scripted("one"), scripted("other")
     assert (str(one.ask("x")), str(other.ask("x"))) == ("one", "other")
     assert isinstance(one, ScriptedQwen) and isinstance(one.script, Scripted)
-    assert one.config.cache_dir != other.config.cache_dir
+    assert one.session.config.cache_dir != other.session.config.cache_dir
 
 
 def test_inside_replaying_every_client_recalls_from_the_pack(tmp_path):

@@ -76,7 +76,7 @@ def _endpoint(given: Any, world: World) -> str | None:
             world.say("No key and no server was found: the embedded model answers.")
             pull(_Bundled, world)
         qwen = Qwen(endpoint=wanted, **settings)
-    model = qwen.endpoint.model_name(qwen.config.model)
+    model = qwen.endpoint.model_name(qwen.session.config.model)
     world.say(f"Asking {model} at {qwen.endpoint}. The answers are kept in {config.cache_dir}.")
     if qwen.endpoint.name == "simulator":
         world.say("That is a simulator. What it says is made up and no model's.")

@@ -1,4 +1,4 @@
-"""The front door: `Qwen`, `Chat`, plans, and the one bridge from sync to async."""
+"""The front door: `Qwen`, `Chat`, plans; and `Session`, through which the rooms above ask."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from qwennb.client.options import Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Qwen
 from qwennb.client.runtime import Runtime, load_pack, runtime, source_from_packs
+from qwennb.client.session import Session
 from qwennb.client.stream import Piece, Stream
-from qwennb.client.tools import Steps, Unattended, answer_requests
+from qwennb.client.tools import Unattended, turns_of
+from qwennb.client.validation import input_tokens
 from qwennb.client.warning import QwenWarning
-from qwennb.client.window import input_tokens
 
 __all__ = [
     "Bridge",
@@ -22,12 +23,12 @@ __all__ = [
     "Qwen",
     "QwenWarning",
     "Runtime",
-    "Steps",
+    "Session",
     "Stream",
     "Unattended",
-    "answer_requests",
     "input_tokens",
     "load_pack",
     "runtime",
     "source_from_packs",
+    "turns_of",
 ]

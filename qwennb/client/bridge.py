@@ -14,7 +14,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -108,19 +108,7 @@ class Bridge:
     def iterate(self, work: AsyncIterator[T], stopped: threading.Event | None = None) -> Iterator[T]:
         """The items of *work* as they come. Leaving the loop early, an interrupt, or *stopped*, ends the work."""
         items: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
-
-        async def pump() -> None:
-            try:
-                async for item in work:
-                    items.put((False, item))
-            finally:
-                await work.aclose()  # type: ignore[attr-defined]
-
-        def finish(future: concurrent.futures.Future[None]) -> None:
-            items.put((True, None if future.cancelled() else future.exception()))
-
-        future = self.start(pump())
-        future.add_done_callback(finish)
+        future = self._pump(work, lambda over, item: items.put((over, item)))
         try:
             while True:
                 over, item = self._next(items, stopped)
@@ -132,6 +120,47 @@ class Bridge:
                     return
         finally:
             future.cancel()
+
+    async def iterate_async(self, work: AsyncIterator[T]) -> AsyncGenerator[T]:
+        """As `iterate`, on a loop of the caller's own. Leaving early ends the work."""
+        here = asyncio.get_running_loop()
+        items: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
+
+        def hand_over(over: bool, item: Any) -> None:
+            with suppress(RuntimeError):  # the caller's loop is closed: nobody listens
+                here.call_soon_threadsafe(items.put_nowait, (over, item))
+
+        future = self._pump(work, hand_over)
+        try:
+            while True:
+                over, item = await self.watch(items.get())
+                if not over:
+                    yield item
+                elif item is not None:
+                    raise item
+                else:
+                    return
+        finally:
+            future.cancel()
+
+    def _pump(
+        self, work: AsyncIterator[T], hand_over: Callable[[bool, Any], None]
+    ) -> concurrent.futures.Future[None]:
+        """Run *work* on the loop: *hand_over* gets each item and, when it is over, what it raised or None."""
+
+        async def pump() -> None:
+            try:
+                async for item in work:
+                    hand_over(False, item)
+            finally:
+                await work.aclose()  # type: ignore[attr-defined]
+
+        def finish(future: concurrent.futures.Future[None]) -> None:
+            hand_over(True, None if future.cancelled() else future.exception())
+
+        future = self.start(pump())
+        future.add_done_callback(finish)
+        return future
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

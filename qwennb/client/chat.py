@@ -12,14 +12,15 @@ import orjson
 
 from qwennb.answer import Answer
 from qwennb.client.options import Options, split, takes_options
+from qwennb.client.runtime import runtime
+from qwennb.client.session import Session
+from qwennb.client.tools import turns_of
 from qwennb.errors import BadInput, show_value
 from qwennb.files import replace_file
-from qwennb.request import Message, Text, ToolCall, file_path, media_from_json
+from qwennb.request import Message, Request, Text, ToolCall, file_path, media_from_json
 from qwennb.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from qwennb.client.qwen import Qwen
 
 VERSION = 1
@@ -34,7 +35,7 @@ class Chat:
 
     def __init__(
         self,
-        client: Qwen,
+        client: Qwen | Session,
         *,
         system: str | None = None,
         tools: Sequence[Any] = (),
@@ -42,7 +43,7 @@ class Chat:
         messages: Sequence[Message] = (),
         **options: Any,
     ) -> None:
-        self._client = client
+        self._session = client if isinstance(client, Session) else client.session
         self._options = Options(**options)
         Options(system=system, tools=tools)  # what can't be one is said now
         self._tools = tuple(tools or ())
@@ -53,26 +54,26 @@ class Chat:
     @takes_options
     def ask(self, prompt: str, **given: Any) -> Answer:
         """The answer to *prompt*, after all that was said. What is said is sent as it is; with values it is a template."""
-        steps, options = self._steps(prompt, given)
-        said: list[tuple[Message, ...]] = []
-        answer = self._client._drive(_noting(steps, said), options)
-        self.messages = said[0]
-        self._client._tell()
-        return answer
+        request, options = self._build_request(prompt, given)
+        answers = self._session.run_tools(request, options, approve=self._approve)
+        return self._add(request, answers)
 
     @takes_options
     async def ask_async(self, prompt: str, **given: Any) -> Answer:
         """As `ask`, for `await`."""
-        steps, options = self._steps(prompt, given)
-        said: list[tuple[Message, ...]] = []
-        answer = await self._client._drive_async(_noting(steps, said), options)
-        self.messages = said[0]
-        self._client._tell()
-        return answer
+        request, options = self._build_request(prompt, given)
+        answers = await self._session.run_tools_async(request, options, approve=self._approve)
+        return self._add(request, answers)
+
+    def _add(self, request: Request, answers: Sequence[Answer]) -> Answer:
+        """Put what was asked and said to the messages."""
+        self.messages = (*request.messages, *turns_of(answers))
+        self._session.emit_warnings()
+        return answers[-1]
 
     def fork(self) -> Chat:
         """A conversation that has said the same so far, and goes its own way from here."""
-        twin = Chat(self._client, tools=self._tools, approve=self._approve, messages=self.messages)
+        twin = Chat(self._session, tools=self._tools, approve=self._approve, messages=self.messages)
         twin._options = self._options
         return twin
 
@@ -111,11 +112,8 @@ class Chat:
             messages = [_message(item) for item in data["messages"]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise BadInput(f"{Path(path).name} is not a chat that qwennb wrote.") from None
-        if client is None:
-            from qwennb.client.qwen import Qwen
-
-            client = Qwen()
-        return cls(client, messages=messages, **options)
+        session = Session({}, runtime) if client is None else client.session
+        return cls(session, messages=messages, **options)
 
     def to_markdown(self) -> str:
         """The conversation as Markdown text, model text in quotes of its own so that it stays text."""
@@ -131,31 +129,19 @@ class Chat:
         turns = sum(message.role == "user" for message in self.messages)
         return f"<Chat of {plural(turns, 'question')}>"
 
-    def _steps(self, prompt: str, given: dict[str, Any]) -> tuple[Any, Options]:
+    def _build_request(self, prompt: str, given: dict[str, Any]) -> tuple[Request, Options]:
+        """The request that *prompt* makes after all that was said, and its options."""
         options, values = split(prompt, given)
         options = options.over(self._options)
         if options.system is not None:
             raise BadInput("A chat has its system text from the start: client.chat(system=…).")
-        options = self._client.with_defaults(
+        options = self._session.with_defaults(
             options
         )  # the client's own system text opens a chat that has none
         if self._tools and options.tools is None:
             options = Options(tools=self._tools).over(options)
         said = prompt if values or not isinstance(prompt, str) else Text(prompt)
-        request = self._client.request(said, values, options, self.messages)
-        steps = self._client.steps(request, options, self._approve)
-        return _after(request.messages, steps), options
-
-
-def _after(before: tuple[Message, ...], steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    answer, said = yield from steps
-    return answer, before + said
-
-
-def _noting(steps: Generator[Any, Any, Any], said: list[tuple[Message, ...]]) -> Generator[Any, Any, Any]:
-    answer, messages = yield from steps
-    said.append(messages)
-    return answer, messages
+        return self._session.build_request(said, values, options, self.messages), options
 
 
 def _message(data: dict[str, Any]) -> Message:

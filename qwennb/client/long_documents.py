@@ -7,32 +7,29 @@ be installed: the same document gives the same requests everywhere. The longest 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from qwennb.client.many import answer_many
+from qwennb.client.options import Options
+from qwennb.client.session import Session
 from qwennb.errors import BadInput
 from qwennb.request import Request
-
-if TYPE_CHECKING:
-    from qwennb.client.options import Options
-    from qwennb.client.qwen import Qwen
 
 BYTES_A_TOKEN = 2.4  # fewer than any ordinary text has, so that a piece is sure to fit
 _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?。！？])\s*"), re.compile(r"\s+"))
 
 
-def in_pieces(
-    client: Qwen, prompt: str, values: Mapping[str, Any], options: Options
-) -> Generator[Any, Any, Any]:
-    """What is to be done for the answer to *prompt*, in pieces if it must be."""
+def fit_window(session: Session, prompt: str, values: Mapping[str, Any], options: Options) -> Request:
+    """The request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
     options = replace(options, overflow=None)
-    request = client.request(prompt, values, options)
-    window = client.window(request)
+    request = session.build_request(prompt, values, options)
+    window = session.window(request)
     room = int((window or 0) * BYTES_A_TOKEN)
     length = sum(len(message.text.encode()) for message in request.messages)
     if window is None or length <= room:
-        return (yield from client.steps(request, options))
+        return request
     document = max(
         (n for n, v in values.items() if isinstance(v, str)),
         key=lambda n: len(values[n].encode()),
@@ -49,15 +46,17 @@ def in_pieces(
         )
     plain = replace(options, schema=None, choices=None)
     parts = pieces(values[document], room - rest)
-    requests: list[Request] = [client.request(prompt, {**values, document: part}, plain) for part in parts]
-    answers = yield requests
+    requests = [session.build_request(prompt, {**values, document: part}, plain) for part in parts]
+    answers = answer_many(session, requests, options)
+    if failed := next((answer.error for answer in answers if answer.error is not None), None):
+        raise failed
     told = "\n\n".join(f"Part {i} of {len(parts)}: {answer.text}" for i, answer in enumerate(answers, 1))
     if len(told.encode()) > len(values[document].encode()) // 2:
         raise BadInput(
             f"The answers to the {len(parts)} pieces of `{document}` are too long to be combined. Ask for shorter ones, or bound them with max_tokens=."
         )
     combined = f"[The document was read in {len(parts)} parts. The answers that each part gave follow; combine them into one.]\n\n{told}"
-    return (yield from in_pieces(client, prompt, {**values, document: combined}, options))
+    return fit_window(session, prompt, {**values, document: combined}, options)
 
 
 def pieces(text: str, most: int) -> list[str]:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwennb.answer import money
+from qwennb.answer import Answer, money
 from qwennb.catalog import Count
-from qwennb.client.window import input_tokens
+from qwennb.client.options import Options
+from qwennb.client.session import Session
+from qwennb.client.validation import input_tokens
 from qwennb.engine import CallContext
+from qwennb.errors import BadInput
 from qwennb.request import Request
 from qwennb.terminal import drop_controls
 
@@ -61,8 +64,11 @@ class Plan:
         return drop_controls("\n".join(lines))
 
 
-def make_plan(requests: Sequence[Request], refused: int, context: CallContext) -> Plan:
-    """The plan for *requests*, of which *refused* more could not even be made."""
+def make_plan(items: Sequence[Request | Answer], session: Session, options: Options) -> Plan:
+    """The plan for *items*, requests and those that could not even be made."""
+    context = session.call_context(options)
+    requests = [item for item in items if isinstance(item, Request) and _is_askable(item, session, context)]
+    refused = len(items) - len(requests)
     endpoint = context.endpoint
     unique = {request.key: request for request in requests}
     known = {key for key, request in unique.items() if _is_known(request, context)}
@@ -105,6 +111,15 @@ def make_plan(requests: Sequence[Request], refused: int, context: CallContext) -
         model=model,
         endpoint=str(endpoint),
     )
+
+
+def _is_askable(request: Request, session: Session, context: CallContext) -> bool:
+    """Whether asking would not refuse *request* before it sends anything."""
+    try:
+        session.validate(request, context)
+    except BadInput:
+        return False
+    return True
 
 
 def _is_known(request: Request, context: CallContext) -> bool:

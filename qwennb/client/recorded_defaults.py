@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import urlsplit
 
 from qwennb.cache import Memory, Pack, difference, find_packs_beside
@@ -61,37 +60,6 @@ class Missing:
     make: Callable[[str | None], Request] | None
     wanted: str | None
     words: bool
-
-
-class PackWords:
-    """A `with` in which errors speak of packs. Every question passes three: `contextmanager` would cost more than the look-up."""
-
-    __slots__ = ("_explain", "_make", "_wanted", "_words")
-
-    def __init__(
-        self,
-        explain: Callable[[QwenError, Missing], str | None],
-        make: Callable[[str | None], Request] | None,
-        wanted: str | None,
-        words: bool,
-    ) -> None:
-        self._explain, self._make, self._wanted, self._words = explain, make, wanted, words
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not isinstance(error, UnknownEndpoint | MissingKey | UnknownModel | Unreachable | NotRecorded):
-            return
-        if hasattr(error, "speaks_of_packs"):
-            return
-        told = self._explain(error, Missing(self._make, self._wanted, self._words))
-        if told is not None:
-            made = type(error)(told)
-            made.speaks_of_packs = True  # type: ignore[union-attr]
-            raise made from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +129,13 @@ class RecordedDefaults:
         packs = self.memory.packs
         return packs.default_at(self._kinds()) or packs.default
 
-    def is_elsewhere(self, key: str) -> bool:
-        """Whether the request of this *key*, which names no model, is for an endpoint that no pack knows.
+    def is_elsewhere(self, request: Request) -> bool:
+        """Whether *request*, which names no model, is for an endpoint that no pack knows.
 
         What a pack answers it answers first: then nothing is looked for.
         """
         packs, kinds = self.memory.packs, self._kinds()
-        return bool(packs and kinds) and packs.default_at(kinds) is None and not packs.hold([key])
+        return bool(packs and kinds) and packs.default_at(kinds) is None and not packs.hold([request.key])
 
     def _kinds(self) -> list[str]:
         """Which kinds of endpoint the notebook itself may mean by the one that it names; none where it names none."""
@@ -205,21 +173,31 @@ class RecordedDefaults:
             return f"{model} comes from {self.model_from}. "
         return f"{model} is what was asked most here. "
 
-    def speak_of_packs(
+    def explain(
         self,
+        error: QwenError,
         make: Callable[[str | None], Request] | None = None,
         wanted: str | None = None,
         *,
         words: bool = True,
-    ) -> PackWords:
-        """Inside it, what fails because nobody can be asked is told in terms of the packs that are here.
+    ) -> QwenError:
+        """*error*; where it came because nobody can be asked, in terms of the packs that are here.
 
         *make* gives the request, for the model of that name or, with None, for the one that it means here; it asks for the
         model *wanted*. Without *words* nothing of its text is shown.
         """
-        return PackWords(self.explain_error, make, wanted, words)
+        if not isinstance(error, UnknownEndpoint | MissingKey | UnknownModel | Unreachable | NotRecorded):
+            return error
+        if hasattr(error, "speaks_of_packs"):
+            return error
+        told = self._explain_error(error, Missing(make, wanted, words))
+        if told is None:
+            return error
+        made = type(error)(told)
+        made.speaks_of_packs = True  # type: ignore[union-attr]
+        return made
 
-    def explain_error(self, error: QwenError, missing: Missing) -> str | None:
+    def _explain_error(self, error: QwenError, missing: Missing) -> str | None:
         """*error* in terms of the packs that are here; None where they have nothing to do with it."""
         if isinstance(error, NotRecorded):
             return self._explain_miss(error, missing)

@@ -21,13 +21,14 @@ class Piece:
 class Stream:
     """An answer as it comes: iterate for the pieces; `answer` is the whole of it, at the end."""
 
-    def __init__(self, pieces: Iterator[Chunk | Answer], stopped: threading.Event) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[Chunk | Answer], stopped: threading.Event) -> None:
+        self.chunks = chunks
+        """What comes, as it comes, and the answer at the end: for whoever passes it on."""
         self._stopped = stopped
         self._answer: Answer | None = None
 
     def __iter__(self) -> Iterator[Piece]:
-        for piece in self._pieces:
+        for piece in self.chunks:
             if isinstance(piece, Answer):
                 self._answer = piece
             elif piece.text or piece.reasoning:

@@ -1,7 +1,7 @@
-"""The tool loop, as a generator that does nothing itself.
+"""The tool loop: written once, as a generator that does nothing itself.
 
-It yields what is to be done, a `Request` to be asked or a `Run` of a tool, and is sent what came of it. The sync and
-the async client drive the same generator, each in its own way.
+It yields what is to be done, a `Request` to be asked, a `RunTool` or a `KeepResult`, and is sent what came of it.
+`drive` and `drive_async` do it, for `Session.run_tools` and its twin for `await`.
 
 A tool runs only for an answer that was asked here: by this process, or before, into the user's own store. In replay, and
 for what a pack holds, results that are not recorded are an error. Where consent is asked for, what was said is kept
@@ -11,16 +11,19 @@ it may run.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from qwennb.answer import Answer
-from qwennb.errors import NotRecorded, QwenError, ToolError, nearest
+from qwennb.client.bridge import Bridge
+from qwennb.client.validation import FREE_CHOICES
+from qwennb.errors import NotRecorded, QwenError, ToolError
 from qwennb.request import (
     Message,
     Request,
@@ -33,13 +36,16 @@ from qwennb.request import (
     part_of,
 )
 
-MAX_STEPS = 8
-FREE_CHOICES = ("auto", "none")
+MAX_STEPS = (
+    8  # questions of one loop, where max_steps= does not say: a model that still calls then goes in circles
+)
 DENIED = "the user did not allow this call"
 UNATTENDED = "nobody was there to allow this call, so it was not run (--yes allows the calls of a cell)"
 
 Approve = Callable[[ToolCall], bool]
 """Asks whether a call may run. `Unattended`, where nobody can be asked."""
+Note = Callable[[Sequence[Answer]], None]
+"""Hears of the answers of all steps so far."""
 
 
 class Unattended(Exception):
@@ -78,70 +84,62 @@ class Recorded:
     find: Callable[[Request], Answer | None]
 
 
-Step = Request | list[Request] | RunTool | KeepResult
-Ended = tuple[Answer, tuple[Message, ...]]
-Steps = Generator[Step, Any, Ended]
-
-
-def following(steps: Steps, value: Any, error: Exception | None) -> Step | Ended:
-    """The next step, given what came of the last one; at the end what `tool_loop` comes back with."""
-    try:
-        return steps.throw(error) if error is not None else steps.send(value)
-    except StopIteration as end:
-        ended: Ended = end.value
-        return ended
-
-
-def answer_requests(steps: Steps, ask: Callable[[Request], Answer], note: Callable[[Answer], None]) -> Steps:
-    """*steps*, of which *ask* answers each request; *note* hears of an answer again once its tools have run."""
-    value: Any = None
-    error: Exception | None = None
-    while True:
-        step = following(steps, value, error)
-        if isinstance(step, tuple):
-            return step
-        value, error = None, None
-        if isinstance(step, Request):
-            value = ask(step)
-            continue
-        if isinstance(step, KeepResult):
-            note(step.answer)
-        try:
-            value = yield step
-        except Exception as problem:
-            error = problem
+Step = Request | RunTool | KeepResult
+Steps = Generator[Step, Any, None]
 
 
 def tool_loop(
     request: Request,
+    answers: list[Answer],
     max_steps: int | None = None,
     *,
     recorded: Recorded,
     approve: Approve | None = None,
+    note: Note | None = None,
 ) -> Steps:
-    """Ask *request*, run the tools that the answer calls, and ask on, until an answer calls none.
+    """Run the tools that the first of *answers*, to *request*, calls, and ask on, until an answer calls none.
 
-    Comes back with that answer and the messages since the question. A step that is remembered with its results runs
-    nothing. An exception inside a tool goes back to the model as its result. *approve* is asked before a tool runs.
+    Each step's answer is appended to *answers*, and stands there with what its tools gave; *note* hears of it. A step that
+    is remembered with its results runs nothing. An exception inside a tool goes back to the model as its result. *approve*
+    is asked before a tool runs.
     """
+    note = note or (lambda _: None)
     tools = {tool.name: tool for tool in request.tools}
-    asked = request
-    said: tuple[Message, ...] = ()
-    for _ in range(max_steps or MAX_STEPS):
-        answer: Answer = yield asked
-        said = (*said, message_of(answer))
-        if not answer.tool_calls or any(
-            tools[c.name].function is None for c in answer.tool_calls if c.name in tools
-        ):
-            return answer, said
-        results = yield from _results(answer, tools, recorded, approve)
-        said += tuple(
-            Message("tool", (Text(result),), tool_call_id=call.id)
-            for call, result in zip(answer.tool_calls, results, strict=True)
-        )
-        asked = _next_request(request, said, recorded)
-    raise ToolError(
-        f"The model still calls tools after {max_steps or MAX_STEPS} steps. Give a higher max_steps=, or fewer tools."
+    while answers[-1].tool_calls:
+        if any(tools[c.name].function is None for c in answers[-1].tool_calls if c.name in tools):
+            return  # the calls are handed back: it is the caller's to carry them out
+        answers[-1] = yield from _run_calls(answers[-1], tools, recorded, approve)
+        note(answers)
+        if len(answers) == (max_steps or MAX_STEPS):
+            raise ToolError(
+                f"The model still calls tools after {max_steps or MAX_STEPS} steps. Give a higher max_steps=, or fewer tools."
+            )
+        turns = [message for answer in answers for message in messages_of(answer)]
+        answers.append((yield _next_request(request, tuple(turns), recorded)))
+        note(answers)
+
+
+def turns_of(answers: Sequence[Answer]) -> tuple[Message, ...]:
+    """The messages since the question that *answers* came to: each answer, and what its tools gave; the last alone."""
+    before = [message for answer in answers[:-1] for message in messages_of(answer)]
+    return (*before, message_of(answers[-1]))
+
+
+def messages_of(answer: Answer) -> tuple[Message, ...]:
+    """*answer* as the assistant's turn, and the results of its tools."""
+    results = zip(answer.tool_calls, answer.tool_results or (), strict=True)
+    told = (Message("tool", (Text(result),), tool_call_id=call.id) for call, result in results)
+    return (message_of(answer), *told)
+
+
+def message_of(answer: Answer) -> Message:
+    """*answer* as the assistant's turn."""
+    return Message(
+        "assistant",
+        (Text(answer.text),) if answer.text else (),
+        tool_calls=answer.tool_calls,
+        reasoning=answer.reasoning,
+        reasoning_blocks=answer.reasoning_blocks,
     )
 
 
@@ -157,30 +155,101 @@ def _next_request(request: Request, said: tuple[Message, ...], recorded: Recorde
     return free
 
 
-def message_of(answer: Answer) -> Message:
-    """*answer* as the assistant's turn."""
-    return Message(
-        "assistant",
-        (Text(answer.text),) if answer.text else (),
-        tool_calls=answer.tool_calls,
-        reasoning=answer.reasoning,
-        reasoning_blocks=answer.reasoning_blocks,
-    )
+# ---------------------------------------------------------------------- driving
+
+
+def drive(
+    steps: Steps,
+    ask: Callable[[Request], Answer],
+    keep: Callable[[Answer], Coroutine[Any, Any, None]],
+    bridge: Bridge,
+) -> None:
+    """Do what *steps* want: *ask* a request, run a tool here (what it awaits, on the *bridge*), *keep* its results."""
+    value: Any = None
+    error: Exception | None = None
+    while (step := _next_step(steps, value, error)) is not None:
+        value, error = None, None
+        if isinstance(step, Request):
+            value = ask(step)
+        elif isinstance(step, KeepResult):
+            bridge.run(keep(step.answer))
+        else:
+            try:
+                made = _call(step)
+                value = bridge.run(_await(made)) if inspect.isawaitable(made) else made
+            except BaseException as problem:
+                error = contain(problem)
+
+
+async def drive_async(
+    steps: Steps,
+    ask: Callable[[Request], Awaitable[Answer]],
+    keep: Callable[[Answer], Coroutine[Any, Any, None]],
+    bridge: Bridge,
+) -> None:
+    """As `drive`, for `await`: tools run on the caller's own loop."""
+    value: Any = None
+    error: Exception | None = None
+    while (step := _next_step(steps, value, error)) is not None:
+        value, error = None, None
+        if isinstance(step, Request):
+            value = await ask(step)
+        elif isinstance(step, KeepResult):
+            await bridge.run_async(keep(step.answer))
+        else:
+            try:
+                made = _call(step)
+                value = await made if inspect.isawaitable(made) else made
+            except (asyncio.CancelledError, GeneratorExit) as problem:
+                if isinstance(problem, GeneratorExit) or _is_cancelled():
+                    raise
+                error = contain(problem)
+            except BaseException as problem:
+                error = contain(problem)
+
+
+def _next_step(steps: Steps, value: Any, error: Exception | None) -> Step | None:
+    """The next of *steps*, given what came of the last one; None at their end."""
+    try:
+        return steps.throw(error) if error is not None else steps.send(value)
+    except StopIteration:
+        return None
+
+
+def _call(step: RunTool) -> Any:
+    assert step.tool.function is not None
+    return step.tool.function(**step.arguments)
+
+
+async def _await(made: Awaitable[Any]) -> Any:
+    """What *made* gives. What would end the loop that it runs on is an error like any other."""
+    try:
+        return await made
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        raise contain(error) from None
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task that runs, other than a tool that raised so itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 # ---------------------------------------------------------------------- results
 
 
-def _results(
+def _run_calls(
     answer: Answer, tools: Mapping[str, Tool], recorded: Recorded, approve: Approve | None
-) -> Generator[Step, Any, tuple[str, ...]]:
-    """What each tool that *answer* calls gave: as it is recorded, else by running it."""
+) -> Generator[Step, Any, Answer]:
+    """*answer* with what each tool that it calls gave: as it is recorded, else by running it."""
     known = answer.tool_results
     if known is not None and len(known) != len(answer.tool_calls):
         known = None
     may_run = recorded.may_run(answer)
     if known is not None and not (may_run and False in answer.consents):
-        return known
+        return answer
     if not may_run:
         names = ", ".join(f"`{name}`" for name in dict.fromkeys(call.name for call in answer.tool_calls))
         raise NotRecorded(
@@ -189,15 +258,15 @@ def _results(
         )
     results: list[str] = []
     consents: list[bool | None] = []
-    for endpoint, call in enumerate(answer.tool_calls):
-        said = answer.consents[endpoint] if known is not None else None
+    for index, call in enumerate(answer.tool_calls):
+        said = answer.consents[index] if known is not None else None
         consent: bool | None
         if known is not None and said is not False:
-            result, consent = known[endpoint], said
+            result, consent = known[index], said
         else:
             result, consent = yield from _result(tools, call, approve)
             if result == _error(UNATTENDED) and known is not None:
-                result = known[endpoint]  # it was denied, and nobody is here to say otherwise
+                result = known[index]  # it was denied, and nobody is here to say otherwise
         results.append(result)
         consents.append(consent)
     done = replace(
@@ -207,7 +276,7 @@ def _results(
     )
     if done != answer:
         yield KeepResult(done)
-    return tuple(results)
+    return done
 
 
 def _result(
@@ -321,50 +390,3 @@ def result_text(value: Any) -> str:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
         return str(value)
-
-
-def check_tools(tools: Sequence[Tool], kind: str) -> None:
-    """Refuse a definition that breaks a rule of the server's *kind*, with the rule."""
-    seen: set[str] = set()
-    for tool in tools:
-        if tool.name in seen:
-            raise ToolError(
-                f"Two tools are called `{tool.name}`; the model could not tell them apart. Rename one."
-            )
-        seen.add(tool.name)
-        if (
-            not tool.name.replace("_", "").replace("-", "").isalnum()
-            or not tool.name.isascii()
-            or len(tool.name) > 64
-        ):
-            raise ToolError(
-                f"`{tool.name}` can't be a tool's name: only letters, digits, `_` and `-`, 64 at most. Rename the function."
-            )
-        if kind == "dashscope" and tool.name == "search":
-            raise ToolError("DashScope takes no tool called `search`. Rename the function.")
-        if kind == "dashscope" and not tool.description:
-            raise ToolError(
-                f"DashScope wants a description of tool `{tool.name}`. Give the function a docstring."
-            )
-        if tool.schema.get("type") != "object":
-            raise ToolError(f'The parameters of tool `{tool.name}` must be a JSON Schema of type "object".')
-
-
-def check_tool_choice(request: Request) -> None:
-    """Refuse a choice of tool without tools, or of none of them."""
-    choice, names = request.settings.tool_choice, [tool.name for tool in request.tools]
-    if choice is None:
-        return
-    if not names:
-        raise ToolError(
-            f"tool_choice={choice!r} needs tools= beside it: without tools there is nothing to choose."
-        )
-    if choice in (*FREE_CHOICES, "required"):
-        if choice in names:
-            raise ToolError(
-                f"tool_choice={choice!r} could mean the tool `{choice}` or the rule of that name. Rename the function."
-            )
-    elif choice not in names:
-        raise ToolError(
-            f"tool_choice={choice!r}: there is no tool `{choice}`{nearest(choice, names) or '; there are ' + ', '.join(names) + '.'}"
-        )

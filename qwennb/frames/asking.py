@@ -57,7 +57,8 @@ class ColumnAsker:
         beside: bool = False,
     ) -> None:
         self.client = client
-        self.options = client.with_defaults(options)
+        self.session = client.session
+        self.options = self.session.with_defaults(options)
         self.form = form
         self.answers = Answers()
         self.lane = lane
@@ -69,7 +70,7 @@ class ColumnAsker:
     @property
     def mode(self) -> str:
         """The cache mode of this call."""
-        return self.client._mode(self.options)
+        return self.session.mode(self.options)
 
     @property
     def request_template(self) -> RequestTemplate:
@@ -93,7 +94,7 @@ class ColumnAsker:
     def _template_with(self, system: str | None) -> RequestTemplate:
         options = self.options
         return RequestTemplate(
-            self.client._model(options),
+            self.session.model(options),
             system,
             settings=options.settings(),
             schema=None if options.schema is None else Schema.of(options.schema),
@@ -108,8 +109,8 @@ class ColumnAsker:
 
     @cached_property
     def _context(self) -> CallContext:
-        context = self.client._context(self.options, direct=True)
-        self.client._check(self._request_template.sample, context)
+        context = self.session.call_context(self.options, direct=True)
+        self.session.validate(self._request_template.sample, context)
         return context
 
     def keys(self, questions: Sequence[Prompt]) -> list[str]:
@@ -130,9 +131,9 @@ class ColumnAsker:
         request = (
             None if first is None else self.template_for(first).request(first.text, first.image, keys[0])
         )
-        identity = self.client.identity(model, keys, mode, request, words=False)
+        identity = self.session.identity(model, keys, mode, request, words=False)
         found: dict[str, Outcome] = {}
-        for key, candidates in self.client.memory.look_up(keys, identity, mode).items():
+        for key, candidates in self.session.memory.look_up(keys, identity, mode).items():
             outcome = self._read(key, model, candidates[0])
             if outcome.error is not None:
                 others = (self._read(key, model, value) for value in candidates[1:])
@@ -159,7 +160,7 @@ class ColumnAsker:
                 prompt_batch.came(
                     index, self._miss(questions[index], keys[index], compare=index == waiting[0])
                 )
-            self.client.memory.miss(
+            self.session.memory.miss(
                 o.key for p in waiting if (o := prompt_batch.outcomes[p]) and _is_missing(o)
             )
         elif waiting and not tally.stopped:
@@ -197,14 +198,14 @@ class ColumnAsker:
             used.append((outcome.key, outcome.endpoint))
             if (image := prompt_batch.questions[index].image) is not None:
                 pictures.append(image)
-        self.client.memory.note(used, pictures)
-        self.client.memory.miss(unusable)
+        self.session.memory.note(used, pictures)
+        self.session.memory.miss(unusable)
 
     def request(self, question: Prompt, key: str) -> Request:
         """The request that *question* makes; what its model can't take is refused."""
         request = self.template_for(question).request(question.text, question.image, key)
         if len(question.text) + len(question.system or "") > _SURELY_FITS:
-            self.client._check(request, self.context)
+            self.session.validate(request, self.context)
         return request
 
     def outcome(self, key: str, answer: Answer) -> Outcome:
@@ -243,21 +244,21 @@ class ColumnAsker:
                     prompt_batch.came(index, Outcome(key, error=ended[0], cost=0.0))
                     continue
                 ask = partial(self._one, prompt_batch.questions[index], key, context)
-                outcome = await prompt_batch.once(index, ask, self._is_durable)
+                outcome = await prompt_batch.once(index, ask, self.is_durable)
                 if outcome.error is not None and _ends_all(outcome.error) and not ended:
                     ended.append(outcome.error)
 
         with gc_relaxed:
             work = work_together(worker() for _ in range(most))
-            self._wait(self.client._runtime.bridge.start(work), prompt_batch.tally)
-        self.client._tell()
+            self.wait(self.session.runtime().bridge.start(work), prompt_batch.tally)
+        self.session.emit_warnings()
         if ended and not isinstance(ended[0], BudgetExceeded):
             raise ended[0].with_traceback(None)
 
-    def _wait(self, future: concurrent.futures.Future[None], tally: Tally) -> None:
+    def wait(self, future: concurrent.futures.Future[None], tally: Tally) -> None:
         """Wait, and look every now and then whether somebody wants it to stop."""
         interrupts = INTERRUPTS.count
-        bridge = self.client._runtime.bridge
+        bridge = self.session.runtime().bridge
         on_main = threading.current_thread() is threading.main_thread()
         try:
             while True:
@@ -283,7 +284,7 @@ class ColumnAsker:
     async def _one(self, question: Prompt, key: str, context: CallContext) -> Outcome:
         try:
             request = self.request(question, key)
-            answer = await (await self.client._runtime.engine()).answer(request, context)
+            answer = await self.session.ask_engine(request, context)
             return self.outcome(key, answer)
         except QwenError as error:
             return Outcome.from_error(key, error, self.request_template.model, str(context.endpoint))
@@ -297,18 +298,19 @@ class ColumnAsker:
                 ),
             )
 
-    def _is_durable(self, outcome: Outcome) -> bool:
+    def is_durable(self, outcome: Outcome) -> bool:
+        """Whether *outcome* is in the store, so that the evaluation need not remember it."""
         return self.mode == "on" and outcome.error is None
 
     def _slot(self) -> CacheSlot:
-        index = self.client.identity(self.request_template.model, (), self.mode)
+        index = self.session.identity(self.request_template.model, (), self.mode)
         # The form is no part of a key: two columns may read the same answer as different types.
         return (
             index,
-            self.client.server(self.mode),
+            self.session.server(self.mode),
             self.beside,
             self.mode,
-            self.client.config.cache_dir,
+            self.session.config.cache_dir,
             self.form.dtype,
             *map(id, self.form.reader),
         )
@@ -345,7 +347,7 @@ class ColumnAsker:
         """The outcome of a row without a recorded answer: what could never be asked fails as it did then."""
         if len(question.text) + len(question.system or "") > _SURELY_FITS:
             try:
-                self.client.check_recorded_window(
+                self.session.check_recorded_window(
                     self.template_for(question).request(question.text, question.image, key)
                 )
             except QwenError as error:
@@ -355,11 +357,11 @@ class ColumnAsker:
     def _not_recorded(self, question: Prompt, key: str, *, compare: bool) -> NotRecorded:
         """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""
         request = self.template_for(question).request(question.text, question.image, key)
-        near = self.client.memory.difference(request, words=False) if compare else ""
+        near = self.session.memory.difference(request, words=False) if compare else ""
         return NotRecorded(
             f"Replay: no answer is recorded for request {key[:12]} to {self.request_template.model}. {near}"
             'To record it, run the column once with cache="on" and an endpoint that answers. '
-            f"{self.client.who_sets_model(self.options, self.request_template.model) if compare else ''}".rstrip()
+            f"{self.session.who_sets_model(self.options, self.request_template.model) if compare else ''}".rstrip()
         )
 
 

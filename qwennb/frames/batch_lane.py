@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], prompt_batch: PromptBatch) -> None:
     """Have those of *inquiry* that are *waiting* answered by batch."""
-    context, client = asker.context, asker.client
+    context, session = asker.context, asker.session
     if context.mode == "off":
         raise UnsupportedOption(
             'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'
         )
-    run = BatchRun(context, BatchOrders(client.config.cache_dir), tell=prompt_batch.tally.note)
+    run = BatchRun(context, BatchOrders(session.config.cache_dir), tell=prompt_batch.tally.note)
     by_key = {prompt_batch.keys[index]: prompt_batch.questions[index] for index in waiting}
     ordered: dict[str, asyncio.Future[Outcome]] = {}
 
@@ -48,7 +48,7 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], prompt_batch: Promp
         return await ordered[key]
 
     async def one(index: int) -> None:
-        await prompt_batch.once(index, partial(order, prompt_batch.keys[index]), asker._is_durable)
+        await prompt_batch.once(index, partial(order, prompt_batch.keys[index]), asker.is_durable)
 
     async def all_of_them() -> None:
         rows = [asyncio.ensure_future(one(index)) for index in waiting]
@@ -66,9 +66,9 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], prompt_batch: Promp
 
 def _watch(asker: ColumnAsker, run: BatchRun, work: Callable[[], object], tally: Tally) -> None:
     """Wait for *work*; who leaves before the end is told what goes on without them."""
-    client = asker.client
+    session = asker.session
     try:
-        asker._wait(client._runtime.bridge.start(work()), tally)  # type: ignore[arg-type]
+        asker.wait(session.runtime().bridge.start(work()), tally)  # type: ignore[arg-type]
     except KeyboardInterrupt as interrupt:
         if run.words:
             interrupt.add_note(run.words)
@@ -78,11 +78,11 @@ def _watch(asker: ColumnAsker, run: BatchRun, work: Callable[[], object], tally:
             error.add_note(run.words)
         raise error.with_traceback(None) from None
     if tally.stopped and run.words:
-        client._warnings.append(f"Stopped waiting. {run.words}")
-    client._tell()
+        session.warn(f"Stopped waiting. {run.words}")
+    session.emit_warnings()
 
 
 def _outcome_of(asker: ColumnAsker, key: str, said: Answer | QwenError) -> Outcome:
     if isinstance(said, Answer):
         return asker.outcome(key, said)
-    return Outcome.from_error(key, said, asker.request_template.model, str(asker.client.endpoint))
+    return Outcome.from_error(key, said, asker.request_template.model, str(asker.session.endpoint))

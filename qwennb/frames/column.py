@@ -153,7 +153,11 @@ class Column:
         if not self.meta:
             return ()
         # The default client may be another one by the time it is first needed; a type is known now.
-        asked = self.options if self.client is default_client else self.client().with_defaults(self.options)
+        asked = (
+            self.options
+            if self.client is default_client
+            else self.client().session.with_defaults(self.options)
+        )
         made = ["reasoning"] if asked.thinking else []
         if asked.logprobs is not None and asked.logprobs is not False:
             made += ["logprobs", "confidence"]

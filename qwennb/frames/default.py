@@ -25,8 +25,8 @@ def use(client: Qwen | None = None, **settings: Any) -> Qwen:
         if isinstance(given := settings.get(name), str) and not given:
             raise BadInput(f"{name} is empty. Leave it out, or name one.")
     made = client if client is not None else Qwen(**settings)
-    if client is None and made.config.endpoint is not None:
-        check_endpoint(made.config.endpoint)
+    if client is None and made.session.config.endpoint is not None:
+        check_endpoint(made.session.config.endpoint)
     with _lock:
         _default[:] = [made]
     return made

@@ -44,7 +44,7 @@ class BatchUnderWay:
 
     def forget(self) -> None:
         """Remove it from this cache. The endpoint goes on with it; its answers are not fetched."""
-        BatchOrders(self._client.config.cache_dir).drop(self._order)
+        BatchOrders(self._client.session.config.cache_dir).drop(self._order)
 
     def _ask(self, do: Callable[[Batches], Awaitable[T]]) -> T:
         endpoint = self._client.endpoint
@@ -60,7 +60,7 @@ class BatchUnderWay:
             finally:
                 await batches.close()
 
-        return self._client._runtime.bridge.run(asked())
+        return self._client.session.runtime().bridge.run(asked())
 
 
 def batches(client: Qwen | None = None) -> list[BatchUnderWay]:
@@ -78,7 +78,7 @@ def batches(client: Qwen | None = None) -> list[BatchUnderWay]:
             order,
             client,
         )
-        for order in BatchOrders(client.config.cache_dir).under_way()
+        for order in BatchOrders(client.session.config.cache_dir).under_way()
     ]
 
 

@@ -108,7 +108,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     if asker.lane == "batch":
         # Where the share is unknown, so is the price.
         share = batch_terms(endpoint).share or 1.0
-        orders = BatchOrders(asker.client.config.cache_dir).under_way(
+        orders = BatchOrders(asker.session.config.cache_dir).under_way(
             endpoint.identity(request_template.model)
         )
         under_way = frozenset[str]().union(*(order.keys for order in orders)) - known

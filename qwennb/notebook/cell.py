@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qwennb.answer import Answer, Page, Usage, markup
-from qwennb.client import Options, Qwen, QwenWarning, Steps, answer_requests
+from qwennb.client import Options, Qwen, QwenWarning, turns_of
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
@@ -20,7 +21,7 @@ from qwennb.notebook.namespace import Scope, as_typed
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
 from qwennb.notebook.stale import Interpolated, StaleTracker
-from qwennb.request import Image, Message, Request, ToolCall, Video, recognise
+from qwennb.request import Image, Request, Video, recognise
 from qwennb.warn import warn_user
 
 
@@ -41,13 +42,13 @@ class CellAsker:
         prompt, values = (as_typed(typed), {}) if given.get("raw") else scope.fill(typed)
         if not typed.strip():
             raise BadInput("There is nothing to ask: the prompt is empty. %%qwen? shows how it is written.")
-        options = self.client.with_defaults(options_of(given, defaults, scope))
+        options = self.client.session.with_defaults(options_of(given, defaults, scope))
         name = given.get("chat")
         endpoint = self.chats.here()
         conversation = None
         before = 0
         if name is not None:
-            folder = self.client.config.cache_dir
+            folder = self.client.session.config.cache_dir
             conversation = (
                 self.chats.resume(name, folder, self.client)
                 if given.get("resume")
@@ -57,7 +58,7 @@ class CellAsker:
         history = conversation.messages_before(before) if conversation is not None else ()
         if history and "system" in given:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
-        request = self.client.request(prompt, values, options, history)
+        request = self.client.session.build_request(prompt, values, options, history)
         if given.get("plan"):
             self._show_plan(request, options)
             return
@@ -69,7 +70,7 @@ class CellAsker:
         if conversation is not None:
             turn = Turn(endpoint, request.messages[len(history) :] + page.said)
             conversation.turns[before:] = [turn]
-            if (options.cache or self.client.config.cache) in ("on", "refresh"):
+            if (options.cache or self.client.session.config.cache) in ("on", "refresh"):
                 self._store(conversation)
         if given.get("code") and not page.answer.cached:  # else each Run All would leave one cell more
             self.shell.set_next_input(page.code)
@@ -77,9 +78,9 @@ class CellAsker:
     def _store(self, conversation: Conversation) -> None:
         """Store *conversation* for --resume. Where its folder can't be written, that was told with the first answer."""
         try:
-            self.chats.store(conversation, self.client.config.cache_dir, self.client)
+            self.chats.store(conversation, self.client.session.config.cache_dir, self.client)
         except OSError as error:
-            if self.client.memory.store.lasts:
+            if self.client.session.memory.store.lasts:
                 words = (
                     f"The conversation could not be stored ({error.strerror}), so --resume will not find it."
                 )
@@ -94,27 +95,27 @@ class CellAsker:
         readings: Sequence[Interpolated],
     ) -> Page:
         """Ask, show, and give back what was shown. An interrupt leaves the partial answer, marked."""
-        steps = _Steps(self, options, screen, yes=bool(given.get("yes")))
-        said: list[tuple[Message, ...]] = []
+        steps = _Steps(self, request, options, screen)
+        approve = None if given.get("yes") else partial(ask_consent, outputs=self.outputs)
         try:
-            self.client._drive(steps.watch(request, said), options)
+            self.client.session.run_tools(request, options, ask=steps.ask, approve=approve, note=steps.note)
         except KeyboardInterrupt as stop:
             screen.close()
             if steps.has_partial:
-                partial = steps.partial(request)
-                screen.end(Page((*steps.answers, partial)))
+                seen = steps.partial()
+                screen.end(Page((*steps.answers, seen)))
                 if given.get("into"):
-                    self.shell.user_ns[given["into"]] = partial
+                    self.shell.user_ns[given["into"]] = seen
             raise shorten(stop) from None
         except BaseException:
             screen.close()
             if steps.has_partial:  # what was seen of it stays, and is not taken for an answer
-                screen.end(Page((*steps.answers, steps.partial(request))))
+                screen.end(Page((*steps.answers, steps.partial())))
             raise
         inputs = {reading.source: reading.digest for reading in readings}
-        page = Page(tuple(steps.answers), said[0], as_code=bool(given.get("code")), inputs=inputs)
+        page = Page(steps.answers, turns_of(steps.answers), as_code=bool(given.get("code")), inputs=inputs)
         screen.end(page)
-        self.client._tell()
+        self.client.session.emit_warnings()
         return page
 
     def _show_plan(self, request: Request, options: Options) -> None:
@@ -125,11 +126,11 @@ class CellAsker:
 
 
 class _Steps:
-    """The steps of one question: shown as they come, tools by consent."""
+    """The steps of one question, shown as they come."""
 
-    def __init__(self, asker: CellAsker, options: Options, screen: Screen, *, yes: bool) -> None:
-        self._asker, self._options, self._screen, self._yes = asker, options, screen, yes
-        self.answers: list[Answer] = []
+    def __init__(self, asker: CellAsker, request: Request, options: Options, screen: Screen) -> None:
+        self._asker, self._request, self._options, self._screen = asker, request, options, screen
+        self.answers: tuple[Answer, ...] = ()
         self._text: list[str] = []
         self._reasoning: list[str] = []
 
@@ -138,10 +139,10 @@ class _Steps:
         """Whether something of an unfinished answer was shown."""
         return bool(self._text)
 
-    def partial(self, request: Request) -> Answer:
+    def partial(self) -> Answer:
         """What came of the step that was interrupted. It is never kept."""
         return Answer(
-            self._asker.last or request,
+            self._asker.last or self._request,
             text="".join(self._text),
             reasoning="".join(self._reasoning),
             usage=Usage(),
@@ -149,41 +150,27 @@ class _Steps:
             finish_reason="interrupted",
         )
 
-    def watch(self, request: Request, said: list[tuple[Message, ...]]) -> Steps:
-        """The client's steps, of which each question is shown here and each tool is asked about."""
-        approve = None if self._yes else self._approve
-        steps = self._asker.client.steps(request, self._options, approve)
-        ended = yield from answer_requests(steps, self._ask, self._note)
-        said.append(ended[1])
-        return ended
-
-    def _ask(self, request: Request) -> Answer:
-        client, options = self._asker.client, self._options
+    def ask(self, request: Request) -> Answer:
+        """Ask one step. What is remembered is not shown as it comes: that would be another output than at replay."""
+        session, options = self._asker.client.session, self._options
         self._asker.last = request
-        self._text, self._reasoning = [], []
         if isinstance(self._screen, Cell):
             self._screen.step()
-        answer = client._recall(request, options)
-        if answer is None and (request.schema is not None or request.choices is not None):
-            answer = client.answer(request, options)  # half a value is nothing to show
-        if answer is None:
-            known = {"cache": options.cache, "timeout": options.timeout, "budget": options.budget}
-            stream = client.stream(request, **{n: v for n, v in known.items() if v is not None})
-            for piece in stream:
-                self._text.append(piece.text)
-                self._reasoning.append(piece.reasoning)
-                self._screen.grow(piece.text, piece.reasoning)
-            answer = stream.answer
+        if (known := session.recall(request, options)) is not None:
+            return known
+        if request.schema is not None or request.choices is not None:
+            return session.send(request, options)  # half a value is nothing to show
+        stream = session.stream(request, options, recall=False)
+        for piece in stream:
+            self._text.append(piece.text)
+            self._reasoning.append(piece.reasoning)
+            self._screen.grow(piece.text, piece.reasoning)
+        return stream.answer
+
+    def note(self, answers: Sequence[Answer]) -> None:
+        """Have the *answers* so far: nothing is unfinished now."""
         self._text, self._reasoning = [], []
-        self.answers.append(answer)
-        return answer
-
-    def _note(self, answer: Answer) -> None:
-        """*answer* again, with what its tools gave."""
-        self.answers[-1] = answer
-
-    def _approve(self, call: ToolCall) -> bool:
-        return ask_consent(call, self._asker.outputs)
+        self.answers = tuple(answers)
 
 
 def show_state(text: str, about: str) -> None:

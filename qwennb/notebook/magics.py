@@ -213,7 +213,7 @@ class QwenMagics(Magics):
         """The settings as they hold now. No key is shown, only whether there is one."""
         from qwennb.notebook import reports
 
-        reports.show(reports.settings(self.client().config, self.defaults()), "config")
+        reports.show(reports.settings(self.client().session.config, self.defaults()), "config")
 
     @line_magic
     @_with_short_errors
@@ -262,7 +262,7 @@ class QwenMagics(Magics):
         from qwennb.client import runtime
         from qwennb.notebook.methods import methods
 
-        self.client().memory  # noqa: B018  (loads the packs that the environment names)
+        self.client().session.memory  # noqa: B018  (loads the packs that the environment names)
         # Of what was used alone, and no pack's header: the same hash when it is replayed from a larger pack.
         pack = Pack(runtime().pack().records, runtime().default_model)
         display(methods(pack, pack.root), raw=True, metadata={"qwennb": {"methods": pack.root}})  # type: ignore[no-untyped-call]

@@ -41,7 +41,7 @@ def models(endpoint: str | None) -> str:
 
 def usage(client: Qwen) -> str:
     """What was spent, by day and model."""
-    rows = sorted(client.memory.spendings.rows(), key=lambda row: (row.day, row.model, row.endpoint))
+    rows = sorted(client.session.memory.spendings.rows(), key=lambda row: (row.day, row.model, row.endpoint))
     if not rows:
         return "Nothing was asked yet."
     days: dict[str, float] = {}
@@ -73,13 +73,13 @@ def usage(client: Qwen) -> str:
 
 def cache(client: Qwen) -> str:
     """How much is remembered, and in which mode."""
-    store = client.memory.store
+    store = client.session.memory.store
     rows = [
-        ["mode", client.config.cache],
+        ["mode", client.session.config.cache],
         ["answers", str(len(store))],
         ["size", f"{store.size() / 1e6:.1f} MB"],
     ]
-    if orders := BatchOrders(client.config.cache_dir).under_way():
+    if orders := BatchOrders(client.session.config.cache_dir).under_way():
         questions = sum(order.questions for order in orders)
         rows.append(["in batches", f"{questions:,} questions under way (qwennb.batches())"])
     return _lay_out(rows)

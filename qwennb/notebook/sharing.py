@@ -54,7 +54,7 @@ class SharingMagics(Magics):
             raise BadInput(f"{ACCEPT} is for a pack. Type: %qwen_pack FILE {ACCEPT}")
         shared_runtime = runtime()
         client = self._magics.client()
-        client.memory  # noqa: B018  (loads what QWENNB_PACK names, before anything else)
+        client.session.memory  # noqa: B018  (loads what QWENNB_PACK names, before anything else)
         if wanted == "off":
             self.stop()
             shared_runtime.packs.forget()
@@ -63,10 +63,10 @@ class SharingMagics(Magics):
             path = Path(wanted).expanduser()
             if path.exists() or path.is_symlink():
                 shared_runtime.load(path, accept_figures=accepts)
-            if client.config.cache != "replay":
+            if client.session.config.cache != "replay":
                 self._recording = Recording(path, shared_runtime.record())
         recording = self._recording.path.name if self._recording is not None else None
-        reports.show(describe_loaded(client.memory, recording), "pack")
+        reports.show(describe_loaded(client.session.memory, recording), "pack")
 
     def cell_ended(self, result: Any) -> None:
         """IPython says that a cell is over."""

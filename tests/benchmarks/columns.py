@@ -208,7 +208,7 @@ def fill(server: Endpoint, folder: Path, unique: int) -> None:
             written["request"]["messages"][-1]["content"] = text
             yield Name(request_template.key(text), identity), orjson.dumps(written)
 
-    qwen.memory.store.import_many(records())
+    qwen.session.memory.store.import_many(records())
 
 
 def _by_hand(server: Endpoint, kind: str, rows: int) -> float:

@@ -124,9 +124,9 @@ def test_what_was_kept_between_the_look_into_the_cache_and_the_asking_is_not_pai
     """Two threads both find nothing; the second reaches the engine when the first has just been answered."""
     sim = simulate()
     qwen = client(sim)
-    request = qwen.request("Why?", {}, Options())
-    context = qwen._validate_context(request, Options())
-    first, second = (runtime().bridge.run(qwen._send(request, context)) for _ in range(2))
+    request = qwen.session.build_request("Why?", {}, Options())
+    context = qwen.session.prepare(request, Options())
+    first, second = (runtime().bridge.run(qwen.session.ask_engine(request, context)) for _ in range(2))
     assert second == first and second.cached
     assert sim.ledger.count("asked") == 1
 
@@ -445,8 +445,8 @@ def test_spending_is_recorded_by_day_model_and_endpoint(simulate, client):
     sim = simulate()
     qwen = client(sim)
     qwen.ask_many([f"number {i}" for i in range(10)])
-    runtime().settle(qwen.config.cache_dir)
-    (row,) = qwen.memory.spendings.rows()
+    runtime().settle(qwen.session.config.cache_dir)
+    (row,) = qwen.session.memory.spendings.rows()
     assert (row.requests, row.model, row.endpoint) == (10, "qwen3.5-flash", "openrouter")
     assert row.cost == pytest.approx(sum(entry.usage["cost"] for entry in sim.ledger.paid()))
 
@@ -475,8 +475,8 @@ def test_where_a_server_counts_nothing_the_figures_are_estimates_and_say_so(simu
 def test_an_unknown_price_is_counted_as_unknown_and_never_as_nothing(simulate, client):
     qwen = client(simulate("dashscope"))
     assert qwen.ask("Why?", model="27b", max_tokens=10, thinking=False).cost is None
-    runtime().settle(qwen.config.cache_dir)
-    (row,) = qwen.memory.spendings.rows()
+    runtime().settle(qwen.session.config.cache_dir)
+    (row,) = qwen.session.memory.spendings.rows()
     assert (row.requests, row.unknown_cost, row.cost) == (1, 1, 0.0)
 
 
@@ -488,8 +488,8 @@ def test_an_attempt_that_may_have_been_billed_is_listed_and_stays_reserved(simul
     qwen = client(sim, budget=1.5 * bound)
     with pytest.raises(TimedOut):
         qwen.ask("Why?", timeout=1.0, **given)
-    runtime().settle(qwen.config.cache_dir)
-    (row,) = qwen.memory.spendings.rows()
+    runtime().settle(qwen.session.config.cache_dir)
+    (row,) = qwen.session.memory.spendings.rows()
     assert (row.requests, row.maybe_billed, qwen.spent) == (0, 1, 0.0)
     sim.reset()
     with pytest.raises(BudgetExceeded):

@@ -138,13 +138,13 @@ def test_only_the_requests_own_limit_makes_a_cut_text_an_answer(simulate, client
 
     if is_own:
         (answer, words), _ = told(ask), told(ask)
-        assert answer.is_cut and len(words) == 1 and len(qwen.memory.store) == 1
+        assert answer.is_cut and len(words) == 1 and len(qwen.session.memory.store) == 1
         assert sim.ledger.count("asked") == 1
     else:
         with pytest.raises(Exception, match=r"[.…]$") as failed:
             ask()
         assert "Error" not in type(failed.value).__name__
-        assert len(qwen.memory.store) == 0
+        assert len(qwen.session.memory.store) == 0
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_form_that_was_cut_is_never_kept_however_whole_it_looks(simulate, clie
             qwen.ask("Who?", **given)
         (answer,) = qwen.ask_many(["Who?"], **given)
         assert isinstance(answer.error, InvalidAnswer)
-    assert len(qwen.memory.store) == 0
+    assert len(qwen.session.memory.store) == 0
 
 
 def test_a_call_of_a_tool_that_was_cut_runs_nothing(simulate, client):
@@ -193,7 +193,7 @@ def test_a_call_of_a_tool_that_was_cut_runs_nothing(simulate, client):
     qwen = client(sim)
     with pytest.raises(Incomplete, match="max_tokens="):
         qwen.ask("Where?", tools=[look_up], max_tokens=8)
-    assert not ran and len(qwen.memory.store) == 0
+    assert not ran and len(qwen.session.memory.store) == 0
 
 
 def test_the_openai_client_sees_where_a_cut_text_ended(simulate, client):

@@ -118,5 +118,5 @@ def test_what_names_a_flight_shows_no_key(simulate, client):
     from qwennb.engine.engine import flight_name
 
     qwen = client(simulate(), api_key="sk-canary-8461")
-    context = qwen._validate_context(qwen.request(QUESTION, {}, Options()), Options())
-    assert "canary" not in repr(flight_name(qwen.request(QUESTION, {}, Options()), context))
+    context = qwen.session.prepare(qwen.session.build_request(QUESTION, {}, Options()), Options())
+    assert "canary" not in repr(flight_name(qwen.session.build_request(QUESTION, {}, Options()), context))

@@ -37,7 +37,7 @@ def texts(answers):
 
 def work():
     qwen = Qwen('flash', max_tokens=40)
-    folder = qwen.config.cache_dir
+    folder = qwen.session.config.cache_dir
     frame = pl.DataFrame({"t": ["a", "b", "a"]})
     yield "ask", qwen.ask("one").text
     yield "again", qwen.ask("one").cached
@@ -93,7 +93,7 @@ def kept(sim, tmp_path):
     folder = tmp_path / "home" / "kept"
     made = (
         "from qwennb import Qwen; qwen = Qwen('flash', max_tokens=40); qwen.ask('kept before');"
-        "from qwennb.client.runtime import runtime; runtime().settle(qwen.config.cache_dir)"
+        "from qwennb.client.runtime import runtime; runtime().settle(qwen.session.config.cache_dir)"
     )
     environ = {"QWENNB_CACHE_DIR": str(folder), "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}"}
     environ |= {"QWENNB_API_KEY": "sk-sim", "HOME": str(tmp_path / "home")}
@@ -224,7 +224,7 @@ def test_a_folder_without_its_ledger_replays_by_what_its_answers_say(simulate, c
     sim = simulate()
     asking = client(sim, model="qwen3.5-9b")
     asking.ask("Why?")
-    folder = asking.config.cache_dir
+    folder = asking.session.config.cache_dir
     (tmp_path / "sent").mkdir(mode=0o700)
     shutil.copy(folder / "cache.db", tmp_path / "sent")
     assert Qwen(cache="replay", cache_dir=tmp_path / "sent").ask("Why?").model == "qwen3.5-9b"

@@ -50,10 +50,10 @@ def test_a_folder_that_no_client_uses_any_more_costs_no_thread_and_no_descriptor
 def test_while_a_client_lives_its_folder_is_opened_once(simulate, client, tmp_path):
     qwen = client(simulate())
     qwen.ask("Why?")
-    memory, before = qwen.memory, descriptors(tmp_path)
+    memory, before = qwen.session.memory, descriptors(tmp_path)
     for n in range(5):
         qwen.ask(f"Why {n}?")
-    assert qwen.memory is memory and descriptors(tmp_path) == before
+    assert qwen.session.memory is memory and descriptors(tmp_path) == before
 
 
 def test_what_was_asked_by_a_client_that_is_gone_is_there_for_the_next_and_in_a_pack(simulate, client):
@@ -70,7 +70,7 @@ def test_what_a_client_that_is_gone_has_spent_is_written(simulate, client, tmp_p
     client(sim).ask("Why?")
     gc.collect()
     runtime().settle(tmp_path / "cache")
-    rows = client(sim).memory.spendings.rows()
+    rows = client(sim).session.memory.spendings.rows()
     assert sum(row.requests for row in rows) == 1
 
 
@@ -81,7 +81,7 @@ def test_what_a_client_that_is_gone_has_kept_is_on_the_disk_when_the_program_end
         "from qwennb.cache import Name\n"
         "qwen = Qwen(endpoint='openrouter', api_key='x', cache_dir=sys.argv[1])\n"
         "for n in range(3000):\n"
-        "    qwen.memory.writer.put(Name(f'{n:064x}', 'openrouter'), b'x' * 20000, lambda error: None)\n"
+        "    qwen.session.memory.writer.put(Name(f'{n:064x}', 'openrouter'), b'x' * 20000, lambda error: None)\n"
         "del qwen\n"
         "gc.collect()\n"
     )

@@ -644,7 +644,7 @@ def test_a_door_left_behind_leaves_no_warning_and_the_next_one_works(simulate, c
 
 def test_a_request_value_and_its_body_are_one(simulate, client):
     """What `ask` takes as a Request, the door makes of the body, field by field."""
-    from qwennb.client.openai_body import read_body
+    from qwennb.client.openai.body import read_body
 
     question = read_body({"messages": [
         {"role": "system", "content": "s"},

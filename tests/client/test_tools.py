@@ -56,7 +56,7 @@ def pack_of(simulate, client, tmp_path, notes, *replies, results=None, prompt="N
     notes.ran.clear()
     answers = [
         replace(answer, tool_results=results) if answer.tool_calls else answer
-        for answer in Pack.of_records(dict(maker.memory.store.items()))
+        for answer in Pack.of_records(dict(maker.session.memory.store.items()))
     ]
     file = tmp_path / "theirs.qwenpack"
     Pack.of(answers).write(file)
@@ -100,7 +100,9 @@ def test_a_pack_with_its_results_runs_nothing_and_answers(simulate, client, tmp_
 def test_replay_runs_no_tool_even_for_a_step_of_ones_own(simulate, client, notes):
     sim = simulate(script=[calls(("note", {"text": "x"})), "Noted."])
     qwen = client(sim)
-    qwen.answer(qwen.request("Note x", {}, Options(tools=[notes.tool])), Options())  # asked; nothing was run
+    qwen.session.answer(
+        qwen.session.build_request("Note x", {}, Options(tools=[notes.tool])), Options()
+    )  # asked; nothing was run
     with pytest.raises(NotRecorded, match="`note`"):
         qwen.ask("Note x", tools=[notes.tool], cache="replay")
     assert notes.ran == []
@@ -110,10 +112,10 @@ def test_replay_runs_no_tool_even_for_a_step_of_ones_own(simulate, client, notes
 def test_ones_own_step_still_runs_where_a_pack_says_the_same(simulate, client, tmp_path, notes, no_packs):
     sim = simulate(script=[calls(("note", {"text": "x"})), "Noted."])
     qwen = client(sim)
-    qwen.answer(qwen.request("Note x", {}, Options(tools=[notes.tool])), Options())
-    qwen.pack(qwen.answer(qwen.request("Note x", {}, Options(tools=[notes.tool])), Options())).write(
-        tmp_path / "mine.qwenpack"
-    )
+    qwen.session.answer(qwen.session.build_request("Note x", {}, Options(tools=[notes.tool])), Options())
+    qwen.pack(
+        qwen.session.answer(qwen.session.build_request("Note x", {}, Options(tools=[notes.tool])), Options())
+    ).write(tmp_path / "mine.qwenpack")
     runtime().load(tmp_path / "mine.qwenpack")
     assert str(qwen.ask("Note x", tools=[notes.tool])) == "Noted." and notes.ran == ["x"]
 
@@ -157,21 +159,21 @@ def test_what_0_1_recorded_with_the_choice_repeated_still_replays(simulate, clie
     sim = simulate(script=[calls(("note", {"text": "x"})), "Noted by 0.1."])
     qwen = client(sim)
     options = Options(tools=[notes.tool], tool_choice="required")
-    request = qwen.request("Note x", {}, options)
-    first = qwen.answer(request, Options())
+    request = qwen.session.build_request("Note x", {}, options)
+    first = qwen.session.answer(request, Options())
     from qwennb.client.tools import message_of
     from qwennb.request import Message, Text
 
     told = Message("tool", (Text("noted x"),), tool_call_id=first.tool_calls[0].id)
     second = replace(request, messages=(*request.messages, message_of(first), told))
     assert second.settings.tool_choice == "required"
-    qwen.answer(second, Options())
-    file = [replace(first, tool_results=("noted x",)), qwen.answer(second, Options())]
-    Pack.of(file).write(qwen.config.cache_dir / "old.qwenpack")
+    qwen.session.answer(second, Options())
+    file = [replace(first, tool_results=("noted x",)), qwen.session.answer(second, Options())]
+    Pack.of(file).write(qwen.session.config.cache_dir / "old.qwenpack")
     for mode in ("replay", "on"):
-        reader = client(sim, cache_dir=qwen.config.cache_dir / mode, cache=mode)
+        reader = client(sim, cache_dir=qwen.session.config.cache_dir / mode, cache=mode)
         try:
-            runtime().load(qwen.config.cache_dir / "old.qwenpack")
+            runtime().load(qwen.session.config.cache_dir / "old.qwenpack")
             assert str(reader.ask("Note x", tools=[notes.tool], tool_choice="required")) == "Noted by 0.1."
         finally:
             runtime().packs.forget()
@@ -415,7 +417,7 @@ def test_a_denied_call_is_recorded_as_denied_and_replays_so(simulate, client, no
     sim.script(["All."])
     assert str(Chat(qwen, tools=[notes.tool], approve=lambda call: True).ask("Note")) == "All."
     assert notes.ran == ["x", "y"]
-    steps = [a for a in Pack.of_records(dict(qwen.memory.store.items())) if a.tool_calls]
+    steps = [a for a in Pack.of_records(dict(qwen.session.memory.store.items())) if a.tool_calls]
     assert [step.consents for step in steps] == [(True, True)]
 
 
@@ -423,7 +425,7 @@ def test_an_answer_with_consents_comes_back_from_a_pack_as_it_was(simulate, clie
     sim = simulate(script=[calls(("note", {"text": "x"})), "No."])
     qwen = client(sim)
     Chat(qwen, tools=[notes.tool], approve=lambda call: False).ask("Note")
-    Pack.of_records(dict(qwen.memory.store.items())).write(tmp_path / "a.qwenpack")
+    Pack.of_records(dict(qwen.session.memory.store.items())).write(tmp_path / "a.qwenpack")
     [step] = [answer for answer in Pack.read(tmp_path / "a.qwenpack") if answer.tool_calls]
     assert step.consents == (False,) and "did not allow" in step.tool_results[0]
     (tmp_path / "b.qwenpack").write_text(

@@ -27,7 +27,7 @@ def client(sim, folder, **settings):
 
 def stored(qwen):
     """Every record in the client's folder, read back from the store."""
-    return list(qwen.memory.store.items())
+    return list(qwen.session.memory.store.items())
 
 
 def png(width=32, height=24):

@@ -84,12 +84,12 @@ class Bench:
 
     def __init__(self, qwen, sim, **options):
         self.qwen, self.sim = qwen, sim
-        self.context = replace(qwen._context(Options(**options), direct=True))
-        self.orders = BatchOrders(qwen.config.cache_dir)
+        self.context = replace(qwen.session.call_context(Options(**options), direct=True))
+        self.orders = BatchOrders(qwen.session.config.cache_dir)
         self.notes = []
 
     def question(self, number, **options):
-        return self.qwen.request(
+        return self.qwen.session.build_request(
             "Say {{ n }}", {"n": number}, Options(**{"thinking": False, "max_tokens": 50, **options})
         )
 
@@ -167,7 +167,7 @@ def test_an_answer_costs_half_and_the_ledger_says_so(bench):
     answer = one.run([0])[one.question(0).key]
     assert answer.usage.input == live.usage.input and answer.usage.output == live.usage.output
     assert float(answer.cost) == pytest.approx(float(live.cost) / 2) and answer.cost.source == "table"
-    one.qwen._runtime.settle(one.qwen.config.cache_dir)
+    one.qwen.session.runtime().settle(one.qwen.session.config.cache_dir)
     assert sum(row.cost for row in one.context.memory.spendings.rows()) == pytest.approx(
         float(answer.cost) * 3
     )
@@ -306,7 +306,7 @@ def test_a_run_that_dies_while_fetching_pays_nothing_twice_and_counts_nothing_tw
         one.run(batches=Dying(one.context.endpoint, lines=5))
     assert all(isinstance(o, Answer) for o in one.run().values())
     assert one.sim.ledger.count("paid") == KEYS and one.made == 1
-    one.qwen._runtime.settle(one.qwen.config.cache_dir)
+    one.qwen.session.runtime().settle(one.qwen.session.config.cache_dir)
     assert sum(row.requests for row in one.context.memory.spendings.rows()) == KEYS
 
 

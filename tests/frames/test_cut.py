@@ -140,7 +140,7 @@ def test_a_form_that_was_cut_is_a_failed_row(simulate, client, verb, given, text
     assert made.to_series(1).null_count() == 5
     assert made.to_series(2).drop_nulls().str.contains("larger max_tokens=").all()
     reader = client(sim)  # a folder that no client uses is closed
-    assert len(reader.memory.store) == 0
+    assert len(reader.session.memory.store) == 0
 
 
 def test_a_summary_that_was_cut_is_a_summary(simulate, client):

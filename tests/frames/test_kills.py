@@ -218,9 +218,9 @@ def test_an_interrupt_in_a_kernel_keeps_what_was_done_and_the_same_cell_asks_onl
     sim = simulate(latency=0.05)
     seconds = interrupted(sim, kernel, tmp_path / "cache", rows=rows, times=1)
     sim.ledger.wait_idle()
-    assert kernel.run("qwen._runtime.settle(qwen.config.cache_dir)") == ""
+    assert kernel.run("qwen.session.runtime().settle(qwen.session.config.cache_dir)") == ""
     reader = client(sim)  # a folder that no client uses is closed
-    kept, asked = len(reader.memory.store), sim.ledger.count("asked")
+    kept, asked = len(reader.session.memory.store), sim.ledger.count("asked")
     paid = sim.ledger.count("paid")
     assert rows * 0.3 <= paid < rows
     # Flash behind OpenRouter bills what is cancelled, so what was under way was drained and kept: nothing is lost.

@@ -44,7 +44,7 @@ def test_a_killed_sink_pays_for_nothing_twice(simulate, client, tmp_path, sink):
             os.kill(process.pid, signal.SIGKILL)
         sim.ledger.wait_idle()
     reader = client(sim)  # a folder that no client uses is closed
-    kept = len(reader.memory.store)
+    kept = len(reader.session.memory.store)
     before = sim.ledger.count("paid")
     with sink(sim) as process:
         process.communicate(timeout=60)

@@ -52,7 +52,7 @@ def test_a_budget_is_never_overshot_and_more_goes_on_where_it_stopped(simulate, 
     all_of_it = sum(entry.usage["cost"] for entry in sim.ledger.paid())
     sim.reset()
     qwen = client(sim)
-    one = qwen.endpoint.worst_cost(qwen.request(ASK, {"n": 39}, Options(max_tokens=50)))
+    one = qwen.endpoint.worst_cost(qwen.session.build_request(ASK, {"n": 39}, Options(max_tokens=50)))
     budget = one + all_of_it / 2  # so that about half of them fit
 
     def run(**options: object) -> pl.DataFrame:
@@ -149,7 +149,7 @@ def test_what_may_have_been_billed_has_no_known_cost(simulate, client):
 
 def test_a_row_that_was_never_sent_cost_nothing_whatever_ended_the_run(simulate, client):
     qwen = client(simulate(), concurrency=1)
-    one = qwen.endpoint.worst_cost(qwen.request(ASK, {"n": 0}, Options(max_tokens=50)))
+    one = qwen.endpoint.worst_cost(qwen.session.build_request(ASK, {"n": 0}, Options(max_tokens=50)))
     made = pl.DataFrame({"n": range(9)}).qwen.ask(
         ASK, client=qwen, max_tokens=50, budget=one, meta=True, on_error="column"
     )
@@ -169,7 +169,7 @@ def test_a_column_stays_in_its_budget_where_the_server_reports_more_than_any_pri
     """Twenty times the bound is reported: those in flight with the first report may go over, and nobody else."""
     sim = simulate(latency=0.02)
     qwen = client(sim)
-    bound = qwen.endpoint.worst_cost(qwen.request(ASK, {"n": 0}, Options(max_tokens=50)))
+    bound = qwen.endpoint.worst_cost(qwen.session.build_request(ASK, {"n": 0}, Options(max_tokens=50)))
     sim.script(lambda asked: Reply("much", usage={"cost": 20 * bound}))
     with pytest.warns(QwenWarning, match="20 times"):
         pl.DataFrame({"n": range(400)}).qwen.ask(

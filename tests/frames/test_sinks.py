@@ -47,7 +47,7 @@ def test_stop_removes_the_partial_file_and_the_same_sink_again_makes_the_whole_o
     with pytest.raises(Stopped):
         sink(progress=stop_after(100))
     assert not out.exists()
-    kept = len(qwen.memory.store)
+    kept = len(qwen.session.memory.store)
     assert 40 <= kept < ROWS
     sim.ledger.wait_idle()
     asked = sim.ledger.count("asked")

@@ -54,7 +54,7 @@ def test_stop_in_a_lazy_run_raises_stopped(simulate, client, engine):
 
     with pytest.raises(Stopped, match="Every finished answer is kept"):
         TABLE.lazy().qwen.ask(ASK, client=qwen, progress=watch).collect(engine=engine)
-    kept = len(qwen.memory.store)
+    kept = len(qwen.session.memory.store)
     assert 20 <= kept < ROWS, (seen[-1], sim.ledger.count("paid"), len(sim.ledger.asks()))
     plan = TABLE.qwen.plan(ASK, client=qwen)
     assert plan.to_ask <= ROWS - kept
@@ -125,7 +125,7 @@ def test_an_interrupt_raises_once_and_at_once_and_keeps_what_is_done(simulate, c
     paid = {entry.key for entry in sim.ledger.paid()}
     assert 40 <= len(paid) < ROWS
     reader = client(sim)  # a folder that no client uses is closed
-    kept = len(reader.memory.store)
+    kept = len(reader.session.memory.store)
     assert kept >= 40
     sim.pace(0.0)
     made = TABLE.qwen.ask("Say {{ n }}", client=client(sim))

@@ -87,7 +87,7 @@ def test_a_row_that_fails_does_not_vanish_in_a_filter(simulate, client):
     with pytest.raises(RequestRefused):
         frame.qwen.filter("{{ text }} swims", client=client(sim))
     reader = client(sim)  # a folder that no client uses is closed
-    assert len(reader.memory.store) == 1
+    assert len(reader.session.memory.store) == 1
 
 
 def test_a_subject_may_be_a_template_over_several_columns(simulate, client):

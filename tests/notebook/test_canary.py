@@ -86,24 +86,24 @@ CELLS = [
     "%qwen_sent",
     "%%qwen?",
     "from qwennb import Qwen\nqwen = Qwen()\nqwen",
-    "print(qwen, repr(qwen), vars(qwen), qwen.config, qwen.endpoint, vars(qwen.endpoint) if hasattr(qwen.endpoint, '__dict__') else '')",
+    "print(qwen, repr(qwen), vars(qwen), vars(qwen.session), qwen.session.config, qwen.endpoint, vars(qwen.endpoint) if hasattr(qwen.endpoint, '__dict__') else '')",
     "str(qwen.ask('of the client')), repr(qwen.openai), str(list(qwen.stream('in pieces')))",
     "await qwen.ask_async('awaited')",
     "frame.qwen.ask('{{ text }}', into='mood', choices=['yes', 'no'])",
     "frame.qwen.plan('{{ text }}')",
     "import ipywidgets as w\nw.Label(str(qwen)), w.Widget.get_manager_state()",
-    "import pickle\ntry:\n    pickle.dumps(qwen.config)\nexcept TypeError as error:\n    print(error)",
+    "import pickle\ntry:\n    pickle.dumps(qwen.session.config)\nexcept TypeError as error:\n    print(error)",
 ]
 WRONG = [
     "%qwen about {{ nothing }}",
     "%qwen --no-cache --param timeout=0.5 refused",
     """def deep(client):
-    config, key, settings = client.config, client.config.api_key, dict(a=client.config)
+    config, key, settings = client.session.config, client.session.config.api_key, dict(a=client.session.config)
     return client.ask('refused too', cache='off', timeout=0.5)
 deep(qwen)""",
-    "def odd(client):\n    held = [client, client.config, client.endpoint, vars(client)]\n    raise ValueError(held)\nodd(qwen)",
+    "def odd(client):\n    held = [client, client.session.config, client.endpoint, vars(client)]\n    raise ValueError(held)\nodd(qwen)",
     "frame.qwen.ask('{{ text }} fails', into='x', on_error='raise', cache='off')",
-    "Qwen(api_key=qwen.config.api_key.reveal(), model=object())",
+    "Qwen(api_key=qwen.session.config.api_key.reveal(), model=object())",
 ]
 
 

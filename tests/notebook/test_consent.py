@@ -133,8 +133,8 @@ def test_a_pack_runs_no_tool_of_a_cell(kernel, find, tmp_path):
     made = (
         "from qwennb.client import Options, runtime\nq = get_ipython().find_magic('qwen').__self__.client()\n"
     )
-    made += "r = q.request('where is Gotha', {}, Options(tools=[find]))\n"
-    made += f"a = q.answer(r, Options())\nq.pack(a).write({str(tmp_path / 'g.qwenpack')!r})\n"
+    made += "r = q.session.build_request('where is Gotha', {}, Options(tools=[find]))\n"
+    made += f"a = q.session.answer(r, Options())\nq.pack(a).write({str(tmp_path / 'g.qwenpack')!r})\n"
     kernel.run(made)
     kernel.run(f"from qwennb import Qwen\nhousehold().load({str(tmp_path / 'g.qwenpack')!r})")
     cell = "%qwen --tools find --yes --replay where is Gotha"

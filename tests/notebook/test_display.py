@@ -109,7 +109,7 @@ def test_the_key_is_in_no_output(kernel, script):
     for mode in ("Plain", "Context", "Verbose", "Minimal"):
         kernel.run(f"%xmode {mode}")
         ran = kernel.run(
-            "from qwennb import Qwen\nclient = Qwen()\ndef go(c):\n    config = c.config\n    raise ValueError(c)\ngo(client)"
+            "from qwennb import Qwen\nclient = Qwen()\ndef go(c):\n    config = c.session.config\n    raise ValueError(c)\ngo(client)"
         )
         assert ran.status == "error" and CANARY not in str(ran.messages)
     kernel.run("%xmode Context")

@@ -71,7 +71,7 @@ def packed(simulate, client, fresh, there):
     drawn(there / "photos" / "b.png", "blue")
     qwen = client(simulate())
     shown = work(qwen)
-    Pack.of_records(dict(qwen.memory.store.items())).write("a.qwenpack")
+    Pack.of_records(dict(qwen.session.memory.store.items())).write("a.qwenpack")
     photos = [Image.under("photos", name) for name in ("a.png", "b.png")]
     PackMedia.beside(there / "a.qwenpack").keep([Image("chart.png"), Pdf("report.pdf"), *photos])
     for name in ("chart.png", "report.pdf"):

@@ -151,7 +151,7 @@ from qwennb.client import Options
 from qwennb.testing import no_network
 with no_network() as tried:
     shown = [work(Qwen()), work(Qwen(cache="replay"))]
-    windows = {qwen.window(qwen.request("x", {}, Options())) for qwen in (Qwen(), Qwen(cache="replay"))}
+    windows = {qwen.session.window(qwen.session.build_request("x", {}, Options())) for qwen in (Qwen(), Qwen(cache="replay"))}
 print(json.dumps({"shown": shown, "tried": tried, "windows": list(windows)}))
 """
 
@@ -184,7 +184,7 @@ def test_recorded_on_dashscope_it_replays_for_whoever_has_nothing_another_key_or
     shown = work(qwen)
     pack = fresh.pack(log.names())
     fresh.stop(log)
-    window = qwen.window(qwen.request("x", {}, Options()))
+    window = qwen.session.window(qwen.session.build_request("x", {}, Options()))
     assert (pack.model, pack.endpoint) == (qwen.endpoint.model_name(None), "dashscope-intl")
     pack.write(tmp_path / "work.qwenpack")
     called = []

@@ -82,11 +82,13 @@ def kernel(environ):
 
 
 def request(qwen, text, options):
-    return qwen.request(text.replace("{{", '{{ "{{" }}'), {}, Options(model="qwen3.5-flash", **options))
+    return qwen.session.build_request(
+        text.replace("{{", '{{ "{{" }}'), {}, Options(model="qwen3.5-flash", **options)
+    )
 
 
 def settings(qwen, options):
-    return {"model": "qwen3.5-flash", "endpoint": qwen.config.endpoint, **options}
+    return {"model": "qwen3.5-flash", "endpoint": qwen.session.config.endpoint, **options}
 
 
 @pytest.mark.slow
@@ -160,7 +162,7 @@ def test_a_copied_curl_sends_the_same_body(sim, qwen, environ, at):
         (pytest.fail if os.environ.get("CI") else pytest.skip)("curl is not installed: apt-get install curl")
     text, options = TEXTS[6] + "\n'JSON'\nJSON", {**OPTIONS[at], "sample": 100 + at}
     wanted = request(qwen, text, options)
-    qwen.answer(wanted, Options())
+    qwen.session.answer(wanted, Options())
     ours = sim.ledger.asks()[-1]
     command = as_curl(wanted, qwen.endpoint)
     assert KEY not in command and "$QWENNB_API_KEY" in command

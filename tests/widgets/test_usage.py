@@ -21,7 +21,7 @@ ROWS = [
 @pytest.fixture
 def qwen(simulate, client):
     made = client(simulate(), budget=2.0)
-    made.memory.spendings.add(ROWS)
+    made.session.memory.spendings.add(ROWS)
     return made
 
 

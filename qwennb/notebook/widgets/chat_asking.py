@@ -1,6 +1,6 @@
 """A question under way: asked on a thread of its own, so that the kernel stays free.
 
-    the steps of the client  →  each question streamed, each tool only with consent  →  answers, and what was said
+    the session's tool loop  →  each step streamed, each tool only with consent  →  answers, and what was said
 
 The thread only waits: the client's loop does the work. It can be stopped at any moment. A tool that runs can't be; it is
 left to end by itself, and what it gives is dropped.
@@ -9,11 +9,11 @@ left to end by itself, and what it gives is dropped.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from qwennb.answer import Answer
-from qwennb.client import Options, Qwen, Steps, Stream, answer_requests
+from qwennb.client import Options, Session, Stream, turns_of
 from qwennb.errors import QwenError, Stopped
 from qwennb.request import Message, Request, ToolCall
 
@@ -23,7 +23,7 @@ class ChatQuestion:
 
     def __init__(
         self,
-        client: Qwen,
+        session: Session,
         request: Request,
         options: Options,
         *,
@@ -36,7 +36,7 @@ class ChatQuestion:
         self.error: Exception | None = None
         self.call: ToolCall | None = None
         """The call that waits for consent."""
-        self._client, self._options = client, options
+        self._session, self._options = session, options
         self._changed, self._ended = changed, ended
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -73,28 +73,19 @@ class ChatQuestion:
 
     def _run(self) -> None:
         try:
-            self._client._drive(self._steps(), self._options)
+            self._session.run_tools(
+                self.request, self._options, ask=self._ask, approve=self._is_allowed, note=self._note
+            )
+            self.said = turns_of(self.answers)
         except Exception as error:
             self.error = (
                 error if isinstance(error, QwenError) else QwenError(f"{type(error).__name__}: {error}")
             )
         self._ended(self)
 
-    def _steps(self) -> Steps:
-        """The client's steps: each question is streamed here, and each call of a tool waits for its consent."""
-        steps = self._client.steps(self.request, self._options, self._is_allowed)
-        ended = yield from answer_requests(steps, self._ask, self._note)
-        self.said = ended[1]
-        return ended
-
     def _ask(self, request: Request) -> Answer:
         self._text, self._reasoning = [], []
-        known = {
-            "cache": self._options.cache,
-            "timeout": self._options.timeout,
-            "budget": self._options.budget,
-        }
-        stream = self._client.stream(request, **{n: v for n, v in known.items() if v is not None})
+        stream = self._session.stream(request, self._options)
         self._stream = stream
         if self._stopped.is_set():
             stream.stop()
@@ -104,15 +95,12 @@ class ChatQuestion:
             self._text.append(piece.text)
             self._reasoning.append(piece.reasoning)
             self._changed()
-        answer = stream.answer
-        self._text, self._reasoning = [], []
-        self.answers += (answer,)
-        self._changed()
-        return answer
+        return stream.answer
 
-    def _note(self, answer: Answer) -> None:
-        """*answer* again, with what its tools gave."""
-        self.answers = (*self.answers[:-1], answer)
+    def _note(self, answers: Sequence[Answer]) -> None:
+        self._text, self._reasoning = [], []
+        self.answers = tuple(answers)
+        self._changed()
 
     def _is_allowed(self, call: ToolCall) -> bool:
         self.call = call

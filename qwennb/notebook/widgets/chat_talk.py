@@ -79,13 +79,15 @@ class BranchingChat:
             kept = turns if before is None else turns[:before]
             given = {**self._options, **{n: v for n, v in options.items() if v is not None}}
             made = Options(**given, tools=self._tools or None, sample=question.draw or None)
-            settled = self.client.with_defaults(made)
+            settled = self.client.session.with_defaults(made)
             history = _messages_of(kept)
             prompt, values = question.prompt
-            request = self.client.request(prompt, values, settled, history)
+            request = self.client.session.build_request(prompt, values, settled, history)
             if before is not None:
                 self.branch(before)
-            asking = ChatQuestion(self.client, request, settled, changed=self._changed, ended=self._on_end)
+            asking = ChatQuestion(
+                self.client.session, request, settled, changed=self._changed, ended=self._on_end
+            )
             self.asking, self._question = asking, question
         asking.start()
         self._changed()

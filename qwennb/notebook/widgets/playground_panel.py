@@ -168,7 +168,7 @@ class PlaygroundPanel:
         return errands
 
     def _request(self, panel: VariantPanel, question: str, options: Mapping[str, Any]) -> Request:
-        return panel.client.request(question.replace("{{", _ESCAPED), {}, Options(**options))
+        return panel.client.session.build_request(question.replace("{{", _ESCAPED), {}, Options(**options))
 
     def _unaskable(self, errands: Sequence[VariantQuestion]) -> list[tuple[int, int]]:
         asked = {(errand.row, errand.variant) for errand in errands}
@@ -316,12 +316,14 @@ def _name(row: int, variant: int) -> str:
 
 def _defaults(client: Qwen) -> dict[str, Any]:
     """What the client sends with every question; here it is seen, and can be changed."""
-    defaults = client._defaults
+    defaults = client.session.defaults
     return check_options({name: getattr(defaults, name) for name in Options.__dataclass_fields__})
 
 
 def _with_endpoint(client: Qwen, options: Mapping[str, Any]) -> dict[str, Any]:
-    endpoint = {"endpoint": client.config.endpoint} if client.config.endpoint is not None else {}
+    endpoint = (
+        {"endpoint": client.session.config.endpoint} if client.session.config.endpoint is not None else {}
+    )
     return {"model": options["model"], **endpoint, **options}
 
 

@@ -105,7 +105,7 @@ class PlaygroundRun:
     async def _one(self, errand: VariantQuestion) -> None:
         began = self._clock()
         try:
-            answer = await errand.client.answer_async(errand.request, errand.options)
+            answer = await errand.client.session.answer_async(errand.request, errand.options)
         except QwenError as error:
             self._told(errand, VariantOutcome(problem=f"{type(error).__name__}: {error}"))
         except asyncio.CancelledError:

@@ -61,7 +61,7 @@ class VariantPanel:
         self.client = client
         self._changed = changed
         self._given = dict(options)
-        chosen = client.endpoint.model_name(options.get("model") or client.config.model)
+        chosen = client.endpoint.model_name(options.get("model") or client.session.config.model)
         self._model = widgets.Dropdown(
             options=models_of(client, chosen), value=chosen, description=f"model {letter}",
             style={"description_width": WIDE}, layout=widgets.Layout(width="28em"),

@@ -124,8 +124,8 @@ class UsagePanel:
         self._exhibit.close()
 
     def _read(self) -> None:
-        runtime().settle(self._client.config.cache_dir)
-        rows = self._client.memory.spendings.rows()
+        runtime().settle(self._client.session.config.cache_dir)
+        rows = self._client.session.memory.spendings.rows()
         names = ("all", *sorted({row.notebook for row in rows if row.notebook}))
         if self._notebook.options != names:
             self._notebook.options = names
@@ -138,7 +138,7 @@ class UsagePanel:
         for row in counted:
             name = getattr(row, by) or "none"
             sums[name] = sums.get(name, Subtotal(name)).with_row(row)
-        limit, spent = self._client.config.budget, self._client.spent
+        limit, spent = self._client.session.config.budget, self._client.spent
         budget = (
             ("", "")
             if limit is None

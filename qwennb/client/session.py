@@ -1,0 +1,484 @@
+"""`Session`: what chats, cells, columns, panels and the openai clients ask through; `Qwen` is a thin door to it.
+
+build_request   what was typed becomes a `Request`
+recall          the answer, if it is remembered: on the caller's own thread
+send            else the engine asks, on its own; the caller only waits
+run_tools       ask, run what the answer calls, and ask on
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import sys
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qwennb.answer import Answer, Chunk, tell_of_cut
+from qwennb.cache import Memory
+from qwennb.catalog import Catalog
+from qwennb.client.missing import hashes_told, without_missing
+from qwennb.client.options import NOTHING, Options, split
+from qwennb.client.recorded_defaults import RecordedDefaults
+from qwennb.client.runtime import Runtime
+from qwennb.client.stream import Stream
+from qwennb.client.tools import (
+    Approve,
+    Note,
+    Recorded,
+    Steps,
+    drive,
+    drive_async,
+    recall_consents,
+    tool_loop,
+)
+from qwennb.client.validation import check_window, validate_request
+from qwennb.client.warning import tell
+from qwennb.config import CacheMode, Config, Secret, above
+from qwennb.endpoints import Endpoint, Finder, find_embedded, simulator_url
+from qwennb.engine import Budget, CallContext
+from qwennb.errors import MediaError, NotRecorded, QwenError
+from qwennb.request import Message, Request, Schema, Text, Tool, merge_texts, user_message
+
+CLIENT_SETTINGS = (
+    "model", "endpoint", "api_key", "cache", "cache_dir", "budget", "timeout", "concurrency", "pace", "referer", "title",
+)  # fmt: skip
+
+
+class Session:
+    """One client's settings, defaults, budget and warnings, and all that is done with them.
+
+    *settings* are those of `Qwen`, by name. *runtime* gives what is shared with other sessions: the process's own, or one
+    of a test's.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], runtime: Callable[[], Runtime]) -> None:
+        self.runtime = runtime
+        self.config = Config.load({name: settings.get(name) for name in CLIENT_SETTINGS})
+        self.defaults, _ = split(
+            "", {name: given for name, given in settings.items() if name not in CLIENT_SETTINGS}
+        )
+        self._above = NOTHING  # what stands above every argument: whoever runs the notebook set it
+        if over := above(os.environ):
+            self._above = Options(model=over.get("model"), cache=over.get("cache"), **over.get("options", {}))
+        self.catalog = Catalog.load_bundled()
+        self.known_endpoint: Endpoint | None = None
+        """The endpoint, once it was looked for."""
+        self._lock = threading.Lock()
+        self._warnings: list[str] = []
+        self.warn: Callable[[str], None] = (
+            self._warnings.append
+        )  # no method of its own: a cycle would keep the folder open
+        """Note what the user is to be told; `emit_warnings` tells it, at the line that asked."""
+        self._unheld_said: set[str] = set()
+        self.budget = Budget(self.config.budget or math.inf, warn=self.warn)
+        self._notebook = _notebook_name(os.environ)
+        self._names_model = settings.get("model") is not None
+        self._recorded = RecordedDefaults(
+            self.config,
+            self.catalog,
+            self._notebook,
+            self._names_model,
+            settings.get("endpoint") is not None,
+            runtime,
+            _who_names_model(os.environ),
+        )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where this session asks; looked for on first use. In replay, where what is replayed was asked."""
+        if self.config.cache == "replay":
+            return self._recorded.source_endpoint
+        if self.known_endpoint is not None:
+            return self.known_endpoint
+        with self._lock:
+            if self.known_endpoint is None:
+                self.known_endpoint = self.runtime().bridge.run(self._find_endpoint())
+                if not self.known_endpoint.chosen_by_user:
+                    model = self.config.model or self.known_endpoint.model_name(None)
+                    self.warn(
+                        f"Asking {model} at {self.known_endpoint}. Set endpoint= or QWENNB_ENDPOINT to choose."
+                    )
+            return self.known_endpoint
+
+    async def _find_endpoint(self) -> Endpoint:
+        finder = Finder(
+            self.config, os.environ, catalog=self.catalog, embedded=find_embedded, simulated=simulator_url
+        )
+        try:
+            return await finder.find()
+        finally:
+            await finder.close()
+
+    @property
+    def memory(self) -> Memory:
+        """The answers of this session's folder, and the packs that are loaded."""
+        self._memory = self.runtime().memory(self.config.cache_dir)  # held as long as this session lives
+        return self._memory
+
+    # ------------------------------------------------------------------ options
+
+    def split(self, prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+        """The options in *given*, over this session's own, and the values for the names in *prompt*."""
+        options, values = split(prompt, given)
+        return self.with_defaults(options), values
+
+    def with_defaults(self, options: Options) -> Options:
+        """*options* with this session's own beneath them, and above them what stands above every argument."""
+        whole = options.over(self.defaults)
+        return whole if self._above is NOTHING else self._above.over(whole)
+
+    def mode(self, options: Options) -> CacheMode:
+        """The cache mode of a call with *options*."""
+        return options.cache or self.config.cache
+
+    def model(self, options: Options, request: Request | None = None) -> str:
+        """The model that *options* mean, for *request*, which has none yet."""
+
+        def make(model: str | None) -> Request:
+            assert request is not None
+            return replace(request, model=model or self._recorded.model(options.model))
+
+        try:
+            if self._recorded.counts(self.mode(options)):
+                name = self._recorded.model(options.model)
+                is_named = self._recorded.explicit_model(options.model) is not None
+            else:
+                name = self.endpoint.model_name(options.model or self.config.model)
+                is_named = options.model is not None or self._names_model
+        except QwenError as error:
+            make_it = None if request is None else make
+            raise self._recorded.explain(error, make_it, options.model) from None
+        if not is_named:
+            shared = self.runtime()
+            shared.default_model = shared.default_model or name
+        return name
+
+    def who_sets_model(self, options: Options, model: str) -> str:
+        """Who chose *model* where *options* name none, as a sentence; empty where the notebook itself did."""
+        return self._recorded.who_sets_model(options.model, model)
+
+    # ------------------------------------------------------------------ making requests
+
+    def build_request(
+        self,
+        prompt: str | Text | Request,
+        values: Mapping[str, Any],
+        options: Options,
+        history: Sequence[Message] = (),
+    ) -> Request:
+        """Make the request that *prompt* with *values* and *options* stands for, after *history*.
+
+        A `Text` is data: two braces in it are text.
+        """
+        if isinstance(prompt, Request):
+            return prompt if self._above.model is None else replace(prompt, model=self.model(options))
+        try:
+            question = user_message(
+                prompt, values, images=options.images, videos=options.videos, files=options.files
+            )
+        except MediaError as error:
+            raise self._name_missing(error, prompt, values, options, history) from None
+        if options.max_pixels is not None:
+            question = limit_pixels(question, options.max_pixels)
+        system = (Message("system", (Text(options.system),)),) if options.system and not history else ()
+        return self.complete_request((*system, *history, question), options)
+
+    def complete_request(self, messages: tuple[Message, ...], options: Options) -> Request:
+        """Make the request of whole *messages*: with the settings, the form, the tools and the model of *options*."""
+        open_request = Request(
+            model="",
+            messages=messages,
+            settings=options.settings(),
+            schema=None if options.schema is None else Schema.of(options.schema),
+            choices=options.choices,
+            tools=tuple(Tool.of(tool) for tool in options.tools or ()),
+        )
+        request = replace(open_request, model=self.model(options, open_request))
+        mode = self.mode(options)
+        if mode in ("on", "replay"):
+            request = self.runtime().accept_figures(request)
+        if options.model or self._names_model or mode == "replay" or not self._recorded.is_elsewhere(request):
+            return request
+        # It names no model and is for an endpoint that no pack knows: that one's default is meant.
+        return replace(request, model=self.endpoint.model_name(self.config.model))
+
+    def _name_missing(
+        self,
+        error: MediaError,
+        prompt: str | Text,
+        values: Mapping[str, Any],
+        options: Options,
+        history: Sequence[Message],
+    ) -> MediaError:
+        """*error*; where what is recorded counts and a file is missing, with the hash that it had in the nearest record."""
+        if not self._recorded.counts(self.mode(options)) or (stand_ins := without_missing(options)) is None:
+            return error
+        request = self.build_request(prompt, values, stand_ins, history)
+        return MediaError(f"{error}{hashes_told(self.memory.media_of_nearest(request), stand_ins)}")
+
+    # ------------------------------------------------------------------ before asking
+
+    def identity(
+        self,
+        model: str,
+        keys: Sequence[str],
+        mode: str,
+        request: Request | None = None,
+        *,
+        words: bool = True,
+    ) -> str | None:
+        """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for.
+
+        *request* is the first of those that they are for, for an error about it; without *words* it shows nothing of its text.
+        """
+        if mode == "replay" or (self.known_endpoint is None and self.memory.packs.hold(keys)):
+            return self._recorded.endpoint
+        try:
+            return self.endpoint.identity(model)
+        except QwenError as error:
+            raise self.explain(error, request, words=words) from None
+
+    def server(self, mode: str) -> tuple[str, Secret | None] | None:
+        """The address and the API key that this session asks with; None where it asks nobody, or has not looked yet."""
+        endpoint = None if mode == "replay" else self.known_endpoint
+        return None if endpoint is None else (endpoint.base_url, endpoint.key)
+
+    def window(self, request: Request) -> int | None:
+        """The most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
+        thinking = request.settings.thinking
+        if not self._recorded.counts(self.config.cache):
+            return self.endpoint.abilities(request.model).max_input(thinking)
+        try:
+            return self._recorded.source_endpoint.abilities(request.model).max_input(thinking)
+        except NotRecorded:
+            known = self.catalog.find(request.model)
+            return known.max_input(thinking=thinking is not False) if known else None
+
+    def check_recorded_window(self, request: Request) -> None:
+        """In replay: refuse what was too long for the endpoint that was recorded, as it did then."""
+        with contextlib.suppress(NotRecorded):
+            endpoint = self._recorded.source_endpoint
+            check_window(request, endpoint.abilities(request.model), str(endpoint))
+
+    def call_context(self, options: Options, *, direct: bool = False) -> CallContext:
+        """How a call with *options* is asked. *direct*: one of many, which go without the openai package."""
+        budgets = [self.budget]
+        if options.budget is not None:
+            budgets.append(Budget(options.budget, warn=self.warn))
+        mode, shared = self.mode(options), self.runtime()
+        return CallContext(
+            endpoint=self._recorded.source_endpoint if mode == "replay" else self.endpoint,
+            memory=self.memory,
+            mode=mode,
+            timeout=options.timeout or self.config.timeout,
+            budgets=tuple(budgets),
+            ledger=shared.ledger(self.config.cache_dir, self._notebook),
+            direct=direct,
+            concurrency=self.config.concurrency,
+            pace=self.config.pace,
+            warn=self.warn,
+        )
+
+    def validate(self, request: Request, context: CallContext) -> None:
+        """Refuse, before anything is sent, what this model at this endpoint does not take."""
+        validate_request(request, context)
+        schema = request.schema
+        if schema is None or schema.text in self._unheld_said or not (unheld := schema.unheld):
+            return
+        if context.endpoint.abilities(request.model).schema == "json_schema":
+            self._unheld_said.add(schema.text)
+            self.warn(
+                f"{context.endpoint} can't hold an answer to this of the schema: {'; '.join(unheld)}. "
+                "An answer that breaks it is asked again, and fails if it stays so."
+            )
+
+    # ------------------------------------------------------------------ asking
+
+    def answer(self, request: Request, options: Options) -> Answer:
+        """The answer to *request*: recalled, else asked for."""
+        return self.recall(request, options) or self.send(request, options)
+
+    async def answer_async(self, request: Request, options: Options) -> Answer:
+        """As `answer`, for `await`; what may wait for a disk or a probe waits in a thread."""
+        if (known := await asyncio.to_thread(self.recall, request, options)) is not None:
+            return known
+        context = self.prepare(request, options)
+        try:
+            return self.note_cut(await self.runtime().bridge.run_async(self.ask_engine(request, context)))
+        except QwenError as error:
+            raise self.explain(error, request, options) from None
+
+    def recall(self, request: Request, options: Options) -> Answer | None:
+        """The remembered answer to *request*; None where it is to be asked. In replay, a miss is an error."""
+        mode = self.mode(options)
+        if mode in ("off", "refresh"):
+            return None
+        identity = self.identity(request.model, [request.key], mode, request)
+        try:
+            known = self.memory.recall(request, identity, mode)
+        except QwenError as error:
+            raise self.explain(error, request, options) from None
+        return None if known is None else self.note_cut(known)
+
+    def send(self, request: Request, options: Options) -> Answer:
+        """Have the engine ask *request*, and wait for its answer; by then it is kept."""
+        context = self.prepare(request, options)
+        try:
+            return self.note_cut(self.runtime().bridge.run(self.ask_engine(request, context)))
+        except QwenError as error:
+            raise self.explain(error, request, options) from None
+
+    def stream(self, request: Request, options: Options, *, recall: bool = True) -> Stream:
+        """The answer piece by piece; a remembered one comes as one. Without *recall*, it is asked at once."""
+        stopped = threading.Event()
+        return Stream(self._pieces(request, options, stopped, recall=recall), stopped)
+
+    def _pieces(
+        self, request: Request, options: Options, stopped: threading.Event, *, recall: bool
+    ) -> Iterator[Chunk | Answer]:
+        if recall and (known := self.recall(request, options)) is not None:
+            yield Chunk(text=known.text, reasoning=known.reasoning)
+            yield known
+        else:
+            pieces = self._engine_pieces(request, self.prepare(request, options))
+            yield from self.runtime().bridge.iterate(pieces, stopped)
+        self.emit_warnings()
+
+    async def stream_async(self, request: Request, options: Options) -> AsyncGenerator[Chunk | Answer]:
+        """As `stream` without *recall*, for another loop than the engine's."""
+        context = await asyncio.to_thread(self.prepare, request, options)
+        work = self._engine_pieces(request, context)
+        async with contextlib.aclosing(self.runtime().bridge.iterate_async(work)) as pieces:
+            async for piece in pieces:
+                yield piece
+        self.emit_warnings()
+
+    def prepare(self, request: Request, options: Options) -> CallContext:
+        """How *request* is to be asked; what can't be asked is refused."""
+        try:
+            context = self.call_context(options)
+        except QwenError as error:
+            raise self.explain(error, request, options) from None
+        self.validate(request, context)
+        return context
+
+    async def ask_engine(self, request: Request, context: CallContext) -> Answer:
+        """The engine's answer; to be awaited on its own loop."""
+        return await (await self.runtime().engine()).answer(request, context)
+
+    async def _engine_pieces(self, request: Request, context: CallContext) -> AsyncIterator[Chunk | Answer]:
+        engine = await self.runtime().engine()
+        async for piece in engine.stream(request, context):
+            yield self.note_cut(piece) if isinstance(piece, Answer) else piece
+
+    # ------------------------------------------------------------------ tools
+
+    def run_tools(
+        self,
+        request: Request,
+        options: Options,
+        *,
+        ask: Callable[[Request], Answer] | None = None,
+        approve: Approve | None = None,
+        note: Note | None = None,
+    ) -> list[Answer]:
+        """Ask *request*, run the tools that its answer calls, and ask on, until an answer calls none.
+
+        Gives the answer of each step, with what its tools gave; the last is the answer. *ask* asks one step, *approve* is
+        asked before a tool runs, *note* hears of the answers so far whenever there is something new to them.
+        """
+        answers = [ask(request) if ask else self.answer(request, options)]
+        if note is not None:
+            note(answers)
+        if answers[0].tool_calls:
+            steps = self._steps(request, answers, options, approve, note)
+            ask = ask or partial(self.answer, options=options)
+            drive(steps, ask, partial(self._keep_results, options), self.runtime().bridge)
+        return answers
+
+    async def run_tools_async(
+        self, request: Request, options: Options, *, approve: Approve | None = None
+    ) -> list[Answer]:
+        """As `run_tools`, for `await`."""
+        answers = [await self.answer_async(request, options)]
+        if answers[0].tool_calls:
+            steps = self._steps(request, answers, options, approve)
+            ask = partial(self.answer_async, options=options)
+            await drive_async(steps, ask, partial(self._keep_results, options), self.runtime().bridge)
+        return answers
+
+    def _steps(
+        self,
+        request: Request,
+        answers: list[Answer],
+        options: Options,
+        approve: Approve | None,
+        note: Note | None = None,
+    ) -> Steps:
+        mode = self.mode(options)
+        recorded = Recorded(
+            may_run=lambda answer: mode != "replay" and (not answer.cached or self.memory.is_own(answer)),
+            find=lambda one: self.memory.find(one, self.identity(one.model, [one.key], mode), mode),
+        )
+        approve = recall_consents(approve, above(os.environ).get("consents", ()))
+        return tool_loop(request, answers, options.max_steps, recorded=recorded, approve=approve, note=note)
+
+    async def _keep_results(self, options: Options, answer: Answer) -> None:
+        if self.mode(options) in ("on", "refresh") and answer.endpoint:
+            await self.memory.keep(answer, self.warn)
+
+    # ------------------------------------------------------------------ what the user is told
+
+    def note_cut(self, answer: Answer) -> Answer:
+        """*answer*; where it is a text that was cut, the user is told with the next warnings, live or from memory."""
+        if answer.is_cut:
+            self.warn(tell_of_cut(f"The answer to {answer.key[:12]} was", [answer.request]))
+        return answer
+
+    def explain(
+        self, error: QwenError, request: Request | None, options: Options = NOTHING, *, words: bool = True
+    ) -> QwenError:
+        """*error* of *request*; where nobody can be asked, in terms of the packs that are here."""
+        make = None if request is None else lambda _: request
+        return self._recorded.explain(error, make, options.model, words=words)
+
+    def emit_warnings(self) -> None:
+        """Warn, at the user's line, of what `warn` was told since."""
+        while self._warnings:
+            try:
+                words = self._warnings.pop(0)
+            except IndexError:  # another thread, a batch of the same column for instance, has told it
+                return
+            tell(words)
+
+
+def limit_pixels(message: Message, most: int) -> Message:
+    """*message* with each medium that has no bound of its own in that of *most* pixels."""
+    parts = [
+        part if isinstance(part, Text) or part.max_pixels is not None else type(part)(part, max_pixels=most)
+        for part in message.parts
+    ]
+    return replace(message, parts=merge_texts(parts))
+
+
+def _who_names_model(environ: Mapping[str, str]) -> str:
+    """Who sets the model of a client that is given none."""
+    if "model" in above(environ):
+        return "whoever runs this notebook"
+    return "QWENNB_MODEL" if environ.get("QWENNB_MODEL") else "pyproject.toml"
+
+
+def _notebook_name(environ: Mapping[str, str]) -> str:
+    """The notebook's or script's file name, where it is known; never its folders."""
+    named = environ.get("JPY_SESSION_NAME") or environ.get("QWENNB_NOTEBOOK")
+    if named:
+        return Path(named).name
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(main).name if main and not main.endswith("ipykernel_launcher.py") else ""

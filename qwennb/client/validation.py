@@ -1,0 +1,117 @@
+"""What is refused before anything is sent: an option, a tool or a length that the model or its endpoint does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qwennb.catalog import Abilities, Count, count_messages, image_tokens
+from qwennb.endpoints import IN_PIECES, most_tokens
+from qwennb.engine import CallContext
+from qwennb.errors import ToolError, WindowExceeded, nearest
+from qwennb.request import Image, Request, Tool
+
+FREE_CHOICES = ("auto", "none")  # tool choices that force no tool
+_MEDIA = {"Video": 20_000, "Pdf": 20_000}  # tokens, where nothing closer is known
+_OPTIONS = {"Image": "images", "Video": "videos", "Pdf": "files"}  # the option that each medium came by
+
+
+def validate_request(request: Request, context: CallContext) -> None:
+    """Refuse what the model of *request*, at the endpoint of *context*, does not take."""
+    given: dict[str, Any] = request.settings.given()
+    given.pop("extra", None)
+    given |= {"schema": request.schema, "choices": request.choices, "tools": request.tools or None}
+    for item in request.media:
+        given[_OPTIONS[type(item).__name__]] = True
+    endpoint = context.endpoint
+    abilities = endpoint.abilities(request.model)
+    if request.settings.tool_choice is not None:
+        _check_tool_choice(request.settings.tool_choice, request.tools)
+    abilities.check(given)
+    if request.tools:
+        _check_tools(request.tools, endpoint.dialect.kind)
+    if context.is_limited:
+        endpoint.worst_cost(request)  # a budget needs a price and a bound
+    check_window(request, abilities, str(endpoint))
+
+
+# ---------------------------------------------------------------------- length
+
+
+def input_tokens(request: Request) -> Count:
+    """Count the tokens of *request*'s input; exact where the vocabulary is installed and there is only text."""
+    texts = [message.text + message.reasoning for message in request.messages]
+    extras = [tool.parameters + tool.description for tool in request.tools]
+    if request.schema is not None:
+        extras.append(request.schema.text)
+    thinking = request.settings.thinking
+    count = count_messages([*texts, *extras], thinking=None if thinking is None else bool(thinking))
+    for item in request.media:
+        if isinstance(item, Image) and item.size is not None:
+            bounds = {"max_pixels": item.max_pixels} if item.max_pixels else {}
+            count += Count(image_tokens(*item.size, **bounds), exact=False)
+        else:
+            count += Count(_MEDIA.get(type(item).__name__, 2562), exact=False)
+    return count
+
+
+def check_window(request: Request, abilities: Abilities, endpoint: str) -> None:
+    """Raise WindowExceeded, with the numbers, when *request* is too long for its model."""
+    window = abilities.max_input(request.settings.thinking)
+    if window is None or most_tokens(request) <= window:
+        return  # a token is at least a byte: most requests need no counting
+    count = input_tokens(request)
+    if count.tokens <= window:
+        return
+    raise WindowExceeded(
+        f"The input is {count} tokens, and {request.model} at {endpoint} takes {window:,}. Shorten it, choose a model with a "
+        f"longer window (`qwennb models`), or ask in pieces: {IN_PIECES}."
+    )
+
+
+# ---------------------------------------------------------------------- tools
+
+
+def _check_tools(tools: Sequence[Tool], kind: str) -> None:
+    """Refuse a definition that breaks a rule of the server's *kind*, with the rule."""
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in seen:
+            raise ToolError(
+                f"Two tools are called `{tool.name}`; the model could not tell them apart. Rename one."
+            )
+        seen.add(tool.name)
+        if (
+            not tool.name.replace("_", "").replace("-", "").isalnum()
+            or not tool.name.isascii()
+            or len(tool.name) > 64
+        ):
+            raise ToolError(
+                f"`{tool.name}` can't be a tool's name: only letters, digits, `_` and `-`, 64 at most. Rename the function."
+            )
+        if kind == "dashscope" and tool.name == "search":
+            raise ToolError("DashScope takes no tool called `search`. Rename the function.")
+        if kind == "dashscope" and not tool.description:
+            raise ToolError(
+                f"DashScope wants a description of tool `{tool.name}`. Give the function a docstring."
+            )
+        if tool.schema.get("type") != "object":
+            raise ToolError(f'The parameters of tool `{tool.name}` must be a JSON Schema of type "object".')
+
+
+def _check_tool_choice(choice: str, tools: Sequence[Tool]) -> None:
+    """Refuse a choice of tool without tools, or of none of them."""
+    names = [tool.name for tool in tools]
+    if not names:
+        raise ToolError(
+            f"tool_choice={choice!r} needs tools= beside it: without tools there is nothing to choose."
+        )
+    if choice in (*FREE_CHOICES, "required"):
+        if choice in names:
+            raise ToolError(
+                f"tool_choice={choice!r} could mean the tool `{choice}` or the rule of that name. Rename the function."
+            )
+    elif choice not in names:
+        raise ToolError(
+            f"tool_choice={choice!r}: there is no tool `{choice}`{nearest(choice, names) or '; there are ' + ', '.join(names) + '.'}"
+        )
