@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -94,14 +95,14 @@ class Fold:
             reasoning = reasoning.strip("\n")
         elif not reasoning:
             text, reasoning = without_lost_thought(text)
+        calls: list[ToolCall] = []
+        for call in sorted(self._calls, key=attrgetter("index")):
+            calls.append(ToolCall(call.id or f"call_{len(calls)}", call.name, "".join(call.arguments)))
         return Draft(
             text=text,
             reasoning=reasoning,
             reasoning_blocks=orjson.dumps(join_blocks(self._blocks)).decode() if self._blocks else "",
-            tool_calls=tuple(
-                ToolCall(call.id or f"call_{position}", call.name, "".join(call.arguments))
-                for position, call in enumerate(sorted(self._calls, key=lambda call: call.index))
-            ),
+            tool_calls=tuple(calls),
             logprobs=tuple(self._logprobs) or None,
             sources=tuple(self._sources.values()),
             finish_reason=self._finish_reason,
@@ -122,27 +123,24 @@ class Fold:
 
 
 def join_blocks(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Streamed reasoning blocks with the pieces of one index put together; whole ones stay as they are."""
+    """Put the pieces of streamed reasoning blocks of one index together; whole ones stay as they are."""
     joined: list[dict[str, Any]] = []
-    pieces: dict[tuple[Any, Any, str], list[str]] = {}
-    known: dict[tuple[Any, Any], dict[str, Any]] = {}
+    known: dict[tuple[Any, Any], tuple[dict[str, Any], dict[str, list[str]]]] = {}
     for block in blocks:
         place = (block.get("type"), block.get("index"))
-        whole = known.get(place)
-        if whole is None or place[1] is None or place[0] == "reasoning.encrypted":
-            whole = known[place] = {}
-            joined.append(whole)
-            pieces.update({(*place, name): [] for name in ("text", "summary")})
+        if place not in known or place[1] is None or place[0] == "reasoning.encrypted":
+            known[place] = ({}, {})
+            joined.append(known[place][0])
+        whole, pieces = known[place]
         for name, value in block.items():
             if name in ("text", "summary") and isinstance(value, str):
-                pieces[(*place, name)].append(value)
-                whole[name] = pieces[(*place, name)]
+                # Joined when all are known: to add to a text piece by piece would take its length squared.
+                pieces.setdefault(name, []).append(value)
+                whole[name] = pieces[name]
             elif value is not None or name not in whole:
                 whole[name] = value
-    return [
-        {
-            name: "".join(v) if name in ("text", "summary") and isinstance(v, list) else v
-            for name, v in b.items()
-        }
-        for b in joined
-    ]
+    for whole in joined:
+        for name in ("text", "summary"):
+            if isinstance(said := whole.get(name), list):
+                whole[name] = "".join(said)
+    return joined

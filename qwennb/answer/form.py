@@ -19,9 +19,9 @@ def read_form(request: Request, text: str) -> Any:
 
 def read_draft(request: Request, draft: Draft) -> Any:
     """The value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no"."""
-    if draft.tool_calls:
+    if draft.tool_calls or (request.schema is None and request.choices is None):
         return None
-    if draft.finish_reason == "length" and (request.schema is not None or request.choices is not None):
+    if draft.finish_reason == "length":
         raise ValueError("it was cut before its end")
     return read_form(request, draft.text)
 

@@ -111,7 +111,11 @@ class Usage:
 
     def to_json(self) -> dict[str, Any]:
         """The counts that are not zero."""
-        return {name: value for name in _NAMES if (value := getattr(self, name))}
+        made = {}
+        for name in _NAMES:
+            if value := getattr(self, name):
+                made[name] = value
+        return made
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Usage:

@@ -21,14 +21,16 @@ BYTES_A_TOKEN = 2.4  # fewer than any ordinary text has, so that a piece is sure
 _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?。！？])\s*"), re.compile(r"\s+"))
 
 
-def fit_window(session: Session, prompt: str, values: Mapping[str, Any], options: Options) -> Request:
+def fit_window(
+    session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options
+) -> Request:
     """The request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
     options = replace(options, overflow=None)
     request = session.build_request(prompt, values, options)
     window = session.window(request)
     room = int((window or 0) * BYTES_A_TOKEN)
     length = sum(len(message.text.encode()) for message in request.messages)
-    if window is None or length <= room:
+    if window is None or length <= room or isinstance(prompt, Request):
         return request
     document = max(
         (n for n, v in values.items() if isinstance(v, str)),

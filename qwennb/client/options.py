@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
 
 from qwennb.config import CACHE_MODES, CacheMode
@@ -62,12 +62,16 @@ class Options(SettingFields, _Subject):
 
     def settings(self) -> Settings:
         """The options that take part in the key."""
+        return self._settings
+
+    @cached_property
+    def _settings(self) -> Settings:
         return Settings.of(**{name: getattr(self, name) for name in SETTINGS})
 
     def over(self, defaults: Options) -> Options:
         """These options, with *defaults* where one was left alone."""
-        if defaults is NOTHING:
-            return self
+        if defaults is NOTHING or self is NOTHING:
+            return defaults if self is NOTHING else self
         return replace(
             defaults, **{f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
         )
@@ -98,6 +102,8 @@ NOTHING = Options()
 
 def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
     """The options in *given*, and the values for the names in *prompt*."""
+    if not given:
+        return NOTHING, {}
     options = {name: value for name, value in given.items() if name in NAMES}
     values = {name: value for name, value in given.items() if name not in NAMES}
     holes = _holes(prompt, *values) if values and isinstance(prompt, str) else frozenset()

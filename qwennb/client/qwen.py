@@ -78,9 +78,10 @@ class Qwen:
         """The answer to *prompt*, with the values given by keyword in its `{{ names }}`."""
         session = self.session
         options, values = session.split(prompt, given)
-        answer = session.run_tools(_request(session, prompt, values, options), options)[-1]
+        build = fit_window if options.overflow == "map" else Session.build_request
+        answers = session.run_tools(build(session, prompt, values, options), options)
         session.emit_warnings()
-        return answer
+        return answers[-1]
 
     @takes_options
     async def ask_async(self, prompt: str | Request, **given: Any) -> Answer:
@@ -88,9 +89,9 @@ class Qwen:
         session = self.session
         options, values = session.split(prompt, given)
         if options.overflow == "map":
-            request = await asyncio.to_thread(_request, session, prompt, values, options)
+            request = await asyncio.to_thread(fit_window, session, prompt, values, options)
         else:
-            request = _request(session, prompt, values, options)
+            request = session.build_request(prompt, values, options)
         answers = await session.run_tools_async(request, options)
         session.emit_warnings()
         return answers[-1]
@@ -166,12 +167,6 @@ class Qwen:
     def spent(self) -> float:
         """US dollars that this client has spent so far, what failed included, as far as prices are known."""
         return self.session.budget.spent
-
-
-def _request(session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options) -> Request:
-    if options.overflow == "map" and not isinstance(prompt, Request):
-        return fit_window(session, prompt, values, options)
-    return session.build_request(prompt, values, options)
 
 
 def _requests(

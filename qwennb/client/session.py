@@ -138,23 +138,18 @@ class Session:
         """The cache mode of a call with *options*."""
         return options.cache or self.config.cache
 
-    def model(self, options: Options, request: Request | None = None) -> str:
-        """The model that *options* mean, for *request*, which has none yet."""
-
-        def make(model: str | None) -> Request:
-            assert request is not None
-            return replace(request, model=model or self._recorded.model(options.model))
-
+    def model(self, options: Options, make: Callable[[str | None], Request] | None = None) -> str:
+        """The model that *options* mean. *make* gives the request for a model, or None for the meant one, for an error."""
+        wanted = options.model
         try:
-            if self._recorded.counts(self.mode(options)):
-                name = self._recorded.model(options.model)
-                is_named = self._recorded.explicit_model(options.model) is not None
+            if self.mode(options) == "replay" or self.memory.packs:
+                name = self._recorded.model(wanted)
+                is_named = self._recorded.explicit_model(wanted) is not None
             else:
-                name = self.endpoint.model_name(options.model or self.config.model)
-                is_named = options.model is not None or self._names_model
+                name = self.endpoint.model_name(wanted or self.config.model)
+                is_named = wanted is not None or self._names_model
         except QwenError as error:
-            make_it = None if request is None else make
-            raise self._recorded.explain(error, make_it, options.model) from None
+            raise self._recorded.explain(error, make, wanted) from None
         if not is_named:
             shared = self.runtime()
             shared.default_model = shared.default_model or name
@@ -192,16 +187,18 @@ class Session:
 
     def complete_request(self, messages: tuple[Message, ...], options: Options) -> Request:
         """Make the request of whole *messages*: with the settings, the form, the tools and the model of *options*."""
-        open_request = Request(
-            model="",
-            messages=messages,
-            settings=options.settings(),
-            schema=None if options.schema is None else Schema.of(options.schema),
-            choices=options.choices,
-            tools=tuple(Tool.of(tool) for tool in options.tools or ()),
-        )
-        request = replace(open_request, model=self.model(options, open_request))
-        mode = self.mode(options)
+        settings, choices = options.settings(), options.choices
+        schema = None if options.schema is None else Schema.of(options.schema)
+        tools = tuple(map(Tool.of, options.tools or ()))
+
+        def make(model: str | None) -> Request:
+            name = self._recorded.model(options.model) if model is None else model
+            return Request(name, messages, settings, schema, choices, tools)
+
+        make("")  # what can be no request is refused before an endpoint is looked for
+        request, mode = make(self.model(options, make)), self.mode(options)
+        if not self.memory.packs:
+            return request
         if mode in ("on", "replay"):
             request = self.runtime().accept_figures(request)
         if options.model or self._names_model or mode == "replay" or not self._recorded.is_elsewhere(request):

@@ -18,21 +18,32 @@ _OPTIONS = {"Image": "images", "Video": "videos", "Pdf": "files"}  # the option 
 
 def validate_request(request: Request, context: CallContext) -> None:
     """Refuse what the model of *request*, at the endpoint of *context*, does not take."""
-    given: dict[str, Any] = request.settings.given()
-    given.pop("extra", None)
-    given |= {"schema": request.schema, "choices": request.choices, "tools": request.tools or None}
-    for item in request.media:
-        given[_OPTIONS[type(item).__name__]] = True
-    endpoint = context.endpoint
+    endpoint, settings = context.endpoint, request.settings
     abilities = endpoint.abilities(request.model)
-    if request.settings.tool_choice is not None:
-        _check_tool_choice(request.settings.tool_choice, request.tools)
-    abilities.check(given)
+    if settings.tool_choice is not None:
+        _check_tool_choice(settings.tool_choice, request.tools)
+    if given := _options_of(request):
+        abilities.check(given)
     if request.tools:
         _check_tools(request.tools, endpoint.dialect.kind)
     if context.is_limited:
         endpoint.worst_cost(request)  # a budget needs a price and a bound
     check_window(request, abilities, str(endpoint))
+
+
+def _options_of(request: Request) -> dict[str, Any]:
+    """The options that *request* was made with, by the names that a user types."""
+    given: dict[str, Any] = request.settings.given()
+    given.pop("extra", None)
+    if request.schema is not None:
+        given["schema"] = request.schema
+    if request.choices is not None:
+        given["choices"] = request.choices
+    if request.tools:
+        given["tools"] = request.tools
+    for item in request.media:
+        given[_OPTIONS[type(item).__name__]] = True
+    return given
 
 
 # ---------------------------------------------------------------------- length

@@ -51,13 +51,10 @@ def plain(value: Any) -> Any:
         # Above 2**63 integers can't be written; such a float keeps its own spelling.
         return int(value) if value.is_integer() and abs(value) < 2**63 else float(value)
     if isinstance(value, Mapping):
-        return {_name(name): plain(item) for name, item in value.items()}
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"the name {name!r} is not text")
+        return dict(zip(value, map(plain, value.values()), strict=True))
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return list(map(plain, value))
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"the name {name!r} is not text")
-    return name

@@ -28,28 +28,36 @@ def user_message(
     prompt: str | Text,
     values: Mapping[str, Any] | None = None,
     *,
-    images: Iterable[Any] = (),
-    videos: Iterable[Any] = (),
-    files: Iterable[Any] = (),
+    images: Any = None,
+    videos: Any = None,
+    files: Any = None,
 ) -> Message:
     """The user's message: *prompt* with *values* in its holes, then the media. A `Text` has no holes: it is data."""
     if not isinstance(prompt, str | Text):
         raise BadInput(
             f'The prompt is {type(prompt).__name__}, not text. Put it in by name: ask("… {{{{ x }}}}", x=…).'
         )
-    values = values or {}
-    template = Template.of_text(prompt.text) if isinstance(prompt, Text) else Template.of(prompt, values)
-    unused = set(values) - {hole.name for hole in template.holes}
-    if unused:
+    text = prompt.text if isinstance(prompt, Text) else str.__str__(prompt)
+    pieces: tuple[Any, ...] = (text,)
+    names: frozenset[str] = frozenset()
+    if "{{" in text and not isinstance(prompt, Text):
+        template = Template.of(text, values or {})
+        names = frozenset(hole.name for hole in template.holes)
+        pieces = template.fill(values or {})
+    if values and (unused := values.keys() - names):
         named = ", ".join(f"`{name}`" for name in sorted(unused))
         raise BadInput(
             f"{named} is given and not used: the prompt has no {{{{ {min(unused)} }}}}, and there is no such option."
         )
-    pieces = template.fill(values)
-    media: list[Part] = [Image.of(given) for given in _several("images", images)]
-    media += [Video.of(given) for given in _several("videos", videos)]
-    media += [recognise(given) for given in _several("files", files)]
-    return Message("user", merge_texts([*map(part_of, pieces), *media]))
+    parts = [*map(part_of, pieces)]
+    for name, read, given in (
+        ("images", Image.of, images),
+        ("videos", Video.of, videos),
+        ("files", recognise, files),
+    ):
+        if given is not None:
+            parts += map(read, _several(name, given))
+    return Message("user", merge_texts(parts))
 
 
 def part_of(value: Any) -> Part:
@@ -114,8 +122,6 @@ def _str(value: Any) -> str:
 
 
 def _several(name: str, given: Any) -> Iterable[Any]:
-    if given is None:
-        return ()
     if isinstance(given, list | tuple):
         return given
     if isinstance(given, Mapping):

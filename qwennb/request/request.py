@@ -8,7 +8,7 @@ in the key: an option left alone is absent, media stand by their hash, and nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -69,32 +69,28 @@ class Message:
     @property
     def text(self) -> str:
         """All of its text together."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
-
-    @property
-    def reasons(self) -> bool:
-        """Whether it carries reasoning."""
-        return bool(self.reasoning or self.reasoning_blocks)
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
 
     @property
     def media(self) -> tuple[Image | Video | Pdf, ...]:
         """Its pictures, videos and documents."""
-        return tuple(part for part in self.parts if not isinstance(part, Text))
+        return tuple([part for part in self.parts if not isinstance(part, Text)])
 
-    def to_json(self) -> dict[str, Any]:
-        """The message as the key spells it."""
+    def to_json(self, *, reasoning: bool = True) -> dict[str, Any]:
+        """The message as the key spells it; without its *reasoning* where that takes no part."""
         made: dict[str, Any] = {"role": self.role}
-        if self.media:
-            made["content"] = [part.to_json() for part in merge_texts(self.parts)]
-        elif text := self.text:
-            made["content"] = text
+        parts = merge_texts(self.parts)
+        if len(parts) == 1 and isinstance(parts[0], Text):
+            made["content"] = parts[0].text
+        elif parts:
+            made["content"] = [part.to_json() for part in parts]
         if self.tool_calls:
             made["tool_calls"] = [call.to_json() for call in self.tool_calls]
         if self.tool_call_id is not None:
             made["tool_call_id"] = self.tool_call_id
-        if self.reasoning:
+        if self.reasoning and reasoning:
             made["reasoning"] = self.reasoning
-        if self.reasoning_blocks and (blocks := orjson.loads(self.reasoning_blocks)):
+        if self.reasoning_blocks and reasoning and (blocks := orjson.loads(self.reasoning_blocks)):
             made["reasoning_blocks"] = blocks
         return made
 
@@ -137,18 +133,14 @@ class Request:
 
     def canonical(self) -> dict[str, Any]:
         """Everything that takes part in the key."""
-        last_question = max((i for i, m in enumerate(self.messages) if m.role == "user"), default=-1)
-        made: dict[str, Any] = {
-            "model": self.model,
+        messages: list[dict[str, Any]] = []
+        answered = True
+        for message in reversed(self.messages):
             # Reasoning before the last question is dropped: the model's own template drops it too.
-            "messages": [
-                (
-                    replace(m, reasoning="", reasoning_blocks="") if m.reasons and i <= last_question else m
-                ).to_json()
-                for i, m in enumerate(self.messages)
-            ],
-            **self.settings.given(),
-        }
+            answered = answered and message.role != "user"
+            messages.append(message.to_json(reasoning=answered))
+        messages.reverse()
+        made: dict[str, Any] = {"model": self.model, "messages": messages, **self.settings.given()}
         if self.schema is not None:
             made["schema"] = self.schema.canonical()
         if self.choices is not None:
@@ -183,7 +175,10 @@ class Request:
     @cached_property
     def media(self) -> tuple[Image | Video | Pdf, ...]:
         """Every picture, video and document in it."""
-        return tuple(item for message in self.messages for item in message.media)
+        found: list[Image | Video | Pdf] = []
+        for message in self.messages:
+            found += message.media
+        return tuple(found)
 
     def __repr__(self) -> str:
         return flatten(f"<Request {self.key[:12]} to {self.model}: {first_words(self.question, 60)!r}>")

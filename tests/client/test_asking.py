@@ -484,7 +484,9 @@ def test_an_attempt_that_may_have_been_billed_is_listed_and_stays_reserved(simul
     sim = simulate()
     sim.fault("hang")
     given = {"max_tokens": 1_000, "thinking": False}
-    bound = client(sim).endpoint.worst_cost(client(sim).request("Why not?", {}, Options(**given)))
+    bound = client(sim).endpoint.worst_cost(
+        client(sim).session.build_request("Why not?", {}, Options(**given))
+    )
     qwen = client(sim, budget=1.5 * bound)
     with pytest.raises(TimedOut):
         qwen.ask("Why?", timeout=1.0, **given)

@@ -13,7 +13,7 @@ import pytest
 from qwennb import Qwen
 from qwennb.cache import Name, Store, Writer
 from qwennb.catalog import TokenCounter, estimate_tokens
-from qwennb.client import Bridge, QwenWarning, Runtime
+from qwennb.client import Bridge, QwenWarning, Runtime, Session
 from qwennb.errors import CallbackFailed, QwenError, ValidatorFailed
 from qwennb.notebook.namespace import as_read
 
@@ -222,23 +222,19 @@ def test_a_vocabulary_that_can_not_be_loaded_leaves_the_estimate():
 # ---------------------------------------------------------------------- a loop that stands still
 
 
-class Hurried(Qwen):
-    """A client whose bridge loses its patience soon."""
-
-    shared_runtime: Runtime
-
-    @property
-    def _runtime(self) -> Runtime:
-        return self.shared_runtime
-
-
 @pytest.fixture
 def hurried(simulate, tmp_path):
     shared_runtime = Runtime({}, bridge=Bridge(told_after=0.5, given_up_after=2.0))
 
-    def make(sim) -> Hurried:
-        made = Hurried(endpoint=f"openrouter+{sim.base_url}", api_key="sk-sim", cache_dir=tmp_path / "cache")
-        made.shared_runtime = shared_runtime
+    def make(sim) -> Qwen:
+        """A client whose bridge loses its patience soon."""
+        settings = {
+            "endpoint": f"openrouter+{sim.base_url}",
+            "api_key": "sk-sim",
+            "cache_dir": tmp_path / "cache",
+        }
+        made = Qwen()
+        made.session = Session(settings, lambda: shared_runtime)
         return made
 
     yield make
