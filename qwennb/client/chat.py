@@ -27,10 +27,42 @@ VERSION = 1
 
 
 class Chat:
-    """A conversation with one client.
+    """A conversation with one client: `qwen.chat()` begins one, `Chat.load` goes on with one.
 
-    `messages` is all that was said. A question that fails, or is interrupted, leaves it as it was. `approve` is asked
-    before a tool runs; without it, tools run when the model calls them.
+    A question that fails, or is interrupted, leaves it as it was.
+
+    Parameters
+    ----------
+    client : Qwen
+        Whom it asks through.
+    system : str, optional
+        What the model is told first.
+    tools : sequence of callable
+        Python functions that the model may call.
+    approve : callable, optional
+        Asked before a tool runs, with the call; without it, tools run when the model calls them.
+    messages : sequence of Message
+        What was said before.
+    **options
+        Options of a call, for all questions.
+
+    Attributes
+    ----------
+    messages : tuple of Message
+        All that was said.
+
+    Raises
+    ------
+    BadInput
+        If an option is none, or its value can't be one.
+
+    Examples
+    --------
+    >>> chat = Chat(qwen, system="Be brief.")
+    >>> print(chat.ask("What is the capital of France?"))
+    Paris
+    >>> [message.role for message in chat.messages]
+    ['system', 'user', 'assistant']
     """
 
     def __init__(
@@ -53,14 +85,66 @@ class Chat:
 
     @takes_options
     def ask(self, prompt: str, **given: Any) -> Answer:
-        """The answer to *prompt*, after all that was said. What is said is sent as it is; with values it is a template."""
+        """Ask after all that was said.
+
+        Parameters
+        ----------
+        prompt : str
+            What is said. It is sent as it is; with values given by keyword it is a template.
+        **options
+            Options of a call but `system`, and values of the prompt's names.
+
+        Returns
+        -------
+        Answer
+            The last one, where tools were called on the way.
+
+        Raises
+        ------
+        BadInput
+            If an option is none, or is fixed for the conversation.
+        ToolError
+            If a tool can't be called, or the model never stops calling.
+        QwenError
+            What `Qwen.ask` raises.
+
+        Examples
+        --------
+        >>> chat = qwen.chat()
+        >>> print(chat.ask("What is the capital of {{ land }}?", land="Italy"))
+        Rome
+        """
         request, options = self._build_request(prompt, given)
         answers = self._session.run_tools(request, options, approve=self._approve)
         return self._add(request, answers)
 
     @takes_options
     async def ask_async(self, prompt: str, **given: Any) -> Answer:
-        """As `ask`, for `await`."""
+        """Ask after all that was said, for `await`.
+
+        Parameters
+        ----------
+        prompt : str
+            What is said, as for `ask`.
+        **options
+            As for `ask`.
+
+        Returns
+        -------
+        Answer
+            As from `ask`.
+
+        Raises
+        ------
+        QwenError
+            What `ask` raises.
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> print(asyncio.run(qwen.chat().ask_async("What is the capital of Italy?")))
+        Rome
+        """
         request, options = self._build_request(prompt, given)
         answers = await self._session.run_tools_async(request, options, approve=self._approve)
         return self._add(request, answers)
@@ -72,13 +156,46 @@ class Chat:
         return answers[-1]
 
     def fork(self) -> Chat:
-        """A conversation that has said the same so far, and goes its own way from here."""
+        """Make a conversation that has said the same so far, and goes its own way from here.
+
+        Returns
+        -------
+        Chat
+            With the same tools, options and `approve`.
+
+        Examples
+        --------
+        >>> chat = qwen.chat(system="Be brief.")
+        >>> other = chat.fork()
+        >>> print(other.ask("What is the capital of Italy?"))
+        Rome
+        >>> len(chat.messages), len(other.messages)
+        (1, 3)
+        """
         twin = Chat(self._session, tools=self._tools, approve=self._approve, messages=self.messages)
         twin._options = self._options
         return twin
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the conversation to *path*, pictures included. The file is readable by you alone."""
+        """Write the conversation to a file, pictures included. It is readable by you alone.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; what was there is replaced.
+
+        Raises
+        ------
+        BadInput
+            If it can't be written.
+
+        Examples
+        --------
+        >>> chat = qwen.chat(system="Be brief.")
+        >>> chat.save("talk.json")
+        >>> Chat.load("talk.json").messages == chat.messages
+        True
+        """
         written = []
         for message in self.messages:
             data = message.to_json()
@@ -98,7 +215,34 @@ class Chat:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], client: Qwen | None = None, **options: Any) -> Chat:
-        """The conversation that `save` wrote, to go on with."""
+        """Read the conversation that `save` wrote, to go on with.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        client : Qwen, optional
+            Whom it asks from now on; without one, whatever `Qwen()` finds.
+        **options
+            Options of a call, for all questions; `tools` and `approve` are not in the file.
+
+        Returns
+        -------
+        Chat
+            With all that was said.
+
+        Raises
+        ------
+        BadInput
+            If it can't be read, or is no conversation.
+
+        Examples
+        --------
+        >>> Chat.load("talk.json", qwen)
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.BadInput: The chat 'talk.json' can't be read: No such file or directory. Give the path that save() wrote.
+        """
         try:
             written = file_path("The file", path).read_bytes()
         except OSError as error:
@@ -116,7 +260,21 @@ class Chat:
         return cls(session, messages=messages, **options)
 
     def to_markdown(self) -> str:
-        """The conversation as Markdown text, model text in quotes of its own so that it stays text."""
+        """Write the conversation as Markdown, what was said as blocks of text, so that none of it is Markdown itself.
+
+        Returns
+        -------
+        str
+            One turn after the other.
+
+        Examples
+        --------
+        >>> print(qwen.chat(system="Be brief.").to_markdown())
+        **system**
+        <BLANKLINE>
+            Be brief.
+        <BLANKLINE>
+        """
         turns = []
         for message in self.messages:
             said = message.text or ", ".join(f"{call.name}({call.arguments})" for call in message.tool_calls)

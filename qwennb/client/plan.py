@@ -21,10 +21,31 @@ GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`requests` in all, `unique` of them, `known` already; what the rest would take.
+    """What asking would take, before anything is sent or paid.
 
-    `cost` is a guess that takes an answer for a paragraph or two, `at_most` the bound that a budget would reserve; both
-    are None where the price is unknown. `seconds` is what the endpoint's quota allows at best, None where none is known.
+    Attributes
+    ----------
+    requests, unique, known, to_ask : int
+        All requests, the different ones, those whose answer is remembered, and those that would be sent.
+    refused : int
+        Those that can't be asked as they stand.
+    input : Count
+        Tokens that would be sent.
+    cost : float or None
+        US dollars, a guess that takes an answer for a paragraph or two; None where the price is unknown.
+    at_most : float or None
+        The bound that a budget would set aside; None where the price is unknown.
+    seconds : float or None
+        What the endpoint's quota allows at best; None where none is known.
+    model, endpoint : str
+        Who would be asked.
+
+    Examples
+    --------
+    >>> print(qwen.plan("What is the capital of France?", max_tokens=10))
+    1 request, 1 unique, 0 already known, 1 to ask of qwen3.5-flash at openrouter
+    input ... tokens
+    cost ≈ $0.0000..., at most $0.0...
     """
 
     requests: int

@@ -31,11 +31,59 @@ if TYPE_CHECKING:
 class Qwen:
     """A client for one endpoint and model, with the cache in between.
 
-    Everything is optional: without arguments the endpoint and the model are found (`qwennb doctor` shows how). Options
-    of an asking call given here hold for all of this client's calls.
+    Everything is optional: without arguments the endpoint and the model are found (`qwennb doctor` shows how).
 
-        qwen = Qwen()
-        qwen = Qwen(model="qwen3.5-plus", endpoint="dashscope-intl", thinking="low", budget=2.00)
+    Parameters
+    ----------
+    model : str, optional
+        The model, by its name or a short one: "qwen3.5-plus", "plus", "27b".
+    endpoint : str, optional
+        Whom to ask: "openrouter", "dashscope-intl", "vllm", "local", … or any base URL.
+    api_key : str or Secret, optional
+        The key for that endpoint; else it is taken from the environment.
+    cache : {"on", "refresh", "replay", "off"}, optional
+        Recall, else ask and keep; ask, then keep; recall only; neither.
+    cache_dir : str or Path, optional
+        Where answers are kept.
+    budget : float, optional
+        US dollars that all calls of this client may spend together.
+    timeout : float, optional
+        Seconds that one question may take.
+    concurrency : int, optional
+        How many questions may be under way at once.
+    pace : float, optional
+        The share of a known quota that is used, 0.8 where nothing is said.
+    referer, title : str, optional
+        How OpenRouter is told who asks.
+    **options
+        Options of a call (`thinking`, `system`, `max_tokens`, …), for all calls of this client.
+
+    Attributes
+    ----------
+    endpoint : Endpoint
+        Where this client asks; looked for on first use. In replay, where what is replayed was asked.
+    spent : float
+        US dollars that this client has spent so far, what failed included, as far as prices are known.
+    openai, openai_async : OpenAI, AsyncOpenAI
+        Ordinary clients of the openai package whose chat completions go through this client's cache and mode.
+
+    Raises
+    ------
+    BadInput
+        If an option is none, or its value can't be one.
+    ConfigError
+        If a setting can't be read, from an argument, the environment or `[tool.qwennb]`.
+
+    Examples
+    --------
+    >>> qwen = Qwen(model="qwen3.5-plus", thinking="low", budget=2.00)
+    >>> print(qwen.ask("What is the capital of France?"))
+    Paris
+    >>> qwen.spent < 2.00
+    True
+    >>> chat = qwen.openai.chat.completions
+    >>> chat.create(model="", messages=[{"role": "user", "content": "What is the capital of Italy?"}]).choices[0].message.content
+    'Rome'
     """
 
     session: Session
@@ -75,7 +123,48 @@ class Qwen:
 
     @takes_options
     def ask(self, prompt: str | Request, **given: Any) -> Answer:
-        """The answer to *prompt*, with the values given by keyword in its `{{ names }}`."""
+        """Ask one question and wait for its answer, which is recalled where it is known.
+
+        Tools that the model calls are run, and it is asked on.
+
+        Parameters
+        ----------
+        prompt : str or Request
+            The question. `{{ name }}` in it is filled with the value given by that keyword.
+        **options
+            Options of a call: `model`, `system`, `images`, `files`, `schema`, `choices`, `thinking`, `max_tokens`, `tools`,
+            `cache`, …; and the value of each name in the prompt.
+
+        Returns
+        -------
+        Answer
+            Its `text`, its `data` where a form was asked for, its cost and where it comes from.
+
+        Raises
+        ------
+        BadInput
+            If an option is none, a value has no name in the prompt, or a name has no value.
+        UnsupportedOption
+            If the model or the endpoint does not take an option.
+        NotRecorded
+            In replay, if the answer is not recorded.
+        InvalidAnswer
+            If no answer had the form that was asked for.
+        BudgetExceeded
+            If it may cost more than is left.
+        EndpointError
+            If the endpoint gave no answer.
+
+        Examples
+        --------
+        >>> answer = qwen.ask("What is the capital of {{ country }}?", country="France")
+        >>> print(answer)
+        Paris
+        >>> qwen.ask("What is the capital of France?").cached
+        True
+        >>> qwen.ask("Is Paris the capital of France?", choices=["Paris", "Rome"], max_tokens=20).data
+        'Paris'
+        """
         session = self.session
         options, values = session.split(prompt, given)
         build = fit_window if options.overflow == "map" else Session.build_request
@@ -85,7 +174,34 @@ class Qwen:
 
     @takes_options
     async def ask_async(self, prompt: str | Request, **given: Any) -> Answer:
-        """As `ask`, for `await`."""
+        """Ask one question, for `await`.
+
+        Parameters
+        ----------
+        prompt : str or Request
+            The question, as for `ask`.
+        **options
+            Options of a call, and values of the prompt's names, as for `ask`.
+
+        Returns
+        -------
+        Answer
+            As from `ask`.
+
+        Raises
+        ------
+        QwenError
+            What `ask` raises.
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> async def ask_both():
+        ...     asked = [qwen.ask_async(f"What is the capital of {land}?") for land in ("France", "Italy")]
+        ...     return [str(answer) for answer in await asyncio.gather(*asked)]
+        >>> asyncio.run(ask_both())
+        ['Paris', 'Rome']
+        """
         session = self.session
         options, values = session.split(prompt, given)
         if options.overflow == "map":
@@ -98,7 +214,35 @@ class Qwen:
 
     @takes_options
     def stream(self, prompt: str | Request, **given: Any) -> Stream:
-        """The answer piece by piece; a remembered one comes as one piece."""
+        """Ask one question, and give its answer piece by piece as it is written; a remembered one comes as one.
+
+        Parameters
+        ----------
+        prompt : str or Request
+            The question, as for `ask`.
+        **options
+            Options of a call but `tools`, and values of the prompt's names, as for `ask`.
+
+        Returns
+        -------
+        Stream
+            To be iterated; its `answer` is the whole.
+
+        Raises
+        ------
+        BadInput
+            If tools are given, or what `ask` would refuse.
+        QwenError
+            While it is read: what `ask` raises.
+
+        Examples
+        --------
+        >>> stream = qwen.stream("What is the capital of France?")
+        >>> "".join(piece.text for piece in stream)
+        'Paris'
+        >>> stream.answer.finish_reason
+        'stop'
+        """
         options, values = self.session.split(prompt, given)
         if options.tools is not None:
             raise BadInput("stream() runs no tools. Use ask(), or a chat.")
@@ -106,12 +250,33 @@ class Qwen:
 
     @takes_options
     def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:
-        """The answers to *prompts* in their order, many at a time.
+        """Ask many questions, as many at a time as the endpoint takes.
 
-        An item is a text, which is sent as it is, a request, or a dict of the values that one template (given as
-        `prompt=`) is filled with.
         One that failed is an `Answer` whose `error` is set. An error that every other would meet too (a wrong key, no
         credit) ends the asking: what is left carries the same error.
+
+        Parameters
+        ----------
+        prompts : iterable of str, dict or Request
+            Texts, which are sent as they are; or dicts of the values that the template `prompt=` is filled with.
+        **options
+            `prompt`, the template of dicts; and options of a call, as for `ask`.
+
+        Returns
+        -------
+        list of Answer
+            In the order of *prompts*.
+
+        Raises
+        ------
+        BadInput
+            If *prompts* is no list, or dicts come without a template.
+
+        Examples
+        --------
+        >>> lands = [{"land": "France"}, {"land": "Italy"}]
+        >>> [answer.text for answer in qwen.ask_many(lands, prompt="What is the capital of {{ land }}?")]
+        ['Paris', 'Rome']
         """
         template = given.pop("prompt", None)
         options, _ = self.session.split("", given)
@@ -120,14 +285,68 @@ class Qwen:
         return answers
 
     def chat(self, system: str | None = None, tools: Sequence[Any] = (), **options: Any) -> Chat:
-        """A conversation: each question carries what was said before."""
+        """Begin a conversation: each of its questions carries what was said before.
+
+        Parameters
+        ----------
+        system : str, optional
+            What the model is told first.
+        tools : sequence of callable
+            Python functions that the model may call.
+        **options
+            Options of a call, for all of its questions; and `approve`, which is asked before a tool runs.
+
+        Returns
+        -------
+        Chat
+            Nothing is sent yet.
+
+        Raises
+        ------
+        BadInput
+            If an option is none, or its value can't be one.
+
+        Examples
+        --------
+        >>> chat = qwen.chat(system="You know every city.")
+        >>> print(chat.ask("What is the capital of Italy?"))
+        Rome
+        >>> [message.role for message in chat.messages]
+        ['system', 'user', 'assistant']
+        """
         return Chat(self, system=system, tools=tools, **options)
 
     @takes_options
     def plan(
         self, prompts: str | Request | Iterable[str | Mapping[str, Any] | Request], **given: Any
     ) -> Plan:
-        """What asking *prompts* would take: requests, how many are known, tokens, cost, time. Nothing is sent."""
+        """Tell what asking would take: requests, how many are known, tokens, cost, time. Nothing is sent.
+
+        Parameters
+        ----------
+        prompts : str, Request or iterable
+            One question, as for `ask`, or many, as for `ask_many`.
+        **options
+            As for the call that it is the plan of.
+
+        Returns
+        -------
+        Plan
+            Its `cost` is a guess, its `at_most` a bound.
+
+        Raises
+        ------
+        BadInput
+            If one question can't be asked as it stands; of many, those are counted.
+
+        Examples
+        --------
+        >>> plan = qwen.plan(["What is the capital of France?", "What is the capital of Italy?"], max_tokens=10)
+        >>> plan.requests, plan.known, plan.to_ask
+        (2, 0, 2)
+        >>> plan.cost <= plan.at_most
+        True
+        """
         session, template = self.session, given.pop("prompt", None)
         requests: list[Request | Answer]
         if isinstance(prompts, str | Request):
@@ -141,7 +360,29 @@ class Qwen:
         return make_plan(requests, session, options)
 
     def pack(self, *run: Any) -> Pack:
-        """The pack of a run: of answers, lists of them, or frames that a column was asked for with `meta=True`."""
+        """Collect a run's answers in a pack, to be written to a file beside a notebook.
+
+        Parameters
+        ----------
+        *run
+            Answers, lists of them, or frames that a column was asked for with `meta=True`.
+
+        Returns
+        -------
+        Pack
+            What failed, or was not kept, is not in it.
+
+        Raises
+        ------
+        BadInput
+            If something given holds no answers.
+
+        Examples
+        --------
+        >>> answer = qwen.ask("What is the capital of France?")
+        >>> len(qwen.pack(answer))
+        1
+        """
         return pack_run(self.session.memory, run)
 
     @property

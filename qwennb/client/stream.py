@@ -12,14 +12,40 @@ from qwennb.errors import Stopped
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of a stream: new text, new reasoning, or both."""
+    """One piece of a stream.
+
+    Attributes
+    ----------
+    text, reasoning : str
+        What is new of the answer, and of the thought before it.
+
+    Examples
+    --------
+    >>> for piece in qwen.stream("What is the capital of France?"):
+    ...     print(piece.text, end="")
+    Paris
+    """
 
     text: str
     reasoning: str
 
 
 class Stream:
-    """An answer as it comes: iterate for the pieces; `answer` is the whole of it, at the end."""
+    """An answer as it comes: iterate for the pieces.
+
+    Attributes
+    ----------
+    answer : Answer
+        The whole answer; reads the rest of the stream first.
+
+    Examples
+    --------
+    >>> stream = qwen.stream("What is the capital of France?")
+    >>> [piece.text for piece in stream][-1]
+    'Paris'
+    >>> print(stream.answer)
+    Paris
+    """
 
     def __init__(self, chunks: Iterator[Chunk | Answer], stopped: threading.Event) -> None:
         self.chunks = chunks
@@ -35,7 +61,17 @@ class Stream:
                 yield Piece(piece.text, piece.reasoning)
 
     def stop(self) -> None:
-        """End it, from any thread: whoever reads it meets `Stopped`."""
+        """End it, from any thread: whoever reads it meets `Stopped`.
+
+        Examples
+        --------
+        >>> stream = qwen.stream("What is the capital of France?")
+        >>> stream.stop()
+        >>> stream.answer
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.Stopped: The stream was stopped before its answer was whole.
+        """
         self._stopped.set()
 
     @property
