@@ -37,7 +37,7 @@ __all__ = [
     "names_file",
     "project_settings",
     "show_path",
-    "show_value",
+    "show_setting",
 ]
 
 # What can neither send anything anywhere nor have anything read. Every other setting waits for trust.
@@ -78,7 +78,7 @@ class Leading:
 
     def __str__(self) -> str:
         leads = f" ({show_path(self.target)})" if self.target else ""
-        return flatten(f"{self.name} = {show_value(self.value)}{leads}")
+        return flatten(f"{self.name} = {show_setting(self.value)}{leads}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Project:
         try:
             return Leading(name, value, str((self.file.parent / Path(value).expanduser()).resolve()))
         except (TypeError, ValueError, RuntimeError, OSError):
-            raise ConfigError(f"[tool.qwennb] {name}={show_value(value)} is no path.") from None
+            raise ConfigError(f"[tool.qwennb] {name}={show_setting(value)} is no path.") from None
 
     @property
     def command(self) -> str:
@@ -159,11 +159,11 @@ def project_settings(
 def _explain_refusal(project: Project, name: str, value: Any, trusted: Mapping[str, tuple[Any, str]]) -> str:
     """Why *value* is not used, in words; empty where it is trusted."""
     what = _WHAT.get(name, "which leads elsewhere")
-    written = f"{name} = {show_value(value)} ({what})"
+    written = f"{name} = {show_setting(value)} ({what})"
     if name not in trusted:
         return written
     if trusted[name][0] != value:
-        return f"{written}, where you trusted {show_value(trusted[name][0])}"
+        return f"{written}, where you trusted {show_setting(trusted[name][0])}"
     leads = project.lead(name, value).target  # only now is anything looked at: these very words were trusted
     if leads != trusted[name][1]:
         return f"{written}, which leads to {show_path(leads)}, and led to {show_path(trusted[name][1])} when you trusted it"
@@ -271,7 +271,7 @@ def home_of(environ: Mapping[str, str]) -> Path:
 # ---------------------------------------------------------------------- in words
 
 
-def show_value(value: Any) -> str:
+def show_setting(value: Any) -> str:
     """*value* as a file spells it: escapes and marks of direction visible, what may be a password left out."""
     if isinstance(value, str) and (_password(value) or "://" in value):
         value = re.sub(r"(://)[^/]*@", r"\1…@", value)
@@ -296,7 +296,7 @@ _named: set[tuple[str, str]] = set()
 
 def _name_once(project: Project, settings: Mapping[str, Any]) -> None:
     """Say what the file sets, unless this process has said so: in a notebook as a line that belongs to no answer."""
-    told = [f"{name} = {show_value(value)}" for name, value in settings.items()]
+    told = [f"{name} = {show_setting(value)}" for name, value in settings.items()]
     news = [one for one in told if (str(project.file), one) not in _named]
     if not news:
         return

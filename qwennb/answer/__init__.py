@@ -8,7 +8,7 @@ from qwennb.answer.cut import ends_at_own_limit, own_limit, tell_of_cut, tell_of
 from qwennb.answer.fold import Fold
 from qwennb.answer.form import read_draft, read_form
 from qwennb.answer.page import MIME, Page, growing, shorten_text, under_way
-from qwennb.answer.usage import Cost, CostSource, Usage, money
+from qwennb.answer.usage import Cost, CostSource, Usage, money, sum_costs
 
 __all__ = [
     "MIME",
@@ -30,6 +30,7 @@ __all__ = [
     "read_draft",
     "read_form",
     "shorten_text",
+    "sum_costs",
     "tell_of_cut",
     "tell_of_cuts",
     "under_way",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup
 from qwennb.answer.cut import own_limit
+from qwennb.answer.usage import money, sum_costs
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
@@ -68,20 +69,16 @@ class Page:
 
     def footer(self) -> str:
         """What does not change from run to run."""
-        from qwennb.answer import money
-
         usage = self.answers[0].usage
         for answer in self.answers[1:]:
             usage = usage + answer.usage
-        costs = [answer.cost for answer in self.answers]
-        known = [cost for cost in costs if cost is not None]
-        cost = sum(known) if len(known) == len(costs) else None
+        cost = sum_costs(answer.cost for answer in self.answers)
         about = "≈ " if usage.estimated else ""
         told = [self.answer.model]
         if usage.total:
             told.append(f"{about}{usage.input} → {usage.output} tokens")
         if not self._is_interrupted:
-            told.append(money(cost, estimated=any(c.estimated for c in known) and bool(cost)))
+            told.append(str(cost or money(cost)))
         if self.answer.finish_reason == "length":
             most = own_limit(self.answer.request)
             told.append("cut at its limit of tokens" if most is None else f"cut at max_tokens={most}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
@@ -63,6 +64,15 @@ def money(dollars: float | None, *, estimated: bool = False) -> str:
     if dollars and figure == "$0.00":
         figure = "under $0.000001"
     return f"≈ {figure}" if estimated else figure
+
+
+def sum_costs(costs: Iterable[Cost | None]) -> Cost | None:
+    """Add *costs*: None where one is unknown, an estimate where one that is not zero is an estimate."""
+    known = list(costs)
+    if any(cost is None for cost in known):
+        return None
+    estimated = any(cost.estimated for cost in known if cost)
+    return Cost(sum(cost or 0.0 for cost in known), "table" if estimated else "server")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbconvert import HTMLExporter
 
-from qwennb.answer import money
+from qwennb.answer import money, sum_costs
 from qwennb.cache import Pack
 from qwennb.cli.command import Parser
 from qwennb.cli.local import pull
@@ -134,15 +134,12 @@ def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
             world.say("", *(line for text in shown for line in text.split("\n")))
     pack = Pack.read(folder / PACK)
     answers = list(pack)
-    costs = [answer.cost for answer in answers]
-    known = [one for one in costs if one is not None]
-    estimated = any(one and one.estimated for one in known)
-    cost = money(sum(known) if len(known) == len(costs) else None, estimated=estimated)
+    cost = sum_costs(answer.cost for answer in answers)
     world.say(
         "",
         f"{len(answers)} answers by {', '.join(sorted({a.model for a in answers}))}, "
         f"{sum(a.usage.input for a in answers):,} tokens in, {sum(a.usage.output for a in answers):,} out, "
-        f"{cost}, in {seconds:.0f} s.",
+        f"{cost or money(cost)}, in {seconds:.0f} s.",
         f"  the notebook  {folder / TOUR}",
         f"  as a page     {(folder / TOUR).with_suffix('.html')}",
         f"  its pack      {folder / PACK}",

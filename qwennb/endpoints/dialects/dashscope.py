@@ -13,7 +13,7 @@ from typing import Any
 from qwennb.answer import WebSource
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
-from qwennb.endpoints.dialects.dialect import Dialect, Wire, budget_of, sources_in
+from qwennb.endpoints.dialects.dialect import Dialect, Wire, sources_in, switch_and_budget
 from qwennb.endpoints.shape import mapping, mappings
 from qwennb.errors import EndpointError, KeyRefused
 from qwennb.request import Request
@@ -41,12 +41,7 @@ class DashScope(Dialect):
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """A switch, and a budget in tokens that stands for the levels too."""
-        thinking = request.settings.thinking
-        if thinking is None:
-            return {}
-        if isinstance(thinking, bool):
-            return {"enable_thinking": thinking}
-        return {"enable_thinking": True, "thinking_budget": budget_of(thinking, abilities)}
+        return switch_and_budget(request, abilities)
 
     def search(self, request: Request) -> dict[str, Any]:
         """Search is a switch here."""

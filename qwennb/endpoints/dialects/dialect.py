@@ -318,6 +318,16 @@ def budget_of(thinking: str | int, abilities: Abilities) -> int:
     return abilities.thinking_budget(thinking) if isinstance(thinking, str) else thinking
 
 
+def switch_and_budget(request: Request, abilities: Abilities) -> dict[str, Any]:
+    """Thinking as two fields of the body: a switch, and the budget that a level or a number means."""
+    thinking = request.settings.thinking
+    if thinking is None:
+        return {}
+    if isinstance(thinking, bool):
+        return {"enable_thinking": thinking}
+    return {"enable_thinking": True, "thinking_budget": budget_of(thinking, abilities)}
+
+
 def merge_fields(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """*body* with the user's own fields; an object in both is merged, so that neither loses what it holds."""
     made = {**body, **extra}

@@ -11,7 +11,7 @@ import orjson
 from qwennb.answer import Draft
 from qwennb.catalog import Abilities
 from qwennb.endpoints.dialects.bare_call import bare_calls
-from qwennb.endpoints.dialects.dialect import Dialect, budget_of, say
+from qwennb.endpoints.dialects.dialect import Dialect, budget_of, say, switch_and_budget
 from qwennb.request import Request
 
 
@@ -115,12 +115,7 @@ class MlxVlm(Dialect):
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """A switch, and a budget that stands for the levels too."""
-        thinking = request.settings.thinking
-        if thinking is None:
-            return {}
-        if isinstance(thinking, bool):
-            return {"enable_thinking": thinking}
-        return {"enable_thinking": True, "thinking_budget": budget_of(thinking, abilities)}
+        return switch_and_budget(request, abilities)
 
 
 class Ollama(Dialect):
