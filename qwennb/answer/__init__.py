@@ -8,30 +8,4 @@ from qwennb.answer.cut import ends_at_own_limit, own_limit, tell_of_cut, tell_of
 from qwennb.answer.fold import Fold
 from qwennb.answer.form import read_draft, read_form
 from qwennb.answer.page import MIME, Page, growing, shorten_text, under_way
-from qwennb.answer.usage import Cost, CostSource, Usage, money, sum_costs
-
-__all__ = [
-    "MIME",
-    "Answer",
-    "CallPiece",
-    "Chunk",
-    "Cost",
-    "CostSource",
-    "Draft",
-    "Fold",
-    "Logprob",
-    "Page",
-    "Usage",
-    "WebSource",
-    "ends_at_own_limit",
-    "growing",
-    "money",
-    "own_limit",
-    "read_draft",
-    "read_form",
-    "shorten_text",
-    "sum_costs",
-    "tell_of_cut",
-    "tell_of_cuts",
-    "under_way",
-]
+from qwennb.answer.usage import Cost, Usage, money, sum_costs

@@ -6,31 +6,7 @@ from qwennb.catalog.abilities import Abilities, Range, Thinking
 from qwennb.catalog.catalog import Catalog
 from qwennb.catalog.listing import ModelRow
 from qwennb.catalog.media import Images, Videos
-from qwennb.catalog.model import EndpointSpec, Model, plain_name
+from qwennb.catalog.model import Model, plain_name
 from qwennb.catalog.pixels import image_size, image_tokens, video_frames, video_tokens
 from qwennb.catalog.price import Price, RateQuota
 from qwennb.catalog.tokens import Count, TokenCounter, count_messages, count_tokens, estimate_tokens
-
-__all__ = [
-    "Abilities",
-    "Catalog",
-    "Count",
-    "EndpointSpec",
-    "Images",
-    "Model",
-    "ModelRow",
-    "Price",
-    "Range",
-    "RateQuota",
-    "Thinking",
-    "TokenCounter",
-    "Videos",
-    "count_messages",
-    "count_tokens",
-    "estimate_tokens",
-    "image_size",
-    "image_tokens",
-    "plain_name",
-    "video_frames",
-    "video_tokens",
-]

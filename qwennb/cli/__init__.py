@@ -3,5 +3,3 @@
 from __future__ import annotations
 
 from qwennb.cli.command import main
-
-__all__ = ["main"]

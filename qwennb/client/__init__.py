@@ -13,22 +13,3 @@ from qwennb.client.stream import Piece, Stream
 from qwennb.client.tools import Unattended, turns_of
 from qwennb.client.validation import input_tokens
 from qwennb.client.warning import QwenWarning
-
-__all__ = [
-    "Bridge",
-    "Chat",
-    "Options",
-    "Piece",
-    "Plan",
-    "Qwen",
-    "QwenWarning",
-    "Runtime",
-    "Session",
-    "Stream",
-    "Unattended",
-    "input_tokens",
-    "load_pack",
-    "runtime",
-    "source_from_packs",
-    "turns_of",
-]

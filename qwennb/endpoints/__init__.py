@@ -24,35 +24,3 @@ from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, check_
 from qwennb.endpoints.kinds import SELF_HOSTED
 from qwennb.endpoints.recorded_endpoint import recorded_endpoint, recorded_model
 from qwennb.endpoints.transports import DirectTransport, SdkTransport
-
-__all__ = [
-    "HOSTED",
-    "IN_PIECES",
-    "NAMES",
-    "PLAIN",
-    "PORTS",
-    "SELF_HOSTED",
-    "Batch",
-    "BatchTerms",
-    "Batches",
-    "Call",
-    "Dialect",
-    "DirectTransport",
-    "Endpoint",
-    "Finder",
-    "Payload",
-    "SdkTransport",
-    "Transport",
-    "Wire",
-    "batch_line",
-    "batch_terms",
-    "check_endpoint",
-    "find_embedded",
-    "line_reply",
-    "most_tokens",
-    "recorded_endpoint",
-    "recorded_model",
-    "simulator_url",
-    "split_endpoint",
-    "was_asked",
-]

@@ -11,5 +11,3 @@ from qwennb.engine.engine import CallContext, Engine
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
-
-__all__ = ["BatchRun", "Budget", "CallContext", "Engine", "Ledger", "Limiter", "Retry"]

@@ -13,30 +13,9 @@ from qwennb.frames.evaluator import EVALUATIONS
 from qwennb.frames.interop import as_polars, ask
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame
-from qwennb.frames.open_batches import BatchUnderWay, batches
-from qwennb.frames.plan import ColumnPlan, Tier
+from qwennb.frames.open_batches import batches
+from qwennb.frames.plan import ColumnPlan
 from qwennb.frames.progress import Progress, watch
 from qwennb.frames.prompts import prompts
-
-__all__ = [
-    "EVALUATIONS",
-    "INTERRUPTS",
-    "BatchUnderWay",
-    "ColumnPlan",
-    "Progress",
-    "QwenExpr",
-    "QwenFrame",
-    "QwenFrameWarning",
-    "QwenLazyFrame",
-    "Tier",
-    "as_polars",
-    "ask",
-    "batches",
-    "default_client",
-    "forget_default",
-    "prompts",
-    "use",
-    "watch",
-]
 
 registration.columns_are_loaded()

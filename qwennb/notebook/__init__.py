@@ -7,5 +7,3 @@ it while it grows, `chats` are the conversations, `lines` what the line magics s
 from __future__ import annotations
 
 from qwennb.notebook.extension import load_ipython_extension, unload_ipython_extension
-
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]

@@ -28,60 +28,8 @@ from qwennb.request.option_types import (
 from qwennb.request.request import Message, Part, Request, Text, merge_texts
 from qwennb.request.schema import Schema
 from qwennb.request.settings import SETTING_CHECKS, SETTINGS, SettingFields, Settings
-from qwennb.request.source import file_name, look_elsewhere, read_file
+from qwennb.request.source import look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
-from qwennb.request.template import Hole, Template, look_up
+from qwennb.request.template import Hole, Template
 from qwennb.request.tool import Tool, ToolCall
 from qwennb.request.wire_schema import DECIMAL, decimal_digits, read_duration
-
-__all__ = [
-    "DECIMAL",
-    "KEY_VERSION",
-    "MOST_PIXELS",
-    "SETTINGS",
-    "SETTING_CHECKS",
-    "Check",
-    "Hole",
-    "Image",
-    "Message",
-    "NumberCheck",
-    "Part",
-    "Pdf",
-    "Request",
-    "Schema",
-    "SettingFields",
-    "Settings",
-    "Template",
-    "Text",
-    "Tool",
-    "ToolCall",
-    "Video",
-    "canonical_json",
-    "cell_text",
-    "check_characters",
-    "check_options",
-    "decimal_digits",
-    "file_name",
-    "file_path",
-    "flag",
-    "folder",
-    "frame_text",
-    "is_frame",
-    "key_of",
-    "look_elsewhere",
-    "look_up",
-    "media_from_json",
-    "merge_texts",
-    "number",
-    "one_of",
-    "parse_json",
-    "part_of",
-    "read_choices",
-    "read_duration",
-    "read_file",
-    "read_labels",
-    "recognise",
-    "several",
-    "text",
-    "user_message",
-]

@@ -211,6 +211,29 @@ def code_lines(house: list[Module]) -> int:
     )
 
 
+def idle_doors(house: list[Module], tests: list[Module]) -> list[str]:
+    """Names in a room's door that nobody outside of that room takes from it."""
+    attributes: set[str] = set()
+    taken: dict[str, set[str]] = defaultdict(set)
+    for module in [*house, *tests]:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute):
+                attributes.add(node.attr)  # of a room that is taken whole: `request.SETTINGS`
+            elif module.name == "qwennb" and isinstance(node, ast.Constant):
+                attributes.add(str(node.value))  # it loads names when they are first used
+            elif isinstance(node, ast.ImportFrom) and not f"{module.name}.".startswith(f"{node.module}."):
+                taken[node.module or ""].update(alias.name for alias in node.names)
+    doors = [m for m in house if m.path.name == "__init__.py" and m.path.parent != PACKAGE]
+    return [
+        f"{door.name}: {alias.asname or alias.name}"
+        for door in doors
+        for node in door.tree.body
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{door.name}.")
+        for alias in node.names
+        if (alias.asname or alias.name) not in taken[door.name] | attributes
+    ]
+
+
 def undeclared(house: list[Module]) -> list[str]:
     """Libraries that the package imports and pyproject.toml does not name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

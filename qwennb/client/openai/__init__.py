@@ -3,5 +3,3 @@
 from __future__ import annotations
 
 from qwennb.client.openai.clients import async_client, sync_client
-
-__all__ = ["async_client", "sync_client"]

@@ -6,17 +6,3 @@ from qwennb.endpoints.dialects.dashscope import DashScope
 from qwennb.endpoints.dialects.dialect import Dialect, Wire, choice_bound
 from qwennb.endpoints.dialects.openrouter import OpenRouter
 from qwennb.endpoints.dialects.selfhosted import LlamaCpp, LmStudio, MlxVlm, Ollama, Sglang, Vllm
-
-__all__ = [
-    "DashScope",
-    "Dialect",
-    "LlamaCpp",
-    "LmStudio",
-    "MlxVlm",
-    "Ollama",
-    "OpenRouter",
-    "Sglang",
-    "Vllm",
-    "Wire",
-    "choice_bound",
-]

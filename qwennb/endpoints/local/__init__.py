@@ -21,22 +21,3 @@ from qwennb.endpoints.local.pull import (
 )
 from qwennb.endpoints.local.server import LocalServer, is_installed
 from qwennb.endpoints.local.wheels import WheelPart, WheelSet
-
-__all__ = [
-    "BUNDLED",
-    "SMALL",
-    "SMALL_NAME",
-    "DownloadProgress",
-    "HubFile",
-    "LocalModel",
-    "LocalServer",
-    "ModelFile",
-    "WheelPart",
-    "WheelSet",
-    "describe_small",
-    "find",
-    "is_installed",
-    "means_small",
-    "pull",
-    "resolve_model",
-]

@@ -6,8 +6,6 @@ goes through undecoded. Nothing here opens a file or a socket: the value holds i
 
 from __future__ import annotations
 
-from qwennb.endpoints.media.limits import MediaLimits, Spelling
+from qwennb.endpoints.media.limits import MediaLimits
 from qwennb.endpoints.media.parts import prepare
-from qwennb.endpoints.media.picture import PreparedPicture, scale_size
-
-__all__ = ["MediaLimits", "PreparedPicture", "Spelling", "prepare", "scale_size"]
+from qwennb.endpoints.media.picture import scale_size

@@ -4,5 +4,3 @@ from __future__ import annotations
 
 from qwennb.endpoints.transports.direct import DirectTransport
 from qwennb.endpoints.transports.sdk import SdkTransport
-
-__all__ = ["DirectTransport", "SdkTransport"]

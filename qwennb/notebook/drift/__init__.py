@@ -7,19 +7,6 @@ report as HTML.
 from __future__ import annotations
 
 from qwennb.notebook.drift.again import ask_again
-from qwennb.notebook.drift.agreement import Agreement, agreement
+from qwennb.notebook.drift.agreement import agreement
 from qwennb.notebook.drift.page import page_of, plain_answer
 from qwennb.notebook.drift.report import CellQuestions, Drift, Moved, Pair, drift
-
-__all__ = [
-    "Agreement",
-    "CellQuestions",
-    "Drift",
-    "Moved",
-    "Pair",
-    "agreement",
-    "ask_again",
-    "drift",
-    "page_of",
-    "plain_answer",
-]

@@ -7,21 +7,8 @@ cells, `cells` what came of them, `differing` where they are not as they were; `
 
 from __future__ import annotations
 
-from qwennb.notebook.running.cells import Attempt, Difference, RanCell, Use, tells_state
+from qwennb.notebook.running.cells import RanCell, tells_state
 from qwennb.notebook.running.replay import pack_beside, verify
 from qwennb.notebook.running.runner import run_notebook
 from qwennb.notebook.running.sandbox import Sandbox
 from qwennb.notebook.running.verdict import Verdict
-
-__all__ = [
-    "Attempt",
-    "Difference",
-    "RanCell",
-    "Sandbox",
-    "Use",
-    "Verdict",
-    "pack_beside",
-    "run_notebook",
-    "tells_state",
-    "verify",
-]
