@@ -23,21 +23,26 @@ class _Collector:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # the collector may call whoever comes here again
         self._wishes: list[int] = []
-        self._habit = gc.get_threshold()
+        self._habit = self._applied = gc.get_threshold()
 
     def calm(self, young: int) -> None:
         """From now on it is to wake after so many *young* objects, or never where that is 0."""
         with self._lock:
-            if not self._wishes:
-                self._habit = gc.get_threshold()
+            self._look()
             self._wishes.append(young)
             self._apply()
 
     def let_go(self, young: int) -> None:
         """A wish is over."""
         with self._lock:
+            self._look()
             self._wishes.remove(young)
             self._apply()
+
+    def _look(self) -> None:
+        """Take over what somebody else has set since: it is what they want from then on, and comes back at the end."""
+        if (now := gc.get_threshold()) != self._applied:
+            self._habit = now
 
     def _apply(self) -> None:
         first, *others = self._habit
@@ -46,6 +51,7 @@ class _Collector:
         elif first:
             first = max(first, *self._wishes, 0)
         gc.set_threshold(first, *others)
+        self._applied = gc.get_threshold()
 
 
 class GcPause:

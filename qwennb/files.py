@@ -10,7 +10,9 @@ import os
 import secrets
 import stat
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +65,34 @@ def open_private(path: Path, mode: str, buffering: int = -1) -> IO[Any]:
     """Open *path* as `open` does, never through a link; where it is made, for its owner alone (0600)."""
     link = getattr(os, "O_NOFOLLOW", 0)
     return open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | link, 0o600))
+
+
+# A lock belongs to the open file, and a forked process inherits that: the lock would last until both have let go, and a child
+# that waits for it would wait for itself. So a child closes what it has inherited; no fork comes between opening and noting.
+_lock_files: weakref.WeakSet[IO[Any]] = weakref.WeakSet()
+_no_fork = threading.Lock()
+
+
+def open_lock_file(path: Path) -> IO[Any]:
+    """Open the file at *path*, made where it is missing, to `lock` it; in processes forked from this one it is closed."""
+    with _no_fork:
+        file = open_private(path, "ab")
+        _lock_files.add(file)
+    return file
+
+
+def _close_in_child() -> None:
+    for file in list(_lock_files):
+        with suppress(OSError):
+            file.close()
+    _lock_files.clear()
+    _no_fork.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_close_in_child
+    )
 
 
 def make_private_folder(folder: Path) -> os.stat_result:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -35,10 +37,28 @@ NAMES = {
 
 
 def pytest_collection_modifyitems(items):
-    """Run in parallel, a file stays on one worker: its kernels and servers start once. All of the browser is one file."""
+    """Run in parallel, a file stays on one worker: its kernels and servers start once. All of the browser is one file.
+
+    The files with the most slow tests begin, so that no worker is left alone with a long one at the end.
+    """
+    group = {item: "browser" if item.path.parent.name == "browser" else str(item.path) for item in items}
+    slow: Counter[tuple[str, str]] = Counter()
     for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group("browser" if folder.name == "browser" else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(group[item]))
+        if item.get_closest_marker("slow") is not None:
+            slow[group[item], item.function.__name__] += 1
+    first = Counter({"browser": 1_000})  # its own conftest says later than this that all of it is slow
+    for (name, _), times in slow.items():
+        first[name] += min(times, 15)  # of very many rows, a fixture that all of them share is what is slow
+    items.sort(key=lambda item: -first[group[item]])
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Return once *condition* holds. That it does not is told as *what*: a test that waits says for what."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 
 import pytest
 
-from qwennb.collector import gc_paused, gc_relaxed
+
+def alone(code):
+    """Run *code* in a process of its own: there is one collector, and in this process other threads have wishes."""
+    begin = "import gc\nfrom qwennb.collector import gc_paused, gc_relaxed\ngc.set_threshold(500, 11, 12)\n"
+    done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def habit():
-    before = gc.get_threshold()
-    gc.set_threshold(500, 11, 12)
-    yield (500, 11, 12)
-    gc.set_threshold(*before)
+def test_the_calmest_wish_counts_and_the_habit_comes_back():
+    alone("""
+with gc_relaxed:
+    assert gc.get_threshold() == (50_000, 11, 12)
+    with gc_paused:
+        assert gc.get_threshold() == (0, 11, 12)
+        with gc_relaxed, gc_paused:
+            pass
+        assert gc.get_threshold() == (0, 11, 12)
+    assert gc.get_threshold() == (50_000, 11, 12)
+assert gc.get_threshold() == (500, 11, 12)
+""")
 
 
-def test_the_calmest_wish_counts_and_the_habit_comes_back(habit):
-    with gc_relaxed:
-        assert gc.get_threshold() == (50_000, 11, 12)
-        with gc_paused:
-            assert gc.get_threshold() == (0, 11, 12)
-            with gc_relaxed, gc_paused:
-                pass
-            assert gc.get_threshold() == (0, 11, 12)
-        assert gc.get_threshold() == (50_000, 11, 12)
-    assert gc.get_threshold() == habit
-
-
-def test_wishes_of_two_threads_may_end_in_any_order(habit):
-    gc_relaxed.__enter__()
-    gc_paused.__enter__()
-    gc_relaxed.__exit__()
-    assert gc.get_threshold() == (0, 11, 12)
-    gc_paused.__exit__()
-    assert gc.get_threshold() == habit
+def test_wishes_of_two_threads_may_end_in_any_order():
+    alone("""
+gc_relaxed.__enter__()
+gc_paused.__enter__()
+gc_relaxed.__exit__()
+assert gc.get_threshold() == (0, 11, 12)
+gc_paused.__exit__()
+assert gc.get_threshold() == (500, 11, 12)
+""")
 
 
 @pytest.mark.parametrize("own", [0, 200_000])
-def test_who_has_calmed_it_further_is_left_alone(habit, own):
-    gc.set_threshold(own, 11, 12)
-    with gc_relaxed:
-        assert gc.get_threshold() == (own, 11, 12)
-    assert gc.get_threshold() == (own, 11, 12)
+def test_who_has_calmed_it_further_is_left_alone(own):
+    alone(f"""
+gc.set_threshold({own}, 11, 12)
+with gc_relaxed:
+    assert gc.get_threshold() == ({own}, 11, 12)
+assert gc.get_threshold() == ({own}, 11, 12)
+""")
+
+
+def test_what_somebody_else_sets_while_a_wish_lasts_is_the_habit_from_then_on():
+    alone("""
+with gc_relaxed:
+    gc.set_threshold(900, 5, 6)
+    with gc_paused:
+        assert gc.get_threshold() == (0, 5, 6)
+assert gc.get_threshold() == (900, 5, 6)
+with gc_relaxed:
+    gc.set_threshold(700, 10, 10)
+assert gc.get_threshold() == (700, 10, 10)
+""")
 
 
 # Another thread stands deep in a stack. While the stack is read, the collector's n-th chance comes, and what it collects

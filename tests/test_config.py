@@ -313,6 +313,7 @@ for mode in ("Plain", "Context", "Verbose", "Minimal"):
 """
 
 
+@pytest.mark.slow
 def test_a_failing_question_shows_the_key_in_no_traceback_of_ipythons(tmp_path, closed_port):
     key = tmp_path / "key.txt"
     key.write_text(CANARY + "\n")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from qwennb.files import lock, make_private_folder, open_private, replace_file
+from qwennb.files import lock, make_private_folder, open_lock_file, open_private, replace_file
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")
 
@@ -119,3 +119,25 @@ def test_a_lock_keeps_other_processes_out_until_its_own_has_ended(tmp_path):
         with hold() as second:
             assert second.stdout.readline() == "False\n"
             second.stdin.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_lock_is_not_inherited_by_a_forked_process(tmp_path):
+    """A child that lives on keeps nobody out, and waits for nobody but its parent."""
+    ours = open_lock_file(tmp_path / "lock")
+    assert lock(ours)
+    (reader, writer), (begun, begin) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(writer)
+        os.write(begin, b"1")
+        os.read(reader, 1)  # until the parent has let go, and has looked whether that counts
+        with open_lock_file(tmp_path / "lock") as file:
+            os._exit(0 if lock(file, wait=False) else 1)
+    os.close(reader)
+    assert os.read(begun, 1) == b"1"
+    ours.close()
+    with open_lock_file(tmp_path / "lock") as file:
+        assert lock(file, wait=False)
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

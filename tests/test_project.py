@@ -285,6 +285,7 @@ def test_an_address_that_is_trusted_still_gets_no_key_of_the_environment(tmp_pat
 # ---------------------------------------------------------------------- told once
 
 
+@pytest.mark.slow
 def test_what_comes_from_a_file_is_named_once_in_a_process(tmp_path, home, run):  # noqa: F811
     folder = wrote(tmp_path / "repo", endpoint=ADDRESSES[0], model="plus", timeout=7)
     trusts(run, home, folder)
@@ -309,6 +310,7 @@ def test_a_command_names_it_too(tmp_path, run):  # noqa: F811
     assert 'cache = "off"' in told.err and "pyproject.toml" in told.err
 
 
+@pytest.mark.slow
 def test_in_a_notebook_it_is_named_in_a_line_that_is_not_compared(tmp_path, home):
     folder = wrote(tmp_path / "repo", model="plus")
     program = """

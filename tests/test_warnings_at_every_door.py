@@ -138,6 +138,7 @@ def run(tmp_path, code, *flags):
     return told.stderr
 
 
+@pytest.mark.slow
 def test_what_a_project_sets_is_told_at_the_users_line_and_can_be_filtered(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.qwennb]\ntimeout = 7\n")
     code = "import qwennb\n\nqwen = qwennb.Qwen()\n"

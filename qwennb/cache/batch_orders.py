@@ -20,7 +20,7 @@ import orjson
 
 from qwennb.cache.folder import safe_folder
 from qwennb.errors import CacheError
-from qwennb.files import lock, open_private, replace_file
+from qwennb.files import lock, open_lock_file, open_private, replace_file
 from qwennb.request import Request, canonical_json
 
 REMEMBERED = 60 * 86_400.0  # seconds; longer than any endpoint lists a batch with its answers
@@ -66,7 +66,7 @@ class BatchOrders:
         """The right to hand in and to fetch; None while another process, or another run of this one, has it."""
         safe_folder(self.folder)
         try:
-            file = open_private(self.folder / "claim", "ab")
+            file = open_lock_file(self.folder / "claim")
         except OSError as error:
             raise CacheError(f"The folder {self.folder} can't be written ({error.strerror}).") from error
         try:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qwennb.errors import CacheError, CacheWarning
-from qwennb.files import is_foreign, is_writable_by_others, lock, make_private_folder, open_private
+from qwennb.files import is_foreign, is_writable_by_others, lock, make_private_folder, open_lock_file
 from qwennb.warn import warn_user
 
 __all__ = [
@@ -153,7 +153,7 @@ def journal_mode(
 def lock_folder(folder: Path) -> Iterator[None]:
     """Only one process at a time makes or mends the files in *folder*. Held for milliseconds."""
     try:
-        file = open_private(folder / "lock", "ab")
+        file = open_lock_file(folder / "lock")
     except OSError as error:
         raise CacheError(f"The cache folder {folder} can't be written ({error.strerror}).") from error
     with file:

@@ -167,13 +167,13 @@ def test_what_is_finished_is_not_read_again():
     growing = markup.Growing()
     growing.add("word **bold** and $x$\n\n" * 5_000)
     growing.inert()
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(50):
         growing.add("one more piece\n\n")
         growing.inert()
-    once = time.perf_counter()
+    once = time.process_time()
     markup.inert("word **bold** and $x$\n\n" * 5_000)
-    assert once - started < 5 * (time.perf_counter() - once), (
+    assert once - started < 5 * (time.process_time() - once), (
         "fifty times more costs less than five times the whole"
     )
 
@@ -325,9 +325,9 @@ def test_a_long_answer_is_made_inert_in_a_moment():
         "> " * 20000,
         "$$\nx\n" * 5000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         markup.inert(text)
-        assert time.perf_counter() - started < 3.0, text[:20]
+        assert time.process_time() - started < 3.0, text[:20]
 
 
 MACROS = (

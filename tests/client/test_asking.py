@@ -132,11 +132,12 @@ def test_what_was_kept_between_the_look_into_the_cache_and_the_asking_is_not_pai
 
 
 def test_twins_share_an_error_too_and_the_next_call_asks_again(simulate, client):
-    sim = simulate(latency=1.0)
+    sim = simulate(quota=Quota(slots=0))
     sim.fault("content_filter", times=1)
-    qwen, outcomes = client(sim), []
+    qwen, outcomes, begun = client(sim), [], threading.Semaphore(0)
 
     def ask() -> None:
+        begun.release()
         try:
             outcomes.append(qwen.ask("Why?"))
         except Exception as error:
@@ -145,6 +146,11 @@ def test_twins_share_an_error_too_and_the_next_call_asks_again(simulate, client)
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
+    for _ in threads:
+        begun.acquire()
+    with pytest.raises(TimeoutError):
+        sim.ledger.wait_for(2, "asked", timeout=1.0)  # by now all of them have joined the first
+    sim.quota(Quota())
     for thread in threads:
         thread.join()
     assert outcomes == ["ContentFiltered"] * 8
@@ -376,7 +382,7 @@ def test_a_wait_longer_than_the_timeout_is_told_at_once(simulate, client):
     began = time.monotonic()
     with pytest.raises(RateLimited, match=r"asks to wait \d+ s, longer than this request may take"):
         qwen.ask("Why?")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
 
 
 def test_two_clients_share_the_limiter_of_an_endpoint(simulate, client):
@@ -489,7 +495,7 @@ def test_an_attempt_that_may_have_been_billed_is_listed_and_stays_reserved(simul
     )
     qwen = client(sim, budget=1.5 * bound)
     with pytest.raises(TimedOut):
-        qwen.ask("Why?", timeout=1.0, **given)
+        qwen.ask("Why?", timeout=2.0, **given)
     runtime().settle(qwen.session.config.cache_dir)
     (row,) = qwen.session.memory.spendings.rows()
     assert (row.requests, row.maybe_billed, qwen.spent) == (0, 1, 0.0)
@@ -563,11 +569,11 @@ def test_who_joins_a_stream_late_gets_all_of_it(simulate, client):
 
 def test_a_wait_that_would_outlast_the_deadline_is_not_begun(simulate, client):
     sim = simulate()
-    sim.fault(Fault("500", retry_after=20))
+    sim.fault(Fault("500", retry_after=29))
     began = time.monotonic()
     with pytest.raises(ServerFailed):
-        client(sim).ask("Why?", timeout=10.0)
-    assert time.monotonic() - began < 8 and sim.ledger.count("asked") == 1
+        client(sim).ask("Why?", timeout=28.0)
+    assert time.monotonic() - began < 25 and sim.ledger.count("asked") == 1
 
 
 def test_pages_that_a_searching_model_names_are_told_and_remembered(simulate, client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -15,8 +16,10 @@ import pytest
 
 from qwennb.simulator import Reply
 from tests.client.killing import kill_again_and_again
+from tests.conftest import until
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lane", ["async", "many"])
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path, lane):
     toll = kill_again_and_again(tmp_path, kills=3, rows=200, seed=1, lane=lane)
@@ -24,7 +27,8 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path, lane):
     assert toll.kept, toll
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
 def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path):
     toll = kill_again_and_again(tmp_path, kills=20, rows=1000, seed=2)
     assert toll.kept, toll
@@ -65,13 +69,20 @@ def test_a_stream_goes_on_while_another_process_holds_the_write_lock(simulate, c
     qwen = client(sim)
     qwen.ask("first")
     holder = holding(tmp_path / "cache" / "cache.db")
-    threading.Timer(5.0, lambda: holder.communicate("\n")).start()
-    began = time.monotonic()
-    stream = qwen.stream("second")
-    times = [time.monotonic() - began for _ in stream]
-    ended = time.monotonic() - began
-    assert len(times) >= 30 and times[-1] < 3.0, "the pieces come while the lock is held"
-    assert ended > 4.5, "the end waits until the answer is durable"
+    stream, came, ended = qwen.stream("second"), [], threading.Event()
+
+    def read():
+        for piece in stream:
+            came.append(piece.text)
+        ended.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    until(lambda: "".join(came) == "".join(pieces), "the pieces come while the lock is held")
+    assert len(came) >= 10
+    assert not ended.wait(0.5), "the end waits until the answer is durable"
+    holder.communicate("\n")
+    reader.join()
     assert str(stream.answer) == "".join(pieces)
     assert qwen.ask("second").cached
 
@@ -82,28 +93,32 @@ def test_no_more_is_asked_than_may_be_in_flight_while_nothing_can_be_kept(simula
     qwen = client(sim, concurrency=8)
     qwen.ask("first")
     holder = holding(tmp_path / "cache" / "cache.db")
-    asked_while_locked = []
+    one_too_many = []
 
     def let_go():
-        asked_while_locked.append(sim.ledger.count("asked") - 1)
+        sim.ledger.wait_for(1 + 8, "asked", timeout=60)
+        with contextlib.suppress(TimeoutError):
+            sim.ledger.wait_for(1 + 9, "asked", timeout=0.5)
+            one_too_many.append(True)
         holder.communicate("\n")
 
-    threading.Timer(1.5, let_go).start()
+    release = threading.Thread(target=let_go)
+    release.start()
 
     async def all_at_once():
         return await asyncio.gather(*(qwen.ask_async(f"question {n}") for n in range(40)))
 
     answers = asyncio.run(all_at_once())
-    assert asked_while_locked == [8]
-    assert len(answers) == 40 and sim.ledger.count("asked") == 41
+    release.join()
+    assert not one_too_many and len(answers) == 40 and sim.ledger.count("asked") == 41
 
 
 def test_what_is_remembered_is_read_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
     qwen = client(simulate())
     qwen.ask("first")
     holder = holding(tmp_path / "cache" / "cache.db")
-    began = time.monotonic()
-    assert qwen.ask("first").cached and time.monotonic() - began < 0.5
+    assert qwen.ask("first").cached
+    assert holder.poll() is None, "nobody waited for the lock"
     holder.communicate("\n")
 
 
@@ -143,17 +158,18 @@ def interrupted(sim, folder, code, asked):
     child = subprocess.Popen(
         [sys.executable, "-c", code, sim.base_url, str(folder)], stdout=subprocess.PIPE, text=True
     )
-    assert reached.wait(60)
+    assert reached.wait(100)
     began = time.monotonic()  # one clock for all processes
     child.send_signal(signal.SIGINT)
-    said, _ = child.communicate(timeout=40)
+    said, _ = child.communicate(timeout=100)
     assert said.strip() != "not interrupted"
     return float(said) - began
 
 
+@pytest.mark.slow
 def test_an_interrupt_returns_at_once_and_keeps_what_had_come(simulate, client, tmp_path):
     sim = simulate(latency=0.5)  # the whole would take 12 s
-    assert interrupted(sim, tmp_path / "cache", INTERRUPTED, 48) < 4
+    assert interrupted(sim, tmp_path / "cache", INTERRUPTED, 48) < 10
     sim.ledger.wait_idle()
     paid = sim.ledger.count("paid")
     assert 16 <= paid < 300
@@ -162,12 +178,13 @@ def test_an_interrupt_returns_at_once_and_keeps_what_had_come(simulate, client, 
     assert plan.known >= paid - 32
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_one_question_returns_at_once(simulate, tmp_path):
     code = INTERRUPTED.replace(
         'qwen.ask_many([f"question {n}" for n in range(400)], max_tokens=20, thinking=False)',
         "qwen.ask('slow')",
     )
-    assert interrupted(simulate(latency=30.0), tmp_path / "cache", code, 0) < 8
+    assert interrupted(simulate(latency=90.0), tmp_path / "cache", code, 0) < 60
 
 
 FULL = """
@@ -188,6 +205,7 @@ print(qwen.ask("second").cached, qwen.ask("first").cached)
 """
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_kept_is_given_all_the_same_with_one_warning(simulate, tmp_path):
     """The disk is full for a while; what was kept stays, and keeping goes on once there is room."""
     sim = simulate()

@@ -87,17 +87,25 @@ def sim():
         yield simulator
 
 
-@pytest.fixture
-def kept(sim, tmp_path):
-    """A folder in which an answer was kept."""
-    folder = tmp_path / "home" / "kept"
+@pytest.fixture(scope="module")
+def once_kept(sim, tmp_path_factory):
+    """A folder in which an answer was kept, by a process of its own."""
+    home = tmp_path_factory.mktemp("kept")
     made = (
         "from qwennb import Qwen; qwen = Qwen('flash', max_tokens=40); qwen.ask('kept before');"
         "from qwennb.client.runtime import runtime; runtime().settle(qwen.session.config.cache_dir)"
     )
-    environ = {"QWENNB_CACHE_DIR": str(folder), "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}"}
-    environ |= {"QWENNB_API_KEY": "sk-sim", "HOME": str(tmp_path / "home")}
+    environ = {"QWENNB_CACHE_DIR": str(home / "kept"), "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}"}
+    environ |= {"QWENNB_API_KEY": "sk-sim", "HOME": str(home)}
     subprocess.run([sys.executable, "-c", made], env={**os.environ, **environ}, check=True, timeout=100)
+    return home / "kept"
+
+
+@pytest.fixture
+def kept(once_kept, tmp_path):
+    """A copy of it for each test, which spoils it."""
+    folder = tmp_path / "home" / "kept"
+    shutil.copytree(once_kept, folder)
     yield folder
     subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path)], check=False)
 

@@ -352,7 +352,7 @@ def test_leaving_a_stream_early_ends_the_asking(simulate, client):
     stream = create(qwen, model="", stream=True)
     next(iter(stream))
     stream.close()
-    sim.ledger.wait_for(1, "abandoned", timeout=10)
+    sim.ledger.wait_for(1, "abandoned")
 
     async def leave() -> None:
         door = qwen.openai_async
@@ -363,7 +363,7 @@ def test_leaving_a_stream_early_ends_the_asking(simulate, client):
                 break
 
     asyncio.run(leave())
-    sim.ledger.wait_for(2, "abandoned", timeout=10)
+    sim.ledger.wait_for(2, "abandoned")
 
 
 # ---------------------------------------------------------------------- refusals and failures

@@ -881,7 +881,8 @@ class TestDashScope:
     @pytest.mark.parametrize(("fault", "kind"), DASHSCOPE)
     def test_money_and_rate_are_told_apart_in_both_shapes(self, fault, kind, flat, tmp_path):
         with simulator("dashscope", faults=[Fault(fault, flat=flat)]) as sim:
-            (answer,) = client(sim, tmp_path, timeout=0.4).ask_many(["Hello"])
+            # Less than the first pause after a refusal, so that none is waited for.
+            (answer,) = client(sim, tmp_path, timeout=0.9).ask_many(["Hello"])
             assert type(answer.error) is kind
             if not answer.error.transient:
                 assert sim.ledger.count("asked") == 1

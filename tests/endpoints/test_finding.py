@@ -148,7 +148,9 @@ def test_silent_ports_cost_300_ms_together():
     tries = [asyncio.run(run()) for _ in range(3)]  # a machine that stands still makes one of them late
     assert [found for found, _ in tries] == [[], [], []]
     assert PROBE_SECONDS == 0.3
-    assert min(spent for _, spent in tries) < PROBE_SECONDS + 0.25
+    assert min(spent for _, spent in tries) < 3 * PROBE_SECONDS, (
+        "one after the other they would be six times as long"
+    )
 
 
 def test_a_server_that_is_silent_on_what_it_does_not_know_is_still_told():

@@ -300,6 +300,7 @@ print(server.pid, flush=True); sys.stdin.read()
         assert ended(child)
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_the_whole_group_leaves_it_running(model: LocalModel, python: str) -> None:
     code = """
 server.start()
@@ -314,6 +315,7 @@ print(server.start() and server.pid, flush=True)
         assert says(parent) == child
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_it_loads_returns_at_once_and_leaves_no_child(tmp_path: Path, python: str) -> None:
     model = stand_in_model(tmp_path / "slow.gguf")
     code = """
@@ -334,6 +336,7 @@ sys.stdin.readline()
         assert ended(child, within=0)
 
 
+@pytest.mark.slow
 def test_a_forked_process_starts_its_own(model: LocalModel, python: str) -> None:
     code = """
 server.start(); print(server.pid, flush=True)
@@ -350,6 +353,7 @@ print(server.pid, flush=True)
     assert own != first == still
 
 
+@pytest.mark.slow
 def test_a_forked_process_does_not_keep_the_childs_stdin_open(model: LocalModel, python: str) -> None:
     code = """
 server.start()
@@ -367,6 +371,7 @@ os.waitpid(forked, 0)
         assert (says(parent), says(parent)) == ("1", "0")
 
 
+@pytest.mark.slow
 def test_a_proxy_of_the_environment_is_not_asked(model: LocalModel, python: str) -> None:
     code = 'print(server.start() and "ready", flush=True)'
     with subprocess.Popen(

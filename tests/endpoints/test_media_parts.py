@@ -238,6 +238,7 @@ def test_a_pdf_of_too_many_pages_says_how_to_choose():
 # All of them
 
 
+@pytest.mark.slow
 def test_preparing_opens_no_file_and_no_socket():
     code = f"""
 import sys

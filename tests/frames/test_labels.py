@@ -121,6 +121,7 @@ def test_a_set_of_labels_is_refused_at_every_door_with_a_list_to_type(simulate, 
             call()
 
 
+@pytest.mark.slow
 def test_labels_ask_the_same_in_every_process():
     program = (
         "from tests.frames.test_labels import *\n"

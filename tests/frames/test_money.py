@@ -142,7 +142,7 @@ def test_a_failed_row_shows_its_real_attempts_and_cost(simulate, client, kind, l
 def test_what_may_have_been_billed_has_no_known_cost(simulate, client):
     sim = simulate(faults=[Fault("hang")])
     table = pl.DataFrame({"n": ["one"]})
-    made = table.qwen.ask("Say {{ n }}", client=client(sim), timeout=0.5, meta=True, on_error="column")
+    made = table.qwen.ask("Say {{ n }}", client=client(sim), timeout=1.5, meta=True, on_error="column")
     meta = made["answer_meta"][0]
     assert meta["attempts"] == 1 and meta["cost"] is None
 

@@ -86,6 +86,7 @@ def test_what_fails_on_the_loop_beside_a_question_is_told_itself_and_not_as_a_gr
         asker.outcomes(questions, EvaluationGroup([Evaluation()]), tally, batches=False)
 
 
+@pytest.mark.slow
 def test_a_column_is_told_nothing_of_one_that_died_before_it(simulate, client):
     """Python gives the number of an object that has died to the next one."""
     sim = simulate()

@@ -20,7 +20,7 @@ CANARY = "sk-canary-5f2c81d09e"
 
 @dataclass
 class Ran:
-    """What running a cell brought: its outputs as a notebook would save them, and every message on the way."""
+    """What running a cell brought: its outputs as a notebook would save them, and every message, with when it was sent."""
 
     status: str = "ok"
     outputs: list[dict[str, Any]] = field(default_factory=list)
@@ -94,8 +94,11 @@ class Kernel:
         self.displays: dict[str, dict[str, Any]] = {}
 
     def stop(self) -> None:
+        """End it, with every socket that it was spoken to by: what is left open, a later test hears of."""
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+        self.client.context.destroy(linger=0)
+        self.manager.context.destroy(linger=0)
 
     def run(
         self,
@@ -104,7 +107,7 @@ class Kernel:
         cell: str | None = None,
         answers: list[str] | None = None,
         interrupt_at: str | None = None,
-        timeout: float = 60,
+        timeout: float = 100,
     ) -> Ran:
         """Run *code* as the cell of this id; *answers* are typed when it asks for input."""
         message = self.client.session.msg(
@@ -121,7 +124,7 @@ class Kernel:
         waiting = list(answers or [])
         while True:
             if waiting and self.client.stdin_channel.msg_ready():
-                ran.asked.append(self.client.get_stdin_msg(timeout=5)["content"]["prompt"])
+                ran.asked.append(self.client.get_stdin_msg(timeout=60)["content"]["prompt"])
                 self.client.input(waiting.pop(0))
             try:
                 got = self.client.get_iopub_msg(timeout=0.05)
@@ -133,20 +136,20 @@ class Kernel:
             kind, content = got["msg_type"], got["content"]
             if kind == "status" and content["execution_state"] == "idle":
                 break
-            ran.messages.append((time.monotonic(), kind, content))
+            ran.messages.append((got["header"]["date"].timestamp(), kind, content))
             self._take(kind, content, ran)
             if interrupt_at is not None and interrupt_at in str(content.get("data", content.get("text", ""))):
                 interrupt_at = None
                 self.manager.interrupt_kernel()
-        reply = self.client.get_shell_msg(timeout=10)
+        reply = self.client.get_shell_msg(timeout=60)
         while reply["parent_header"].get("msg_id") != wanted:
-            reply = self.client.get_shell_msg(timeout=10)
+            reply = self.client.get_shell_msg(timeout=60)
         ran.status = reply["content"]["status"]
         ran.payload = reply["content"].get("payload", [])
         return ran
 
     def complete(self, code: str, at: int | None = None) -> list[str]:
-        reply = self.client.complete(code, len(code) if at is None else at, reply=True, timeout=30)
+        reply = self.client.complete(code, len(code) if at is None else at, reply=True, timeout=60)
         return reply["content"]["matches"]
 
     def inspect(self, code: str) -> str:

@@ -226,7 +226,7 @@ def test_config_sets_the_endpoint_the_mode_the_budget_and_the_time_limit(kernel,
     assert sim.ledger.count("asked") == 0
     sim.pace(latency=30)
     try:
-        assert "for 0.4 s" in refused("timeout", 0.4)["evalue"]
+        assert "for 1.5 s" in refused("timeout", 1.5)["evalue"]
     finally:
         sim.pace()
 
@@ -303,6 +303,7 @@ def test_a_mode_that_there_is_not_is_told_with_those_there_are(kernel):
     assert kernel.run("%qwen_cache").plain.startswith("mode     on")
 
 
+@pytest.mark.slow
 def test_unloaded_it_is_gone_and_loaded_again_it_is_there(kernel, sim, script):
     assert kernel.run("%unload_ext qwennb").status == "ok"
     assert kernel.complete("%qwen --thi") == []

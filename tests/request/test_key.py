@@ -171,6 +171,7 @@ def test_golden_keys_stay_as_they_are():
     assert KEY_VERSION == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("locale", "seed"), [("C", "0"), ("de_DE.UTF-8", "4242")])
 def test_golden_keys_need_no_extra_and_know_no_locale_and_no_display_setting(locale, seed):
     environ = {

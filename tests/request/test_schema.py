@@ -445,6 +445,7 @@ def test_an_answer_nested_without_end_is_no_crash():
         endless.read("[" * 900 + "]" * 900)
 
 
+@pytest.mark.slow
 def test_reading_a_schema_opens_no_socket_and_answers_hold_no_remote_reference():
     program = (
         "import sys\n"

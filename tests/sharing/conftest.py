@@ -49,7 +49,8 @@ def ran(path: Path, environ: dict[str, str]) -> Path:
     client = NotebookClient(
         notebook, km=manager, resources={"metadata": {"path": str(path.parent)}}, timeout=100
     )
-    client.execute(env={**os.environ, **environ})
+    # Of a manager that was given, nbclient leaves kernel, sockets and threads to whoever gave it, unless it is told.
+    client.execute(cleanup_kc=True, env={**os.environ, **environ})
     nbformat.write(notebook, path)
     return path
 

@@ -75,9 +75,9 @@ def test_what_is_missing_and_what_is_new_are_told_with_their_side():
 def test_a_long_output_is_no_flood_and_takes_no_time():
     words = [f"word{n}" for n in range(60_000)]
     changed = [word + "x" if n % 3 == 0 else word for n, word in enumerate(words)]
-    began = time.perf_counter()
+    began = time.process_time()
     _, lines = told([shown(" ".join(words))], [shown(" ".join(changed))])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert len(lines) < 2000 and len(lines.splitlines()) < 20 and "more" in lines.splitlines()[-1]
     assert "[word0]" in lines and "[word0x]" in lines
 

@@ -265,13 +265,13 @@ if status.exists():
 base = most() if status.exists() else 0
 said = []
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         Pack.read(path)
         reason = ""
     except PackRefused as refused:
         reason = str(refused)
-    said.append([path.name, reason, time.perf_counter() - began])
+    said.append([path.name, reason, time.process_time() - began])
 print(json.dumps({"memory": most() - base if status.exists() else 0, "said": said}))
 """
 
@@ -306,7 +306,9 @@ def test_a_hostile_pack_is_refused_with_a_reason(told, name):
 def test_hostile_packs_take_little_time_and_memory(told):
     assert told["memory"] <= MOST_MEMORY, told["memory"]
     slowest = max((seconds, list(HOSTILE)[number]) for number, (_, seconds) in told["said"].items())
-    assert slowest[0] <= 4 * MOST_SECONDS, slowest  # the machine may be busy with other things too
+    assert slowest[0] <= 4 * MOST_SECONDS, (
+        slowest
+    )  # of the processor; a busy one takes longer for the same work
 
 
 # ---------------------------------------------------------------------- what is no plain file

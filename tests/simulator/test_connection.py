@@ -14,7 +14,7 @@ HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization:
 def talk(sim, *pieces, answers=1):
     """Send the pieces, read until so many answers have come or the line is closed."""
     came = b""
-    with socket.create_connection(("127.0.0.1", sim.port), 5) as plug:
+    with socket.create_connection(("127.0.0.1", sim.port), 30) as plug:
         for piece in pieces:
             plug.sendall(piece)
         while came.count(b'"object":"chat.completion"') < answers:

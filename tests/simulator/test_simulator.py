@@ -1,11 +1,8 @@
 """Started, stopped, kept to this machine; the same seed says the same."""
 
-import gc
 import socket
 import subprocess
 import sys
-import threading
-import warnings
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from qwennb.errors import ConfigError
 from qwennb.simulator import Fault, Reply, Simulator
 
-from .wire import KEY, ask, get, raw, valid
+from .wire import ask, get
 
 
 def test_the_same_seed_and_content_give_the_same_words(start):
@@ -90,8 +87,8 @@ def test_it_listens_on_the_loopback_and_nowhere_else(start):
     }
     for other in others:
         if not other.startswith("127."):
-            with pytest.raises(OSError, match=r"refused|unreachable"):
-                socket.create_connection((other, sim.port), 1).close()
+            with pytest.raises(OSError, match=r"refused|unreachable|timed out"):
+                socket.create_connection((other, sim.port), 5).close()
 
 
 @pytest.mark.parametrize(
@@ -120,28 +117,34 @@ def test_web_pages_are_turned_away_and_told_nothing(each, origin):
 # Started and stopped.
 
 
-def descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
+COUNT = """
+import gc, os, sys, threading
+from qwennb.simulator import Fault, Simulator
+from tests.simulator.wire import KEY, ask, raw, valid
+
+sys.unraisablehook = lambda told: os._exit(3)
+
+def held():
+    gc.collect()
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+with Simulator("vllm"):
+    pass
+before = held()
+for _ in range(5):
+    with Simulator("vllm", api_key=KEY, faults=[Fault("hang", when={1})]) as sim:
+        ask(sim)
+        plug = raw(sim, valid("vllm"), read=False)
+        sim.ledger.wait_for(2, "asked")
+    plug.close()
+    assert sim.ledger.in_flight == 0
+assert held() == before, (held(), before)
+"""
 
 
 def test_nothing_is_left_behind():
-    with Simulator("vllm"):
-        pass
-    gc.collect()
-    threads, files = threading.active_count(), descriptors()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for _ in range(5):
-            with Simulator("vllm", api_key=KEY, faults=[Fault("hang", when={1})]) as sim:
-                ask(sim)
-                plug = raw(sim, valid("vllm"), read=False)
-                sim.ledger.wait_for(2, "asked")
-            plug.close()
-            assert sim.ledger.in_flight == 0
-        gc.collect()
-    # Fewer may be open: what earlier tests left to the garbage collector can be closed meanwhile.
-    assert threading.active_count() <= threads
-    assert descriptors() <= files
+    """In a process of its own: in this one, what other tests have left may come and go meanwhile."""
+    subprocess.run([sys.executable, "-W", "error", "-c", COUNT], cwd=Path(__file__).parents[2], check=True)
 
 
 def test_a_taken_port_is_said_so(start):
@@ -177,7 +180,7 @@ def test_serve_forever_announces_itself_and_stops_at_an_interrupt():
     url = process.stdout.readline().strip()
     assert url.endswith("/compatible-mode/v1")
     port = int(url.split(":")[2].split("/")[0])
-    socket.create_connection(("127.0.0.1", port), 2).close()
+    socket.create_connection(("127.0.0.1", port), 20).close()
     process.send_signal(2)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")

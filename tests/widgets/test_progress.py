@@ -85,12 +85,14 @@ def kernel(sim, tmp_path_factory):
             "HOME": str(home), "IPYTHONDIR": str(home / "ipython"),
         }
     )  # fmt: skip
-    assert running.run("%load_ext qwennb").status == "ok"
-    # Loaded before polars is, and the first column in the same cell: it is watched all the same.
-    first = running.run(f"import polars as pl\n{TABLE}\nmade = table.qwen.ask('Say {{{{ n }}}}')")
-    assert len(lines(first)) == 1
-    yield running
-    running.stop()
+    try:
+        assert running.run("%load_ext qwennb").status == "ok"
+        # Loaded before polars is, and the first column in the same cell: it is watched all the same.
+        first = running.run(f"import polars as pl\n{TABLE}\nmade = table.qwen.ask('Say {{{{ n }}}}')")
+        assert len(lines(first)) == 1
+        yield running
+    finally:
+        running.stop()
 
 
 def lines(ran) -> list[str]:
