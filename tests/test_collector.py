@@ -68,7 +68,7 @@ assert gc.get_threshold() == (700, 10, 10)
 READ = """
 import asyncio, gc, sys, threading
 import polars as pl
-from qwennb.client.pulse import Pulse
+from qwennb.client.bridge import Pulse
 from qwennb.frames.evaluation import Evaluations
 from qwennb.frames.sink import Sink
 

@@ -12,4 +12,4 @@ from qwennb.client.session import Session
 from qwennb.client.stream import Piece, Stream
 from qwennb.client.tools import Unattended, turns_of
 from qwennb.client.validation import input_tokens
-from qwennb.client.warning import QwenWarning
+from qwennb.errors import QwenWarning

@@ -13,15 +13,19 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import sys
+import sysconfig
 import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any, TypeVar
 
-from qwennb.client.pulse import Pulse
-from qwennb.client.warning import tell
-from qwennb.errors import CallbackFailed, QwenError, Stopped, in_words
+from qwennb.collector import stack_guard
+from qwennb.errors import CallbackFailed, QwenError, QwenWarning, Stopped, code_place, in_words
+from qwennb.warn import warn_user
 
 T = TypeVar("T")
 _SLICE = 0.1  # seconds; on some systems a wait without an end can't be interrupted
@@ -41,7 +45,7 @@ class Bridge:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run *work* on the loop and wait for it. An interrupt cancels it and returns at once."""
-        future = self.start(work)
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             while True:
                 try:
@@ -88,9 +92,10 @@ class Bridge:
         stood = pulse.look()
         if stood >= self._told_after and not pulse.told:
             pulse.told = True
-            tell(
+            warn_user(
                 f"Nothing of qwennb has moved for {stood:.0f} s: its loop stands in {pulse.place()}. Every question waits for that; "
-                "what is called for each answer must not wait itself."
+                "what is called for each answer must not wait itself.",
+                QwenWarning,
             )
         if stood >= self._given_up_after:
             with self._lock:
@@ -212,3 +217,63 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:  # there is none for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+# ---------------------------------------------------------------------- whether the loop turns
+
+_BEAT = 1.0  # seconds between two beats
+_MOST_COUNTED = (
+    0.5  # seconds between two looks: a machine that slept, or a held lock, is not the loop's doing
+)
+
+_LIBRARIES = tuple(
+    {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), __file__.rpartition("client")[0]}
+)
+
+
+class Pulse:
+    """The pulse of one loop and its thread: a beat is sent to it now and then, and looked for by those who wait.
+
+    `told` is for whoever tells that it stands still.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        thread: threading.Thread,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._loop, self._thread, self._clock = loop, thread, clock
+        self._beat = self._looked = clock()
+        self._sent = False
+        self._stood = 0.0
+        self._lock = threading.Lock()
+        self.told = False
+
+    def look(self) -> float:
+        """Seconds for which the loop has stood still, as far as those who wait have seen."""
+        with self._lock:
+            now = self._clock()
+            if self._sent:
+                self._stood += min(now - self._looked, _MOST_COUNTED)
+            elif now - self._beat > _BEAT:
+                self._sent = True
+                self._loop.call_soon_threadsafe(self._on_turn)
+            self._looked = now
+            return self._stood
+
+    def _on_turn(self) -> None:
+        with self._lock:
+            self._sent, self._stood, self._beat, self.told = False, 0.0, self._clock(), False
+
+    def place(self) -> str:
+        """Where the loop stands: the innermost line that is neither a library's nor ours, if there is one."""
+        with stack_guard:
+            innermost = frame = sys._current_frames().get(self._thread.ident or 0)
+            while frame is not None and _is_library(frame):
+                frame = frame.f_back
+            return code_place(frame or innermost)
+
+
+def _is_library(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith((*_LIBRARIES, "<frozen"))

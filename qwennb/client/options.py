@@ -70,8 +70,8 @@ class Options(SettingFields, _Subject):
 
     def over(self, defaults: Options) -> Options:
         """These options, with *defaults* where one was left alone."""
-        if defaults is NOTHING or self is NOTHING:
-            return defaults if self is NOTHING else self
+        if defaults is NOTHING:
+            return self
         return replace(
             defaults, **{f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
         )
@@ -102,8 +102,6 @@ NOTHING = Options()
 
 def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
     """The options in *given*, and the values for the names in *prompt*."""
-    if not given:
-        return NOTHING, {}
     options = {name: value for name, value in given.items() if name in NAMES}
     values = {name: value for name, value in given.items() if name not in NAMES}
     holes = _holes(prompt, *values) if values and isinstance(prompt, str) else frozenset()

@@ -14,7 +14,7 @@ from qwennb.client.long_documents import fit_window
 from qwennb.client.many import answer_many, failed_answer
 from qwennb.client.options import Options, takes_options
 from qwennb.client.plan import Plan, make_plan
-from qwennb.client.run import pack_run
+from qwennb.client.recorded import pack_run
 from qwennb.client.runtime import runtime
 from qwennb.client.session import Session
 from qwennb.client.stream import Stream

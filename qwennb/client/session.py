@@ -23,9 +23,8 @@ from typing import Any
 from qwennb.answer import Answer, Chunk, tell_of_cut
 from qwennb.cache import Memory
 from qwennb.catalog import Catalog
-from qwennb.client.missing import hashes_told, without_missing
 from qwennb.client.options import NOTHING, Options, split
-from qwennb.client.recorded_defaults import RecordedDefaults
+from qwennb.client.recorded import RecordedDefaults, hashes_told, without_missing
 from qwennb.client.runtime import Runtime
 from qwennb.client.stream import Stream
 from qwennb.client.tools import (
@@ -39,12 +38,12 @@ from qwennb.client.tools import (
     tool_loop,
 )
 from qwennb.client.validation import check_window, validate_request
-from qwennb.client.warning import tell
 from qwennb.config import CacheMode, Config, Secret, above
 from qwennb.endpoints import Endpoint, Finder, find_embedded, simulator_url
 from qwennb.engine import Budget, CallContext
-from qwennb.errors import MediaError, NotRecorded, QwenError
+from qwennb.errors import MediaError, NotRecorded, QwenError, QwenWarning
 from qwennb.request import Message, Request, Schema, Text, Tool, merge_texts, user_message
+from qwennb.warn import warn_user
 
 CLIENT_SETTINGS = (
     "model", "endpoint", "api_key", "cache", "cache_dir", "budget", "timeout", "concurrency", "pace", "referer", "title",
@@ -67,6 +66,7 @@ class Session:
         self._above = NOTHING  # what stands above every argument: whoever runs the notebook set it
         if over := above(os.environ):
             self._above = Options(model=over.get("model"), cache=over.get("cache"), **over.get("options", {}))
+        self._unsaid = self.with_defaults(NOTHING)  # a call's options where it gives none
         self.catalog = Catalog.load_bundled()
         self.known_endpoint: Endpoint | None = None
         """The endpoint, once it was looked for."""
@@ -126,6 +126,8 @@ class Session:
 
     def split(self, prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
         """The options in *given*, over this session's own, and the values for the names in *prompt*."""
+        if not given:
+            return self._unsaid, {}
         options, values = split(prompt, given)
         return self.with_defaults(options), values
 
@@ -453,7 +455,7 @@ class Session:
                 words = self._warnings.pop(0)
             except IndexError:  # another thread, a batch of the same column for instance, has told it
                 return
-            tell(words)
+            warn_user(words, QwenWarning)
 
 
 def limit_pixels(message: Message, most: int) -> Message:

@@ -69,12 +69,14 @@ class Message:
     @property
     def text(self) -> str:
         """All of its text together."""
-        return "".join([part.text for part in self.parts if isinstance(part, Text)])
+        if len(self.parts) == 1 and isinstance(self.parts[0], Text):
+            return self.parts[0].text
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
 
     @property
     def media(self) -> tuple[Image | Video | Pdf, ...]:
         """Its pictures, videos and documents."""
-        return tuple([part for part in self.parts if not isinstance(part, Text)])
+        return tuple(part for part in self.parts if not isinstance(part, Text))
 
     def to_json(self, *, reasoning: bool = True) -> dict[str, Any]:
         """The message as the key spells it; without its *reasoning* where that takes no part."""
@@ -175,10 +177,9 @@ class Request:
     @cached_property
     def media(self) -> tuple[Image | Video | Pdf, ...]:
         """Every picture, video and document in it."""
-        found: list[Image | Video | Pdf] = []
-        for message in self.messages:
-            found += message.media
-        return tuple(found)
+        return tuple(
+            part for message in self.messages for part in message.parts if not isinstance(part, Text)
+        )
 
     def __repr__(self) -> str:
         return flatten(f"<Request {self.key[:12]} to {self.model}: {first_words(self.question, 60)!r}>")

@@ -1,22 +1,28 @@
-"""What a request leaves open, its model or its endpoint, taken from what was recorded: in replay, and beside a pack.
+"""Default model and endpoint from recorded answers, in replay and beside a pack; errors and packs of what is recorded.
 
 A reader's own settings must not turn a pack's requests into others: once a pack is loaded, only what the notebook itself
 names counts, and not the environment of whoever runs it.
 
 Whoever was sent a pack often can ask nobody. What goes wrong then is told in terms of the pack: is it loaded or does it
-lie beside the notebook, has it the answer, what differs, and what is to be typed.
+lie beside the notebook, has it the answer, what differs, and what is to be typed. A picture, video or PDF that is not
+where the notebook says is told by its file and by the hash that it had in the nearest request that is recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from qwennb.cache import Memory, Pack, difference, find_packs_beside
+from qwennb.answer import Answer
+from qwennb.cache import Memory, Name, Pack, difference, find_packs_beside
 from qwennb.catalog import Catalog
+from qwennb.client.options import Options
 from qwennb.client.runtime import Runtime
 from qwennb.config import Config
 from qwennb.endpoints import (
@@ -29,6 +35,7 @@ from qwennb.endpoints import (
     split_endpoint,
 )
 from qwennb.errors import (
+    BadInput,
     MissingKey,
     NotRecorded,
     PackRefused,
@@ -39,10 +46,8 @@ from qwennb.errors import (
 )
 from qwennb.machine import is_loopback
 from qwennb.project import show_path
-from qwennb.request import Request
-from qwennb.text import plural
-
-__all__ = ["RecordedDefaults"]
+from qwennb.request import Image, Pdf, Request, Video
+from qwennb.text import join_some, plural
 
 _CHOICES = (
     "set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: "
@@ -275,3 +280,98 @@ class RecordedDefaults:
 def _read_pack(file: Path, changed: int, size: int) -> Pack:
     """The pack in *file*, read once for all that fails beside it."""
     return Pack.read(file)
+
+
+# ---------------------------------------------------------------------- media that are missing
+
+STAND_IN = "0" * 64
+MOST_TOLD = 3
+
+
+def without_missing(options: Options) -> Options | None:
+    """*options* with a stand-in for each file that is not there; None where all are."""
+    given = {name: _several(getattr(options, name)) for name in ("images", "videos", "files")}
+    made: dict[str, Any] = {
+        name: [_stand_in(name, one) for one in several] for name, several in given.items()
+    }
+    return None if made == given else replace(options, **made)
+
+
+def hashes_told(nearest: Sequence[tuple[str, Sequence[str]]], asked: Options) -> str:
+    """A sentence on the hashes that *nearest*, recorded requests with their media, have where *asked* has stand-ins."""
+    media = [one for name in ("images", "videos", "files") for one in _several(getattr(asked, name))]
+    places = [-len(media) + i for i, one in enumerate(media) if getattr(one, "digest", None) == STAND_IN]
+    # The options' media stand behind those of the prompt.
+    hashes = [(key, [known[p] for p in places if -p <= len(known)]) for key, known in nearest]
+    hashes = [(key, known) for key, known in hashes if all(known) and known]
+    if not hashes:
+        return ". No request is recorded that is near to this one and came with a file"
+    told = [f"{key[:12]} with sha256 {' and '.join(known)}" for key, known in hashes]
+    return f". The nearest that is recorded: {join_some(told, MOST_TOLD, '; ')}"
+
+
+def _several(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _stand_in(option: str, given: Any) -> Any:
+    if not isinstance(given, str | os.PathLike):
+        return given
+    typed = os.fsdecode(given)
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://|data:", typed) or Path(typed).expanduser().exists():
+        return given
+    kind: type[Image | Video | Pdf] = {"images": Image, "videos": Video}.get(option, Image)
+    if option == "files":
+        ending = Path(typed).suffix.lower()
+        kind = Pdf if ending == ".pdf" else Video if ending in _VIDEOS else Image
+    return kind.from_json({"type": kind.TYPE, "sha256": STAND_IN})
+
+
+_VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".mpeg", ".mpg", ".avi")
+
+
+# ---------------------------------------------------------------------- packing a run
+
+_WAYS = "Give answers, or a frame that a column was asked for with meta=True."
+
+
+def pack_run(memory: Memory, run: Iterable[Any]) -> Pack:
+    """The pack of *run*. What failed, and what is not kept, is not in it."""
+    answers: list[Answer] = []
+    names: list[Name] = []
+    for given in run:
+        if isinstance(given, Answer):
+            answers.append(given)
+        elif type(given).__name__ == "LazyFrame":
+            raise BadInput("The frame is lazy: nothing was asked yet. Collect it first, and pack what comes.")
+        elif hasattr(given, "columns"):
+            names += _names_in(given)
+        elif isinstance(given, Iterable) and not isinstance(given, str | bytes):
+            inner = list(given)
+            if not all(isinstance(one, Answer) for one in inner):
+                raise BadInput(f"There is nothing to pack in {type(given).__name__}. {_WAYS}")
+            answers += inner
+        else:
+            raise BadInput(f"There is nothing to pack in {type(given).__name__}. {_WAYS}")
+    return Pack.of_records(memory.records(names)) | Pack.of(answers)
+
+
+def _names_in(frame: Any) -> list[Name]:
+    """The names that stand in the meta columns of a polars or pandas frame."""
+    found = [list(_names(frame[column])) for column in frame.columns]
+    if not any(found):
+        raise BadInput(f"The frame has no column that tells where its answers come from. {_WAYS}")
+    return [name for names in found for name in names]
+
+
+def _names(values: Iterable[Any]) -> Iterator[Name]:
+    for value in values:
+        if not isinstance(value, Mapping):
+            if value is None:
+                continue
+            return  # another kind of column
+        key, endpoint = value.get("key"), value.get("endpoint")
+        if isinstance(key, str) and isinstance(endpoint, str) and len(key) == 64:
+            yield Name(key, endpoint)
