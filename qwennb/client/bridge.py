@@ -111,7 +111,7 @@ class Bridge:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def iterate(self, work: AsyncIterator[T], stopped: threading.Event | None = None) -> Iterator[T]:
-        """The items of *work* as they come. Leaving the loop early, an interrupt, or *stopped*, ends the work."""
+        """Give the items of *work* as they come. Leaving the loop early, an interrupt, or *stopped*, ends the work."""
         items: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
         future = self._pump(work, lambda over, item: items.put((over, item)))
         try:
@@ -127,7 +127,7 @@ class Bridge:
             future.cancel()
 
     async def iterate_async(self, work: AsyncIterator[T]) -> AsyncGenerator[T]:
-        """As `iterate`, on a loop of the caller's own. Leaving early ends the work."""
+        """Give the items of *work* on a loop of the caller's own. Leaving early ends the work."""
         here = asyncio.get_running_loop()
         items: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
 
@@ -202,7 +202,7 @@ def _turn(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _not_ours(future: concurrent.futures.Future[Any], error: BaseException) -> BaseException:
-    """*error*; where it was raised on the loop and would end the caller's program, one of ours."""
+    """Make *error*, where it was raised on the loop and would end the caller's program, one of ours."""
     if isinstance(error, Exception | asyncio.CancelledError) or not future.done() or future.cancelled():
         return error
     if future.exception() is not error:
@@ -211,7 +211,7 @@ def _not_ours(future: concurrent.futures.Future[Any], error: BaseException) -> B
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, where it is installed: a sixth of a column's time is the loop's own."""
+    """Make a loop: uvloop's, where it is installed, for a sixth of a column's time is the loop's own."""
     try:
         import uvloop
     except ImportError:  # there is none for Windows
@@ -267,7 +267,7 @@ class Pulse:
             self._sent, self._stood, self._beat, self.told = False, 0.0, self._clock(), False
 
     def place(self) -> str:
-        """Where the loop stands: the innermost line that is neither a library's nor ours, if there is one."""
+        """Tell where the loop stands: the innermost line that is neither a library's nor ours, if there is one."""
         with stack_guard:
             innermost = frame = sys._current_frames().get(self._thread.ident or 0)
             while frame is not None and _is_library(frame):

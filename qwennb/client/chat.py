@@ -150,7 +150,7 @@ class Chat:
         return self._add(request, answers)
 
     def _add(self, request: Request, answers: Sequence[Answer]) -> Answer:
-        """Put what was asked and said to the messages."""
+        """Add what was asked and what was said to the messages."""
         self.messages = (*request.messages, *turns_of(answers))
         self._session.emit_warnings()
         return answers[-1]
@@ -288,7 +288,7 @@ class Chat:
         return f"<Chat of {plural(turns, 'question')}>"
 
     def _build_request(self, prompt: str, given: dict[str, Any]) -> tuple[Request, Options]:
-        """The request that *prompt* makes after all that was said, and its options."""
+        """Make the request of *prompt* after all that was said; with its options."""
         options, values = split(prompt, given)
         options = options.over(self._options)
         if options.system is not None:

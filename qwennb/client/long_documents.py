@@ -24,7 +24,7 @@ _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?ã€‚ï¼
 def fit_window(
     session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options
 ) -> Request:
-    """The request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
+    """Make the request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
     options = replace(options, overflow=None)
     request = session.build_request(prompt, values, options)
     window = session.window(request)
@@ -62,7 +62,7 @@ def fit_window(
 
 
 def pieces(text: str, most: int) -> list[str]:
-    """*text* in pieces of at most *most* bytes, cut at paragraphs, else lines, sentences, words, characters."""
+    """Cut *text* into pieces of at most *most* bytes: at paragraphs, else lines, sentences, words, characters."""
     if most < 4:
         raise BadInput("There is no room for even a piece of the document.")
     return _cut(text, most, 0)

@@ -14,7 +14,7 @@ from qwennb.request import Request
 
 
 def answer_many(session: Session, items: Sequence[Request | Answer], options: Options) -> list[Answer]:
-    """The answers to *items* in their order; what is an answer already (it failed to be a request) stays.
+    """Answer *items*, in their order; what is an answer already (it failed to be a request) stays.
 
     One that failed is an `Answer` with its error.
     """
@@ -32,7 +32,7 @@ def answer_many(session: Session, items: Sequence[Request | Answer], options: Op
 
 
 def failed_answer(request: Request, error: QwenError, *, asked: bool = True) -> Answer:
-    """The answer that failed with *error*; with *asked*, at the cost that the error tells."""
+    """Make the answer that failed with *error*; with *asked*, at the cost that the error tells."""
     tokens, cost = (error.tokens, error.cost) if asked else ((0, 0), 0.0)
     return Answer(
         request,
@@ -47,7 +47,7 @@ def failed_answer(request: Request, error: QwenError, *, asked: bool = True) -> 
 def _recall_many(
     session: Session, items: Sequence[Request | Answer], options: Options
 ) -> list[Request | Answer]:
-    """*items*, with the answer in the place of each request that is remembered."""
+    """Put the answer in the place of each request that is remembered."""
     mode = session.mode(options)
     requests = [item for item in items if isinstance(item, Request)]
     if mode == "replay":
@@ -72,7 +72,7 @@ def _replay(session: Session, request: Request, options: Options) -> Answer:
 
 
 def _refuse(session: Session, request: Request, context: CallContext) -> Request | Answer:
-    """*request*; where asking would refuse it before anything is sent, the answer that failed."""
+    """Give *request* back; where asking would refuse it before anything is sent, the answer that failed."""
     try:
         session.validate(request, context)
     except QwenError as error:

@@ -61,7 +61,7 @@ class Options(SettingFields, _Subject):
             object.__setattr__(self, "choices", read_choices("choices", self.choices))
 
     def settings(self) -> Settings:
-        """The options that take part in the key."""
+        """Read the options that take part in the key."""
         return self._settings
 
     @cached_property
@@ -69,7 +69,7 @@ class Options(SettingFields, _Subject):
         return Settings.of(**{name: getattr(self, name) for name in SETTINGS})
 
     def over(self, defaults: Options) -> Options:
-        """These options, with *defaults* where one was left alone."""
+        """Fill up what was left alone from *defaults*."""
         if defaults is NOTHING:
             return self
         return replace(
@@ -101,7 +101,7 @@ NOTHING = Options()
 
 
 def split(prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-    """The options in *given*, and the values for the names in *prompt*."""
+    """Part *given* into options and the values for the names in *prompt*."""
     options = {name: value for name, value in given.items() if name in NAMES}
     values = {name: value for name, value in given.items() if name not in NAMES}
     holes = _holes(prompt, *values) if values and isinstance(prompt, str) else frozenset()

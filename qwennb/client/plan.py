@@ -86,7 +86,7 @@ class Plan:
 
 
 def make_plan(items: Sequence[Request | Answer], session: Session, options: Options) -> Plan:
-    """The plan for *items*, requests and those that could not even be made."""
+    """Count what *items* would take: requests, and those that could not even be made."""
     context = session.call_context(options)
     requests = [item for item in items if isinstance(item, Request) and _is_askable(item, session, context)]
     refused = len(items) - len(requests)

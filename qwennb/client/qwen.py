@@ -413,7 +413,7 @@ class Qwen:
 def _requests(
     session: Session, prompts: Any, template: str | None, options: Options
 ) -> list[Request | Answer]:
-    """The request of each of *prompts*; where it can't be made, the answer that failed."""
+    """Make the request of each of *prompts*; where it can't be made, the answer that failed."""
     return [_one_of_many(session, item, template, options) for item in _as_list(prompts, template)]
 
 
@@ -440,7 +440,7 @@ _FOR_DICTS = (
 
 
 def _as_list(prompts: Any, template: str | None) -> list[Any]:
-    """What is to be asked, as a list; a *template* is for dicts alone."""
+    """List what is to be asked; a *template* is for dicts alone."""
     if isinstance(prompts, str | Request):
         raise BadInput("ask_many() takes a list of prompts; for one of them it is ask(…).")
     if hasattr(prompts, "columns"):

@@ -92,7 +92,7 @@ class RecordedDefaults:
         return memory
 
     def counts(self, mode: str) -> bool:
-        """Whether what is recorded decides: in replay, and once a pack is loaded."""
+        """Tell whether what is recorded decides: in replay, and once a pack is loaded."""
         return mode == "replay" or bool(self.memory.packs)
 
     @property
@@ -110,13 +110,13 @@ class RecordedDefaults:
         return recorded_endpoint(self.endpoint or self._default()[1], self.catalog)
 
     def explicit_model(self, wanted: str | None) -> str | None:
-        """The model that was named, by a request that asks for *wanted* or by its client; None where none was."""
+        """Find the model that was named, by a request that asks for *wanted* or by its client; None where none was."""
         if wanted or self.names_model or self._pack_default is None:
             return wanted or self.config.model
         return None
 
     def model(self, wanted: str | None) -> str:
-        """The model that a request means that asks for *wanted*, or names none."""
+        """Find the model that a request means that asks for *wanted*, or names none."""
         recorded, named = self._pack_default, self.explicit_model(wanted)
         if named is None:
             return (recorded or self._default())[0]
@@ -135,7 +135,7 @@ class RecordedDefaults:
         return packs.default_at(self._kinds()) or packs.default
 
     def is_elsewhere(self, request: Request) -> bool:
-        """Whether *request*, which names no model, is for an endpoint that no pack knows.
+        """Tell whether *request*, which names no model, is for an endpoint that no pack knows.
 
         What a pack answers it answers first: then nothing is looked for.
         """
@@ -143,7 +143,7 @@ class RecordedDefaults:
         return bool(packs and kinds) and packs.default_at(kinds) is None and not packs.hold([request.key])
 
     def _kinds(self) -> list[str]:
-        """Which kinds of endpoint the notebook itself may mean by the one that it names; none where it names none."""
+        """List the kinds of endpoint that the notebook may mean by the one that it names; none where it names none."""
         if not self.names_endpoint or self.config.endpoint is None:
             return []
         if (named := self.endpoint) is not None:
@@ -153,7 +153,7 @@ class RecordedDefaults:
         return hosted or [host, *SELF_HOSTED]
 
     def _default(self) -> tuple[str, str]:
-        """The model and the endpoint that were asked here before: nothing is probed in replay."""
+        """Find the model and the endpoint that were asked here before: nothing is probed in replay."""
         self.runtime().settle(self.config.cache_dir)
         if (recorded := self.memory.default(self.notebook)) is not None:
             return recorded
@@ -164,7 +164,7 @@ class RecordedDefaults:
     # ------------------------------------------------------------------ errors that speak of packs
 
     def who_sets_model(self, wanted: str | None, model: str) -> str:
-        """Who chose *model* for a request that asks for *wanted*, as a sentence; empty where the notebook itself did."""
+        """Tell who chose *model* for a request that asks for *wanted*, in a sentence; empty where the notebook itself did."""
         try:
             if wanted or self.names_model or model != self.model(None):
                 return ""
@@ -186,7 +186,7 @@ class RecordedDefaults:
         *,
         words: bool = True,
     ) -> QwenError:
-        """*error*; where it came because nobody can be asked, in terms of the packs that are here.
+        """Put *error*, where it came because nobody can be asked, in terms of the packs that are here.
 
         *make* gives the request, for the model of that name or, with None, for the one that it means here; it asks for the
         model *wanted*. Without *words* nothing of its text is shown.
@@ -203,7 +203,7 @@ class RecordedDefaults:
         return made
 
     def _explain_error(self, error: QwenError, missing: Missing) -> str | None:
-        """*error* in terms of the packs that are here; None where they have nothing to do with it."""
+        """Put *error* in terms of the packs that are here; None where they have nothing to do with it."""
         if isinstance(error, NotRecorded):
             return self._explain_miss(error, missing)
         nobody = isinstance(error, UnknownEndpoint)
@@ -229,7 +229,7 @@ class RecordedDefaults:
         return self.memory.default(self.notebook) is not None
 
     def _describe_loaded(self, missing: Missing) -> str:
-        """What the packs that are loaded have to do with it."""
+        """Describe what the packs that are loaded have to do with it."""
         packs = self.memory.packs
         names = " and ".join(show_path(one.name) for one in packs.loaded)
         count = sum(len(one.pack) for one in packs.loaded)
@@ -247,7 +247,7 @@ class RecordedDefaults:
         )
 
     def _describe_beside(self, missing: Missing) -> str | None:
-        """What a pack that lies beside the notebook has to do with it; None where there is none."""
+        """Describe what a pack that lies beside the notebook has to do with it; None where there is none."""
         folder = Path.cwd()
         files = find_packs_beside(folder, self.notebook)
         if not files:
@@ -278,7 +278,7 @@ class RecordedDefaults:
 
 @lru_cache(maxsize=2)
 def _read_pack(file: Path, changed: int, size: int) -> Pack:
-    """The pack in *file*, read once for all that fails beside it."""
+    """Read the pack in *file*, once for all that fails beside it."""
     return Pack.read(file)
 
 
@@ -289,7 +289,7 @@ MOST_TOLD = 3
 
 
 def without_missing(options: Options) -> Options | None:
-    """*options* with a stand-in for each file that is not there; None where all are."""
+    """Put a stand-in in the place of each file that is not there; None where all are."""
     given = {name: _several(getattr(options, name)) for name in ("images", "videos", "files")}
     made: dict[str, Any] = {
         name: [_stand_in(name, one) for one in several] for name, several in given.items()
@@ -298,7 +298,7 @@ def without_missing(options: Options) -> Options | None:
 
 
 def hashes_told(nearest: Sequence[tuple[str, Sequence[str]]], asked: Options) -> str:
-    """A sentence on the hashes that *nearest*, recorded requests with their media, have where *asked* has stand-ins."""
+    """Tell the hashes that *nearest*, recorded requests with their media, have where *asked* has stand-ins."""
     media = [one for name in ("images", "videos", "files") for one in _several(getattr(asked, name))]
     places = [-len(media) + i for i, one in enumerate(media) if getattr(one, "digest", None) == STAND_IN]
     # The options' media stand behind those of the prompt.
@@ -338,7 +338,7 @@ _WAYS = "Give answers, or a frame that a column was asked for with meta=True."
 
 
 def pack_run(memory: Memory, run: Iterable[Any]) -> Pack:
-    """The pack of *run*. What failed, and what is not kept, is not in it."""
+    """Pack the answers of *run*. What failed, and what is not kept, is not in it."""
     answers: list[Answer] = []
     names: list[Name] = []
     for given in run:
@@ -359,7 +359,7 @@ def pack_run(memory: Memory, run: Iterable[Any]) -> Pack:
 
 
 def _names_in(frame: Any) -> list[Name]:
-    """The names that stand in the meta columns of a polars or pandas frame."""
+    """Collect the names that stand in the meta columns of a polars or pandas frame."""
     found = [list(_names(frame[column])) for column in frame.columns]
     if not any(found):
         raise BadInput(f"The frame has no column that tells where its answers come from. {_WAYS}")

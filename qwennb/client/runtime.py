@@ -73,7 +73,7 @@ class Runtime:
         self._pid = os.getpid()
 
     def memory(self, folder: Path) -> Memory:
-        """The memory that lies in *folder*."""
+        """Open the memory that lies in *folder*, once for all."""
         with self._lock:
             memory = self._memories.get(folder)
             if memory is None:
@@ -96,7 +96,7 @@ class Runtime:
         return pack
 
     def accept_figures(self, request: Request) -> Request:
-        """*request*, or where a pack accepts figures that are drawn otherwise here, the recorded one; that is told once."""
+        """Take a recorded request for *request*, where a pack accepts figures that are drawn otherwise here; that is told once."""
         packs = self._all_packs()
         if not any(one.accepts_figures for one in packs.loaded) or packs.hold([request.key]):
             return request
@@ -116,7 +116,7 @@ class Runtime:
         return recorded
 
     def record(self) -> RecordingLog:
-        """A log that notes, from now on, every answer that is recalled or kept; it is ended by `stop`."""
+        """Begin a log that notes every answer that is recalled or kept from now on; `stop` ends it."""
         log = RecordingLog()
         self._logs.append(log)
         return log
@@ -127,7 +127,7 @@ class Runtime:
             self._logs.remove(log)
 
     def pack(self, names: Iterable[Name] | None = None) -> Pack:
-        """The pack of the answers of these *names*, or of all that this process recalled or kept."""
+        """Pack the answers of these *names*, or all that this process recalled or kept."""
         wanted = self.used.names() if names is None else list(names)
         with self._lock:
             folders = [folder for folder in self._folders if folder in self._memories or folder.exists()]
@@ -139,11 +139,11 @@ class Runtime:
         return made.with_default_model(self.default_model) if self.default_model in made.models else made
 
     def source(self, file: str, cap: int) -> bytes | None:
-        """What the missing *file* was, as a loaded pack has it beside it; at most *cap* bytes."""
+        """Find what the missing *file* was, in a loaded pack or beside it; at most *cap* bytes."""
         return self._all_packs().source(file, cap)
 
     def _all_packs(self) -> Packs:
-        """The packs; the one that the environment names is read with their first use."""
+        """Give the packs; the one that the environment names is read with their first use."""
         if not self._environ:
             return self.packs
         for path in filter(None, self._environ.get("QWENNB_PACK", "").split(os.pathsep)):
@@ -152,7 +152,7 @@ class Runtime:
         return self.packs
 
     def ledger(self, folder: Path, notebook: str) -> Ledger:
-        """The ledger of *notebook* in *folder*."""
+        """Open the ledger of *notebook* in *folder*, once for all."""
         memory = self.memory(folder)
         with self._lock:
             ledger = self._ledgers.get((folder, notebook))
@@ -173,7 +173,7 @@ class Runtime:
         wait_for_retiring(5.0)
 
     async def engine(self) -> Engine:
-        """The engine; made on the loop, with the first question. A loop that was given up took its own with it."""
+        """Give the engine; it is made on the loop, with the first question. A loop that was given up took its own with it."""
         if self._engine is None or self._loop is not asyncio.get_running_loop():
             self._loop = asyncio.get_running_loop()
             self._engine = Engine(self._transport or SdkTransport(), self._transport or DirectTransport())
@@ -202,7 +202,7 @@ _households: dict[int, Runtime] = {}
 
 
 def runtime() -> Runtime:
-    """This process's runtime; a forked child has its own."""
+    """Give this process's runtime; a forked child has its own."""
     shared_runtime = _households.get(os.getpid())
     if shared_runtime is None:
         # Two threads may come here at once, and both must be given the same: a dictionary's own step decides.
@@ -214,7 +214,7 @@ def runtime() -> Runtime:
 
 
 def source_from_packs(file: str, cap: int) -> bytes | None:
-    """What the missing *file* was, as a pack that this process has loaded knows it."""
+    """Find what the missing *file* was, in a pack that this process has loaded."""
     return runtime().source(file, cap)
 
 

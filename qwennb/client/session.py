@@ -125,23 +125,23 @@ class Session:
     # ------------------------------------------------------------------ options
 
     def split(self, prompt: Any, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-        """The options in *given*, over this session's own, and the values for the names in *prompt*."""
+        """Part *given* into options, over this session's own, and the values for the names in *prompt*."""
         if not given:
             return self._unsaid, {}
         options, values = split(prompt, given)
         return self.with_defaults(options), values
 
     def with_defaults(self, options: Options) -> Options:
-        """*options* with this session's own beneath them, and above them what stands above every argument."""
+        """Lay *options* over this session's own, and beneath what stands above every argument."""
         whole = options.over(self.defaults)
         return whole if self._above is NOTHING else self._above.over(whole)
 
     def mode(self, options: Options) -> CacheMode:
-        """The cache mode of a call with *options*."""
+        """Tell the cache mode of a call with *options*."""
         return options.cache or self.config.cache
 
     def model(self, options: Options, make: Callable[[str | None], Request] | None = None) -> str:
-        """The model that *options* mean. *make* gives the request for a model, or None for the meant one, for an error."""
+        """Find the model that *options* mean. *make* gives the request for a model (None: the one that is meant), for an error."""
         wanted = options.model
         try:
             if self.mode(options) == "replay" or self.memory.packs:
@@ -158,7 +158,7 @@ class Session:
         return name
 
     def who_sets_model(self, options: Options, model: str) -> str:
-        """Who chose *model* where *options* name none, as a sentence; empty where the notebook itself did."""
+        """Tell who chose *model* where *options* name none, in a sentence; empty where the notebook itself did."""
         return self._recorded.who_sets_model(options.model, model)
 
     # ------------------------------------------------------------------ making requests
@@ -216,7 +216,7 @@ class Session:
         options: Options,
         history: Sequence[Message],
     ) -> MediaError:
-        """*error*; where what is recorded counts and a file is missing, with the hash that it had in the nearest record."""
+        """Add to *error*, where what is recorded counts, the hash that the missing file had in the nearest record."""
         if not self._recorded.counts(self.mode(options)) or (stand_ins := without_missing(options)) is None:
             return error
         request = self.build_request(prompt, values, stand_ins, history)
@@ -233,7 +233,7 @@ class Session:
         *,
         words: bool = True,
     ) -> str | None:
-        """The endpoint whose answers to *keys* are looked for. Where a pack has them all, none is looked for.
+        """Tell whose answers to *keys* are looked for. Where a pack has them all, no endpoint is looked for.
 
         *request* is the first of those that they are for, for an error about it; without *words* it shows nothing of its text.
         """
@@ -245,12 +245,12 @@ class Session:
             raise self.explain(error, request, words=words) from None
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
-        """The address and the API key that this session asks with; None where it asks nobody, or has not looked yet."""
+        """Tell the address and the API key that this session asks with; None where it asks nobody, or has not looked yet."""
         endpoint = None if mode == "replay" else self.known_endpoint
         return None if endpoint is None else (endpoint.base_url, endpoint.key)
 
     def window(self, request: Request) -> int | None:
-        """The most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
+        """Tell the most tokens that *request* may have as its input, at the endpoint that answered it where that is recorded."""
         thinking = request.settings.thinking
         if not self._recorded.counts(self.config.cache):
             return self.endpoint.abilities(request.model).max_input(thinking)
@@ -261,13 +261,13 @@ class Session:
             return known.max_input(thinking=thinking is not False) if known else None
 
     def check_recorded_window(self, request: Request) -> None:
-        """In replay: refuse what was too long for the endpoint that was recorded, as it did then."""
+        """Refuse, in replay, what was too long for the endpoint that was recorded, as it did then."""
         with contextlib.suppress(NotRecorded):
             endpoint = self._recorded.source_endpoint
             check_window(request, endpoint.abilities(request.model), str(endpoint))
 
     def call_context(self, options: Options, *, direct: bool = False) -> CallContext:
-        """How a call with *options* is asked. *direct*: one of many, which go without the openai package."""
+        """Collect how a call with *options* is asked. *direct*: one of many, which go without the openai package."""
         budgets = [self.budget]
         if options.budget is not None:
             budgets.append(Budget(options.budget, warn=self.warn))
@@ -301,11 +301,11 @@ class Session:
     # ------------------------------------------------------------------ asking
 
     def answer(self, request: Request, options: Options) -> Answer:
-        """The answer to *request*: recalled, else asked for."""
+        """Recall the answer to *request*, or ask for it."""
         return self.recall(request, options) or self.send(request, options)
 
     async def answer_async(self, request: Request, options: Options) -> Answer:
-        """As `answer`, for `await`; what may wait for a disk or a probe waits in a thread."""
+        """Recall the answer, or ask for it, for `await`; what may wait for a disk or a probe waits in a thread."""
         if (known := await asyncio.to_thread(self.recall, request, options)) is not None:
             return known
         context = self.prepare(request, options)
@@ -315,7 +315,7 @@ class Session:
             raise self.explain(error, request, options) from None
 
     def recall(self, request: Request, options: Options) -> Answer | None:
-        """The remembered answer to *request*; None where it is to be asked. In replay, a miss is an error."""
+        """Look up the answer to *request*; None where it is to be asked. In replay, a miss is an error."""
         mode = self.mode(options)
         if mode in ("off", "refresh"):
             return None
@@ -335,7 +335,7 @@ class Session:
             raise self.explain(error, request, options) from None
 
     def stream(self, request: Request, options: Options, *, recall: bool = True) -> Stream:
-        """The answer piece by piece; a remembered one comes as one. Without *recall*, it is asked at once."""
+        """Give the answer piece by piece; a remembered one comes as one. Without *recall*, it is asked at once."""
         stopped = threading.Event()
         return Stream(self._pieces(request, options, stopped, recall=recall), stopped)
 
@@ -351,7 +351,7 @@ class Session:
         self.emit_warnings()
 
     async def stream_async(self, request: Request, options: Options) -> AsyncGenerator[Chunk | Answer]:
-        """As `stream` without *recall*, for another loop than the engine's."""
+        """Ask for the answer piece by piece, for another loop than the engine's."""
         context = await asyncio.to_thread(self.prepare, request, options)
         work = self._engine_pieces(request, context)
         async with contextlib.aclosing(self.runtime().bridge.iterate_async(work)) as pieces:
@@ -360,7 +360,7 @@ class Session:
         self.emit_warnings()
 
     def prepare(self, request: Request, options: Options) -> CallContext:
-        """How *request* is to be asked; what can't be asked is refused."""
+        """Collect how *request* is to be asked, and refuse what can't be."""
         try:
             context = self.call_context(options)
         except QwenError as error:
@@ -369,7 +369,7 @@ class Session:
         return context
 
     async def ask_engine(self, request: Request, context: CallContext) -> Answer:
-        """The engine's answer; to be awaited on its own loop."""
+        """Have the engine answer; to be awaited on its own loop."""
         return await (await self.runtime().engine()).answer(request, context)
 
     async def _engine_pieces(self, request: Request, context: CallContext) -> AsyncIterator[Chunk | Answer]:
@@ -405,7 +405,7 @@ class Session:
     async def run_tools_async(
         self, request: Request, options: Options, *, approve: Approve | None = None
     ) -> list[Answer]:
-        """As `run_tools`, for `await`."""
+        """Ask *request* and run tools as `run_tools` does, for `await`."""
         answers = [await self.answer_async(request, options)]
         if answers[0].tool_calls:
             steps = self._steps(request, answers, options, approve)
@@ -436,7 +436,7 @@ class Session:
     # ------------------------------------------------------------------ what the user is told
 
     def note_cut(self, answer: Answer) -> Answer:
-        """*answer*; where it is a text that was cut, the user is told with the next warnings, live or from memory."""
+        """Note for the next warnings where *answer* is a text that was cut, live or from memory."""
         if answer.is_cut:
             self.warn(tell_of_cut(f"The answer to {answer.key[:12]} was", [answer.request]))
         return answer
@@ -444,7 +444,7 @@ class Session:
     def explain(
         self, error: QwenError, request: Request | None, options: Options = NOTHING, *, words: bool = True
     ) -> QwenError:
-        """*error* of *request*; where nobody can be asked, in terms of the packs that are here."""
+        """Put *error*, where *request* found nobody to ask, in terms of the packs that are here."""
         make = None if request is None else lambda _: request
         return self._recorded.explain(error, make, options.model, words=words)
 
@@ -459,7 +459,7 @@ class Session:
 
 
 def limit_pixels(message: Message, most: int) -> Message:
-    """*message* with each medium that has no bound of its own in that of *most* pixels."""
+    """Bound each medium of *message* that has no bound of its own by *most* pixels."""
     parts = [
         part if isinstance(part, Text) or part.max_pixels is not None else type(part)(part, max_pixels=most)
         for part in message.parts
@@ -468,14 +468,14 @@ def limit_pixels(message: Message, most: int) -> Message:
 
 
 def _who_names_model(environ: Mapping[str, str]) -> str:
-    """Who sets the model of a client that is given none."""
+    """Tell who sets the model of a client that is given none."""
     if "model" in above(environ):
         return "whoever runs this notebook"
     return "QWENNB_MODEL" if environ.get("QWENNB_MODEL") else "pyproject.toml"
 
 
 def _notebook_name(environ: Mapping[str, str]) -> str:
-    """The notebook's or script's file name, where it is known; never its folders."""
+    """Find the notebook's or script's file name, where it is known; never its folders."""
     named = environ.get("JPY_SESSION_NAME") or environ.get("QWENNB_NOTEBOOK")
     if named:
         return Path(named).name

@@ -120,20 +120,20 @@ def tool_loop(
 
 
 def turns_of(answers: Sequence[Answer]) -> tuple[Message, ...]:
-    """The messages since the question that *answers* came to: each answer, and what its tools gave; the last alone."""
+    """List the messages since the question that *answers* came to: each answer, and what its tools gave; the last alone."""
     before = [message for answer in answers[:-1] for message in messages_of(answer)]
     return (*before, message_of(answers[-1]))
 
 
 def messages_of(answer: Answer) -> tuple[Message, ...]:
-    """*answer* as the assistant's turn, and the results of its tools."""
+    """Write *answer* as the assistant's turn, and the results of its tools."""
     results = zip(answer.tool_calls, answer.tool_results or (), strict=True)
     told = (Message("tool", (Text(result),), tool_call_id=call.id) for call, result in results)
     return (message_of(answer), *told)
 
 
 def message_of(answer: Answer) -> Message:
-    """*answer* as the assistant's turn."""
+    """Write *answer* as the assistant's turn."""
     return Message(
         "assistant",
         (Text(answer.text),) if answer.text else (),
@@ -144,7 +144,7 @@ def message_of(answer: Answer) -> Message:
 
 
 def _next_request(request: Request, said: tuple[Message, ...], recorded: Recorded) -> Request:
-    """*request* after what was *said* since. A tool that it forces is forced in the first step only."""
+    """Make the request after what was *said* since. A tool that it forces is forced in the first step only."""
     again = replace(request, messages=request.messages + said)
     if request.settings.tool_choice in (None, *FREE_CHOICES):
         return again
@@ -187,7 +187,7 @@ async def drive_async(
     keep: Callable[[Answer], Coroutine[Any, Any, None]],
     bridge: Bridge,
 ) -> None:
-    """As `drive`, for `await`: tools run on the caller's own loop."""
+    """Do what *steps* want, for `await`: tools run on the caller's own loop."""
     value: Any = None
     error: Exception | None = None
     while (step := _next_step(steps, value, error)) is not None:
@@ -209,7 +209,7 @@ async def drive_async(
 
 
 def _next_step(steps: Steps, value: Any, error: Exception | None) -> Step | None:
-    """The next of *steps*, given what came of the last one; None at their end."""
+    """Take the next of *steps*, given what came of the last one; None at their end."""
     try:
         return steps.throw(error) if error is not None else steps.send(value)
     except StopIteration:
@@ -222,7 +222,7 @@ def _call(step: RunTool) -> Any:
 
 
 async def _await(made: Awaitable[Any]) -> Any:
-    """What *made* gives. What would end the loop that it runs on is an error like any other."""
+    """Await *made*. What would end the loop that it runs on is an error like any other."""
     try:
         return await made
     except asyncio.CancelledError:
@@ -232,7 +232,7 @@ async def _await(made: Awaitable[Any]) -> Any:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled the task that runs, other than a tool that raised so itself."""
+    """Tell whether somebody cancelled the task that runs, other than a tool that raised so itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -243,7 +243,7 @@ def _is_cancelled() -> bool:
 def _run_calls(
     answer: Answer, tools: Mapping[str, Tool], recorded: Recorded, approve: Approve | None
 ) -> Generator[Step, Any, Answer]:
-    """*answer* with what each tool that it calls gave: as it is recorded, else by running it."""
+    """Put to *answer* what each tool that it calls gave: as it is recorded, else by running it."""
     known = answer.tool_results
     if known is not None and len(known) != len(answer.tool_calls):
         known = None
@@ -282,7 +282,7 @@ def _run_calls(
 def _result(
     tools: Mapping[str, Tool], call: ToolCall, approve: Approve | None
 ) -> Generator[Step, Any, tuple[str, bool | None]]:
-    """What *call* gave, and what was said to it; None where nobody was to be asked."""
+    """Run *call*: what it gave, and what was said to it; None where nobody was to be asked."""
     if call.name not in tools:
         return f"Error: there is no tool {call.name!r}; there are {', '.join(tools)}.", None
     try:
@@ -314,7 +314,7 @@ def _error(reason: str) -> str:
 
 
 def _ask_consent(approve: Approve, call: ToolCall) -> bool:
-    """Whether *approve* lets *call* run. What it raises is this call's error: a consent that fails is none."""
+    """Ask *approve* whether *call* may run. What it raises is this call's error: a consent that fails is none."""
     try:
         said: Any = approve(call)
         if not inspect.isawaitable(said):
@@ -334,7 +334,7 @@ def _ask_consent(approve: Approve, call: ToolCall) -> bool:
 
 
 def contain(error: BaseException) -> ToolFailed:
-    """What a function of the user's raised, in words; only the user's own interrupt goes on."""
+    """Put what a function of the user's raised into words; only the user's own interrupt goes on."""
     if isinstance(error, ToolFailed):
         return error
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
@@ -347,7 +347,7 @@ def contain(error: BaseException) -> ToolFailed:
 
 
 def recall_consents(approve: Approve | None, said: Sequence[Sequence[Any]]) -> Approve | None:
-    """*approve*, which is not asked where it was *said* before, for the same call, whether that may run.
+    """Spare *approve* the question where it was *said* before, for the same call, whether that may run.
 
     Each of *said* is the name of a tool, its arguments as JSON and the consent. Denied once is denied.
     """
@@ -373,12 +373,12 @@ def _canonical(arguments: str) -> str:
 
 
 def as_unicode(text: str) -> str:
-    """*text* as every server takes it: half of a surrogate pair is spelled out."""
+    """Spell out half of a surrogate pair in *text*, which no server takes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def result_text(value: Any) -> str:
-    """What a tool gave, as the text that every server wants."""
+    """Write what a tool gave as the text that every server wants."""
     if isinstance(value, str):
         return value
     if value is None:

@@ -32,7 +32,7 @@ def validate_request(request: Request, context: CallContext) -> None:
 
 
 def _options_of(request: Request) -> dict[str, Any]:
-    """The options that *request* was made with, by the names that a user types."""
+    """Collect the options that *request* was made with, by the names that a user types."""
     given: dict[str, Any] = request.settings.given()
     given.pop("extra", None)
     if request.schema is not None:

@@ -34,7 +34,7 @@ class OpenAiQuestion:
 
 
 def read_body(body: Mapping[str, Any]) -> OpenAiQuestion:
-    """The question in *body*."""
+    """Read the question in *body*."""
     rest = {name: value for name, value in body.items() if value is not None}
     messages = tuple(map(_message, _list(rest.pop("messages", ()), "messages")))
     if not any(message.role == "user" for message in messages):
@@ -85,7 +85,7 @@ def _logprobs(rest: dict[str, Any]) -> Any:
 
 
 def _thinking(rest: dict[str, Any]) -> Any:
-    """The one thinking= that all its spellings stand for."""
+    """Read the one thinking= that all its spellings stand for."""
     template = _dict(rest.pop("chat_template_kwargs", {}), "chat_template_kwargs")
     reasoning = _dict(rest.pop("reasoning", {}), "reasoning")
     said = [
@@ -121,7 +121,7 @@ def _effort(given: Any) -> Any:
 
 
 def _schema(rest: dict[str, Any]) -> Schema | None:
-    """The schema of a response_format. `json_object` names none, so there is nothing to check: it is passed on as it is."""
+    """Read the schema of a response_format. `json_object` names none, so there is nothing to check: it is passed on as it is."""
     form = _dict(rest.get("response_format", {}), "response_format")
     if form.get("type") not in ("json_schema", "text"):
         return None

@@ -38,13 +38,13 @@ Json = dict[str, Any]
 
 
 def sync_client(session: Session) -> OpenAI:
-    """An `openai.OpenAI` that asks through *session*."""
+    """Make an `openai.OpenAI` that asks through *session*."""
     door = Door(partial(_whole, session), partial(_pieces, session), partial(_beyond, session))
     return openai_client(door, os.environ)
 
 
 def async_client(session: Session) -> AsyncOpenAI:
-    """An `openai.AsyncOpenAI` that asks through *session*."""
+    """Make an `openai.AsyncOpenAI` that asks through *session*."""
     door = AsyncDoor(
         partial(_whole_async, session), partial(_pieces_async, session), partial(_beyond_async, session)
     )
@@ -91,7 +91,7 @@ async def _pieces_async(session: Session, body: Json, seconds: float | None) -> 
 def _build_request(
     session: Session, body: Json, seconds: float | None
 ) -> tuple[Request, Options, StreamedReply]:
-    """The request in *body*, with what this client was given for all of its calls, and the reply if it is to be streamed."""
+    """Make the request in *body*, with what this client was given for all of its calls, and the reply if it is to be streamed."""
     question = read_body(body)
     options = session.with_defaults(replace(question.options, timeout=seconds))
     messages = question.messages
@@ -103,7 +103,7 @@ def _build_request(
 
 
 def _with_media(messages: tuple[Message, ...], options: Options) -> tuple[Message, ...]:
-    """*messages* with the client's own pictures in the last question, and each picture in the client's bounds."""
+    """Put the client's own pictures into the last question, and each picture into the client's bounds."""
     own = user_message("", images=options.images, videos=options.videos, files=options.files).parts
     made = list(messages)
     last = max(i for i, message in enumerate(messages) if message.role == "user")

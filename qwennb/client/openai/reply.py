@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 def whole_reply(answer: Answer) -> Json:
-    """*answer* as a `chat.completion`."""
+    """Write *answer* as a `chat.completion`."""
     message: Json = {"role": "assistant", "content": answer.text or None, "refusal": None}
     if answer.tool_calls:
         message["tool_calls"] = _calls(answer)
@@ -61,7 +61,7 @@ class StreamedReply:
         self._logprobs = 0
 
     def chunks(self, piece: Chunk | Answer) -> Iterator[Json]:
-        """What *piece* adds to the stream."""
+        """Give what *piece* adds to the stream."""
         if isinstance(piece, Answer):
             yield from self._end(piece)
             return
@@ -125,7 +125,7 @@ def _calls(answer: Answer) -> list[Json]:
 
 
 def _marks(answer: Answer) -> Json:
-    """What goes with a message beside its text: the blocks of a thought, and the pages that a search named."""
+    """Write what goes with a message beside its text: the blocks of a thought, and the pages that a search named."""
     made: Json = {}
     if answer.reasoning_blocks:
         made["reasoning_details"] = orjson.loads(answer.reasoning_blocks)
