@@ -198,16 +198,16 @@ class Runtime:
         wait_for_retiring(30.0)
 
 
-_households: dict[int, Runtime] = {}
+_runtimes: dict[int, Runtime] = {}
 
 
 def runtime() -> Runtime:
     """Give this process's runtime; a forked child has its own."""
-    shared_runtime = _households.get(os.getpid())
+    shared_runtime = _runtimes.get(os.getpid())
     if shared_runtime is None:
         # Two threads may come here at once, and both must be given the same: a dictionary's own step decides.
         made = Runtime(os.environ)
-        shared_runtime = _households.setdefault(os.getpid(), made)
+        shared_runtime = _runtimes.setdefault(os.getpid(), made)
         if shared_runtime is made:
             atexit.register(shared_runtime.close)
     return shared_runtime
