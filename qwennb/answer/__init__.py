@@ -5,7 +5,6 @@ from __future__ import annotations
 from qwennb.answer.answer import Answer
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
 from qwennb.answer.cut import ends_at_own_limit, own_limit, tell_of_cut, tell_of_cuts
-from qwennb.answer.fold import Fold
-from qwennb.answer.form import read_draft, read_form
+from qwennb.answer.draft import Fold, read_draft, read_form
 from qwennb.answer.page import MIME, Page, growing, shorten_text, under_way
 from qwennb.answer.usage import Cost, Usage, money, sum_costs

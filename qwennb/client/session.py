@@ -144,7 +144,7 @@ class Session:
         """Find the model that *options* mean. *make* gives the request for a model (None: the one that is meant), for an error."""
         wanted = options.model
         try:
-            if self.mode(options) == "replay" or self.memory.packs:
+            if self.mode(options) == "replay" or self.memory.packs.loaded:
                 name = self._recorded.model(wanted)
                 is_named = self._recorded.explicit_model(wanted) is not None
             else:
@@ -199,7 +199,7 @@ class Session:
 
         make("")  # what can be no request is refused before an endpoint is looked for
         request, mode = make(self.model(options, make)), self.mode(options)
-        if not self.memory.packs:
+        if not self.memory.packs.loaded:
             return request
         if mode in ("on", "replay"):
             request = self.runtime().accept_figures(request)

@@ -1,8 +1,10 @@
-"""Chunks added up, as they come, into one draft.
+"""From chunks to a draft, and from a draft to the value that was asked for.
 
 However a stream is cut into chunks, the draft is the same, and the work is in proportion to what came: pieces are kept
 in lists and joined once. Text goes through `Thought`, which moves a leading `<think>` block over to the reasoning. A
 tool call is pieced together by its index; where a server counts none, a new id or name begins the next call.
+
+`read_draft` reads a whole draft in the form that its request asked for; `read_form` does so with a text that is recalled.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import orjson
 
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
 from qwennb.answer.usage import Usage
-from qwennb.request import ToolCall
+from qwennb.request import Request, ToolCall, parse_json
 
 OPEN, CLOSE = "<think>", "</think>"
 MARGIN = 64
@@ -216,3 +218,51 @@ def without_lost_thought(text: str) -> tuple[str, str]:
     if OPEN in before or len(_FENCE.findall(before)) % 2:
         return text, ""
     return text[tag.end() :].lstrip("\n"), before.strip("\n")
+
+
+# ---------------------------------------------------------------------- the form that was asked for
+
+
+def read_form(request: Request, text: str) -> Any:
+    """The value in *text* when *request* asked for a form, else None. ValueError says, for the model, what does not fit."""
+    if request.schema is not None:
+        return request.schema.read(text)
+    if request.choices is not None:
+        return _choice(request.choices, text)
+    return None
+
+
+def read_draft(request: Request, draft: Draft) -> Any:
+    """The value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no"."""
+    if draft.tool_calls or (request.schema is None and request.choices is None):
+        return None
+    if draft.finish_reason == "length":
+        raise ValueError("it was cut before its end")
+    return read_form(request, draft.text)
+
+
+def _choice(choices: tuple[str, ...], text: str) -> str:
+    said = _in_json(text.strip())
+    # From exact to generous: "C" and "C." may both be choices, and then a full stop is not decoration.
+    for read in (str, str.casefold, _bare):
+        meant = [choice for choice in choices if read(choice) == read(said)]
+        if len(meant) == 1 and read(said):
+            return meant[0]
+    raise ValueError(f"the answer must be exactly one of: {'; '.join(choices)}")
+
+
+def _in_json(said: str) -> str:
+    """The choice in a JSON object or string, where that is what was said."""
+    if said.startswith(("{", "```", '"')):
+        try:
+            value = parse_json(said)
+        except ValueError:
+            return said
+        value = value.get("answer") if isinstance(value, dict) else value
+        if isinstance(value, str):
+            return value.strip()
+    return said
+
+
+def _bare(words: str) -> str:
+    return words.strip("\"'`*. \n").casefold()
