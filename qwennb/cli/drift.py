@@ -82,7 +82,7 @@ def _above(given: Any) -> dict[str, Any]:
         name: value for name in ("model", "endpoint", "budget") if (value := getattr(given, name)) is not None
     }
     options: dict[str, Any] = {}
-    known = Options().settings().__dataclass_fields__.keys() - {"extra", "tool_choice", "logit_bias"}
+    known = Options().settings.__dataclass_fields__.keys() - {"extra", "tool_choice", "logit_bias"}
     for text in given.set:
         name, equals, written = text.partition("=")
         if not equals or name not in known:
@@ -94,7 +94,7 @@ def _above(given: Any) -> dict[str, Any]:
         except ValueError:
             options[name] = {"True": True, "False": False}.get(written, written)
     if options:
-        Options(**options).settings()  # what can't be asked is said now
+        Options(**options)  # what can't be asked is said now
         made["options"] = options
     return made
 

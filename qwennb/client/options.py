@@ -60,12 +60,9 @@ class Options(SettingFields, _Subject):
         if self.choices is not None:
             object.__setattr__(self, "choices", read_choices("choices", self.choices))
 
-    def settings(self) -> Settings:
-        """Read the options that take part in the key."""
-        return self._settings
-
     @cached_property
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """The options that take part in the key."""
         return Settings.of(**{name: getattr(self, name) for name in SETTINGS})
 
     def over(self, defaults: Options) -> Options:

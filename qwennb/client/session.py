@@ -189,7 +189,7 @@ class Session:
 
     def complete_request(self, messages: tuple[Message, ...], options: Options) -> Request:
         """Make the request of whole *messages*: with the settings, the form, the tools and the model of *options*."""
-        settings, choices = options.settings(), options.choices
+        settings, choices = options.settings, options.choices
         schema = None if options.schema is None else Schema.of(options.schema)
         tools = tuple(map(Tool.of, options.tools or ()))
 

@@ -96,7 +96,7 @@ class ColumnAsker:
         return RequestTemplate(
             self.session.model(options),
             system,
-            settings=options.settings(),
+            settings=options.settings,
             schema=None if options.schema is None else Schema.of(options.schema),
             choices=options.choices,
         )

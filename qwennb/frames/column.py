@@ -103,7 +103,7 @@ class Column:
         schema = None if options.schema is None else Schema.of(options.schema)
         choices = options.choices
         Request(
-            "", (), settings=options.settings(), schema=schema, choices=choices
+            "", (), settings=options.settings, schema=schema, choices=choices
         )  # what can't be asked is said now
         template = Template.of(prompt)
         system = Template.of(options.system) if options.system else None

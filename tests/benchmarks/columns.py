@@ -199,7 +199,7 @@ def fill(server: Endpoint, folder: Path, unique: int) -> None:
     qwen = Qwen(endpoint=server.base_url, model=MODEL, cache_dir=folder)
     answer = qwen.ask(ASK, n=-1)
     written = orjson.loads(record_of(answer))
-    request_template = RequestTemplate(MODEL, None, settings=Options().settings())
+    request_template = RequestTemplate(MODEL, None, settings=Options().settings)
     identity = qwen.endpoint.identity(MODEL)
 
     def records() -> Iterator[tuple[Name, bytes]]:

@@ -65,7 +65,7 @@ def test_every_setting_is_explained_on_the_page_in_its_own_words():
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_part_of_the_key_and_comes_back_from_it(name):
     given = SETTINGS[name].example
-    settings = Options(**{name: given}).settings()
+    settings = Options(**{name: given}).settings
     assert settings.given() == {name: given} == Settings.of(**settings.given()).given()
 
 

@@ -65,7 +65,7 @@ def key(labels: object) -> str:
     """The key of the question for the text `a`."""
     column = verbs.classify_column("text", labels, {})
     options = column.options
-    request_template = RequestTemplate("m", None, settings=options.settings(), choices=options.choices)
+    request_template = RequestTemplate("m", None, settings=options.settings, choices=options.choices)
     return request_template.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
 
 

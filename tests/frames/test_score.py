@@ -161,9 +161,7 @@ def made_key(criterion: str) -> str:
 
     column = verbs.score_column("text", criterion, {})
     options = column.options
-    request_template = RequestTemplate(
-        "m", None, settings=options.settings(), schema=Schema.of(options.schema)
-    )
+    request_template = RequestTemplate("m", None, settings=options.settings, schema=Schema.of(options.schema))
     return request_template.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
 
 

@@ -31,7 +31,7 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
             raise BadInput(
                 "A budget is for all cells together: give it to the client, client=Qwen(budget=…)."
             )
-    Options(**options).settings()
+    Options(**options)
     return options
 
 
