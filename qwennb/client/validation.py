@@ -12,6 +12,7 @@ from qwennb.errors import ToolError, WindowExceeded, nearest
 from qwennb.request import Image, Request, Tool
 
 FREE_CHOICES = ("auto", "none")  # tool choices that force no tool
+SURELY_FITS = 4_000  # tokens: the smallest window in models.toml is many times larger
 _MEDIA = {"Video": 20_000, "Pdf": 20_000}  # tokens, where nothing closer is known
 _OPTIONS = {"Image": "images", "Video": "videos", "Pdf": "files"}  # the option that each medium came by
 
@@ -68,9 +69,12 @@ def input_tokens(request: Request) -> Count:
 
 def check_window(request: Request, abilities: Abilities, endpoint: str) -> None:
     """Raise WindowExceeded, with the numbers, when *request* is too long for its model."""
+    most = most_tokens(request)  # a token is at least a byte: most requests need no counting
+    if most <= SURELY_FITS:
+        return
     window = abilities.max_input(request.settings.thinking)
-    if window is None or most_tokens(request) <= window:
-        return  # a token is at least a byte: most requests need no counting
+    if window is None or most <= window:
+        return
     count = input_tokens(request)
     if count.tokens <= window:
         return
