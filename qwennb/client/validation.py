@@ -12,7 +12,7 @@ from qwennb.errors import ToolError, WindowExceeded, nearest
 from qwennb.request import Image, Request, Tool
 
 FREE_CHOICES = ("auto", "none")  # tool choices that force no tool
-SURELY_FITS = 4_000  # tokens: the smallest window in models.toml is many times larger
+SURELY_FITS = 4_000  # tokens; the smallest window in models.toml, of the embedded model, is twice that
 _MEDIA = {"Video": 20_000, "Pdf": 20_000}  # tokens, where nothing closer is known
 _OPTIONS = {"Image": "images", "Video": "videos", "Pdf": "files"}  # the option that each medium came by
 

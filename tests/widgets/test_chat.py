@@ -203,12 +203,12 @@ def test_a_question_is_the_same_however_often_it_is_drawn():
     assert TypedQuestion("a").prompt == TypedQuestion("a", draw=3).prompt == ("a", {})
 
 
-def test_it_is_saved_as_what_it_says(sim, panel, tmp_path):
-    chat = panel()
+def test_it_is_saved_as_what_it_says(sim, panel, client, tmp_path):
+    chat, qwen = panel(), client(sim, api_key=CANARY)
     sim.script(["an answer"])
     asked(chat, "keep")
     chat.save(str(tmp_path / "chat.json"))
-    assert [m.text for m in Chat.load(tmp_path / "chat.json", chat.chat._client).messages] == [
+    assert [m.text for m in Chat.load(tmp_path / "chat.json", qwen).messages] == [
         "keep",
         "an answer",
     ]
@@ -221,7 +221,7 @@ def test_it_is_saved_as_what_it_says(sim, panel, tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "precious"
     with pytest.raises(BadInput, match="control characters"):
         chat.save("chat\0.json")
-    again = panel(chat=Chat.load(tmp_path / "chat.json", chat.chat._client))
+    again = panel(chat=Chat.load(tmp_path / "chat.json", qwen))
     assert "an answer" in again._exhibit._kept[0]
     sim.script(["more"])
     asked(again, "go on")
