@@ -16,7 +16,7 @@ from qwennb.client.options import Options, takes_options
 from qwennb.client.plan import Plan, make_plan
 from qwennb.client.recorded import pack_run
 from qwennb.client.runtime import runtime
-from qwennb.client.session import Session
+from qwennb.client.session import Session, hide_key
 from qwennb.client.stream import Stream
 from qwennb.config import CacheMode, Secret
 from qwennb.endpoints import Endpoint
@@ -105,11 +105,7 @@ class Qwen:
         title: str | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(api_key, str | Secret | None):
-            raise BadInput(f"api_key= is {type(api_key).__name__}, and a key is text.")
-        api_key = (
-            Secret(api_key) if isinstance(api_key, str) else api_key
-        )  # from here on no traceback can show it
+        api_key = hide_key(api_key)
         settings = {
             "model": model, "endpoint": endpoint, "api_key": api_key, "cache": cache, "cache_dir": cache_dir, "budget": budget,
             "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,

@@ -41,7 +41,7 @@ from qwennb.client.validation import check_window, validate_request
 from qwennb.config import CacheMode, Config, Secret, above
 from qwennb.endpoints import Endpoint, Finder, find_embedded, simulator_url
 from qwennb.engine import Budget, CallContext
-from qwennb.errors import MediaError, NotRecorded, QwenError, QwenWarning
+from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning
 from qwennb.request import Message, Request, Schema, Text, Tool, merge_texts, user_message
 from qwennb.warn import warn_user
 
@@ -59,7 +59,8 @@ class Session:
 
     def __init__(self, settings: Mapping[str, Any], runtime: Callable[[], Runtime]) -> None:
         self.runtime = runtime
-        self.config = Config.load({name: settings.get(name) for name in CLIENT_SETTINGS})
+        hidden = {"api_key": hide_key(settings.get("api_key"))}
+        self.config = Config.load({name: settings.get(name) for name in CLIENT_SETTINGS} | hidden)
         self.defaults, _ = split(
             "", {name: given for name, given in settings.items() if name not in CLIENT_SETTINGS}
         )
@@ -456,6 +457,13 @@ class Session:
             except IndexError:  # another thread, a batch of the same column for instance, has told it
                 return
             warn_user(words, QwenWarning)
+
+
+def hide_key(given: str | Secret | None) -> Secret | None:
+    """Hide a key as it was typed: from here on no traceback can show it."""
+    if not isinstance(given, str | Secret | None):
+        raise BadInput(f"api_key= is {type(given).__name__}, and a key is text.")
+    return Secret(given) if isinstance(given, str) else given
 
 
 def limit_pixels(message: Message, most: int) -> Message:
