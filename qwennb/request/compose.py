@@ -37,19 +37,20 @@ def user_message(
         raise BadInput(
             f'The prompt is {type(prompt).__name__}, not text. Put it in by name: ask("… {{{{ x }}}}", x=…).'
         )
-    text = prompt.text if isinstance(prompt, Text) else str.__str__(prompt)
-    pieces: tuple[Any, ...] = (text,)
-    names: frozenset[str] = frozenset()
-    if "{{" in text and not isinstance(prompt, Text):
-        template = Template.of(text, values or {})
+    values = values or {}
+    # A Text is data, and most prompts have no braces: there is nothing to cut.
+    if isinstance(prompt, Text) or "{{" not in prompt:
+        template = None
+        names: frozenset[str] = frozenset()
+    else:
+        template = Template.of(prompt, values)
         names = frozenset(hole.name for hole in template.holes)
-        pieces = template.fill(values or {})
-    if values and (unused := values.keys() - names):
+    if unused := values.keys() - names:
         named = ", ".join(f"`{name}`" for name in sorted(unused))
         raise BadInput(
             f"{named} is given and not used: the prompt has no {{{{ {min(unused)} }}}}, and there is no such option."
         )
-    parts = [*map(part_of, pieces)]
+    parts = [part_of(prompt)] if template is None else [*map(part_of, template.fill(values))]
     for name, read, given in (
         ("images", Image.of, images),
         ("videos", Video.of, videos),
