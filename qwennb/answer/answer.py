@@ -138,7 +138,7 @@ class Answer:
         return Page((self,)).bundle()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything to be remembered but the request; `data` is read again from the text."""
+        """Write everything to be remembered but the request; `data` is read again from the text."""
         made: dict[str, Any] = {
             "text": self.text,
             "endpoint": self.endpoint,
@@ -170,7 +170,7 @@ class Answer:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], request: Request) -> Answer:
-        """The answer that `to_json` wrote, to *request*; recalled, so `cached`."""
+        """Read the answer that `to_json` wrote, to *request*; recalled, so `cached`."""
         cost, blocks = data.get("cost"), data.get("reasoning_blocks")
         logprobs, results = data.get("logprobs"), data.get("tool_results")
         return cls(

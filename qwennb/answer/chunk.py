@@ -22,12 +22,12 @@ class Logprob:
     top: tuple[tuple[str, float], ...] = ()
 
     def to_json(self) -> list[Any]:
-        """A short list: token, log probability, others."""
+        """Write a short list: token, log probability, others."""
         return [self.token, self.logprob, [list(pair) for pair in self.top]]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Logprob:
-        """The value that `to_json` wrote."""
+        """Read the value that `to_json` wrote."""
         return cls(data[0], data[1], tuple((token, logprob) for token, logprob in data[2]))
 
 

@@ -16,14 +16,14 @@ _NAMES = ("max_tokens", "max_completion_tokens")
 
 
 def own_limit(request: Request) -> int | None:
-    """The most tokens that *request* itself asks for, in `max_tokens` or in a field that it passes through."""
+    """Find the most tokens that *request* itself asks for, in `max_tokens` or in a field that it passes through."""
     extra = request.settings.extra_fields
     given = [request.settings.max_tokens, *(extra.get(name) for name in _NAMES)]
     return min((number for number in given if type(number) is int), default=None)
 
 
 def ends_at_own_limit(request: Request, text: str, usage: Usage | None) -> bool:
-    """Whether *text*, which a server says was cut, was cut by *request*'s own limit. *usage* is that of one attempt.
+    """Tell whether *text*, which a server says was cut, was cut by *request*'s own limit. *usage* is that of one attempt.
 
     Some servers count a thought against the limit and some do not: either count may be the one that reached it.
     """
@@ -42,5 +42,5 @@ def tell_of_cut(subject: str, requests: Iterable[Request]) -> str:
 
 
 def tell_of_cuts(cut: int, asked: int, requests: Iterable[Request], *, of: str = "") -> str:
-    """As `tell_of_cut`, for *cut* of *asked* answers, *of* a column for instance."""
+    """Tell of *cut* among *asked* answers, *of* a column for instance."""
     return tell_of_cut(f"{cut:,} of {asked:,} answers{of} {'was' if cut == 1 else 'were'}", requests)

@@ -43,7 +43,7 @@ class Thought:
     _held: str = ""
 
     def split(self, text: str) -> tuple[str, str]:
-        """What of *text*, and of what was held back before it, is text, and what is thought."""
+        """Part *text*, and what was held back before it, into text and thought."""
         if self.over:
             return text, ""
         if self.found and not self._inside:
@@ -70,11 +70,11 @@ class Thought:
         return "", held[:known]
 
     def rest(self) -> tuple[str, str]:
-        """What is still held back, as it would count if nothing more came: text, thought."""
+        """Give what is still held back, as it would count if nothing more came: text, thought."""
         return ("", self._held) if self._inside else (self._held, "")
 
     def _after(self, text: str) -> str:
-        """The answer begins with its first line that is not empty."""
+        """Begin the answer with its first line that is not empty."""
         text = text.lstrip("\n")
         self.over = bool(text)
         return text
@@ -88,7 +88,7 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
 
     def begins_anew(self, piece: CallPiece) -> bool:
-        """Whether *piece*, at the same index, is another call: of a server that does not count them."""
+        """Tell whether *piece*, at the same index, is another call: of a server that does not count them."""
         if not piece.name or not self.name:
             return False
         if piece.id and self.id:
@@ -148,7 +148,7 @@ class Fold:
         return chunk
 
     def draft(self) -> Draft:
-        """What has arrived, folded."""
+        """Fold what has arrived."""
         undecided, held = self._thought.rest()
         text, reasoning = "".join([*self._text, undecided]), "".join([*self._reasoning, held])
         if self._thought.found:
@@ -207,7 +207,7 @@ def join_blocks(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def without_lost_thought(text: str) -> tuple[str, str]:
-    """The answer and the thought in a *text* whose opening tag was lost.
+    """Part answer and thought in a *text* whose opening tag was lost.
 
     The closing tag must stand alone at the start of a line, before any opening one and outside a block of code: an
     answer may speak of such tags.
@@ -224,7 +224,7 @@ def without_lost_thought(text: str) -> tuple[str, str]:
 
 
 def read_form(request: Request, text: str) -> Any:
-    """The value in *text* when *request* asked for a form, else None. ValueError says, for the model, what does not fit."""
+    """Read the value in *text* when *request* asked for a form, else None. ValueError says, for the model, what does not fit."""
     if request.schema is not None:
         return request.schema.read(text)
     if request.choices is not None:
@@ -233,7 +233,7 @@ def read_form(request: Request, text: str) -> Any:
 
 
 def read_draft(request: Request, draft: Draft) -> Any:
-    """The value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no"."""
+    """Read the value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no"."""
     if draft.tool_calls or (request.schema is None and request.choices is None):
         return None
     if draft.finish_reason == "length":
@@ -252,7 +252,7 @@ def _choice(choices: tuple[str, ...], text: str) -> str:
 
 
 def _in_json(said: str) -> str:
-    """The choice in a JSON object or string, where that is what was said."""
+    """Take the choice out of a JSON object or string, where that is what was said."""
     if said.startswith(("{", "```", '"')):
         try:
             value = parse_json(said)

@@ -90,7 +90,7 @@ _ALIVE = re.compile(r"!\[|\]\s*[(\[:]|://|&#|&\w+;|[\w.+-]@\w|(?:\\!\s*){5}")
 
 
 def set_display(name: str, inner: str) -> str:
-    """What stands between dollars for the environment *name* with *inner* in it."""
+    """Write what stands between dollars for the environment *name* with *inner* in it."""
     if name in _INNER:
         return f"\\begin{{{name}}}{inner}\\end{{{name}}}"
     inner = inner.strip()
@@ -101,7 +101,7 @@ def set_display(name: str, inner: str) -> str:
 
 
 def mend_formula(inner: str, fence: str) -> str | None:
-    """*inner* as every renderer reads it between two of *fence*; None for what could be more than mathematics."""
+    """Spell *inner* as every renderer reads it between two of *fence*; None for what could be more than mathematics."""
     # A last, empty row means nothing, and its backslash would hide the dollar.
     inner = re.sub(r"(?<!\\)(?:\\\\)+$", "", inner.strip()).strip()
     bare = re.sub(r"\\.", "", inner)

@@ -34,7 +34,7 @@ _HOST = re.compile(r"^(?:[\w-]+\.)*[\w-]+\.?(?::\d+)?$", re.ASCII)
 
 
 def host_of(address: str) -> str | None:
-    """The host that a browser would ask for *address*; None when it is not plainly http or https."""
+    """Find the host that a browser would ask for *address*; None when it is not plainly http or https."""
     address = html.unescape(address)
     if "\\" in address or any(not sign.isprintable() or sign.isspace() for sign in address):
         return None  # browsers mend such addresses, each in its own way
@@ -50,7 +50,7 @@ def host_of(address: str) -> str | None:
 
 
 def write_lines(lines: list[str]) -> list[str]:
-    """The lines of one paragraph, inert. One dollar alone opens nothing; two may be taken for a formula."""
+    """Write the lines of one paragraph, inert. One dollar alone opens nothing; two may be taken for a formula."""
     inlines = [_Inline(line) for line in lines]
     made = [inline.render() for inline in inlines]
     dollars = sum(inline.dollars for inline in inlines) + 2 * sum(inline.formulas for inline in inlines)
@@ -116,7 +116,7 @@ class _Inline:
         return self._sign(following)
 
     def _reference(self) -> str:
-        """An entity is read, so that the sign it stands for is judged as that sign."""
+        """Read an entity, so that the sign it stands for is judged as that sign."""
         found = _REFERENCE.match(self.text, self.at)
         meant = html.unescape(found[0]) if found else ""
         if found is None or meant == found[0]:
@@ -126,7 +126,7 @@ class _Inline:
         return "".join(map(self._sign, drop_controls(meant)))
 
     def _sign(self, sign: str) -> str:
-        """*sign* as itself, whatever it means in Markdown, HTML or TeX."""
+        """Write *sign* as itself, whatever it means in Markdown, HTML or TeX."""
         if sign == "$":
             self.dollars += 1
             return _DOLLAR
@@ -144,7 +144,7 @@ class _Inline:
         return "&#58;"
 
     def _slashes(self) -> str | None:
-        """As `_scheme`, for an address without one."""
+        """Do as `_scheme`, for an address without one."""
         if not re.match(r"//\w", self.text[self.at : self.at + 3]):
             return None
         self.at += 1
@@ -224,7 +224,7 @@ class _Inline:
         return "&#64;"
 
     def _bare(self) -> str | None:
-        """An address in the text: written as a link, so that every renderer ends it at the same place."""
+        """Write an address in the text as a link, so that every renderer ends it at the same place."""
         if self.at and (self.text[self.at - 1].isalnum() or self.text[self.at - 1] in "/@"):
             return None
         found = _ADDRESS.match(self.text, self.at)
@@ -248,7 +248,7 @@ class _Inline:
 
 
 def _brackets(text: str) -> dict[int, int]:
-    """Where each bracket that opens is closed."""
+    """Find where each bracket that opens is closed."""
     waiting: list[int] = []
     pairs: dict[int, int] = {}
     for found in re.finditer(r"\\.|[\[\]]", text):
@@ -275,12 +275,12 @@ def _strip_marks(label: str) -> str:
 
 
 def _shows(label: str, host: str) -> bool:
-    """Whether *label* is an address at this *host*, and so hides nothing."""
+    """Tell whether *label* is an address at this *host*, and so hides nothing."""
     return label.isascii() and (label == host or (host_of(label) == host and "@" not in label))
 
 
 def _code_span(inner: str) -> str:
-    """*inner* as code. Backticks only where no renderer could end them early, or read through them."""
+    """Write *inner* as code. Backticks only where no renderer could end them early, or read through them."""
     if not inner.strip():
         return "&#96;" + inner + "&#96;"
     if "`" in inner or re.search(r"[<|\\$&]|!\[|\]\s*[(\[:]", inner):
@@ -289,7 +289,7 @@ def _code_span(inner: str) -> str:
 
 
 def _is_formula(inner: str, following: str, fence: str) -> bool:
-    r"""Whether what stands between dollars is mathematics and not money.
+    r"""Tell whether what stands between dollars is mathematics and not money.
 
     As pandoc has it: no space inside the dollars, no digit behind. And no two words, unless it looks like TeX.
     """
@@ -305,14 +305,14 @@ def _is_formula(inner: str, following: str, fence: str) -> bool:
 
 
 def literal(text: str) -> str:
-    """*text* as one line of Markdown or HTML that shows it as it is."""
+    """Write *text* as one line of Markdown or HTML that shows it as it is."""
     made = _entities(_MARKS, " ".join(drop_controls(text).split())).replace("\\", _BACKSLASH)
     dollar = "<span>&#36;</span>" if made.count("$") > 1 else "&#36;"
     return made.replace("$", dollar)
 
 
 def spell_label(text: str) -> str:
-    """*text* as one line of a widget's label, which JupyterLab searches for formulas, and in which there are no tags."""
+    """Write *text* as one line of a widget's label, which JupyterLab searches for formulas, and in which there are no tags."""
     line = " ".join(drop_controls(text).split())
     if line.count("$") > 1 or "\\" in line:
         return line.replace("$", "＄").replace("\\", "＼")

@@ -27,6 +27,6 @@ _NAME = re.compile(r"^\s*\{?\.?([\w+#-]{1,30})(?=[\s}:,;{]|$)")
 
 
 def name_language(info: str) -> str:
-    """The language that a fence's *info* names; empty where it names none that is known."""
+    """Find the language that a fence's *info* names; empty where it names none that is known."""
     found = _NAME.match(info)
     return found[1] if found and found[1].casefold() in LANGUAGES else ""

@@ -52,13 +52,13 @@ _HELD_BACK = 2_000  # characters; a formula that is longer was none
 
 
 def table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
-    """*rows* of any text as a Markdown table, the first as its head. *rule* is what stands below each of its cells."""
+    """Write *rows* of any text as a Markdown table, the first as its head. *rule* is what stands below each of its cells."""
     lines = [f"| {' | '.join(literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
     return "\n".join([lines[0], "|" + f"{rule}|" * len(rows[0]), *lines[1:]])
 
 
 def inert(text: str) -> str:
-    """*text* as Markdown in which nothing is active: no HTML, no image, no link but to a host that is seen."""
+    """Make of *text* Markdown in which nothing is active: no HTML, no image, no link but to a host that is seen."""
     return "\n".join(_Page(drop_controls(text).split("\n")).render()).strip("\n")
 
 
@@ -81,7 +81,7 @@ class Growing:
         self.empty = self.empty and not text
 
     def inert(self) -> str:
-        """All that can be shown, as `inert(settled(…))` of the whole."""
+        """Give all that can be shown, as `inert(complete_part(…))` of the whole."""
         rest = "".join(self._rest)
         page = _Page(drop_controls(rest).split("\n"), in_list=self._in_list)
         page.render()
@@ -99,17 +99,17 @@ class Growing:
 
 
 def plain(text: str) -> str:
-    """*text* for a terminal: no escape sequence and no control character but tab and line end."""
+    """Clean *text* for a terminal: no escape sequence and no control character but tab and line end."""
     return drop_controls(text).strip("\n")
 
 
 def plain_piece(text: str) -> str:
-    """As `plain`, for a piece of a text that is still coming."""
+    """Clean a piece of a text that is still coming, as `plain` does."""
     return drop_controls(text)
 
 
 def code_block(text: str, language: str = "") -> str:
-    """*text* in a fence that it can't leave."""
+    """Put *text* into a fence that it can't leave."""
     text = drop_controls(text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -117,7 +117,7 @@ def code_block(text: str, language: str = "") -> str:
 
 
 def complete_part(text: str) -> str:
-    """What of a *text* that still grows can be shown: without a formula, link or image that has only begun."""
+    """Cut a *text* that still grows to what can be shown: without a formula, link or image that has only begun."""
     paragraph = text.rfind("\n\n") + 1
     held = None
     for opening in _OPENED.finditer(text, paragraph):
@@ -173,7 +173,7 @@ class _Page:
         self.made += ["", *block.split("\n"), ""]
 
     def _read_fence(self, opening: re.Match[str]) -> None:
-        """A fence, to its end or to the end of the text: a model that is still writing has not closed it."""
+        """Read a fence, to its end or to the end of the text: a model that is still writing has not closed it."""
         margin, mark = opening["margin"], opening["fence"]
         closing = re.compile(rf"^[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$")
         if opening["item"]:
@@ -206,7 +206,7 @@ class _Page:
         return True
 
     def _formula(self, line: str) -> bool:
-        """A formula that stands on lines of its own."""
+        """Read a formula that stands on lines of its own."""
         start = line.lstrip(" \t")
         if start.startswith("$$"):
             body, end = start[2:], "$$"
@@ -237,7 +237,7 @@ class _Page:
 
 
 def _without(line: str, margin: str) -> str:
-    """*line* without what indents its block: as much of *margin* as there is."""
+    """Take off *line* what indents its block: as much of *margin* as there is."""
     at = 0
     for sign in margin.expandtabs(4):
         if at >= len(line):

@@ -44,7 +44,7 @@ class Page:
         return self.answers[-1]
 
     def bundle(self) -> dict[str, Any]:
-        """The one output of the cell."""
+        """Make the one output of the cell."""
         return {"text/markdown": self.markdown(), "text/plain": self.plain(), MIME: self.provenance()}
 
     def markdown(self) -> str:
@@ -68,7 +68,7 @@ class Page:
         return f"{calls}{markup.plain(text)}\n\n[{markup.plain(self.footer())}]"
 
     def footer(self) -> str:
-        """What does not change from run to run."""
+        """Write what does not change from run to run."""
         usage = self.answers[0].usage
         for answer in self.answers[1:]:
             usage = usage + answer.usage
@@ -85,7 +85,7 @@ class Page:
         return " · ".join(told)
 
     def provenance(self) -> dict[str, Any]:
-        """Where the answer comes from. No text, no key of anybody's, no path."""
+        """Tell where the answer comes from. No text, no key of anybody's, no path."""
         answer = self.answer
         made: dict[str, Any] = {
             "version": 1,
@@ -134,7 +134,7 @@ class Page:
         ]
 
     def _answered_calls(self) -> list[tuple[str, str, str]]:
-        """The tool calls that were answered: whether they were allowed, in words, the call, and what it gave."""
+        """List the tool calls that were answered: whether they were allowed, in words, the call, and what it gave."""
         results = {message.tool_call_id: message.text for message in self.said if message.role == "tool"}
         calls = [call for message in self.said for call in message.tool_calls]
         consents = [
@@ -150,7 +150,7 @@ class Page:
 
 
 def growing(text: str, reasoning: str) -> str:
-    """An answer on its way, as Markdown."""
+    """Write an answer on its way, as Markdown."""
     answer, thought = markup.Growing(), markup.Growing()
     answer.add(text)
     thought.add(reasoning)
@@ -158,7 +158,7 @@ def growing(text: str, reasoning: str) -> str:
 
 
 def under_way(text: markup.Growing, reasoning: markup.Growing) -> str:
-    """An answer on its way, as Markdown: the reasoning stands open until the answer begins."""
+    """Write an answer on its way, as Markdown: the reasoning stands open until the answer begins."""
     thought = ""
     if not reasoning.empty:
         name = "Thinking …" if text.empty else "Thinking"
@@ -167,17 +167,17 @@ def under_way(text: markup.Growing, reasoning: markup.Growing) -> str:
 
 
 def details(summary: str, body: str, *, is_open: bool = False) -> str:
-    """A part that can be folded away. *body* is Markdown of ours; *summary* is any text."""
+    """Write a part that can be folded away. *body* is Markdown of ours; *summary* is any text."""
     return f"<details{' open' if is_open else ''}><summary>{markup.literal(summary)}</summary>\n\n{body}\n\n</details>"
 
 
 def shorten_text(text: str, most: int) -> str:
-    """*text*, cut where it is longer than *most*."""
+    """Cut *text* where it is longer than *most*."""
     return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
 
 
 def table(data: Any) -> str:
-    """A value of a schema or choice as a Markdown table."""
+    """Write a value of a schema or choice as a Markdown table."""
     data = _plain(data)
     if isinstance(data, Mapping):
         rows = [["field", "value"], *([str(name), _cell(value)] for name, value in data.items())]

@@ -55,7 +55,7 @@ class Cost(float):
 
 
 def money(dollars: float | None, *, estimated: bool = False) -> str:
-    """A sum as people read it: `$0.0012`, `≈ $1.40`, `price unknown`."""
+    """Write a sum as people read it: `$0.0012`, `≈ $1.40`, `price unknown`."""
     if dollars is None:
         return "price unknown"
     figure = (
@@ -120,7 +120,7 @@ class Usage:
         return Usage(**numbers, estimated=self.estimated or other.estimated)
 
     def to_json(self) -> dict[str, Any]:
-        """The counts that are not zero."""
+        """Write the counts that are not zero."""
         made = {}
         for name in _NAMES:
             if value := getattr(self, name):
@@ -129,7 +129,7 @@ class Usage:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Usage:
-        """The usage that `to_json` wrote."""
+        """Read the usage that `to_json` wrote."""
         return cls(**data)
 
 

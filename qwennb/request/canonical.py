@@ -21,7 +21,7 @@ KEY_VERSION = 1
 
 
 def canonical_json(value: Any) -> bytes:
-    """*value* as canonical JSON bytes."""
+    """Write *value* as canonical JSON bytes."""
     try:
         return orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
     except RecursionError:
@@ -35,12 +35,12 @@ def canonical_json(value: Any) -> bytes:
 
 
 def key_of(canonical_request: Mapping[str, Any]) -> str:
-    """The key of a request in its canonical form: 64 hexadecimal characters."""
+    """Make the key of a request from its canonical form: 64 hexadecimal characters."""
     return hashlib.sha256(canonical_json({"v": KEY_VERSION, **canonical_request})).hexdigest()
 
 
 def plain(value: Any) -> Any:
-    """*value* in plain dicts, lists, text and numbers; TypeError for what JSON can't say."""
+    """Put *value* into plain dicts, lists, text and numbers; TypeError for what JSON can't say."""
     if isinstance(value, str | bool) or value is None:
         return value
     if isinstance(value, int):

@@ -18,7 +18,7 @@ _ADDRESS = re.compile(r"<.* at 0x[0-9a-fA-F]+>", re.DOTALL)
 
 
 def cell_text(value: Any) -> str:
-    """*value* as text. What is missing (null, NaN, NaT) is empty."""
+    """Write *value* as text. What is missing (null, NaN, NaT) is empty."""
     if value is None or type(value).__name__ in ("NaTType", "NAType"):
         return ""
     if isinstance(value, bool):
@@ -55,7 +55,7 @@ def cell_text(value: Any) -> str:
 
 
 def in_table(text: str, width: int) -> str:
-    """*text* in one line of at most about *width* characters, where a bar can't end the cell."""
+    """Put *text* into one line of at most about *width* characters, where a bar can't end the cell."""
     if len(text) <= 4 * width:
         line = " ".join(text.split())
         if len(line) <= width:

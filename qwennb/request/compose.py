@@ -32,7 +32,7 @@ def user_message(
     videos: Any = None,
     files: Any = None,
 ) -> Message:
-    """The user's message: *prompt* with *values* in its holes, then the media. A `Text` has no holes: it is data."""
+    """Compose the user's message: *prompt* with *values* in its holes, then the media. A `Text` has no holes: it is data."""
     if not isinstance(prompt, str | Text):
         raise BadInput(
             f'The prompt is {type(prompt).__name__}, not text. Put it in by name: ask("… {{{{ x }}}}", x=…).'
@@ -62,7 +62,7 @@ def user_message(
 
 
 def part_of(value: Any) -> Part:
-    """The part that *value* travels as."""
+    """Make the part that *value* travels as."""
     if isinstance(value, Text | Image | Video | Pdf):
         return value
     if isinstance(value, str):
@@ -97,7 +97,7 @@ def _json(value: Any) -> str:
 
 
 def _in_json(value: Any) -> Any:
-    """What stands in a list or dict for a value that JSON does not know."""
+    """Find what stands in a list or dict for a value that JSON does not know."""
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)  # a set's own order changes from run to run
     if isinstance(value, Mapping):

@@ -23,7 +23,7 @@ _SUMMARY_ENDS = re.compile(
 
 
 def read_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """The first paragraph of *text* (as `inspect.getdoc` gives it), and what is said of each argument."""
+    """Read the first paragraph of *text* (as `inspect.getdoc` gives it), and what is said of each argument."""
     about = {match[1]: match[2] for match in _SPHINX.finditer(text)}
     if section := _GOOGLE.search(text):
         about |= _google(section[1])

@@ -27,7 +27,7 @@ ROWS = 200
 
 
 def is_frame(value: Any) -> bool:
-    """True for a polars DataFrame or LazyFrame or Series, or a pandas DataFrame or Series."""
+    """Recognise a polars DataFrame or LazyFrame or Series, or a pandas DataFrame or Series."""
     return any(
         isinstance(value, getattr(module, kind))
         for library, kinds in (
@@ -41,7 +41,7 @@ def is_frame(value: Any) -> bool:
 
 
 def frame_text(frame: Any, *, budget: int = BUDGET) -> str:
-    """*frame* as text for a prompt, of at most *budget* characters."""
+    """Write *frame* as text for a prompt, of at most *budget* characters."""
     polars = sys.modules.get("polars")
     if polars is not None and isinstance(frame, polars.LazyFrame):
         named = [(name, str(kind)) for name, kind in frame.collect_schema().items()]
@@ -74,7 +74,7 @@ def _read_polars(frame: Any) -> _Sample:
 
 
 def _read_pandas(frame: Any) -> _Sample:
-    """As for polars; an index that says more than a row's number comes first, as columns."""
+    """Read as from polars; an index that says more than a row's number comes first, as columns."""
     picked = _spread(len(frame), ROWS)
     shown = frame.iloc[picked, :COLUMNS]
     named = [
@@ -94,7 +94,7 @@ def _read_pandas(frame: Any) -> _Sample:
 
 
 def _pandas_type(kind: Any, values: Any) -> str:
-    """The name of a type as every version of pandas would call it."""
+    """Name a type as every version of pandas would call it."""
     name = str(kind)
     if name == "object" and values is not None:
         given = [value for value in values if isinstance(value, str) or cell_text(value)]
@@ -127,7 +127,7 @@ def _label(name: str) -> str:
 
 
 def _table(sample: _Sample, room: int) -> str:
-    """The widest and longest table of *sample* that fits into *room* characters."""
+    """Write the widest and longest table of *sample* that fits into *room* characters."""
     names = [_label(name) for name, _ in sample.columns[:COLUMNS]]
     room -= 80  # the note below the table
     while len(names) > 1 and sum(max(len(name), NARROW) + 3 for name in names) + _head(names) > room:
@@ -161,7 +161,7 @@ def _head(names: Sequence[str]) -> int:
 
 
 def _width(columns: int, rows: int, room: int) -> int:
-    """How wide a cell may be so that some ten rows fit, within what can be read."""
+    """Find how wide a cell may be so that some ten rows fit, within what can be read."""
     return max(NARROW, min(WIDE, room // (max(min(rows, 10), 1) * max(columns, 1)) - 3))
 
 

@@ -15,7 +15,7 @@ from qwennb.request.option_types import check_characters
 
 
 def read_labels(name: str, given: Any) -> dict[str, str]:
-    """The labels that are *given* as *name*, each with its meaning; empty where nothing is said of it."""
+    """Read the labels that are *given* as *name*, each with its meaning; empty where nothing is said of it."""
     if isinstance(given, set | frozenset):
         order = ", ".join(sorted(repr(plain_label(label)) for label in given))
         raise BadInput(
@@ -41,7 +41,7 @@ def read_labels(name: str, given: Any) -> dict[str, str]:
 
 
 def read_choices(name: str, given: Any) -> tuple[str, ...]:
-    """The answers to choose from; what they mean belongs into the prompt."""
+    """Read the answers to choose from; what they mean belongs into the prompt."""
     labels = read_labels(name, given)
     if any(labels.values()):
         raise BadInput(
@@ -52,7 +52,7 @@ def read_choices(name: str, given: Any) -> tuple[str, ...]:
 
 
 def plain_label(label: Any) -> Any:
-    """A label as plain text, where it is a member of an Enum or text of another kind."""
+    """Make a label plain text, where it is a member of an Enum or text of another kind."""
     label = label.value if isinstance(label, enum.Enum) else label
     return str.__str__(label) if isinstance(label, str) else label
 

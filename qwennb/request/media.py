@@ -125,15 +125,15 @@ class _Media:
         return self.source.name
 
     def content(self) -> bytes:
-        """The bytes, or a `MediaError` naming the digest."""
+        """Give the bytes, or a `MediaError` naming the digest."""
         return self.source.content()
 
     def as_file(self) -> tuple[str, bytes]:
-        """The ending and bytes of a file that `from_json` takes back."""
+        """Give the ending and bytes of a file that `from_json` takes back."""
         return self.kind, self.content()
 
     def to_json(self) -> dict[str, Any]:
-        """The form that goes into the request's key: what it is made from, and the options that were set."""
+        """Write the form that goes into the request's key: what it is made from, and the options that were set."""
         identity = {"url": self.url} if self.url else {"sha256": self.digest}
         return {"type": self.TYPE, **identity, **self._options()}
 
@@ -142,7 +142,7 @@ class _Media:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], content: bytes | None = None) -> Self:
-        """The value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
+        """Read the value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
         # Records come from other people: nothing in one may be taken for a path.
         if data.get("url") is not None:
             source = from_url(str(data["url"]), cls.TYPE)
@@ -225,7 +225,7 @@ class Image(_Media):
 
     @classmethod
     def under(cls, root: str | os.PathLike[str], name: str, **options: Any) -> Self:
-        """The image *name* in the folder *root*, for names the user did not type (the cells of a column).
+        """Open the image *name* in the folder *root*, for names the user did not type (the cells of a column).
 
         What lies outside the folder, by `..`, by a link or by an absolute path, is refused unopened.
         """
@@ -239,7 +239,7 @@ class Image(_Media):
         return self.source.pixels or (size_of(self.kind, self.data) if self.data else None)
 
     def as_file(self) -> tuple[str, bytes]:
-        """The ending and bytes of a file that `from_json` takes back; pixels become a PNG that keeps them all."""
+        """Give the ending and bytes of a file that `from_json` takes back; pixels become a PNG that keeps them all."""
         if self.kind != "pixels" or self.size is None:
             return _Media.as_file(self)
         from PIL import Image as Pillow
@@ -323,14 +323,14 @@ class Video(_Media):
         _set(self, "max_pixels", _count("max_pixels", max_pixels))
 
     def to_json(self) -> dict[str, Any]:
-        """The form that goes into the request's key; a list of frames stands there frame by frame."""
+        """Write the form that goes into the request's key; a list of frames stands there frame by frame."""
         if not self.frames:
             return _Media.to_json(self)
         return {"type": self.TYPE, "frames": [f.to_json() for f in self.frames], **self._options()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], content: bytes | None = None) -> Self:
-        """The value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
+        """Read the value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
         if "frames" not in data:
             return super(Video, cls).from_json(data, content)
         return cls([Image.from_json(frame) for frame in data["frames"]], **_options_of(cls, data))
@@ -405,7 +405,7 @@ class Pdf(_Media):
 
 
 def recognise(anything: object) -> Image | Video | Pdf:
-    """What the user gave among `files=`, told apart by its first bytes; a URL, which is not fetched, by its ending."""
+    """Tell what the user gave among `files=` apart by its first bytes; a URL, which is not fetched, by its ending."""
     if isinstance(anything, (Image, Video, Pdf)):
         return anything
     if isinstance(anything, (list, tuple)):
@@ -419,7 +419,7 @@ def recognise(anything: object) -> Image | Video | Pdf:
 
 
 def _at_url(url: str) -> Image | Video | Pdf:
-    """The medium that stands at *url*, by the ending of its path."""
+    """Tell the medium that stands at *url* by the ending of its path."""
     try:
         urlsplit(url)
     except ValueError:
@@ -434,7 +434,7 @@ def _at_url(url: str) -> Image | Video | Pdf:
 
 
 def _medium_by_ending(url: str) -> type[Image | Video | Pdf] | None:
-    """The medium that stands at *url* by the ending of its path; None where that does not tell, or where it is no URL."""
+    """Tell the medium that stands at *url* by the ending of its path; None where that does not tell, or where it is no URL."""
     if not url.lower().startswith(("http://", "https://")):
         return None
     try:
@@ -452,7 +452,7 @@ _ENDINGS: dict[type[Image | Video | Pdf], tuple[str, ...]] = {
 
 
 def media_from_json(data: dict[str, Any], content: bytes | None = None) -> Image | Video | Pdf:
-    """The medium that one of the three `to_json` wrote."""
+    """Read the medium that one of the three `to_json` wrote."""
     medium: type[Image | Video | Pdf] = {"image": Image, "video": Video, "pdf": Pdf}[data["type"]]
     return medium.from_json(data, content)
 

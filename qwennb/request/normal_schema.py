@@ -30,7 +30,7 @@ _Walk = Callable[[Any, str | None], Any]
 
 
 def normalise_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """*schema* with plain references written out and the titles that pydantic makes up dropped."""
+    """Write the plain references of *schema* out and drop the titles that pydantic makes up."""
     try:
         return _Normaliser(schema).normalise()
     except RecursionError:
@@ -38,7 +38,7 @@ def normalise_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def canonical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A normalised *schema* as the key spells it."""
+    """Spell a normalised *schema* as the key does."""
     definitions: Mapping[str, Any] = schema.get("$defs") or {}
     numbers: dict[str, str] = {}
     numbered: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def canonical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def map_schemas(node: Mapping[str, Any], walk: _Walk, name: str | None) -> dict[str, Any]:
-    """*node* with every schema in it walked; what is not a schema (a default, an enum) stays as it is."""
+    """Walk every schema in *node*; what is not a schema (a default, an enum) stays as it is."""
     made: dict[str, Any] = {}
     for word, value in node.items():
         if word in _NAMED and isinstance(value, Mapping):
@@ -136,7 +136,7 @@ class _Normaliser:
 
 
 def _inline(definition: Any, node: Mapping[str, Any]) -> Any:
-    """*definition* in place of the reference in *node*, with what else stands beside it."""
+    """Put *definition* in the place of the reference in *node*, with what else stands beside it."""
     beside = {word: value for word, value in node.items() if word != "$ref"}
     if not beside:
         return definition
@@ -162,13 +162,13 @@ def _names_in(node: Any) -> Iterator[str]:
 
 
 def _target_name(ref: Any) -> str:
-    """The name of the definition that *ref* points to; empty when it points elsewhere."""
+    """Find the name of the definition that *ref* points to; empty when it points elsewhere."""
     match = re.fullmatch(r"#/(?:\$defs|definitions)/([^/]+)", ref) if isinstance(ref, str) else None
     return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else ""
 
 
 def _without_title(node: Any, name: str | None) -> Any:
-    """*node* without a title that says no more than its *name* does, or that names a class."""
+    """Drop a title of *node* that says no more than its *name* does, or that names a class."""
     if not isinstance(node, Mapping) or not isinstance(title := node.get("title"), str):
         return node
     if "properties" in node or (name is not None and _letters(name).endswith(_letters(title))):

@@ -24,7 +24,7 @@ def check_options(given: Mapping[str, Any], checks: Mapping[str, Check]) -> dict
 
 
 def text(what: str = "text", *, empty: bool = False) -> Check:
-    """A check for text that is *what* the sentence calls it."""
+    """Make a check for text that is *what* the sentence calls it."""
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or not (empty or value.strip()):
@@ -44,7 +44,7 @@ def check_characters(name: str, value: str) -> None:
 
 
 def one_of(*known: Any) -> Check:
-    """A check for one of a few words; True is not 1 here."""
+    """Make a check for one of a few words; True is not 1 here."""
 
     def check(name: str, value: Any) -> Any:
         if not any(value is word or (type(value) is type(word) and value == word) for word in known):
@@ -62,7 +62,7 @@ def one_of(*known: Any) -> Check:
 
 
 def several(what: str) -> Check:
-    """A check for a list or tuple of *what*; a set has no order."""
+    """Make a check for a list or tuple of *what*; a set has no order."""
 
     def check(name: str, value: Any) -> Any:
         if not isinstance(value, list | tuple):
@@ -73,14 +73,14 @@ def several(what: str) -> Check:
 
 
 def folder(name: str, value: Any) -> Path:
-    """A folder's path."""
+    """Check a folder's path."""
     if not isinstance(value, str | os.PathLike) or not str(value).strip():
         raise BadInput(f"{name}={show_value(value)} is not a folder's path.")
     return Path(value)
 
 
 def file_path(name: str, value: Any) -> Path:
-    """A file's path."""
+    """Check a file's path."""
     if not isinstance(value, str | os.PathLike) or not str(value).strip() or "\0" in str(value):
         raise BadInput(f"{name} {show_value(value)} is not a file's path.")
     check_characters(name, str(value))
@@ -88,7 +88,7 @@ def file_path(name: str, value: Any) -> Path:
 
 
 def anything(name: str, value: Any) -> Any:
-    """What is checked where it is read."""
+    """Take anything: it is checked where it is read."""
     return value
 
 
@@ -131,7 +131,7 @@ def number(
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False."""
+    """Check for True or False."""
     if not isinstance(value, bool):
         raise BadInput(f"{name}={show_value(value)} must be True or False.")
     return value

@@ -33,7 +33,7 @@ class Text:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """The part as the key spells it."""
+        """Spell the part as the key does."""
         return {"type": "text", "text": self.text}
 
 
@@ -41,7 +41,7 @@ Part = Text | Image | Video | Pdf
 
 
 def merge_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """*parts* with neighbouring texts joined and empty ones left out."""
+    """Join neighbouring texts of *parts* and leave empty ones out."""
     made: list[Part] = []
     for part in parts:
         if isinstance(part, Text) and made and isinstance(made[-1], Text):
@@ -79,7 +79,7 @@ class Message:
         return tuple(part for part in self.parts if not isinstance(part, Text))
 
     def to_json(self, *, reasoning: bool = True) -> dict[str, Any]:
-        """The message as the key spells it; without its *reasoning* where that takes no part."""
+        """Spell the message as the key does; without its *reasoning* where that takes no part."""
         made: dict[str, Any] = {"role": self.role}
         parts = merge_texts(self.parts)
         if len(parts) == 1 and isinstance(parts[0], Text):
@@ -98,7 +98,7 @@ class Message:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
-        """The message that `to_json` wrote; its media have a hash and no bytes."""
+        """Read the message that `to_json` wrote; its media have a hash and no bytes."""
         content = data.get("content", [])
         parts: Iterable[Part] = [Text(content)] if isinstance(content, str) else map(_part, content)
         blocks = data.get("reasoning_blocks")
@@ -134,7 +134,7 @@ class Request:
             _check_choices(self.choices)
 
     def canonical(self) -> dict[str, Any]:
-        """Everything that takes part in the key."""
+        """Collect everything that takes part in the key."""
         messages: list[dict[str, Any]] = []
         answered = True
         for message in reversed(self.messages):
@@ -158,7 +158,7 @@ class Request:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
-        """The request whose canonical form is *data*."""
+        """Read the request whose canonical form is *data*."""
         options = {name: data[name] for name in SETTINGS if name in data}
         return cls(
             model=data["model"],

@@ -51,7 +51,7 @@ class Schema:
 
     @classmethod
     def of(cls, wanted: Any) -> Schema:
-        """The schema of a pydantic class, a type, a dict or a line of names."""
+        """Read the schema of a pydantic class, a type, a dict or a line of names."""
         if isinstance(wanted, Schema):
             return wanted
         if isinstance(wanted, str):
@@ -73,7 +73,7 @@ class Schema:
         return types
 
     def wire_form(self, *, in_words: bool = False) -> dict[str, Any]:
-        """The schema as it is sent: as a server can hold an answer to it, or in words that a model reads."""
+        """Write the schema as it is sent: as a server can hold an answer to it, or in words that a model reads."""
         return wire_schema(self.types, in_words=in_words)
 
     @property
@@ -82,15 +82,15 @@ class Schema:
         return unheld(self.types)
 
     def canonical(self) -> dict[str, Any]:
-        """The schema for the key: like `json`, but for what changes nothing."""
+        """Write the schema for the key: like `json`, but for what changes nothing."""
         return _canonical(self.text)
 
     def read(self, text: str) -> Any:
-        """The value in an answer's *text*. ValueError says, in words for the model, what does not fit."""
+        """Read the value in an answer's *text*. ValueError says, in words for the model, what does not fit."""
         return self.check(parse_json(text))
 
     def check(self, value: Any) -> Any:
-        """*value* as the target type (or as it is). ValueError says what does not fit."""
+        """Make *value* the target type (or leave it as it is). ValueError says what does not fit."""
         try:
             problems = sorted(
                 islice(_validator(self.text).iter_errors(value), 100),
@@ -138,7 +138,7 @@ def _make(
 
 
 def _without_types(schema: Any) -> Any:
-    """*schema* without what its key does not know."""
+    """Take out of *schema* what its key does not know."""
     if isinstance(schema, Mapping):
         return {word: _without_types(value) for word, value in schema.items() if word != DECIMAL}
     return [_without_types(value) for value in schema] if isinstance(schema, list) else schema
@@ -169,7 +169,7 @@ def _of_type(wanted: Any) -> Schema:
 
 @lru_cache(maxsize=1)
 def _typing_generator() -> Any:
-    """pydantic's generator of schemas, which loses the digits of a Decimal, made to tell them."""
+    """Make pydantic's generator of schemas, which loses the digits of a Decimal, tell them."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Typing(GenerateJsonSchema):

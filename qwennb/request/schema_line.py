@@ -42,7 +42,7 @@ class _NoType(Exception):
 
 
 def read_line(line: str) -> dict[str, Any]:
-    """The JSON Schema of the object that *line* describes."""
+    """Read the JSON Schema of the object that *line* describes."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     for piece in _split(line):
@@ -62,7 +62,7 @@ def read_line(line: str) -> dict[str, Any]:
 
 
 def _split(line: str) -> list[str]:
-    """The fields: commas in brackets, and in quotes within those, part nothing."""
+    """Part the fields: commas in brackets, and in quotes within those, part nothing."""
     pieces, depth, quote = [""], 0, ""
     for character in line:
         if quote:
@@ -79,7 +79,7 @@ def _split(line: str) -> list[str]:
 
 
 def _read_rest(rest: str, piece: str, line: str) -> tuple[dict[str, Any], str]:
-    """The type and the words of a field, from what stands behind its name."""
+    """Read the type and the words of a field, from what stands behind its name."""
     if not rest:
         return dict(_TEXT), ""
     after_colon = rest.startswith(":")
@@ -112,20 +112,20 @@ def _part_at_colon(said: str) -> tuple[str, str, str]:
 
 
 def _is_near(word: str) -> bool:
-    """Whether a *word* is a type misspelled, rather than a description of one word."""
+    """Tell whether a *word* is a type misspelled, rather than a description of one word."""
     return not word.endswith("s") and bool(
         difflib.get_close_matches(word.casefold(), [*_TYPES, *_GENERIC], cutoff=0.85)
     )
 
 
 def _holds_types(text: str) -> bool:
-    """Whether *text* is a type with types in brackets but for its name: `array[str]`."""
+    """Tell whether *text* is a type with types in brackets but for its name: `array[str]`."""
     outer, bracket, inside = text.partition("[")
     return bool(bracket) and outer.isidentifier() and _is_type(f"tuple[{inside}")
 
 
 def _reads_on(said: str) -> bool:
-    """Whether a type and then a default or another field stand in *said*, where words were looked for."""
+    """Tell whether a type and then a default or another field stand in *said*, where words were looked for."""
     head, mark, rest = (*_BREAK.split(said, maxsplit=1), "", "")[:3]
     if not (mark and _is_type(head.strip())):
         return False
@@ -168,7 +168,7 @@ def _type_of(node: ast.expr) -> dict[str, Any]:
 
 
 def _generic(name: str, inside: list[ast.expr]) -> dict[str, Any]:
-    """`name[inside]`."""
+    """Read `name[inside]`."""
     match name.casefold(), inside:
         case (("list" | "sequence" | "set" | "frozenset"), [item]):
             return {"type": "array", "items": _type_of(item)}
@@ -231,7 +231,7 @@ def _takes_null(made: dict[str, Any]) -> bool:
 
 
 def _name_of(node: ast.expr) -> str:
-    """`date`, or `date` of `datetime.date`."""
+    """Read `date`, or `date` of `datetime.date`."""
     if isinstance(node, ast.Attribute):
         return node.attr
     if isinstance(node, ast.Name):

@@ -160,7 +160,7 @@ class Settings(SettingFields):
         return cls(**check_options(given, SETTING_CHECKS))
 
     def given(self) -> dict[str, Any]:
-        """The options that were set, as plain JSON values."""
+        """Collect the options that were set, as plain JSON values."""
         made: dict[str, Any] = {}
         for name, setting in SETTINGS.items():
             value = getattr(self, name)

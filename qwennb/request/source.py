@@ -64,7 +64,7 @@ class MediaSource:
         return self.kind == "pixels" and self.name == FIGURE
 
     def content(self) -> bytes:
-        """The bytes; a `MediaError` naming the digest where only that is known."""
+        """Give the bytes; a `MediaError` naming the digest where only that is known."""
         if self.data is None:
             why = "is a URL, which is never fetched here" if self.url else "has no bytes here"
             raise MediaError(f"{self.name} {why} (sha256 {self.digest}); give the file itself to ask with it")
@@ -85,7 +85,7 @@ _KINDS = {"image": IMAGES, "video": VIDEOS, "pdf": ("pdf",)}
 
 
 def image_source(source: object) -> MediaSource:
-    """The source of an image, from anything that may be one."""
+    """Make the source of an image, from anything that may be one."""
     if (picture := _theirs(source, "PIL.Image", "Image")) is not None:
         return _from_picture(picture, "a picture")
     if (figure := _theirs(source, "matplotlib.figure", "Figure")) is not None:
@@ -98,7 +98,7 @@ def image_source(source: object) -> MediaSource:
 
 
 def file_source(source: object, wanted: str) -> MediaSource:
-    """The source of a video or a PDF, which come as files, bytes or URLs."""
+    """Make the source of a video or a PDF, which come as files, bytes or URLs."""
     if isinstance(source, MediaSource):
         return source
     if isinstance(source, str) and _is_url(source):
@@ -111,7 +111,7 @@ def file_source(source: object, wanted: str) -> MediaSource:
 
 
 def read_given(source: object, cap: int) -> tuple[bytes, str, str] | None:
-    """The bytes that a path, a data: URI or a buffer stands for, what to call them, and the file's name if it is one."""
+    """Read the bytes that a path, a data: URI or a buffer stands for, what to call them, and the file's name if it is one."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         if (length := memoryview(source).nbytes) > cap:
             raise MediaError(f"{amount(length)} given as bytes is too much; at most {amount(cap)} is read")
@@ -128,7 +128,7 @@ def read_given(source: object, cap: int) -> tuple[bytes, str, str] | None:
 
 
 def source_of(data: bytes, wanted: str, name: str, file: str = "") -> MediaSource:
-    """*data* as a source, when its first bytes say that it is what was *wanted*."""
+    """Take *data* as a source, when its first bytes say that it is what was *wanted*."""
     kind, name = kind_of(data), _short(name)
     if kind not in _KINDS[wanted]:
         better = next((medium for medium, kinds in _KINDS.items() if kind in kinds), None)
@@ -148,7 +148,7 @@ def _home(typed: str) -> Path:
 
 
 def file_name(path: str | os.PathLike[str]) -> str:
-    """How *path* is called on every machine: from the working folder on if it lies there, else as it was typed."""
+    """Call *path* as on every machine: from the working folder on if it lies there, else as it was typed."""
     typed = os.path.normpath(path)
     if os.path.isabs(typed):  # noqa: PTH117
         with contextlib.suppress(OSError):  # the working folder is gone
@@ -168,7 +168,7 @@ def look_elsewhere(find: Callable[[str, int], bytes | None]) -> None:
 
 
 def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = True) -> bytes:
-    """The bytes of a regular file of at most *cap* bytes; anything odd is refused in one sentence.
+    """Read a regular file of at most *cap* bytes; anything odd is refused in one sentence.
 
     Where there is none, what is known elsewhere of a *file* of that name.
     """
@@ -208,7 +208,7 @@ def _check_file(status: os.stat_result, cap: int, shown: str) -> None:
 
 
 def inside(root: str | os.PathLike[str], name: str) -> Path:
-    """The path of *name* in the folder *root*; refused where links or dots lead out of it."""
+    """Find the path of *name* in the folder *root*; refused where links or dots lead out of it."""
     top = os.path.realpath(root)
     found = os.path.realpath(os.path.join(top, name)) if "\0" not in name else "\0"  # noqa: PTH118
     if os.path.isabs(name) or not found.startswith(top.rstrip(os.sep) + os.sep):  # noqa: PTH117
@@ -221,7 +221,7 @@ def _is_url(text: str) -> bool:
 
 
 def from_url(text: str, wanted: str) -> MediaSource:
-    """A URL as it is, once it is sure that it may stand in a request that is kept and shared."""
+    """Take a URL as it is, once it is sure that it may stand in a request that is kept and shared."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
@@ -251,7 +251,7 @@ def _from_data_uri(text: str, cap: int) -> bytes:
 
 
 def recorded_source(wanted: str, digest: str, content: bytes | None) -> MediaSource:
-    """A source known by its digest, with its bytes where they were kept beside the record."""
+    """Make a source known by its digest, with its bytes where they were kept beside the record."""
     noun = NOUNS[wanted]
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise MediaError(f"a record of {noun} has no sha256 that could be one; the record is damaged")
@@ -269,7 +269,7 @@ def recorded_source(wanted: str, digest: str, content: bytes | None) -> MediaSou
 
 
 def _theirs(thing: object, module: str, name: str) -> Any:
-    """*thing* when it is an instance of a class of a library that is loaded."""
+    """Give *thing* when it is an instance of a class of a library that is loaded."""
     kind = getattr(sys.modules.get(module), name, None)
     return thing if isinstance(kind, type) and isinstance(thing, kind) else None
 
@@ -307,7 +307,7 @@ def _from_png(data: bytes, name: str) -> MediaSource:
 
 
 def _from_figure(figure: Any) -> MediaSource:
-    """What a notebook shows of the figure: cut to what is drawn, whatever rcParams say about saving."""
+    """Draw what a notebook shows of the figure: cut to what is drawn, whatever rcParams say about saving."""
     _check_pixels(tuple(int(inches * figure.dpi) for inches in figure.get_size_inches()), FIGURE)
     drawn = io.BytesIO()
     figure.savefig(
@@ -444,7 +444,7 @@ def size_of(kind: str, data: bytes) -> tuple[int, int] | None:
 
 
 def sha256(*pieces: bytes) -> str:
-    """The digest of *pieces*, one after the other."""
+    """Digest *pieces*, one after the other."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
@@ -456,7 +456,7 @@ def _short(name: str) -> str:
 
 
 def amount(size: int) -> str:
-    """*size* in bytes as people read it."""
+    """Write *size* in bytes as people read it."""
     return (
         f"{size / _MIB:,.1f} MB"
         if size >= _MIB

@@ -16,7 +16,7 @@ _LANGUAGE = re.compile(r"(?:json)?\s", re.IGNORECASE)
 
 
 def parse_json(text: str) -> Any:
-    """The one JSON value in *text*; a fence around it is allowed. ValueError for anything else."""
+    """Read the one JSON value in *text*; a fence around it is allowed. ValueError for anything else."""
     body = text.strip()
     if len(body) >= 6 and body.startswith("```") and body.endswith("```"):
         inner = body[3:-3]

@@ -69,7 +69,7 @@ class Template:
 
     @classmethod
     def of_text(cls, text: str) -> Template:
-        """The template that is nothing but *text*: data, in which braces mean nothing."""
+        """Make the template that is nothing but *text*: data, in which braces mean nothing."""
         return cls((text,) if text else ())
 
     @classmethod
@@ -96,16 +96,16 @@ class Template:
         return tuple(piece for piece in self.pieces if isinstance(piece, Hole))
 
     def fill(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The pieces with each hole replaced by its value. An unknown name is an error naming the nearest."""
+        """Replace each hole by its value. An unknown name is an error naming the nearest."""
         return tuple(piece if isinstance(piece, str) else look_up(piece, values) for piece in self.pieces)
 
     def evaluate(self, evaluator: Callable[[str], Any]) -> tuple[Any, ...]:
-        """The pieces with each hole's source given to *evaluator* (a notebook's own `ev`)."""
+        """Replace each hole by what *evaluator* (a notebook's own `ev`) makes of its source."""
         return tuple(piece if isinstance(piece, str) else evaluator(piece.source) for piece in self.pieces)
 
 
 def look_up(hole: Hole, values: Mapping[str, Any]) -> Any:
-    """The value that *hole* names: a keyword, then fields or attributes along the path."""
+    """Find the value that *hole* names: a keyword, then fields or attributes along the path."""
     if hole.name not in values:
         given = ", ".join(f"`{name}`" for name in values) or "nothing"
         raise TemplateError(
@@ -147,7 +147,7 @@ def _hole(match: re.Match[str]) -> str | Hole:
 
 
 def _without_doubled(text: str, after: str, known: frozenset[str]) -> str:
-    """*text*, which stands between holes and before *after*: two opening braces in it are a hole that is none."""
+    """Give *text*, which stands between holes and before *after*: two opening braces in it are a hole that is none."""
     start = text.find("{{")
     if start < 0:
         return text
@@ -176,7 +176,7 @@ def _is_expression(inside: str, known: frozenset[str]) -> bool:
 
 
 def _no_expression(text: str) -> TemplateError:
-    """The error about a cell's *text* that begins with two braces, and with no expression after them."""
+    """Make the error about a cell's *text* that begins with two braces, and with no expression after them."""
     found = _DOUBLED.match(text)
     inside = found[1].strip() if found else ""
     if found and not inside:
@@ -195,13 +195,13 @@ def _no_expression(text: str) -> TemplateError:
 
 
 def _show(text: str) -> str:
-    """The beginning of *text*, in one line."""
+    """Show the beginning of *text*, in one line."""
     line = " ".join(text[: 4 * _SHOWN].split())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _expression(text: str, start: int) -> tuple[str, int] | None:
-    """The shortest Python expression between `{{` at *start* and a `}}`, with the position after it."""
+    """Find the shortest Python expression between `{{` at *start* and a `}}`, with the position after it."""
     end = start + 2
     for _ in range(_TRIES):
         if (close := text.find("}}", end)) < 0:

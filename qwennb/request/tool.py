@@ -32,12 +32,12 @@ class ToolCall:
     arguments: str
 
     def to_json(self) -> dict[str, Any]:
-        """The call as the key and the store spell it."""
+        """Spell the call as the key and the store do."""
         return {"id": self.id, "name": self.name, "arguments": self.arguments}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ToolCall:
-        """The call that `to_json` wrote."""
+        """Read the call that `to_json` wrote."""
         return cls(data["id"], data["name"], data["arguments"])
 
 
@@ -52,7 +52,7 @@ class Tool:
 
     @classmethod
     def of(cls, given: Any) -> Tool:
-        """A tool from a function, an OpenAI-style definition, or a tool."""
+        """Make a tool of a function, an OpenAI-style definition, or a tool."""
         if isinstance(given, Tool):
             return given
         if isinstance(given, Mapping):
@@ -103,12 +103,12 @@ class Tool:
         return schema
 
     def definition(self) -> dict[str, Any]:
-        """The definition as every OpenAI-style endpoint takes it."""
+        """Write the definition as every OpenAI-style endpoint takes it."""
         body = {"name": self.name, "description": self.description, "parameters": self.schema}
         return {"type": "function", "function": {k: v for k, v in body.items() if v != ""}}
 
     def canonical(self) -> dict[str, Any]:
-        """The tool as the key spells it."""
+        """Spell the tool as the key does."""
         return {
             "name": self.name,
             "description": self.description,
@@ -116,7 +116,7 @@ class Tool:
         }
 
     def arguments(self, text: str) -> dict[str, Any]:
-        """The arguments in *text*, checked and converted. ValueError says, for the model, what does not fit."""
+        """Read the arguments in *text*, checked and converted. ValueError says, for the model, what does not fit."""
         given = parse_json(text or "{}")
         if not isinstance(given, dict):
             raise ValueError("the arguments are not a JSON object")
@@ -140,13 +140,13 @@ class Tool:
 
 
 def tool_name(function: Callable[..., Any]) -> str:
-    """The name that the model knows *function* by."""
+    """Find the name that the model knows *function* by."""
     bare = _unbound(function)
     return str(getattr(bare, "__name__", type(bare).__name__))
 
 
 def _unbound(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function inside `functools.partial`s."""
+    """Find the function inside `functools.partial`s."""
     while isinstance(function, partial):
         function = function.func
     return function

@@ -33,7 +33,7 @@ _UNHELD = {
 
 
 def wire_schema(schema: Mapping[str, Any], *, in_words: bool = False) -> dict[str, Any]:
-    """*schema* as it is sent; *in_words*, where a model reads it, nothing is left out that tells something."""
+    """Write *schema* as it is sent; *in_words*, where a model reads it, nothing is left out that tells something."""
 
     def walk(node: Any, _: str | None) -> Any:
         if not isinstance(node, Mapping):
@@ -59,7 +59,7 @@ def wire_schema(schema: Mapping[str, Any], *, in_words: bool = False) -> dict[st
 
 
 def unheld(schema: Mapping[str, Any]) -> list[str]:
-    """What no grammar can hold an answer to, in words, each with its field."""
+    """Tell what no grammar can hold an answer to, in words, each with its field."""
     return list(dict.fromkeys(_unheld(schema, "the answer")))
 
 
@@ -88,7 +88,7 @@ def _unheld(node: Any, name: str) -> Iterator[str]:
 
 
 def _plain_node(node: dict[str, Any]) -> dict[str, Any]:
-    """*node* without what a server may refuse, and with what it can hold spelled plainly."""
+    """Take out of *node* what a server may refuse, and spell plainly what it can hold."""
     made = {word: value for word, value in node.items() if word not in ("uniqueItems", "propertyNames")}
     if "format" in made and made["format"] not in _FORMATS:
         del made["format"]
@@ -100,7 +100,7 @@ def _plain_node(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed_fields(node: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of a dict whose names are listed, `dict[Literal["a", "b"], int]`."""
+    """List the fields of a dict whose names are listed, `dict[Literal["a", "b"], int]`."""
     names = node.get("propertyNames")
     listed = names.get("enum") if isinstance(names, Mapping) else None
     value = node.get("additionalProperties")
@@ -110,7 +110,7 @@ def _listed_fields(node: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _decimal(node: dict[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
-    """A Decimal: text, which loses no digit, or a number where it has bounds, which no pattern can hold."""
+    """Write a Decimal: text, which loses no digit, or a number where it has bounds, which no pattern can hold."""
     number: Mapping[str, Any] = next(
         (one for one in node.get("anyOf", ()) if one.get("type") == "number"), {}
     )
@@ -129,7 +129,7 @@ def _decimal(node: dict[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
 
 
 def decimal_digits(digits: Mapping[str, int]) -> tuple[int, int]:
-    """The digits of a Decimal in all, and those behind the point."""
+    """Count the digits of a Decimal in all, and those behind the point."""
     scale = min(digits.get("decimal_places", PLACES), DIGITS)
     return max(1, min(digits.get("max_digits", DIGITS), DIGITS)), scale
 
@@ -146,7 +146,7 @@ _IN_DAYS = {"years": 365, "months": 30}  # as pydantic counts them
 
 
 def read_duration(text: str) -> datetime.timedelta:
-    """The span of time that *text* says, in ISO 8601 (P2D, PT1H30M) or as a clock does (1 day, 01:30:00)."""
+    """Read the span of time that *text* says, in ISO 8601 (P2D, PT1H30M) or as a clock does (1 day, 01:30:00)."""
     found = _SPAN.fullmatch(text) or _CLOCK.fullmatch(text)
     if not found:
         raise ValueError(f"{text!r} is no ISO 8601 duration such as P2D or PT1H30M")
@@ -173,7 +173,7 @@ _LETTERS = "nrtfv0"
 
 
 def plain_pattern(pattern: str) -> str | None:
-    """*pattern* as every grammar reads it: from edge to edge, with plain groups and classes; None where it can't be."""
+    """Spell *pattern* as every grammar reads it: from edge to edge, with plain groups and classes; None where it can't be."""
     body = pattern.removeprefix("^")
     starts = body != pattern
     ends = body.endswith("$") and not re.search(r"(?<!\\)(?:\\\\)*\\\$$", body)
