@@ -7,6 +7,6 @@ from qwennb.catalog.catalog import Catalog
 from qwennb.catalog.listing import ModelRow
 from qwennb.catalog.media import Images, Videos
 from qwennb.catalog.model import Model, plain_name
-from qwennb.catalog.pixels import image_size, image_tokens, video_frames, video_tokens
+from qwennb.catalog.pixels import image_size, image_tokens
 from qwennb.catalog.price import Price, RateQuota
 from qwennb.catalog.tokens import Count, TokenCounter, count_messages, count_tokens, estimate_tokens

@@ -68,11 +68,6 @@ class Template:
         return cls(_merge(pieces))
 
     @classmethod
-    def of_text(cls, text: str) -> Template:
-        """Make the template that is nothing but *text*: data, in which braces mean nothing."""
-        return cls((text,) if text else ())
-
-    @classmethod
     def of_expressions(cls, text: str) -> Template:
         """Cut a cell's *text*: what stands between double braces is a Python expression, or an error."""
         pieces: list[str | Hole] = []

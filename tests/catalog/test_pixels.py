@@ -1,10 +1,10 @@
-"""Pictures and videos in tokens."""
+"""Pictures in tokens."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwennb.catalog import image_size, image_tokens, video_frames, video_tokens
+from qwennb.catalog import image_size, image_tokens
 
 sides = st.integers(1, 20_000)
 
@@ -47,23 +47,3 @@ def test_turning_a_picture_changes_nothing(width: int, height: int) -> None:
 def test_a_picture_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match="0 × 10 pixels has no content"):
         image_size(0, 10)
-
-
-def test_frames_are_paired() -> None:
-    one_pair = video_tokens(640, 480, 2) - 2
-
-    assert one_pair == 20 * 15
-    assert video_tokens(640, 480, 20) == 10 * one_pair + 2
-    assert video_tokens(640, 480, 19) == video_tokens(640, 480, 20)
-
-
-def test_a_long_video_shares_one_budget_of_pixels() -> None:
-    assert video_tokens(1920, 1080, 8000) <= 800_000 + 2
-    assert video_tokens(1920, 1080, 8000) > 700_000
-
-
-def test_frames_follow_the_length_within_bounds() -> None:
-    assert video_frames(60) == 120
-    assert video_frames(60, fps=0.5) == 30
-    assert video_frames(1) == 4
-    assert video_frames(7200, fps=10) == 8000
