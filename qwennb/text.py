@@ -31,11 +31,11 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
-def amount(size: int) -> str:
-    """Bytes as people read them."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:,.1f} {name}"
+def amount(size: int, *, kilo: int = 1000) -> str:
+    """Bytes as people read them, *kilo* of each unit in the next."""
+    for power, name in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if size >= kilo**power:
+            return f"{size / kilo**power:,.1f} {name}"
     return f"{size} bytes"
 
 

@@ -30,6 +30,12 @@ def test_bytes_are_said_as_people_read_them(size, said):
     assert amount(size) == said
 
 
+def test_bytes_may_be_counted_in_powers_of_two():
+    assert [amount(n, kilo=1024) for n in (1023, 2048, 20 * 2**20, 2**31)] == [
+        "1023 bytes", "2.0 kB", "20.0 MB", "2.0 GB"
+    ]  # fmt: skip
+
+
 def test_a_table_is_as_wide_as_its_cells_and_each_row_is_one_line():
     rows = [("name", "answers"), ("a\x1b[2Jb\nc", "7"), ("a long name", "1,200")]
     assert table(rows, right=(1,)) == [

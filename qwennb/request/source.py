@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from qwennb.errors import MediaError
 from qwennb.machine import is_loopback
+from qwennb.text import amount as count_bytes
 
 # More is never decoded. Just under where Pillow begins to warn of a bomb, so that its warning never shows.
 MOST_PIXELS = 89_000_000
@@ -35,6 +36,7 @@ IMAGES = ("png", "jpeg", "webp", "gif", "bmp", "tiff", "heic", "avif")
 VIDEOS = ("mp4", "mov", "webm", "mkv", "mpeg", "avi")
 
 _MIB = 1 << 20
+amount = functools.partial(count_bytes, kilo=1024)  # for what is read at most, those are round numbers
 _WHOLE = re.compile(r"[\x21-\x7e]+")  # a URL as it may stand on the wire: no blanks, no control characters
 _DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
@@ -453,14 +455,3 @@ def sha256(*pieces: bytes) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:19]}…{name[-60:]}"  # a host stands first, a file last
-
-
-def amount(size: int) -> str:
-    """Write *size* in bytes as people read it."""
-    return (
-        f"{size / _MIB:,.1f} MB"
-        if size >= _MIB
-        else f"{size / 1024:,.0f} kB"
-        if size >= 1024
-        else f"{size} bytes"
-    )
