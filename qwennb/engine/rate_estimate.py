@@ -37,8 +37,8 @@ class RateEstimate:
         self._quota = quota
         self.rate = quota
         self.is_free = False
-        self._passed = 0
-        self._begun: float | None = None
+        self.passed = 0  # requests that went since the last refusal, those refused taken back
+        self.begun: float | None = None  # when the first request went
         self._since: float | None = None  # the last refusal
         self._last: float | None = None  # measurement, and the middle of its time
         self._middle = 0.0
@@ -50,21 +50,16 @@ class RateEstimate:
     def set_free(self, now: float) -> None:
         """The refusals seem to have another reason: see what passes without a pace."""
         self.rate, self.is_free = self._quota, True
-        self._since, self._passed, self._rise = now, 0, 0.0
-
-    def note_sent(self, now: float) -> None:
-        """A request went."""
-        if self._begun is None:
-            self._begun = now
-        self._passed += 1
+        self._since, self.passed, self._rise = now, 0, 0.0
 
     def take_back(self) -> None:
         """One of those that went since the last refusal was refused itself."""
-        self._passed -= 1
+        self.passed -= 1
 
     def note_answer(self, now: float, open_since: float) -> None:
         """An answer came, and the gate has been open since *open_since*: a little faster."""
-        if self.rate is None or self._since is None:
+        assert self.rate is not None
+        if self._since is None:
             return
         quiet = max(now - max(self._since, open_since), 0.0)
         steady = min(self._alike, STEADIEST)
@@ -84,11 +79,11 @@ class RateEstimate:
         """
         free, self.is_free = self.is_free, False
         since, self._since = self._since, now
-        passed, self._passed = self._passed, 0
+        passed, self.passed = self.passed, 0
         self._rise, self.found_more = 0.0, False
         if since is None:
-            if passed >= START and self._begun is not None and now > self._begun:
-                self._proven = passed / (now - self._begun)
+            if passed >= START and self.begun is not None and now > self.begun:
+                self._proven = passed / (now - self.begun)
             return "limit"
         if passed < ENOUGH:
             # Again before anything could be measured: far too fast.

@@ -29,7 +29,7 @@ MOST = 0.3  # of all: where more is refused than this, slower is right whatever 
 MOST_UNNAMED = 0.6  # where the server names no time to wait: slower is right only if it helps
 DOUBT = 1.5  # standard errors
 MEMORY = 1000  # requests
-SURE = 12.0  # so many refusals were due and none came: it is over
+SURE = 12.0  # so many refusals were due between two, and none came: what there was is over
 
 
 class RefusalNoise:
@@ -38,7 +38,8 @@ class RefusalNoise:
     def __init__(self) -> None:
         self.usual = FIRST_SHARE
         self._credit = self._most_credit = FIRST_CREDIT
-        self._sent = self._refused = self._due = 0.0
+        self.sent = 0.0  # requests that went, for a share of them
+        self._refused = 0.0
         self._unexplained = self._latest = 0
         self._needed = UNEXPLAINED
 
@@ -46,17 +47,6 @@ class RefusalNoise:
     def is_known(self) -> bool:
         """True where refusals that have nothing to do with the pace were found."""
         return self._most_credit == CREDIT and self.usual > 0
-
-    def note_sent(self) -> None:
-        """A request went."""
-        self._sent += 1
-
-    def note_answer(self) -> None:
-        """A request was answered. Counted here and not when it went: refusals may still be on their way."""
-        if self.is_known:
-            self._due += self.usual
-            if self._due > SURE:
-                self.usual = 0.0
 
     def note_refusal(self, number: int) -> bool:
         """Request *number* was refused; True where that is no more than is usual.
@@ -66,11 +56,12 @@ class RefusalNoise:
         """
         gap, self._latest = max(number - self._latest, 0), max(number, self._latest)
         self._refused += 1
+        if self.is_known and self.usual * gap > SURE:
+            self.usual = 0.0
         if not self.usual:
             return False
-        self._due = 0.0
-        if self._sent > MEMORY:
-            self._sent, self._refused = self._sent / 2, self._refused / 2
+        if self.sent > MEMORY:
+            self.sent, self._refused = self.sent / 2, self._refused / 2
         allowed = self.usual + min(self.usual, WIDEST_MARGIN) + MARGIN
         self._credit = min(self._credit + allowed * gap, self._most_credit) - 1
         if self._credit < 0:
@@ -80,11 +71,11 @@ class RefusalNoise:
         return True
 
     def note_real_limit(self) -> None:
-        """A limit was met, for all that is known: nothing passes for noise unless it proves to be."""
+        """Treat the last refusal as a real rate limit: nothing passes for noise until it is measured anew."""
         if not self.is_known:
             self.usual = 0.0
         self._credit = CREDIT / 2
-        self._sent = self._refused = 0.0
+        self.sent = self._refused = 0.0
         self._unexplained = 0
 
     def note_unexplained(self, *, is_named: bool = True) -> bool:
@@ -94,11 +85,11 @@ class RefusalNoise:
         """
         self._unexplained += 1
         most = MOST if is_named else MOST_UNNAMED
-        if self._unexplained < self._needed or self._refused > most * self._sent:
+        if self._unexplained < self._needed or self._refused > most * self.sent:
             return False
         self.usual = self._share()
         self._most_credit = self._credit = CREDIT
-        self._due, self._unexplained = 0.0, 0
+        self._unexplained = 0
         return True
 
     def note_trial(self, passed_more: bool) -> None:
@@ -110,4 +101,4 @@ class RefusalNoise:
 
     def _share(self) -> float:
         """Of what was sent, refused: as much as it may well be."""
-        return (self._refused + DOUBT * math.sqrt(self._refused)) / max(self._sent, 1.0)
+        return (self._refused + DOUBT * math.sqrt(self._refused)) / max(self.sent, 1.0)

@@ -271,6 +271,37 @@ def test_answers_that_grow_longer_are_not_taken_for_a_queue():
     assert rate(seen, 40, 60) >= 0.85 * 32 / 0.6
 
 
+def test_a_server_that_was_asked_little_is_not_flooded_afterwards():
+    """Three at a time tell nothing of what many would wait: the window stays, and grows when it is used."""
+
+    async def go() -> tuple[int, float]:
+        loop, limiter, queue, peaks = (
+            asyncio.get_running_loop(),
+            Limiter(queues=True),
+            Queue(32, lambda: 0.2),
+            [],
+        )
+
+        async def row() -> None:
+            await limiter.enter()
+            began = loop.time()
+            peaks.append(limiter.in_flight)
+            await queue.ask()
+            limiter.note_success(loop.time() - began)
+            limiter.leave()
+
+        for _ in range(300):
+            await asyncio.gather(*(row() for _ in range(3)))
+        peaks.clear()
+        began = loop.time()
+        await asyncio.gather(*(row() for _ in range(1500)))
+        return max(peaks), loop.time() - began
+
+    peak, seconds = run(go())
+    assert peak <= 2 * 32, "it was 256"
+    assert seconds <= 1.25 * 1500 / 32 * 0.2
+
+
 def test_a_server_without_a_limit_gets_the_whole_window():
     draw = random.Random(7)
     queue = Queue(10_000, lambda: draw.expovariate(1 / 0.2))
