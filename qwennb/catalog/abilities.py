@@ -152,6 +152,8 @@ class Abilities:
         Options left alone (`None`, or empty) are not checked.
         """
         given = {name: value for name, value in options.items() if _was_asked(name, value)}
+        if not given:
+            return
         for name in given:
             if not self.accepts(name):
                 raise UnsupportedOption(self._not_taken(name, given[name]))

@@ -270,7 +270,7 @@ class Catalog:
         return presets
 
     def _elsewhere(self, model: str, server: EndpointSpec, option: str) -> str | None:
-        """Which models and which endpoints take an option, as a sentence; `None` if there is no such option."""
+        """Say which models and which endpoints take an option; `None` if there is no such option."""
         if option not in self.sent:
             return None
 

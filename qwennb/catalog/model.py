@@ -67,7 +67,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """One place to ask: its name, the kind of server, and what is known of the place as a whole."""
+    """One endpoint: its name, the kind of server, and what is known of it as a whole."""
 
     name: str
     kind: str

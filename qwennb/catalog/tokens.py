@@ -78,7 +78,7 @@ class TokenCounter:
 
 
 def _if_it_works(do: Callable[[], T]) -> T | None:
-    """What *do* gives; None where it breaks, as a vocabulary does on some texts: in Rust, with what is no Exception."""
+    """Give what *do* gives; None where it breaks, as a vocabulary does on some texts: in Rust, with what is no Exception."""
     try:
         return do()
     except (KeyboardInterrupt, SystemExit):

@@ -1,6 +1,6 @@
-"""Whom we ask: places, their dialects, and the two transports over which they are asked.
+"""Whom we ask: endpoints, their dialects, and the two transports over which they are asked.
 
-`Finder` turns what the user said (or nothing) into a `Endpoint`; a place writes a request in its dialect and knows its
+`Finder` turns what the user said (or nothing) into an `Endpoint`, which writes a request in its dialect and knows its
 abilities, prices and identity; a `Transport` carries the call.
 """
 

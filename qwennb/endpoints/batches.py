@@ -23,7 +23,7 @@ from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.dialects import Wire
 from qwennb.endpoints.endpoint import Endpoint
 from qwennb.endpoints.error_reply import classify_error, parse_error_body
-from qwennb.endpoints.shape import mapping, mappings, number, text
+from qwennb.endpoints.reading import mapping, mappings, number, text
 from qwennb.endpoints.transports import DirectTransport
 from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, UnsupportedOption
 from qwennb.request import Request
@@ -63,7 +63,7 @@ _BY_KIND = {"dashscope": BatchTerms(), "openai": BatchTerms(file_bytes=200_000_0
 
 
 def batch_terms(endpoint: Endpoint) -> BatchTerms:
-    """What a batch at *place* may hold; UnsupportedOption where there are none."""
+    """What a batch at *endpoint* may hold; UnsupportedOption where there are none."""
     known = endpoint.catalog.endpoint(endpoint.catalogue_name)
     terms = _BY_KIND.get(endpoint.dialect.kind)
     if terms is None or (endpoint.dialect.kind != "openai" and known.batch_share is None):
@@ -72,7 +72,7 @@ def batch_terms(endpoint: Endpoint) -> BatchTerms:
 
 
 def no_batches(endpoint: Endpoint) -> str:
-    """That *place* takes no batches, and who does."""
+    """Make the error that says that *endpoint* takes no batches, and who does."""
     those = [one.name for one in endpoint.catalog.endpoints() if one.batch_share is not None]
     return (
         f'{endpoint} takes no batches. lane="batch" is for {", ".join(those)}, and for a base URL whose server has OpenAI\'s '
@@ -154,7 +154,7 @@ class Batch:
 
 
 class Batches:
-    """The files and batches of one place. Close it when done."""
+    """The files and batches of one endpoint. Close it when done."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint

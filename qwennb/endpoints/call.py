@@ -18,7 +18,7 @@ class ErrorReader(Protocol):
     """Tells what a refusal means."""
 
     def __call__(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
-        """The error for *status*, *headers* (names in lower case) and *body*."""
+        """Make the error for *status*, *headers* (names in lower case) and *body*."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A place to ask: one endpoint with its address, its key and its dialect.
+"""One endpoint with its address, its key and its dialect.
 
 `identity` is what answers are filed under beside the request's key. A hosted endpoint's is its name. A server of one's
 own is told by its kind and the model that it reports, not by its port: the same model served tomorrow at another port
@@ -40,6 +40,7 @@ class Endpoint:
     # Found once: every row of a column asks for them.
     _names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ids: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _abilities: dict[str, Abilities] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def most(self) -> int | None:
@@ -53,12 +54,12 @@ class Endpoint:
 
     @property
     def _is_provider(self) -> bool:
-        """Whether the catalogue knows what is served here, and by which ids."""
+        """Tell whether the catalogue knows what is served here, and by which ids."""
         return self.hosted and self.dialect.kind != "openai"
 
     @property
     def catalogue_name(self) -> str:
-        """The name by which the catalogue knows this place's abilities and prices."""
+        """The name by which the catalogue knows this endpoint's abilities and prices."""
         if self.dialect.kind == "openai":
             return self.base_url
         return self.name if self.hosted else self.dialect.kind
@@ -87,7 +88,7 @@ class Endpoint:
         return known.name if self._is_meant_by_name(known, wanted) else without_path(wanted)
 
     def model_id(self, name: str) -> str:
-        """This place's own id for the model called *name*."""
+        """This endpoint's own id for the model called *name*."""
         if (model_id := self._ids.get(name)) is None:
             model_id = self._ids[name] = self._find_id(name)
         return model_id
@@ -123,7 +124,10 @@ class Endpoint:
 
     def abilities(self, name: str) -> Abilities:
         """What the model called *name* can do here."""
-        return self.catalog.abilities(name, self.catalogue_name, by_id=self._lists_only_by_id(name))
+        if (known := self._abilities.get(name)) is None:
+            by_id = self._lists_only_by_id(name)
+            known = self._abilities[name] = self.catalog.abilities(name, self.catalogue_name, by_id=by_id)
+        return known
 
     def quota(self, name: str) -> RateQuota | None:
         """The account's rate limit for the model called *name*, where one is known."""
@@ -209,14 +213,14 @@ class Endpoint:
         return without_path(self.served[0])
 
     def _lists_only_by_id(self, wanted: str) -> bool:
-        """Whether a provider itself lists the id *wanted*, and the catalogue has no such model there."""
+        """Tell whether a provider itself lists the id *wanted*, and the catalogue has no such model there."""
         if not self._is_provider or wanted not in self.served:
             return False
         known = self.catalog.find(wanted)
         return known is None or known not in self.catalog.models_at(self.name)
 
     def _is_meant_by_name(self, known: Model, wanted: str) -> bool:
-        """Whether *wanted* is one of our names for the model, or an id that can only mean it here.
+        """Tell whether *wanted* is one of our names for the model, or an id that can only mean it here.
 
         An id that the server lists beside another of the same model, or does not list at all, is a name of its own: what
         is sent must be what was typed.
@@ -227,14 +231,14 @@ class Endpoint:
         return wanted.strip().lower() in (known.name, *known.aliases) or wanted == self._own_id(known)
 
     def _own_id(self, known: Model) -> str:
-        """The id of a model of the catalogue at a server that does not list it."""
+        """Choose the id of a model of the catalogue at a server that does not list it."""
         if self.dialect.kind in ("vllm", "sglang"):
             return known.hub or known.name
         return next(iter(known.ids.get(self.dialect.kind, ())), known.name)
 
     @property
     def _looks_at_no_id(self) -> bool:
-        """Whether this server answers with its one model whatever is asked for: sending another name would be a lie."""
+        """Tell whether this server answers with its one model whatever is asked for: sending another name would be a lie."""
         return self.dialect.kind == "llama.cpp" and len(self.served) == 1
 
     def _means(self, served: str, name: str) -> bool:
@@ -259,17 +263,17 @@ def _show_server(name: str, base_url: str) -> str:
 
 def most_tokens(request: Request) -> int:
     """More tokens than *request* can have, without counting: a token of text is at least a byte."""
-    tools = sum(len(tool.parameters) + len(tool.description) + 64 for tool in request.tools)
-    schema = len(request.schema.text) + 200 if request.schema else 0
-    choices = sum(map(len, request.choices or ())) + 100
-    total = tools + schema + choices
+    total = 100 + sum(map(len, request.choices or ()))
+    if request.schema:
+        total += len(request.schema.text) + 200
+    for tool in request.tools:
+        total += len(tool.parameters) + len(tool.description) + 64
     for message in request.messages:
         total += 16 + len(message.text.encode()) + len(message.reasoning.encode())
-        total += sum(len(call.arguments.encode()) + 64 for call in message.tool_calls)
-        total += sum(
-            _MOST_TOKENS[type(item)] * (len(item.frames) or 1 if isinstance(item, Video) else 1)
-            for item in message.media
-        )
+        for call in message.tool_calls:
+            total += len(call.arguments.encode()) + 64
+    for item in request.media:
+        total += _MOST_TOKENS[type(item)] * (len(item.frames) or 1 if isinstance(item, Video) else 1)
     return total
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.endpoints.shape import mapping, number
+from qwennb.endpoints.reading import mapping, number
 from qwennb.errors import (
     ContentFiltered,
     CreditExhausted,
@@ -234,7 +234,7 @@ def parse_error_body(data: Any, status: int = 200) -> ErrorBody:
 
 
 def _complaint(item: Any) -> str:
-    """One thing that is wrong, with the field that it is about: `messages.0.content: Field required`."""
+    """Say one thing that is wrong, with the field that it is about: `messages.0.content: Field required`."""
     said = mapping(item)
     endpoint = said.get("loc")
     steps = [str(step) for step in endpoint] if isinstance(endpoint, list) else []

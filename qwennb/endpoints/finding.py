@@ -1,4 +1,4 @@
-"""Which place to ask, from what the user said and what there is.
+"""Which endpoint to ask, from what the user said and what there is.
 
     argument or QWENNB_ENDPOINT or [tool.qwennb]     a name, a base URL, or both: vllm+http://gpu-box:8000/v1;
                                                      openai+http://… is plain OpenAI chat, and nothing is probed
@@ -111,7 +111,7 @@ def _check_address(name: str, url: str) -> None:
 
 
 class Finder:
-    """Finds places. `environ` is where providers' keys are looked for."""
+    """Finds endpoints. `environ` is where providers' keys are looked for."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Finder:
         self._transport = transport or DirectTransport()
 
     async def find(self) -> Endpoint:
-        """The place to ask."""
+        """Find the endpoint to ask."""
         if self._config.endpoint is not None:
             return await self.by_name(self._config.endpoint)
         for name in ("dashscope-intl", "openrouter"):
@@ -152,7 +152,7 @@ class Finder:
         )
 
     async def by_name(self, endpoint: str) -> Endpoint:
-        """The place of that name or base URL."""
+        """Find the endpoint of that name or base URL."""
         check_endpoint(endpoint)
         name, url = split_endpoint(endpoint)
         if url is not None:
@@ -175,7 +175,7 @@ class Finder:
         )
 
     def provider(self, name: str) -> Endpoint:
-        """A provider's place, with its key."""
+        """Make a provider's endpoint, with its key."""
         provider = HOSTED[name]
         return self._with_key(
             Endpoint(name, provider.base_url, self._speaks(name), hosted=True, catalog=self._catalog),
@@ -212,7 +212,7 @@ class Finder:
         return await self._ask_models(self._plain(url, host))
 
     def _plain(self, url: str, host: str) -> Endpoint:
-        """The server at *url*, spoken to in plain OpenAI chat."""
+        """Make the endpoint at *url* that is spoken to in plain OpenAI chat."""
         loopback, key = is_loopback(url), self._own_key(url)
         name = PLAIN if loopback else host
         return Endpoint(name, url, Dialect(), hosted=not loopback, key=key, catalog=self._catalog)
@@ -262,7 +262,7 @@ class Finder:
         return [endpoint for endpoint in found if endpoint is not None]
 
     async def _probe(self, root: str, seconds: float) -> Endpoint | None:
-        """The server at *root*, where it is of a kind that can be believed."""
+        """Look for a server at *root*; None where it is of no kind that can be believed."""
         pages = await asyncio.gather(*(self._get(root, path, within=seconds) for path in PROBES))
         server = recognise_server(dict(zip(PROBES, pages, strict=True)))
         if server is None:
@@ -270,21 +270,21 @@ class Finder:
         return Endpoint(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
 
     async def _ask_models(self, endpoint: Endpoint) -> Endpoint:
-        """*place* with the models that it says it serves; unchanged when it is silent."""
+        """Ask *endpoint* which models it serves; unchanged when it is silent."""
         page = await self._get(endpoint.base_url, "/models", endpoint.key, within=10 * self._patience)
         data = page.data.get("data") if page.status == 200 and isinstance(page.data, Mapping) else None
         ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
         return replace(endpoint, served=tuple(ids))
 
     async def _with_own_ids(self, endpoint: Endpoint) -> Endpoint:
-        """A provider's *place*; asked for its list only where the chosen model is none that the catalogue has there."""
+        """Ask a provider for its list, only where the chosen model is none that the catalogue has there."""
         wanted = self._config.model
         known = self._catalog.find(wanted) if wanted is not None else None
         is_ours = wanted is None or known in self._catalog.models_at(endpoint.name)
         return endpoint if is_ours else await self._ask_models(endpoint)
 
     async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> ProbedPage:
-        """What stands there; `NO_PAGE` where there is nobody, or not in time."""
+        """Get what stands there; `NO_PAGE` where there is nobody, or not in time."""
         try:
             async with asyncio.timeout(within):
                 status, body = await self._transport.get(Call(base, {}, _unread, base, path=path, key=key))
@@ -306,7 +306,7 @@ def split_endpoint(endpoint: str) -> tuple[str, str | None]:
 
 
 def _is_overheard(url: str) -> bool:
-    """Whether what is sent to *url* can be read on the way."""
+    """Tell whether what is sent to *url* can be read on the way."""
     return urlsplit(url).scheme != "https" and not is_loopback(url)
 
 

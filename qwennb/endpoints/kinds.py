@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from qwennb.endpoints.dialects import Dialect, LlamaCpp, LmStudio, MlxVlm, Ollama, Sglang, Vllm
-from qwennb.endpoints.shape import mapping, mappings, text
+from qwennb.endpoints.reading import mapping, mappings, text
 
 NOBODYS_PATH = "/a-path-that-qwennb-made-up"
 MODELS_PATH = "/v1/models"
@@ -48,13 +48,13 @@ def recognise_server(pages: Pages) -> SelfHosted | None:
 
 
 def _answers_anything(pages: Pages) -> bool:
-    """Whether a path that nobody has is answered too. LM Studio answers it with 200, and says that it is an error."""
+    """Tell whether a path that nobody has is answered too. LM Studio answers it with 200, and says that it is an error."""
     page = pages[NOBODYS_PATH]
     return page.status == 200 and "error" not in mapping(page.data)
 
 
 def _object_at(pages: Pages, path: str) -> Mapping[str, Any]:
-    """The object that stands at *path*; an empty one where there is none."""
+    """Find the object that stands at *path*; an empty one where there is none."""
     page = pages[path]
     return mapping(page.data) if page.status == 200 else {}
 

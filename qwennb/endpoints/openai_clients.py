@@ -22,6 +22,7 @@ import orjson
 from openai import AsyncOpenAI, OpenAI
 
 from qwennb.config import Secret
+from qwennb.endpoints.transports.connect import CONNECT_SECONDS
 from qwennb.errors import (
     BadInput,
     BudgetExceeded,
@@ -55,7 +56,6 @@ __all__ = [
 
 HOST = "qwennb.invalid"  # a name that no resolver knows: what slips past the transport goes nowhere
 PLACEHOLDER = "held-by-qwennb"
-CONNECT_SECONDS = 20.0
 QUESTION = "/chat/completions"
 # Of the clients that carry the other routes. No connection is kept: none is left open by a client that was dropped, nor
 # met again by another event loop. These routes are asked rarely.
@@ -233,7 +233,7 @@ class _AsyncEvents(httpx2.AsyncByteStream):
 
 
 def _path(request: httpx2.Request) -> str:
-    """The route, with its query."""
+    """Read the route, with its query."""
     if request.url.host != HOST:
         raise BadInput(
             f"This openai client asks the endpoint of its Qwen only, and {request.url.host} is another. Make a client of "
@@ -257,7 +257,7 @@ def _body(content: bytes) -> Json:
 
 
 def _seconds(request: httpx2.Request) -> float | None:
-    """The deadline that the caller gave, if any."""
+    """Read the deadline that the caller gave, if any."""
     given = request.extensions.get("timeout", {}).get("read")
     return float(given) if given else None
 

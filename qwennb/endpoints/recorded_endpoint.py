@@ -1,7 +1,7 @@
-"""A place out of a record: what answers were filed under, made into the place that they came from.
+"""An endpoint out of a record: what answers were filed under, made into the endpoint that they came from.
 
 In replay nothing is looked for: the abilities, windows and prices that count are those of the endpoint that answered
-then. Such a place has no key and may no longer exist, and nothing is ever sent to it.
+then. Such an endpoint has no key and may no longer exist, and nothing is ever sent to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qwennb.endpoints.kinds import SELF_HOSTED
 
 
 def recorded_endpoint(identity: str, catalog: Catalog) -> Endpoint:
-    """The place of *identity*: "openrouter", "vllm:Qwen/Qwen3.5-9B", "local:<sha256>"; its kind alone will do."""
+    """Make the endpoint of *identity*: "openrouter", "vllm:Qwen/Qwen3.5-9B", "local:<sha256>"; its kind alone will do."""
     name, _, model = identity.partition(":")
     if name in HOSTED:
         hosted = HOSTED[name]

@@ -157,7 +157,8 @@ class Settings(SettingFields):
         """Settings from what a user typed, checked for type and range that hold everywhere."""
         for name in given.keys() - SETTINGS.keys():
             raise BadInput(f"There is no option `{name}`{nearest(name, SETTINGS) or '.'}")
-        return cls(**check_options(given, SETTING_CHECKS))
+        kept = check_options(given, SETTING_CHECKS)
+        return cls(**kept) if kept else LEFT_ALONE
 
     def given(self) -> dict[str, Any]:
         """Collect the options that were set, as plain JSON values."""
@@ -173,3 +174,7 @@ class Settings(SettingFields):
         """The fields that are passed through as they are."""
         made: dict[str, Any] = orjson.loads(self.extra) if isinstance(self.extra, str) else {}
         return made
+
+
+# One for all who set nothing: what is made of settings (the body of a request) is known again by their identity.
+LEFT_ALONE = Settings()

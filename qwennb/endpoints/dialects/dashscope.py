@@ -14,7 +14,7 @@ from qwennb.answer import WebSource
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
 from qwennb.endpoints.dialects.dialect import Dialect, Wire, sources_in, switch_and_budget
-from qwennb.endpoints.shape import mapping, mappings
+from qwennb.endpoints.reading import mapping, mappings
 from qwennb.errors import EndpointError, KeyRefused
 from qwennb.request import Request
 
@@ -55,6 +55,8 @@ class DashScope(Dialect):
 
     def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[WebSource]:
         """Search results stand beside the choices."""
+        if not data.get("search_info"):
+            return []
         return sources_in(mappings(mapping(data.get("search_info")).get("search_results")))
 
     def refusal(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:

@@ -7,7 +7,6 @@ state: it is a description, and one instance serves every call.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,10 +16,18 @@ import orjson
 from qwennb.answer import Chunk, Draft, WebSource
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
-from qwennb.endpoints.dialects.reading import call_pieces, content_of, logprobs_of, usage_of
 from qwennb.endpoints.error_reply import classify_error, parse_error, parse_error_body
 from qwennb.endpoints.media import MediaLimits, prepare
-from qwennb.endpoints.shape import mapping, mappings, number, text
+from qwennb.endpoints.reading import (
+    call_pieces,
+    content_of,
+    logprobs_of,
+    mapping,
+    mappings,
+    number,
+    text,
+    usage_of,
+)
 from qwennb.errors import EndpointError, Incomplete, UnsupportedOption
 from qwennb.request import SETTINGS, Message, Request, Text, ToolCall
 
@@ -54,17 +61,16 @@ class Fixed:
     """
 
     of: tuple[object, ...]
-    model: str
-    model_id: str
-    stream: bool
     body: dict[str, Any]
     words: tuple[str, ...]
     headers: dict[str, str]
     defaults: dict[str, Any]
 
 
-MOST_FIXED = 64
-_fixed: dict[int, Fixed] = {}  # by the identity of the settings
+MOST_FIXED = 64  # a column has one of these, and a notebook few columns; chosen
+_fixed: dict[
+    tuple[object, ...], Fixed
+] = {}  # by the identity of what each holds on to, and the model's names
 
 
 class Dialect:
@@ -80,9 +86,13 @@ class Dialect:
     def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
         """*request* as this server takes it."""
         fixed = self._shared_fields(request, model_id, abilities, stream)
-        last = max((i for i, m in enumerate(request.messages) if m.role == "user"), default=0)
         limits = MediaLimits.of(abilities, self.kind) if request.media else None
-        messages = [self.message(m, limits, in_turn=i > last) for i, m in enumerate(request.messages)]
+        messages: list[dict[str, Any]] = []
+        last = len(request.messages) - 1
+        while last > 0 and request.messages[last].role != "user":
+            last -= 1
+        for i, message in enumerate(request.messages):
+            messages.append(self.message(message, limits, in_turn=i > last))
         for words in fixed.words:
             say(messages, words)
         body = dict(fixed.body)
@@ -91,19 +101,13 @@ class Dialect:
         return Wire(body, fixed.headers, fixed.defaults)
 
     def _shared_fields(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
-        """What a request shares with all others of its settings, form and tools; the rows of a column share these."""
+        """Find what a request shares with all others of its settings, form and tools, as the rows of a column do."""
         of = (self, request.settings, request.schema, request.choices, request.tools, abilities)
-        known = _fixed.get(id(request.settings))
-        if (
-            known is None
-            or (known.model, known.model_id, known.stream) != (request.model, model_id, stream)
-            or not all(map(operator.is_, known.of, of))
-        ):
+        name = (*map(id, of), request.model, model_id, stream)
+        if (known := _fixed.get(name)) is None:
             while len(_fixed) >= MOST_FIXED:
                 _fixed.pop(next(iter(_fixed)), None)
-            known = _fixed[id(request.settings)] = self._write_shared(
-                request, model_id, abilities, stream, of
-            )
+            known = _fixed[name] = self._write_shared(request, model_id, abilities, stream, of)
         return known
 
     def _write_shared(
@@ -133,7 +137,7 @@ class Dialect:
                 body["stream_options"] = {"include_usage": True}
         body = merge_fields(body, settings.extra_fields)
         words = tuple(message["content"] for message in said)
-        return Fixed(of, request.model, model_id, stream, body, words, self.headers(request), defaults)
+        return Fixed(of, body, words, self.headers(request), defaults)
 
     def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
@@ -278,7 +282,7 @@ class Dialect:
 
     def normalise(self, draft: Draft, request: Request) -> Draft:
         """*draft*, whole, as this server means it. A call without any arguments has an empty object of them."""
-        if all(call.arguments.strip() for call in draft.tool_calls):
+        if not draft.tool_calls:
             return draft
         calls = (replace(call, arguments=call.arguments.strip() or "{}") for call in draft.tool_calls)
         return replace(draft, tool_calls=tuple(calls))
@@ -295,6 +299,8 @@ class Dialect:
 
     def sources(self, data: Mapping[str, Any], said: Mapping[str, Any]) -> list[WebSource]:
         """Pages that a searching model names."""
+        if not said.get("annotations"):
+            return []
         return sources_in([mapping(note.get("url_citation")) for note in mappings(said.get("annotations"))])
 
     def refusal(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
@@ -382,7 +388,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 def _sound_arguments(text: str) -> str:
-    """The arguments of an earlier call as they go back: servers parse them, and fail on what is no JSON object.
+    """Mend the arguments of an earlier call as they go back: servers parse them, and fail on what is no JSON object.
 
     What the model wrote instead of one was answered with what is wrong with it, so nothing is lost by leaving it out.
     """

@@ -10,7 +10,7 @@ import orjson
 from qwennb.catalog import Abilities
 from qwennb.endpoints.dialects.dialect import Dialect, Wire
 from qwennb.endpoints.media import MediaLimits
-from qwennb.endpoints.shape import mapping
+from qwennb.endpoints.reading import mapping
 from qwennb.request import Message, Request
 
 

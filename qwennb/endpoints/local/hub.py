@@ -10,27 +10,26 @@ the bytes after those we have (`Range`), and trust nothing but the hash.
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+import httpx2
+
 from qwennb.endpoints.local.model_file import ModelFile
+from qwennb.endpoints.transports import connect
 from qwennb.errors import ConfigError, UnknownModel, Unreachable
 from qwennb.machine import is_loopback
 from qwennb.terminal import flatten
 
 HUB = "https://huggingface.co"
 PREFIX = "hub:"
-BLOCK = 2**18
 PATIENCE = 60.0  # seconds without a byte
-MOVES = 5  # redirects from one name to another before the file's description
+MOVES = 5  # redirects, from one name to another or to where the bytes lie; the hub's own are one or two
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -118,7 +117,7 @@ class Hub:
 
     def _append(self, part: Path, have: int, say: Callable[[int], None]) -> None:
         with self._open(have) as reply, part.open("r+b") as file:
-            goes_on = reply.status == 206 and reply.headers.get("Content-Range", "").startswith(
+            goes_on = reply.status_code == 206 and reply.headers.get("Content-Range", "").startswith(
                 f"bytes {have}-"
             )
             if not goes_on:
@@ -126,96 +125,99 @@ class Hub:
             file.seek(have)
             file.truncate()
             try:
-                while have < self._size and (block := _read(reply, min(BLOCK, self._size - have))):
-                    file.write(block)
-                    have += len(block)
+                for block in _blocks(reply):
+                    have += file.write(block[: self._size - have])
                     say(have)
+                    if have == self._size:
+                        return
             finally:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _open(self, have: int) -> http.client.HTTPResponse:
-        asked = urllib.request.Request(self._address, headers={"Accept-Encoding": "identity"})  # noqa: S310 (checked)
-        if have:
-            asked.add_header("Range", f"bytes={have}-")
-        try:
-            reply: http.client.HTTPResponse = _opener(_OnlySafe()).open(asked, timeout=self._patience)
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise self._refusal(error) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise _Broken(getattr(error, "reason", None) or error) from None
-        return reply
-
-    def _head(self) -> Any:
+    @contextmanager
+    def _open(self, have: int) -> Iterator[httpx2.Response]:
+        """Open the file's bytes after the first *have*, wherever the hub says that they lie."""
         address = self._address
         for _ in range(MOVES):
-            asked = urllib.request.Request(  # noqa: S310 (checked)
-                address, method="HEAD", headers={"Accept-Encoding": "identity"}
-            )
+            with self._ask("GET", address, {"Range": f"bytes={have}-"} if have else {}) as reply:
+                if reply.has_redirect_location:
+                    address = urljoin(address, reply.headers["Location"])
+                    if not _is_safe(address):
+                        raise _Broken("it redirects to an address that is not https")
+                    continue
+                if reply.status_code not in (200, 206):
+                    raise self._refusal(reply.status_code)
+                yield reply
+                return
+        raise self._circle()
+
+    def _head(self) -> Mapping[str, str]:
+        address = self._address
+        for _ in range(MOVES):
             try:
-                with _opener(_Stay()).open(asked, timeout=self._patience) as reply:
-                    return reply.headers
-            except urllib.error.HTTPError as error:
-                error.close()
-                moved = error.headers.get("Location", "")
-                if not 300 <= error.code < 400 or not moved:
-                    raise self._refusal(error) from None
-                if error.headers.get("X-Linked-ETag"):
-                    return error.headers
-                # A repository that was renamed: the hub itself says where it is now. Nobody else is asked.
-                onward = urljoin(address, moved)
-                if urlsplit(onward).netloc != urlsplit(address).netloc or not _is_safe(onward):
-                    return error.headers
-                address = onward
-            except (OSError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", None) or error
+                with self._ask("HEAD", address) as reply:
+                    headers = reply.headers
+            except _Broken as broken:
                 raise Unreachable(
-                    f"The hub at {self._base} can't be reached for {self._wanted} ({reason}). "
+                    f"The hub at {self._base} can't be reached for {self._wanted} ({broken}). "
                     "Without it there is the bundled model; type: qwennb local pull"
                 ) from None
-        raise Unreachable(f"The hub at {self._base} sends {self._wanted} round in a circle.")
+            if not reply.has_redirect_location:
+                if reply.status_code != 200:
+                    raise self._refusal(reply.status_code)
+                return headers
+            # A repository that was renamed: the hub itself says where it is now. Nobody else is asked.
+            onward = urljoin(address, headers["Location"])
+            is_elsewhere = urlsplit(onward).netloc != urlsplit(address).netloc
+            if headers.get("X-Linked-ETag") or is_elsewhere or not _is_safe(onward):
+                return headers
+            address = onward
+        raise self._circle()
 
-    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
-        if error.code in (401, 403, 404):
+    @contextmanager
+    def _ask(
+        self, method: str, address: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx2.Response]:
+        """Ask for *address*, and nothing that it redirects to."""
+        sent = {"Accept-Encoding": "identity", "User-Agent": connect.user_agent(), **(headers or {})}
+        with httpx2.Client(
+            proxy=connect.proxy_of(address),
+            verify=connect.certificates(),
+            trust_env=False,
+            timeout=self._patience,
+        ) as client:
+            try:
+                reply = client.send(client.build_request(method, address, headers=sent), stream=True)
+            except httpx2.HTTPError as error:
+                raise _Broken(connect.http_reason(error)) from None
+            try:
+                yield reply
+            finally:
+                reply.close()
+
+    def _circle(self) -> Exception:
+        return Unreachable(f"The hub at {self._base} sends {self._wanted} round in a circle.")
+
+    def _refusal(self, status: int) -> Exception:
+        if status in (401, 403, 404):
             return UnknownModel(
-                f"The hub shows nobody a file {self._wanted} ({error.code}): look at its name, or it wants a login; "
+                f"The hub shows nobody a file {self._wanted} ({status}): look at its name, or it wants a login; "
                 "then download it yourself and give its path as the model."
             )
         return Unreachable(
-            f"The hub answered {error.code} for {self._wanted}. To try again, type the same command."
+            f"The hub answered {status} for {self._wanted}. To try again, type the same command."
         )
 
 
 class _Broken(Exception):
-    """The line broke, as opposed to the disk: both are an OSError to Python."""
+    """The line broke, as opposed to the disk."""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows nothing: the redirect itself carries what we want to know."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-class _OnlySafe(urllib.request.HTTPRedirectHandler):
-    """Follows to https only."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not _is_safe(newurl):
-            raise urllib.error.URLError("it redirects to an address that is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _read(reply: http.client.HTTPResponse, most: int) -> bytes:
+def _blocks(reply: httpx2.Response) -> Iterator[bytes]:
     try:
-        return reply.read1(most)
-    except (OSError, http.client.HTTPException) as error:
-        raise _Broken(error) from None
-
-
-def _opener(redirects: urllib.request.HTTPRedirectHandler) -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(redirects)
+        yield from reply.iter_raw()
+    except httpx2.HTTPError as error:
+        raise _Broken(connect.http_reason(error)) from None
 
 
 def _is_safe(address: str) -> bool:

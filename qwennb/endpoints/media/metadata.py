@@ -53,7 +53,7 @@ def without_metadata(kind: str, data: bytes) -> bytes | None:
 
 
 def _tiff(kind: str, data: bytes) -> bytes:
-    """The block in which Exif keeps its tags; it has the form of a TIFF file."""
+    """Find the block in which Exif keeps its tags; it has the form of a TIFF file."""
     if kind == "tiff":
         return data
     if kind == "jpeg":
@@ -103,7 +103,7 @@ def _bare_jpeg(data: bytes) -> bytes | None:
 
 
 def _end_of_picture(data: bytes, at: int) -> int | None:
-    """Where the first picture ends. Phones append a second one, with metadata of its own."""
+    """Find where the first picture ends. Phones append a second one, with metadata of its own."""
     while (marker := _NEXT_MARKER.search(data, at)) is not None:
         at = marker.end()
         if marker[0] == b"\xff\xd9":

@@ -61,7 +61,7 @@ def _image_limits(name: str, limits: MediaLimits) -> Images:
 
 
 def _as_url(medium: Image | Video | Pdf, taken: bool, limits: MediaLimits, options: dict[str, bool]) -> str:
-    """The URL as it is, where the server fetches URLs and can be told what goes with it."""
+    """Take the URL as it is, where the server fetches URLs and can be told what goes with it."""
     if medium.url is None or not taken:
         _no_url(medium.name, limits)
     for option, spelled in options.items():
@@ -112,7 +112,7 @@ def _goes_whole(video: Video, takes: Videos, limits: MediaLimits) -> bool:
 
 
 def _whole(video: Video, url: str | None, limits: MediaLimits) -> Part:
-    """A video as one part: by its URL, or the bytes."""
+    """Make one part of a video: by its URL, or the bytes."""
     spelling = limits.spelling
     if spelling.input_video:
         given = {"url": url} if url else {"data": base64.b64encode(video.content()).decode()}

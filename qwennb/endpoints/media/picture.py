@@ -63,7 +63,7 @@ def scale_size(width: int, height: int, budget: int) -> tuple[int, int]:
 
 
 def prepare_image(image: Image, taken: Images, endpoint: str, budget: int | None = None) -> PreparedPicture:
-    """*image* as *place* takes it, within *budget* pixels or the image's own `max_pixels`."""
+    """Prepare *image* as *endpoint* takes it, within *budget* pixels or the image's own `max_pixels`."""
     budget = min(image.max_pixels or budget or taken.max_pixels, taken.hard_pixels)
     room, content = room_in(taken), image.content()
     if image.size:
@@ -92,7 +92,7 @@ def prepare_image(image: Image, taken: Images, endpoint: str, budget: int | None
 
 
 def _without_metadata(image: Image, content: bytes, budget: int, room: int | None) -> bytes | None:
-    """The file without its metadata, where it needs nothing else."""
+    """Strip the file of its metadata, where it needs nothing else."""
     if image.size is not None:
         pixels = math.prod(image.size)
         if pixels > budget or (pixels > _LARGE and image.kind not in ("png", "jpeg")):
@@ -120,7 +120,7 @@ def _check_shape(size: tuple[int, int], name: str, taken: Images, endpoint: str)
 
 
 def _decode(image: Image, content: bytes, budget: int) -> tuple[Any, bool]:
-    """The upright picture within *budget*, and whether it is drawn rather than photographed."""
+    """Decode the upright picture within *budget*; tell whether it is drawn rather than photographed."""
     from PIL import Image as Pillow
 
     if image.kind == "pixels":
@@ -169,7 +169,7 @@ def room_in(taken: Images | Videos) -> int | None:
 
 
 def _plain(picture: Any, name: str) -> Any:
-    """The picture as L, RGB or, where something of it is really transparent, RGBA."""
+    """Convert the picture to L, RGB or, where something of it is really transparent, RGBA."""
     if picture.mode in ("I", "F"):
         raise MediaError(
             f"{name} holds measurements, not shades (mode {picture.mode}); save it as an 8-bit picture"

@@ -44,7 +44,7 @@ def sample(video: Video, takes: Videos, images: Images, endpoint: str, least: in
 
 
 def check_length(video: Video, takes: Videos, endpoint: str) -> None:
-    """Refuse what is too short or too long for *place*. Without PyAV the server is left to say so."""
+    """Refuse what is too short or too long for *endpoint*. Without PyAV the server is left to say so."""
     with contextlib.suppress(_NoPyAV):
         _Reel(video, video.content(), takes, endpoint).check_length()
 
@@ -149,7 +149,7 @@ class _Reel:
         return min(wanted, most)
 
     def _frames(self, container: Any, stream: Any, times: list[float]) -> Iterator[Any]:
-        """The frame at each of *times*, which ascend; fewer where the video ends early."""
+        """Decode the frame at each of *times*, which ascend; fewer where the video ends early."""
         step = 1 / float(stream.average_rate or 25)
         wanted, now, searching = 0, 0.0, True
         while searching and wanted < len(times):

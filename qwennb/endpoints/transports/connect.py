@@ -71,6 +71,22 @@ def reason_of(error: OSError) -> str | None:
     return error.strerror
 
 
+def http_reason(error: BaseException) -> str:
+    """Why httpx got no connection: what the system said beneath, else its own words."""
+    told = (reason_of(cause) for cause in reversed(causes_of(error)) if isinstance(cause, OSError))
+    return next(filter(None, told), None) or str(error) or "no connection"
+
+
+def causes_of(error: BaseException) -> list[BaseException]:
+    """*error*, what it was raised from, and so on."""
+    found: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in found:
+        found.append(step)
+        step = step.__cause__ or step.__context__
+    return found
+
+
 def unreachable(call: Call, reason: str) -> EndpointError:
     """No connection came about."""
     return Unreachable(f"{call.endpoint} can't be reached{_way(call)}: {reason.strip().rstrip('.')}.")

@@ -40,7 +40,7 @@ class DirectTransport:
                     async for payload in payloads(call, *await line.ask(body)):
                         yield payload
             else:
-                async with self._send(call, "POST", body) as reply:
+                async with await self._send(call, "POST", body) as reply:
                     async for payload in payloads(
                         call, reply.status, reply.headers, reply.content.iter_any()
                     ):
@@ -52,7 +52,7 @@ class DirectTransport:
         """The status and the body of what stands at *call*'s address (probes, lists of models)."""
         page = bytearray()
         try:
-            async with self._send(call, "GET", None) as reply:
+            async with await self._send(call, "GET", None) as reply:
                 async for piece in reply.content.iter_any():
                     page += piece
                     if len(page) > MOST_PAGE:
@@ -67,7 +67,7 @@ class DirectTransport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One exchange that is no question to a model (a file up, a list down): the reply, whatever its status."""
         try:
-            async with self._send(call, method, body) as reply:
+            async with await self._send(call, method, body) as reply:
                 yield reply
         except (aiohttp.ClientError, OSError) as error:
             raise _explain(call, error) from None
@@ -80,7 +80,7 @@ class DirectTransport:
             self._roads.clear()
 
     def _road(self, call: Call) -> Road | None:
-        """The straight way to *call*'s address; None where there is a proxy, or a password in the address."""
+        """Find the straight way to *call*'s address; None where there is a proxy, or a password in the address."""
         name = (call.base_url, call.path, call.key, *call.headers.items())
         if name not in self._roads:
             straight = self._proxy(call) is None and "@" not in call.base_url
@@ -92,10 +92,10 @@ class DirectTransport:
             self._proxies[call.base_url] = connect.proxy_of(call.base_url)
         return self._proxies[call.base_url]
 
-    def _send(
+    async def _send(
         self, call: Call, method: str, body: aiohttp.FormData | bytes | None
-    ) -> aiohttp.client._RequestContextManager:
-        return self._open().request(
+    ) -> aiohttp.ClientResponse:
+        return await self._open().request(
             method,
             call.url,
             data=body,

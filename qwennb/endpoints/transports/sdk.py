@@ -153,8 +153,7 @@ async def _pieces(reply: httpx2.Response) -> AsyncIterator[bytes]:
 
 
 def _explain(call: Call, error: BaseException) -> EndpointError:
-    causes = _causes(error)
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    tls = next((cause for cause in connect.causes_of(error) if isinstance(cause, ssl.SSLError)), None)
     match error:
         case httpx2.ConnectError() if tls is not None:
             return connect.certificate_error(call, tls.reason or "TLS")
@@ -163,8 +162,7 @@ def _explain(call: Call, error: BaseException) -> EndpointError:
         case httpx2.ProxyError():
             return connect.unreachable(call, str(error))
         case httpx2.ConnectError():
-            told = (connect.reason_of(cause) for cause in reversed(causes) if isinstance(cause, OSError))
-            return connect.unreachable(call, next(filter(None, told), None) or str(error) or "no connection")
+            return connect.unreachable(call, connect.http_reason(error))
         case httpx2.TimeoutException():
             return connect.silent(call)
         case httpx2.DecodingError():
@@ -175,12 +173,3 @@ def _explain(call: Call, error: BaseException) -> EndpointError:
             return connect.unreadable_reply(call, "answered something that is not HTTP")
         case _:
             return connect.broken_connection(call)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    step: BaseException | None = error
-    while step is not None and step not in found:
-        found.append(step)
-        step = step.__cause__ or step.__context__
-    return found

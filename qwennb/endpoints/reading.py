@@ -1,4 +1,8 @@
-"""The parts of a reply that all servers spell alike, give or take a field: usage, tool calls, log probabilities."""
+"""Reading JSON of which nothing is certain: what has another shape than it should counts as absent.
+
+First the shapes, then the parts of a reply that all servers spell alike, give or take a field: text, tool calls, log
+probabilities, usage.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,37 @@ from typing import Any
 import orjson
 
 from qwennb.answer import CallPiece, Logprob, Usage
-from qwennb.endpoints.shape import mapping, mappings, number, text
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """*value* where it is an object, else an empty one."""
+    return (
+        value if isinstance(value, dict) else {}
+    )  # what JSON is read into; the abstract class is slow to ask
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in the list *value*; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """*value* where it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def number(value: Any) -> float | None:
+    """*value* where it is a finite number of 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < float("inf") else None
 
 
 def content_of(content: Any) -> str:
     """The text of a message's or delta's content: a string, or a list of parts."""
     if isinstance(content, str):
         return content
-    return "".join(text(part.get("text")) for part in mappings(content))
+    return "".join(text(part.get("text")) for part in mappings(content)) if content else ""
 
 
 def call_pieces(calls: Any) -> list[CallPiece]:
