@@ -101,7 +101,6 @@ class _Anything(doctest.OutputChecker):
         return True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if any(b.marker.startswith(RUN) for b in blocks(page))],
@@ -121,7 +120,7 @@ def test_the_examples_run_and_print_what_is_shown(page, tmp_path):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

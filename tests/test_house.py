@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
 from tests.benchmarks import house
@@ -22,16 +20,6 @@ def test_a_class_name_means_one_class_outside_the_simulator():
 
 def test_a_door_shows_no_name_that_nobody_outside_its_room_takes():
     assert house.idle_doors(HOUSE, [house.Module(path) for path in house.ROOT.glob("tests/**/*.py")]) == []
-
-
-def test_a_tests_name_is_a_sentence_of_at_most_eighty_characters():
-    names = [
-        node.name
-        for path in sorted((house.ROOT / "tests").glob("**/test_*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    ]
-    assert [name for name in names if len(name) > 80] == []
 
 
 def test_every_library_that_is_imported_is_declared():

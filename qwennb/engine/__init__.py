@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from qwennb.engine.batch import BatchRun
 from qwennb.engine.budget import Budget
-from qwennb.engine.engine import CallContext, Engine
+from qwennb.engine.engine import Engine
+from qwennb.engine.job import CallContext
 from qwennb.engine.ledger import Ledger
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry

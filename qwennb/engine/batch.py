@@ -32,7 +32,7 @@ from qwennb.endpoints import Batch, Batches, BatchTerms, batch_terms
 from qwennb.engine.batch_download import BatchDownload
 from qwennb.engine.batch_upload import BatchUpload
 from qwennb.engine.budget import Reservation
-from qwennb.engine.engine import CallContext
+from qwennb.engine.job import CallContext
 from qwennb.errors import (
     BadInput,
     CacheError,
@@ -151,7 +151,7 @@ class BatchRun:
         return list(left)
 
     async def _orders_under_way(self, endpoint: str) -> list[BatchOrder]:
-        """The orders under way, each with its batch's number; those of which no batch was made are dropped."""
+        """List the orders under way, each with its batch's number; those of which no batch was made are dropped."""
         known = []
         for order in self._orders.under_way(endpoint):
             if not order.batch:
@@ -165,7 +165,7 @@ class BatchRun:
         return known
 
     async def _find_batch(self, order: BatchOrder) -> Batch | None:
-        """The batch that was made of the order's file, if one was: its number may have been lost on the way."""
+        """Find the batch that was made of the order's file, if one was: its number may have been lost on the way."""
         for look in range(LOOKS):
             if look:
                 await asyncio.sleep(self._wait(look + 2))
@@ -346,12 +346,12 @@ def _batch_name(order: BatchOrder) -> str:
 
 
 def _passes(error: QwenError) -> bool:
-    """True for what may be over in a while."""
+    """Tell what may be over in a while."""
     return isinstance(error, EndpointError) and (error.transient or isinstance(error, Unreachable))
 
 
 def _missing_line(batch: Batch, endpoint: object) -> QwenError:
-    """Why a question has no line in the files of *batch*."""
+    """Say why a question has no line in the files of *batch*."""
     match batch.state:
         case "failed":
             return RequestRefused(

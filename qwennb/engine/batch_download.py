@@ -21,7 +21,8 @@ from qwennb.answer import Answer, Cost, Draft, Fold, read_draft
 from qwennb.cache import BatchOrder, BatchOrders, Name
 from qwennb.endpoints import Batch, Batches, line_reply, was_asked
 from qwennb.engine.budget import Reservation
-from qwennb.engine.engine import CallContext, _estimate_usage, _judge
+from qwennb.engine.drafts import build_answer, check_whole, estimate_usage
+from qwennb.engine.job import CallContext, Spent
 from qwennb.errors import EndpointError, InvalidAnswer, QwenError, ValidatorFailed
 from qwennb.request import Request
 
@@ -137,7 +138,7 @@ class BatchDownload:
         fold = Fold()
         fold.add(endpoint.dialect.read(line_reply(endpoint, line), str(endpoint)))
         draft = endpoint.dialect.normalise(fold.draft(), request)
-        usage = draft.usage or _estimate_usage(draft, request)
+        usage = draft.usage or estimate_usage(draft, request)
         if draft.cost is not None:
             cost: Cost | None = Cost(draft.cost, "server")
         else:
@@ -147,27 +148,19 @@ class BatchDownload:
         if reservation is not None:
             reservation.cost = (reservation.cost or 0.0) + (cost or 0.0)
         try:
-            draft = _judge(draft, fold, request, endpoint)
+            draft = check_whole(draft, fold, request, endpoint)
             data = _data_in(draft, request)
         except QwenError as error:
             error.charge(1, (usage.input, usage.output), cost)
             raise
-        return Answer(
-            request=request,
-            text=data if request.choices is not None and isinstance(data, str) else draft.text,
-            data=data,
-            reasoning=draft.reasoning,
-            reasoning_blocks=draft.reasoning_blocks,
-            logprobs=draft.logprobs,
-            sources=draft.sources,
-            usage=usage,
-            cost=cost,
-            endpoint=endpoint.identity(request.model),
-            served_by=draft.served_by or "",
-            finish_reason=draft.finish_reason or "stop",
-            attempts=1,
-            created=datetime.now(UTC),
-            defaults=endpoint.dialect.defaults(request, endpoint.abilities(request.model)),
+        return build_answer(
+            request,
+            draft,
+            data,
+            Spent(1, usage, cost),
+            endpoint.identity(request.model),
+            datetime.now(UTC),
+            endpoint.dialect.defaults(request, endpoint.abilities(request.model)),
         )
 
     def recall(self, keys: Iterable[str], endpoint: str, since: float) -> frozenset[str]:

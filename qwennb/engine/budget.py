@@ -31,6 +31,7 @@ class Budget:
 
     def __init__(self, limit: float = math.inf, *, warn: Callable[[str], None] = lambda _: None) -> None:
         self.limit = limit
+        self.is_limited = limit < math.inf  # False for what only counts
         self.spent = 0.0
         self.maybe_billed = 0.0
         self._set_aside = 0.0  # bounds, as they were given
@@ -46,11 +47,6 @@ class Budget:
         return self.limit - self.spent - self.maybe_billed
 
     @property
-    def is_limited(self) -> bool:
-        """False for what only counts."""
-        return self.limit != math.inf
-
-    @property
     def reserved(self) -> float:
         """What is set aside for requests under way."""
         return self._set_aside * self._times
@@ -61,7 +57,7 @@ class Budget:
 
     async def reserve(self, bound: float) -> None:
         """Set aside what is needed for *bound*, waiting for other requests to settle if need be."""
-        while self.reserved + self.bound_for(bound) > self.left + 1e-12:
+        while self.is_limited and self.reserved + self.bound_for(bound) > self.left + 1e-12:
             if not self._under_way:
                 self._wake()  # the next in line may want less, or is told the same
                 raise BudgetExceeded(
@@ -85,20 +81,22 @@ class Budget:
         self._set_aside = max(self._set_aside - max(bound, LEAST), 0.0) if self._under_way else 0.0
         if cost is not None:
             self.spent += cost
-            self._believe(cost, bound)
+            if self.is_limited:
+                self._believe(cost, bound)
         elif maybe_billed:
             self.maybe_billed += bound
-        if not self._warned and self.spent + self.maybe_billed >= WARN_AT * self.limit:
+        if self.is_limited and not self._warned and self.spent + self.maybe_billed >= WARN_AT * self.limit:
             self._warned = True
             self._warn(
                 f"{money(self.spent + self.maybe_billed)} of the budget of {money(self.limit)} is spent."
             )
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _believe(self, cost: float, bound: float) -> None:
-        """Where *cost* is more than *bound* could be: from now on, as many times the bound may come of every request."""
+        """Expect of every request as many times its bound as this *cost* is of its *bound*, where it is more."""
         times = cost / max(bound, LEAST)
-        if not self.is_limited or times <= self._times * (1 + 1e-9):
+        if times <= self._times * (1 + 1e-9):
             return
         if self._times == 1:
             self._warn(
@@ -134,18 +132,17 @@ class Reservation:
     @property
     def holds(self) -> bool:
         """False where what is set aside has come to be more than what is left."""
-        return all(budget.reserved <= budget.left + 1e-12 for budget in self._reserved)
+        for budget in self._reserved:
+            if budget.is_limited and budget.reserved > budget.left + 1e-12:
+                return False
+        return True
 
     async def renew(self) -> None:
         """Let go of what was set aside, and wait for as much as is needed now."""
         self._settle()
-        await self._reserve()
+        await self.__aenter__()
 
     async def __aenter__(self) -> Self:
-        await self._reserve()
-        return self
-
-    async def _reserve(self) -> None:
         try:
             for budget in self._budgets:
                 await budget.reserve(self._bound)
@@ -153,6 +150,7 @@ class Reservation:
         except BaseException:
             self._settle()
             raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

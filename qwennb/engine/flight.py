@@ -9,23 +9,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from qwennb.answer import Answer, Chunk
+from qwennb.cache import Memory
+from qwennb.config import CacheMode, Secret
+from qwennb.endpoints import Endpoint
+from qwennb.request import Request
+
+
+class FlightName(NamedTuple):
+    """What tells one flight from another: the same question, to the same server with the same API key, in the same mode and folder."""
+
+    key: str
+    identity: str
+    base_url: str
+    api_key: Secret | None  # shows itself nowhere
+    mode: CacheMode
+    memory: Memory
+
+    @classmethod
+    def of(cls, request: Request, endpoint: Endpoint, mode: CacheMode, memory: Memory) -> FlightName:
+        """Name the flight that *request* would join."""
+        identity = endpoint.identity(request.model)
+        return cls(request.key, identity, endpoint.base_url, endpoint.key, mode, memory)
 
 
 class Flight:
-    """An asking task with listeners. Used on the engine's loop only."""
+    """An asking task with listeners. Used on the engine's loop only.
 
-    def __init__(self) -> None:
+    *drains* says whether it goes on when nobody waits any more, because cancelling saves no money.
+    """
+
+    def __init__(self, drains: Callable[[], bool]) -> None:
         self._task: asyncio.Task[Answer] | None = None
         self._pieces: list[Chunk] = []
         self._queues: list[asyncio.Queue[Chunk | None]] = []
         self._waiting = 0
-        self._landed: Callable[[], None] | None = None
-        self.drains = False
+        self._landed: Callable[[], object] | None = None
+        self._drains = drains
 
-    def start(self, context: Coroutine[Any, Any, Answer], landed: Callable[[], None]) -> None:
+    def start(self, context: Coroutine[Any, Any, Answer], landed: Callable[[], object]) -> None:
         """Begin. *landed* is called once it is over, whatever the outcome: from then on nobody may join it."""
         self._task = asyncio.get_running_loop().create_task(context)
         self._landed = landed
@@ -83,7 +107,7 @@ class Flight:
 
     def _leave(self) -> None:
         self._waiting -= 1
-        if self._waiting == 0 and self._task is not None and not self._task.done() and not self.drains:
+        if self._waiting == 0 and self._task is not None and not self._task.done() and not self._drains():
             self._land()  # at once: who asks the same before the task has ended must not share its end
             self._task.cancel()
 

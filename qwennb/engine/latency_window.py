@@ -84,7 +84,7 @@ class LatencyWindow:
         return mean, math.sqrt(max(self._squares / self._count - mean * mean, 0.0) / self._count)
 
     def _after_round(self, window: float) -> float | None:
-        """The next window; None when the round can't be believed yet."""
+        """Choose the next window; None when the round can't be believed yet."""
         mean, error = self._mean_and_error()
         if self._base is None:
             self._learn(mean, error)

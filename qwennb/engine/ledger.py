@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from qwennb.answer import Cost, Usage
 from qwennb.cache import Memory, Spending
@@ -19,13 +20,13 @@ from qwennb.errors import CacheError
 
 DELAY = 0.25
 
+_now = partial(datetime.now, UTC)
+
 
 class Ledger:
     """Records spending for one notebook (or script, or none) in one folder."""
 
-    def __init__(
-        self, memory: Memory, notebook: str = "", *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, memory: Memory, notebook: str = "", *, now: Callable[[], datetime] = _now) -> None:
         self._memory = memory
         self._notebook = notebook
         self._now = now

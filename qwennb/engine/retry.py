@@ -1,8 +1,8 @@
 """Whether to ask again after a failure, and when.
 
 A table says how often each kind of failure is worth another attempt: the third failure of its kind ends a question, not
-the third of any. The wait is drawn evenly between nothing and a
-bound that doubles (full jitter), so that a fleet which failed together does not come back together. A server's own
+the third of any. The wait is drawn evenly between nothing and a bound that doubles (full jitter), so that a fleet
+which failed together does not come back together. A server's own
 "wait so long" is kept by the limiter's gate, for everybody. A quota that failures drain and answers refill keeps an
 outage from being answered with a storm.
 """
@@ -40,34 +40,14 @@ class Retry:
         self._jitter = jitter
         self._quota = QUOTA
 
-    def question(self) -> Tries:
-        """The tries at one question."""
-        return Tries(self, self._jitter)
-
-    def take(self) -> bool:
-        """Whether the quota has another attempt; it is taken."""
-        if self._quota < RETRY_COST:
-            return False
-        self._quota -= RETRY_COST
-        return True
-
     def refill(self) -> None:
-        """An answer came."""
+        """Note that an answer came."""
         self._quota = min(self._quota + REFILL, QUOTA)
 
-
-class Tries:
-    """The failures of one question, counted by kind."""
-
-    __slots__ = ("_failures", "_jitter", "_retry")
-
-    def __init__(self, retry: Retry, jitter: Callable[[], float]) -> None:
-        self._retry = retry
-        self._jitter = jitter
-        self._failures: dict[type[EndpointError], int] = {}
-
-    def wait(self, error: EndpointError, attempt: int) -> float | None:
-        """Seconds to wait before attempt *attempt* + 1; None: give up."""
+    def wait(
+        self, error: EndpointError, attempt: int, failures: dict[type[EndpointError], int]
+    ) -> float | None:
+        """Seconds to wait before attempt *attempt* + 1; None: give up. *failures* counts those of the question, by kind."""
         if not error.transient:
             return None
         if isinstance(error, RateLimited):
@@ -75,12 +55,9 @@ class Tries:
         kind, most = next((row for row in ATTEMPTS.items() if isinstance(error, row[0])), (EndpointError, 1))
         if error.maybe_billed and error.status not in GATEWAYS:
             most = min(most, MAYBE_BILLED_ATTEMPTS)
-        alike = self._failures[kind] = self._failures.get(kind, 0) + 1
-        if alike >= most or attempt >= MOST_ATTEMPTS or not self._retry.take():
+        alike = failures[kind] = failures.get(kind, 0) + 1
+        if alike >= most or attempt >= MOST_ATTEMPTS or self._quota < RETRY_COST:
             return None
+        self._quota -= RETRY_COST
         bound = min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT)
         return max(self._jitter() * bound, min(error.retry_after or 0.0, LONGEST_NAMED))
-
-    def note_answer(self) -> None:
-        """An answer came: the quota refills."""
-        self._retry.refill()

@@ -115,8 +115,10 @@ def test_a_remembered_answer_serves_whatever_the_address_and_the_key(simulate, c
 
 def test_what_names_a_flight_shows_no_key(simulate, client):
     from qwennb.client import Options
-    from qwennb.engine.engine import flight_name
+    from qwennb.engine.flight import FlightName
 
     qwen = client(simulate(), api_key="sk-canary-8461")
-    context = qwen.session.prepare(qwen.session.build_request(QUESTION, {}, Options()), Options())
-    assert "canary" not in repr(flight_name(qwen.session.build_request(QUESTION, {}, Options()), context))
+    name = FlightName.of(
+        qwen.session.build_request(QUESTION, {}, Options()), qwen.endpoint, "on", qwen.memory
+    )
+    assert name.api_key is not None and "canary" not in repr(name)

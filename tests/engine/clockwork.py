@@ -1,4 +1,7 @@
-"""An event loop whose time is its own: waiting takes no time, and a minute's simulation runs in a blink."""
+"""An event loop whose time is its own: waiting takes no time, and a minute's simulation runs in a blink.
+
+What another thread does (a disk) takes time of this machine's: it is waited for where nothing else is to happen.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
+            if events := super().select(10):  # another thread has something to say
+                return events
             raise RuntimeError("everything waits and nothing will ever happen")
         self._loop.now += max(timeout, 0.0)
         return super().select(0)

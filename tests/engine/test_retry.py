@@ -15,9 +15,9 @@ CUT = Incomplete("cut", maybe_billed=True)
 
 def fails(retry: Retry, *errors) -> int:
     """After how many of *errors*, in turn for ever, one question is given up."""
-    tries = retry.question()
+    failures = {}
     for attempt in range(1, 100):
-        if tries.wait(errors[(attempt - 1) % len(errors)], attempt) is None:
+        if retry.wait(errors[(attempt - 1) % len(errors)], attempt, failures) is None:
             return attempt
     raise AssertionError("never")
 
@@ -45,29 +45,29 @@ def test_what_may_have_been_billed_is_tried_less_often():
 
 
 def test_a_refusal_for_going_too_fast_waits_for_the_limiter_only():
-    tries = Retry().question()
-    assert [tries.wait(RateLimited("429"), attempt) for attempt in range(1, 50)] == [0.0] * 49
+    retry, failures = Retry(), {}
+    assert [retry.wait(RateLimited("429"), attempt, failures) for attempt in range(1, 50)] == [0.0] * 49
 
 
 def test_all_questions_share_one_quota_and_answers_refill_it():
     retry = Retry(jitter=lambda: 0.0)
-    given = sum(retry.question().wait(FAILED, 1) is not None for _ in range(1_000))
+    given = sum(retry.wait(FAILED, 1, {}) is not None for _ in range(1_000))
     assert given == QUOTA
     for _ in range(4):
-        retry.question().note_answer()
-    assert sum(retry.question().wait(FAILED, 1) is not None for _ in range(10)) == 2
+        retry.refill()
+    assert sum(retry.wait(FAILED, 1, {}) is not None for _ in range(10)) == 2
 
 
 def test_waits_grow_and_a_servers_word_is_kept():
-    tries = Retry(jitter=lambda: 1.0).question()
-    assert [tries.wait(FAILED, attempt) for attempt in (1, 2, 3)] == [
+    retry, failures = Retry(jitter=lambda: 1.0), {}
+    assert [retry.wait(FAILED, attempt, failures) for attempt in (1, 2, 3)] == [
         FIRST_WAIT * 2,
         FIRST_WAIT * 4,
         FIRST_WAIT * 8,
     ]
-    assert tries.wait(ServerFailed("503", status=503, retry_after=30.0), 4) == 30.0
+    assert retry.wait(ServerFailed("503", status=503, retry_after=30.0), 4, failures) == 30.0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_wait_is_drawn_between_nothing_and_its_bound(share):
-    assert Retry(jitter=lambda: share).question().wait(FAILED, 1) == share * FIRST_WAIT * 2
+    assert Retry(jitter=lambda: share).wait(FAILED, 1, {}) == share * FIRST_WAIT * 2
