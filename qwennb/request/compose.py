@@ -67,6 +67,8 @@ def part_of(value: Any) -> Part:
         return value
     if isinstance(value, str):
         return Text(str.__str__(value))  # a text that is also an enum's member stays the text
+    if type(value) is int:  # before what takes long to rule out
+        return Text(str(value))
     if _is_picture(value):
         return Image.of(value)
     if is_frame(value):
