@@ -127,7 +127,7 @@ def test_every_warning_is_in_one_place_and_the_old_places_hold():
     assert {one.__name__ for one in ours} <= set(errors.__all__)
     assert client.QwenWarning is QwenWarning
     assert frames.QwenFrameWarning is frames.column.QwenFrameWarning is QwenFrameWarning
-    assert cache.CacheWarning is cache.folder.CacheWarning is CacheWarning
+    assert cache.CacheWarning is cache.database.CacheWarning is CacheWarning
 
 
 def run(tmp_path, code, *flags):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from qwennb.cache.batch_orders import BatchOrder, BatchOrders
-from qwennb.cache.folder import CacheWarning
 from qwennb.cache.memory import Memory
 from qwennb.cache.memory_store import open_store
 from qwennb.cache.nearest import difference
 from qwennb.cache.pack import Pack
 from qwennb.cache.pack_media import PackMedia
-from qwennb.cache.pack_merge import merge_packs
-from qwennb.cache.packs import Packs, find_packs_beside
+from qwennb.cache.packs import Packs, find_packs_beside, merge_packs
 from qwennb.cache.prune import PrunePlan, list_kept, plan_prune, prune
-from qwennb.cache.record import Name
-from qwennb.cache.recorded import (
+from qwennb.cache.record import (
+    Name,
     ShortBeside,
     read_answer,
     read_record,
@@ -23,6 +21,6 @@ from qwennb.cache.recorded import (
 )
 from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
-from qwennb.cache.trace import TraceLog
-from qwennb.cache.usage_log import RecordingLog, UsageLog
+from qwennb.cache.usage_log import RecordingLog, TraceLog, UsageLog
 from qwennb.cache.writer import Writer, wait_for_retiring
+from qwennb.errors import CacheWarning

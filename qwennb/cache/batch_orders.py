@@ -18,7 +18,7 @@ from typing import IO
 
 import orjson
 
-from qwennb.cache.folder import safe_folder
+from qwennb.cache.database import safe_folder
 from qwennb.errors import CacheError
 from qwennb.files import lock, open_lock_file, open_private, replace_file
 from qwennb.request import Request, canonical_json
@@ -63,7 +63,7 @@ class BatchOrders:
         self.folder = cache_folder / "batches"
 
     def claim(self) -> Claim | None:
-        """The right to hand in and to fetch; None while another process, or another run of this one, has it."""
+        """Take the right to hand in and to fetch; None while another process, or another run of this one, has it."""
         safe_folder(self.folder)
         try:
             file = open_lock_file(self.folder / "claim")
@@ -80,7 +80,7 @@ class BatchOrders:
         return None
 
     def under_way(self, endpoint: str | None = None) -> list[BatchOrder]:
-        """The orders that were not fetched yet, of one endpoint or of all, the oldest first."""
+        """List the orders that were not fetched yet, of one endpoint or of all, the oldest first."""
         return [
             order
             for order in self._all()
@@ -88,11 +88,11 @@ class BatchOrders:
         ]
 
     def fetched_batches(self) -> frozenset[str]:
-        """The numbers of the batches whose answers are here."""
+        """List the numbers of the batches whose answers are here."""
         return frozenset(order.batch for order in self._all() if order.fetched)
 
     def get(self, order: BatchOrder) -> BatchOrder | None:
-        """The order as it lies there now."""
+        """Read the order as it lies there now."""
         return self._read(self._facts(order))
 
     def write(self, order: BatchOrder, questions: Iterable[Request] | None = None) -> None:
@@ -104,7 +104,7 @@ class BatchOrders:
         self._put(self._facts(order), [orjson.dumps(facts)])
 
     def questions(self, order: BatchOrder) -> Iterator[Request]:
-        """What was asked. Pictures have their hash only."""
+        """Read what was asked. Pictures have their hash only."""
         try:
             with self._questions(order).open("rb") as lines:
                 for line in lines:
@@ -113,7 +113,7 @@ class BatchOrders:
             return
 
     def close(self, order: BatchOrder) -> None:
-        """Its answers are kept: only the number of its batch stays."""
+        """Forget all but the number of its batch: its answers are kept."""
         self.write(replace(order, fetched=True, keys=frozenset()))
         self._questions(order).unlink(missing_ok=True)
 
@@ -123,7 +123,7 @@ class BatchOrders:
         self._questions(order).unlink(missing_ok=True)
 
     def sweep(self, now: float) -> None:
-        """With a claim: remove what a process that died left half made, and what was fetched long ago."""
+        """Remove what a process that died left half made, and what was fetched long ago. Whoever calls holds the claim."""
         known = self._all()
         for order in known:
             if order.fetched and now - order.created > REMEMBERED:
@@ -135,11 +135,11 @@ class BatchOrders:
                 path.unlink(missing_ok=True)
 
     def upload(self, order_id: str) -> Path:
-        """The file that is uploaded for an order. It is gone again with the next claim."""
+        """Name the file that is uploaded for an order. It is gone again with the next claim."""
         return self.folder / f"{order_id}.jsonl"
 
     def new_upload(self, order_id: str) -> IO[bytes]:
-        """That file, to be written."""
+        """Open that file, to be written."""
         return open_private(self.upload(order_id), "wb")
 
     def _facts(self, order: BatchOrder) -> Path:

@@ -21,18 +21,16 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import orjson
 
 from qwennb.answer import Answer
-from qwennb.cache.folder import warn
+from qwennb.cache.database import warn
 from qwennb.cache.memory_store import MemoryStore
 from qwennb.cache.nearest import difference, media_of_nearest
 from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
-from qwennb.cache.record import Name
-from qwennb.cache.recorded import read_answer, record_of
+from qwennb.cache.record import Name, read_answer, record_of
 from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.usage_log import UsageLog
@@ -62,24 +60,25 @@ class Memory:
         self.store = store
         self.writer = writer
         self.spendings = spendings
+        self.folder = spendings.folder
         self.packs = packs if packs is not None else Packs()
         self._logs = logs
         self._sources = sources
         self._is_failing = False
-        self._unkept = MemoryStore()  # what the disk did not take: remembered here until it does
+        self._unkept: MemoryStore | None = None  # what the disk did not take: remembered here until it does
         # Who drops the last of it gives the folder back: the writer's thread ends, and the files are closed.
         weakref.finalize(self, writer.retire).atexit = False
         self._done: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
-        """The remembered answer to *request*, or None when it is to be asked. In replay, a miss is an error.
+        """Find the remembered answer to *request*; None when it is to be asked. In replay, a miss is an error.
 
         *identity* is the endpoint whose answer is wanted. In replay, and from a pack, it is only preferred.
         """
         if mode in ("off", "refresh"):
             return None
         problem: ValueError | ValidatorFailed | None = None
-        for value in self._candidates(request.key, identity, mode):
+        for value in self.look_up([request.key], identity, mode).get(request.key, ()):
             answer = read_answer(value, request)
             if isinstance(answer, Answer):
                 self.note([(answer.key, answer.endpoint)], request.media)
@@ -99,7 +98,7 @@ class Memory:
     def recall_many(
         self, requests: Sequence[Request], identity: str | None, mode: CacheMode
     ) -> list[Answer | ValidatorFailed | None]:
-        """As `recall`, thousands at once; where a validator broke, its error."""
+        """Do as `recall`, thousands at once; where a validator broke, its error stands."""
         if mode != "on":
             return [self.recall(request, identity, mode) for request in requests]
         known = self.look_up([request.key for request in requests], identity, mode)
@@ -116,11 +115,20 @@ class Memory:
         return made
 
     def look_up(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
-        """The records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
+        """Find the records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
         if mode in ("off", "refresh"):
             return {}
+        found: dict[str, Sequence[bytes]]
         try:
-            found = self._look_up(keys, identity, mode)
+            if mode == "replay" or self.packs.loaded:
+                found = self._look_up_with_packs(keys, identity, mode)
+            elif identity is None:
+                found = {}
+            elif len(keys) == 1:  # a question of its own, in as few steps as can be
+                value = self.store.get(Name(keys[0], identity))
+                found = {} if value is None else {keys[0]: (value,)}
+            else:
+                found = {key: (value,) for key, value in self.store.get_each(keys, identity)}
         except CacheError as error:
             if mode == "replay":
                 raise
@@ -128,20 +136,21 @@ class Memory:
                 f"Answers kept before can't be looked for ({error}); they are asked for again."
             )
             found = {key: list(packed.values()) for key, packed in self.packs.find_many(keys).items()}
-        for key, unkept in self._unkept.find_many(keys).items() if len(self._unkept) else ():
-            serving = [value for name, value in unkept if mode == "replay" or name.endpoint == identity]
-            found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
+        if self._unkept is not None:
+            for key, unkept in self._unkept.find_many(keys).items():
+                serving = [value for name, value in unkept if mode == "replay" or name.endpoint == identity]
+                found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
         return found
 
-    def _look_up(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
-        if mode == "on" and not self.packs:
-            found = self.store.get_each(keys, identity) if identity is not None else ()
-            return {key: (value,) for key, value in found}
+    def _look_up_with_packs(
+        self, keys: Sequence[str], identity: str | None, mode: str
+    ) -> dict[str, Sequence[bytes]]:
+        """Do as `look_up`, in the packs too, and in replay among the answers of all endpoints."""
         packed = self.packs.find_many(keys)
+        own: dict[str, dict[Name, bytes]] = {}
         if mode == "on":
             wanted = [Name(key, identity) for key in keys] if identity is not None else []
             wanted += [name for candidates in packed.values() for name in candidates]
-            own: dict[str, dict[Name, bytes]] = {}
             for name, value in self.store.get_many(wanted).items():
                 own.setdefault(name.key, {})[name] = value
         else:
@@ -156,11 +165,11 @@ class Memory:
         return made
 
     def holds(self, request: Request, identity: str | None, mode: str) -> bool:
-        """Whether `recall` would find a record. Nothing counts as used by it."""
+        """Tell whether `recall` would find a record. Nothing counts as used by it."""
         return request.key in self.look_up([request.key], identity, mode)
 
     def find(self, request: Request, identity: str | None, mode: str) -> Answer | None:
-        """The answer that `recall` would give, None where there is none. Nothing counts as used by it."""
+        """Find the answer that `recall` would give, None where there is none. Nothing counts as used by it."""
         read = (
             read_answer(value, request)
             for value in self.look_up([request.key], identity, mode).get(request.key, ())
@@ -168,7 +177,7 @@ class Memory:
         return next((answer for answer in read if isinstance(answer, Answer)), None)
 
     def is_own(self, answer: Answer) -> bool:
-        """Whether a recalled *answer* is one's own: no pack holds its name, or one's own store has the same calls under it."""
+        """Tell whether a recalled *answer* is one's own: no pack holds its name, or one's own store has the same calls under it."""
         name = Name(answer.key, answer.endpoint)
         if not self.packs.records([name]):
             return True
@@ -180,7 +189,7 @@ class Memory:
         return bool(calls) and calls == [call.to_json() for call in answer.tool_calls]
 
     def note(self, names: Iterable[tuple[str, str]], media: Iterable[Image | Video | Pdf] = ()) -> None:
-        """Answers of these keys and endpoints were used, to requests with these *media*."""
+        """Record that these answers were used: by key and endpoint, to requests with these *media*."""
         if self._sources is not None:
             self._sources.keep(media)
         pairs = list(names)
@@ -188,18 +197,19 @@ class Memory:
             log.note(pairs)
 
     def miss(self, keys: Iterable[str]) -> None:
-        """Answers to these keys were looked for in replay, and there are none that serve."""
-        missing = list(keys)
-        for log in self._logs:
-            log.miss(missing)
+        """Record that answers to these keys were looked for in replay, and there are none that serve."""
+        if missing := list(keys):
+            for log in self._logs:
+                log.miss(missing)
 
     def records(self, names: Iterable[Name]) -> dict[Name, bytes]:
-        """What counts under each of *names*; those that are nowhere are absent."""
+        """Read what counts under each of *names*; those that are nowhere are absent."""
         wanted = list(names)
-        return self.packs.records(wanted) | self.store.get_many(wanted) | self._unkept.get_many(wanted)
+        unkept = {} if self._unkept is None else self._unkept.get_many(wanted)
+        return self.packs.records(wanted) | self.store.get_many(wanted) | unkept
 
     def conflicts(self) -> list[Conflict]:
-        """Where a loaded pack says something else than what counts here under the same name."""
+        """List where a loaded pack says something else than what counts here under the same name."""
         made = []
         own = self.store.get_many(self.packs.names())
         for one in self.packs.loaded:
@@ -210,7 +220,7 @@ class Memory:
         return made
 
     def not_recorded(self, request: Request) -> NotRecorded:
-        """The error for a *request* without an answer: which it is, what the nearest recorded one has otherwise, what to type."""
+        """Make the error for a *request* without an answer: which it is, what the nearest recorded one has otherwise, what to type."""
         shown = first_words(request.question, 50)
         return NotRecorded(
             f"Replay: no answer is recorded for request {request.key[:12]} to {request.model} ({shown!r}). "
@@ -219,11 +229,11 @@ class Memory:
         )
 
     def difference(self, request: Request, *, words: bool = True) -> str:
-        """What *request* has otherwise than the nearest that is recorded, as a sentence; *words*: its text may be shown."""
+        """Tell what *request* has otherwise than the nearest that is recorded, as a sentence; *words*: its text may be shown."""
         return difference(request, self._all_records(), words=words)
 
     def media_of_nearest(self, request: Request) -> list[tuple[str, list[str]]]:
-        """The keys of the recorded requests that are nearest to *request*, whatever its media are, and the hashes of theirs."""
+        """Find the recorded requests that are nearest to *request*, whatever its media are: their keys, and the hashes of their media."""
         return media_of_nearest(request, self._all_records())
 
     def _all_records(self) -> Iterable[tuple[Name, bytes]]:
@@ -231,7 +241,7 @@ class Memory:
         return packed if self.packs else self.store.items()
 
     def default(self, notebook: str = "") -> tuple[str, str] | None:
-        """The model and the endpoint that a request means that names none, by what was recorded: for *notebook* if it can be told."""
+        """Tell the model and endpoint of a request that names none, by what was recorded: for *notebook*, if it can be told."""
         if self.packs.default is not None:
             return self.packs.default
         try:
@@ -248,27 +258,14 @@ class Memory:
         return counts.most_common(1)[0][0] if counts else None
 
     def models(self) -> frozenset[str]:
-        """The names of the models that were asked, by the packs that are loaded and by what was spent here."""
+        """List the models that were asked, by the packs that are loaded and by what was spent here."""
         packed = [model for one in self.packs.loaded for model in one.pack.models]
         return frozenset((*packed, *(row.model for row in self.spendings.rows())))
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self.spendings.folder
-
-    @property
-    def is_lasting(self) -> bool:
-        """False for what ends with this process, and so must not be let go of before."""
-        return not isinstance(self.store, MemoryStore)
 
     def close(self) -> None:
         """Write out what is still to be written, and close the files."""
         self.writer.close()
         self.store.close()
-
-    def _candidates(self, key: str, identity: str | None, mode: CacheMode) -> Sequence[bytes]:
-        return self.look_up([key], identity, mode).get(key, ())
 
     def _tell_of_failing(self, words: str, tell: Callable[[str], None] = warn) -> None:
         """Say once that the cache fails, until it works again: a thousand rows must not say it a thousand times."""
@@ -297,21 +294,20 @@ class Memory:
                 "session ends. So are others, until the cache can be written.",
                 warn,
             )
+            if self._unkept is None:
+                self._unkept = MemoryStore()
             self._unkept.put([(name, record_of(answer))])
             _HOLDING.add(self)
             return False
         self._is_failing = False
-        self._keep_the_rest()
+        if self._unkept is not None:  # the disk takes answers again: have it take those that it did not
+            for unkept, value in list(self._unkept.items()):
+                self.writer.put(unkept, value, partial(self._forget_if_kept, unkept))
         return True
 
-    def _keep_the_rest(self) -> None:
-        """The disk takes answers again: have it take those that it did not."""
-        for name, value in list(self._unkept.items()):
-            self.writer.put(name, value, partial(self._forget_if_kept, name))
-
     def _forget_if_kept(self, name: Name, error: BaseException | None) -> None:
-        """On the writer's thread."""
-        if error is None:
+        """Forget what the disk has taken by now. On the writer's thread."""
+        if error is None and self._unkept is not None:
             self._unkept.remove([name])
             if not len(self._unkept):
                 _HOLDING.discard(self)
@@ -319,7 +315,7 @@ class Memory:
     def _wake(
         self, loop: asyncio.AbstractEventLoop, kept: asyncio.Future[None], error: BaseException | None
     ) -> None:
-        """On the writer's thread: one wake-up of the loop for all that a commit made durable."""
+        """Wake the loop once for all that a commit made durable. On the writer's thread."""
         self._done.append((kept, error))
         if len(self._done) == 1:
             loop.call_soon_threadsafe(self._acknowledge)
@@ -336,5 +332,5 @@ class Memory:
 
 
 def _is_of(name: Name, identity: str | None) -> bool:
-    """True where *identity* is the endpoint of *name*, or what kind of server it is."""
+    """Tell whether *identity* is the endpoint of *name*, or what kind of server it is."""
     return identity is not None and (name.endpoint == identity or name.endpoint.startswith(f"{identity}:"))

@@ -10,22 +10,19 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from qwennb.cache import file
-from qwennb.cache.file import is_of_the_disk, patiently
-from qwennb.cache.folder import safe_file, warn
+from qwennb.cache import database
+from qwennb.cache.database import Connection, is_of_the_disk, patiently, safe_file, warn
 from qwennb.cache.record import Name
 from qwennb.cache.store import PATIENCE, Store, track
 from qwennb.cache.table import FORM
 from qwennb.errors import CacheError
 
-__all__ = ["MemoryStore", "open_store"]
-
 
 def open_store(folder: Path) -> Store:
-    """The store in *folder*; where the disk does not allow it, one in memory above what can be read there, with a warning.
+    """Open the store in *folder*; where the disk does not allow it, one in memory above what can be read there, with a warning.
 
     A folder or file that is not safe to use is an error all the same: that is for the user to look at.
     """
@@ -46,12 +43,12 @@ def open_store(folder: Path) -> Store:
 
 
 def _readable(folder: Path) -> Store | None:
-    """What *folder* holds, to be read only; None where there is nothing that can be read."""
+    """Open what *folder* holds, to be read only; None where there is nothing that can be read."""
     path = folder / FORM.name
     try:
         if not safe_file(path):
             return None
-        patiently(lambda: file.look_into(path, folder, FORM), PATIENCE).close()
+        patiently(lambda: database.look_into(path, folder, FORM), PATIENCE).close()
     except sqlite3.Error:
         return None
     except CacheError as error:
@@ -72,23 +69,15 @@ class FrozenStore(Store):
         self._writing = self._reading = threading.RLock()
         self._suspects = set()
         self._damaged = False
-        self._connection: sqlite3.Connection | None = None
+        self._reader = Connection(path, partial(database.look_into, path, folder, FORM))
         track(self)
 
     def put(self, records: Iterable[tuple[Name, bytes]]) -> None:
-        """Nothing can be put here."""
+        """Refuse: nothing can be put here."""
         raise CacheError(f"The cache in {self.folder} is only read.")
 
     def _disconnect(self, *, for_good: bool = False) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _at_once(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
-        with self._reading:
-            if self._connection is None:
-                self._connection = file.look_into(self._path, self.folder, FORM)
-            return self._connection.execute(query, arguments).fetchall()
+        self._reader.close(for_good=for_good)
 
     def _recover_once(self) -> bool:
         return False
@@ -107,12 +96,12 @@ class MemoryStore(Store):
         self._answers: dict[str, dict[Name, bytes]] = {}
 
     def get(self, name: Name) -> bytes | None:
-        """The value, or None."""
+        """Read the value; None where there is none."""
         value = self._answers.get(name.key, {}).get(name)
         return self._beneath.get(name) if value is None and self._beneath is not None else value
 
     def get_many(self, names: Iterable[Name]) -> dict[Name, bytes]:
-        """Those that are there."""
+        """Read those that are there."""
         wanted = list(names)
         found = {} if self._beneath is None else self._beneath.get_many(wanted)
         return found | {
@@ -120,12 +109,12 @@ class MemoryStore(Store):
         }
 
     def get_each(self, keys: Iterable[str], endpoint: str) -> Iterator[tuple[str, bytes]]:
-        """As `get_many`, for what one endpoint answered to each of these request keys."""
+        """Read what one endpoint answered to each of these request keys."""
         found = self.get_many(Name(key, endpoint) for key in sorted(set(keys)))
         return ((name.key, value) for name, value in found.items())
 
     def find_many(self, keys: Iterable[str]) -> dict[str, list[tuple[Name, bytes]]]:
-        """The answers of any endpoint to each of these request keys."""
+        """Read the answers of any endpoint to each of these request keys."""
         wanted = sorted(set(keys))
         beneath = {} if self._beneath is None else self._beneath.find_many(wanted)
         found = {key: dict(beneath.get(key, ())) | self._answers.get(key, {}) for key in wanted}
@@ -136,7 +125,7 @@ class MemoryStore(Store):
         }
 
     def names(self) -> Iterator[Name]:
-        """Every name, sorted by key."""
+        """List every name, sorted by key."""
         found = {name for same in self._answers.values() for name in same}
         if self._beneath is not None:
             found.update(self._beneath.names())
@@ -148,7 +137,7 @@ class MemoryStore(Store):
         return sum(1 for _ in self.names())
 
     def size(self) -> int:
-        """Bytes in memory, and on the disk."""
+        """Count the bytes in memory, and on the disk."""
         own = sum(len(value) for same in self._answers.values() for value in same.values())
         return own + (self._beneath.size() if self._beneath is not None else 0)
 

@@ -26,7 +26,7 @@ _ACCEPT = ". To take the recorded answer all the same, type %qwen_pack FILE --ac
 
 
 def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, words: bool = True) -> str:
-    """A sentence on what *request* has otherwise than the nearest of *recorded*; empty where none is near.
+    """Say in a sentence what *request* has otherwise than the nearest of *recorded*; empty where none is near.
 
     Without *words* it says where texts differ, and shows nothing of them.
     """
@@ -45,7 +45,7 @@ def difference(request: Request, recorded: Iterable[tuple[Name, bytes]], *, word
 
 
 def find_same_but_figures(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[Request]:
-    """*request* with the figures of those *recorded* that it is but for how its own are drawn; each once."""
+    """Make *request* with the figures of each *recorded* one that differs from it in how its figures are drawn, and in nothing else."""
     spots = [
         (m, p) for m, message in enumerate(request.messages) for p, part in enumerate(merge_texts(message.parts))
         if not isinstance(part, Text) and part.source.is_figure
@@ -67,7 +67,7 @@ def find_same_but_figures(request: Request, recorded: Iterable[tuple[Name, bytes
 def _with_figures(
     mine: Sequence[Message], theirs: Sequence[Message], spots: Sequence[tuple[int, int]]
 ) -> tuple[Message, ...]:
-    """*mine* with the pictures of *theirs* at *spots*. IndexError where they have none there."""
+    """Make *mine* with the pictures of *theirs* at *spots*. IndexError where they have none there."""
     made = [list(merge_texts(message.parts)) for message in mine]
     for m, p in spots:
         part = theirs[m].parts[p]
@@ -78,7 +78,7 @@ def _with_figures(
 
 
 def media_of_nearest(request: Request, recorded: Iterable[tuple[Name, bytes]]) -> list[tuple[str, list[str]]]:
-    """The recorded requests that are nearest to *request*, all as near: the key of each, and the hashes of its media.
+    """Find the recorded requests that are nearest to *request*, all as near: the key of each, and the hashes of its media.
 
     What a medium of *request* is makes no difference to that, only how many there are.
     """
@@ -90,7 +90,7 @@ def media_of_nearest(request: Request, recorded: Iterable[tuple[Name, bytes]]) -
 def _nearest(
     here: Mapping[str, Any], recorded: Iterable[tuple[Name, bytes]], *, media: bool = True
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """The recorded requests that differ least, with their keys; none where that is not near."""
+    """Find the recorded requests that differ least, with their keys; none where that is not near."""
     least, found = TOO_FAR, dict[str, Mapping[str, Any]]()
     for name, record in islice(recorded, MOST_COMPARED):
         there = orjson.loads(record)["request"]
@@ -103,7 +103,7 @@ def _nearest(
 
 
 def _distance(here: Mapping[str, Any], there: Mapping[str, Any], *, media: bool) -> float:
-    """How much differs: one for each option, and up to three for what was said. Without *media* only their number counts."""
+    """Count what differs: one for each option, and up to three for what was said. Without *media* only their number counts."""
     options = (here.keys() | there.keys()) - {"messages"}
     distance = float(sum(here.get(name) != there.get(name) for name in options))
     mine, theirs = here["messages"], there["messages"]
@@ -182,7 +182,7 @@ def _texts(what: str, mine: str, theirs: str, *, words: bool) -> str:
 
 
 def _common_prefix(one: str, other: str) -> int:
-    """How many characters both begin with; by halving, because comparing slices is a thousand times as fast."""
+    """Count the characters that both begin with; by halving, because comparing slices is a thousand times as fast."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

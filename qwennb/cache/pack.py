@@ -6,7 +6,7 @@
     {"qwennb_pack":"end"}
 
 One answer a line, sorted by key, each spelled in one way only: the same content is the same bytes, a pull request shows
-which answers changed, and git merges two of them (`pack_form`). On the way in nothing is believed: every key is made
+which answers changed, and git merges two of them (`pack_format`). On the way in nothing is believed: every key is made
 again from its request, every line must be spelled as we would spell it, and every seal must fit. Media stand there by
 their hash. No file name in a pack means anything, and nothing in one runs.
 """
@@ -25,10 +25,17 @@ import orjson
 
 from qwennb.answer import Answer
 from qwennb.cache import pack_file
-from qwennb.cache.pack_form import END, SEALED, hash_root, read_lines, seal_header, seal_line
-from qwennb.cache.pack_line import request_of, rewrite
-from qwennb.cache.record import Name
-from qwennb.cache.recorded import record_of
+from qwennb.cache.pack_format import (
+    END,
+    SEALED,
+    hash_root,
+    read_lines,
+    request_of,
+    rewrite,
+    seal_header,
+    seal_line,
+)
+from qwennb.cache.record import Name, record_of
 from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import BadInput, PackRefused, show_value
@@ -271,14 +278,14 @@ class Pack:
             )
 
     def lines(self) -> Iterator[bytes]:
-        """The lines of the file, the header first."""
+        """Spell the lines of the file, the header first."""
         yield seal_header(self._defaults)
         for _, line in self._lines():
             yield seal_line(line)
         yield END
 
     def _lines(self) -> Iterator[tuple[Name, bytes]]:
-        """Each answer's line without its seal."""
+        """Spell each answer's line without its seal."""
         for name, record in self.records.items():
             yield name, b'{"key":"%b",%b' % (name.key.encode(), record[1:])
 

@@ -27,16 +27,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["LONGEST_LINE", "MOST_BYTES", "MOST_LINES", "PackRefused", "lines_of", "open_plain", "write"]
 
 MIB = 2**20
 LONGEST_LINE = 8 * MIB
 MOST_BYTES = 1024 * MIB
 MOST_LINES = 1_000_000
-MOST_GROWTH = 200  # bytes out of one in …
-FREE_GROWTH = (
-    16 * MIB
-)  # … once it is more than this: a small file of like answers may shrink to nearly nothing
+# Bytes out of one, once it is more than what is free: a small file of like answers may shrink to nearly nothing.
+MOST_GROWTH = 200
+FREE_GROWTH = 16 * MIB
 WIDEST_WINDOW = 24  # as a power of two: what decompressing may hold in memory
 CHUNK = 256 * 1024
 
@@ -86,7 +84,7 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
 
 
 def lines_of(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """The lines of a pack's file from its beginning, without their ends; PackRefused at the first thing amiss."""
+    """Read the lines of a pack's file from its beginning, without their ends; PackRefused at the first thing amiss."""
     file.seek(0)
     first = file.read(CHUNK)
     for mark, what in OTHERS:
@@ -103,7 +101,7 @@ def _plain(file: BinaryIO, first: bytes) -> Iterator[bytes]:
 
 
 def _decompress(file: BinaryIO, first: bytes, name: str) -> Iterator[bytes]:
-    """What the one frame of *file* holds, in pieces."""
+    """Read what the one frame of *file* holds, in pieces."""
     reader = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WIDEST_WINDOW})
     read = made = 0
     chunk = first
@@ -133,7 +131,7 @@ def _decompress(file: BinaryIO, first: bytes, name: str) -> Iterator[bytes]:
 
 
 def _digest(file: BinaryIO, length: int) -> bytes:
-    """The sha256 of the first *length* bytes of *file*."""
+    """Make the sha256 of the first *length* bytes of *file*."""
     file.seek(0)
     made = hashlib.sha256()
     while length > 0 and (chunk := file.read(min(CHUNK, length))):
@@ -143,7 +141,7 @@ def _digest(file: BinaryIO, length: int) -> bytes:
 
 
 def _lines(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The lines in *pieces*; each ends in a line feed, and none is longer than the limit."""
+    """Cut *pieces* into lines; each ends in a line feed, and none is longer than the limit."""
     begun: list[bytes] = []
     waiting = total = 0
     for piece in pieces:

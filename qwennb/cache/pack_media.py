@@ -44,7 +44,7 @@ class PackMedia:
 
     @classmethod
     def beside(cls, pack: Path) -> PackMedia:
-        """The folder of the pack in the file *pack*: `analysis.qwenpack.media`, compressed or not."""
+        """Name the folder of the pack in the file *pack*: `analysis.qwenpack.media`, compressed or not."""
         return cls(pack.with_name(pack.name.removesuffix(".zst") + ".media"))
 
     # ------------------------------------------------------------------ putting there
@@ -106,7 +106,7 @@ class PackMedia:
                 copy.write(content)
 
     def check(self, environ: Mapping[str, str]) -> None:
-        """PackRefused where a file holds the value of a key, of *environ* or in use here."""
+        """Raise PackRefused where a file holds the value of a key, of *environ* or in use here."""
         leaks = SecretScanner.from_environ(environ, Secret.in_use())
         for file in self._files():
             if (kind := leaks.find(file.read_bytes(), by_value_only=True)) is not None:
@@ -127,7 +127,7 @@ class PackMedia:
     # ------------------------------------------------------------------ taking from there
 
     def find(self, file: str, cap: int, digests: Collection[str]) -> bytes | None:
-        """What the *file* of that name was, if it is here and one of *digests*; MediaError where it is not what it should be."""
+        """Read what the *file* of that name was, if it is here and one of *digests*; MediaError where it is not what it should be."""
         found = [kept for kept in self._names_of(file) if kept[:64] in digests]
         if not found:
             return None
@@ -145,7 +145,7 @@ class PackMedia:
         return content
 
     def _names_of(self, file: str) -> list[str]:
-        """The files here that a *file* of that name was, as `names` tells."""
+        """List the files here that a *file* of that name was, as `names` tells."""
         names = self.folder / NAMES
         try:
             self._refuse_link()

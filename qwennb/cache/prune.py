@@ -50,7 +50,7 @@ class PrunePlan:
 
 
 def list_kept(memory: Memory) -> Iterator[Kept]:
-    """Every answer, sorted by key. A record that can't be read is left out."""
+    """List every answer, sorted by key. A record that can't be read is left out."""
     for name, value in memory.store.items():
         try:
             record = orjson.loads(value)
@@ -74,7 +74,7 @@ def plan_prune(
     endpoint: str | None = None,
     everything: bool = False,
 ) -> PrunePlan:
-    """What a rule means: older than *before*, of *model*, from *endpoint* (its name, or its whole identity); all that is given.
+    """Plan what to forget: older than *before*, of *model*, from *endpoint* (its name, or its whole identity); all that is given.
 
     *everything* goes without a rule, and only then.
     """

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from qwennb.cache import file
+from qwennb.cache import database
 from qwennb.cache.record import unseal
 from qwennb.cache.table import FORM, SEALED, fill
 
@@ -27,22 +27,22 @@ def recover(path: Path, wait: float) -> tuple[int, int]:
     new, copy = path.with_name(path.name + ".new"), path.with_name(path.name + ".copy")
     with ExitStack() as hold:
         try:  # this also undoes an unfinished write, where the damage allows
-            hold.enter_context(closing(file.connect(path, wait=wait))).execute("BEGIN EXCLUSIVE")
+            hold.enter_context(closing(database.connect(path, wait=wait))).execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
-            if not file.is_damage(error):
+            if not database.is_damage(error):
                 raise
         # Open until the file has moved: closing any handle on a file lets go of all this process's locks on it.
         _graft(hold.enter_context(path.open("rb")), path, copy)
-        with closing(file.connect(copy, wait=0)) as source:
+        with closing(database.connect(copy, wait=0)) as source:
             kept, counted = fill(new, _whole(source)), _count_rows(source)
-        file.clear(copy)
-        file.swap(new, path, aside=True)
+        database.clear(copy)
+        database.swap(new, path, aside=True)
     return kept, max(kept, counted)
 
 
 def _graft(damaged: BinaryIO, path: Path, copy: Path) -> None:
     """Copy the damaged file (with its write-ahead log) and give the copy a sound first page."""
-    file.create(copy, FORM)
+    database.create(copy, FORM)
     fresh = copy.read_bytes()
     with copy.open("wb") as target:
         shutil.copyfileobj(damaged, target, 2**20)
@@ -50,19 +50,18 @@ def _graft(damaged: BinaryIO, path: Path, copy: Path) -> None:
         shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
     size = max(copy.stat().st_size, len(fresh))
     with copy.open("r+b") as target:
-        target.truncate(
-            size
-        )  # the first page speaks of the roots of tables, which must be there, if only empty
+        # The first page speaks of the roots of tables, which must be there, if only empty.
+        target.truncate(size)
         journal = target.read(20)[18:20]  # whether a write-ahead log belongs to it
         if journal != b"\2\2":
             journal = fresh[18:20]
-        pages = (size // file.PAGE).to_bytes(4, "big")
+        pages = (size // database.PAGE).to_bytes(4, "big")
         target.seek(0)
-        target.write(fresh[:18] + journal + fresh[20:28] + pages + fresh[32 : file.PAGE])
+        target.write(fresh[:18] + journal + fresh[20:28] + pages + fresh[32 : database.PAGE])
 
 
 def _whole(source: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    """The rows of a damaged table that are reachable and whose seal fits."""
+    """Read the rows of a damaged table that can be reached and whose seal fits."""
     walk = f"SELECT rowid, CAST(key AS BLOB), {SEALED} FROM Cache WHERE raw = 1 AND rowid >= ? ORDER BY rowid"  # noqa: S608 - constants only
     # No more rows than the pages can hold: damage may have bent the tree into a ring.
     most = 64 * source.execute("PRAGMA page_count").fetchone()[0]
@@ -80,7 +79,7 @@ def _whole(source: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
 
 
 def _next(source: sqlite3.Connection, start: int) -> int | None:
-    """The first row number from *start* on that can be read: each of the next thousands, then in wider steps."""
+    """Find the first row number from *start* on that can be read: each of the next thousands, then in wider steps."""
     at, step = start, 1
     while at < 2**63:
         try:

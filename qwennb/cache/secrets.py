@@ -61,13 +61,13 @@ class SecretScanner:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], secrets: Iterable[Secret] = ()) -> SecretScanner:
-        """Of the keys in *environ*, and of those in use."""
+        """Make one that knows the keys in *environ*, and those in use."""
         values = {name: value for name, value in environ.items() if _is_key(name, value)}
         values |= {f"a key in use ({number})": secret.reveal() for number, secret in enumerate(secrets, 1)}
         return cls({name: value for name, value in values.items() if len(value) >= SHORTEST})
 
     def find(self, text: bytes, *, by_value_only: bool = False) -> str | None:
-        """The kind of the first secret in *text*; None where there is none."""
+        """Tell the kind of the first secret in *text*; None where there is none."""
         for spelling, kind in self._values:
             if spelling in text:
                 return kind
@@ -90,5 +90,5 @@ def _is_key(name: str, value: str) -> bool:
 
 
 def _spellings(value: str) -> list[bytes]:
-    """*value* as it may stand in JSON: as it is, as JSON writes it, as in a URL."""
+    """Spell *value* as it may stand in JSON: as it is, as JSON writes it, as in a URL."""
     return list(dict.fromkeys([value.encode(), orjson.dumps(value)[1:-1], quote(value, safe="").encode()]))

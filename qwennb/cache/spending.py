@@ -14,14 +14,13 @@ from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from qwennb.cache import file
-from qwennb.cache.file import explain, is_damage, patiently
-from qwennb.cache.folder import lock_folder, safe_file, safe_folder, warn
+from qwennb.cache import database
+from qwennb.cache.database import explain, is_damage, lock_folder, patiently, safe_file, safe_folder, warn
 from qwennb.errors import CacheError
 
 T = TypeVar("T")
 
-WAIT = 30.0
+WAIT = 30.0  # seconds for another process, as long as the store's own writes wait
 NANO = 1_000_000_000
 
 
@@ -54,7 +53,7 @@ class Spending:
         return self.nanos / NANO
 
     def with_cost(self, dollars: float | None) -> Self:
-        """The same requests at this price; None is unknown, which is not nothing."""
+        """Price the same requests; None is unknown, which is not nothing."""
         if dollars is None:
             return replace(self, unknown_cost=self.requests)
         return replace(self, nanos=round(dollars * NANO))
@@ -68,7 +67,7 @@ class Spending:
 _ALL = tuple(field.name for field in fields(Spending))
 _ACCOUNT, _SUMS = _ALL[:4], _ALL[4:]
 
-_FORM = file.FileForm(
+_FORM = database.FileForm(
     name="ledger.sqlite3",
     application=0x51574E4C,  # "QWNL"
     version=1,
@@ -113,7 +112,7 @@ class Spendings:
         model: str | None = None,
         endpoint: str | None = None,
     ) -> list[Spending]:
-        """The sums, by day: from the day *since* on ("2026-11-21"), and only of what else is named."""
+        """Read the sums, by day: from the day *since* on ("2026-11-21"), and only of what else is named."""
         if not _is_file(self._path):
             return []
         wanted = {"day >=": since, "notebook =": notebook, "model =": model, "endpoint =": endpoint}
@@ -139,23 +138,26 @@ class Spendings:
         if not self._is_there():
             with lock_folder(safe_folder(self.folder)):
                 if not self._is_there():
-                    file.make(self._path, _FORM)
-        with closing(file.connect(self._path, wait=0)) as connection:
-            file.inspect(connection, self.folder, _FORM)
+                    database.make(self._path, _FORM)
+        with closing(database.connect(self._path, wait=0)) as connection:
+            database.inspect(connection, self.folder, _FORM)
             return work(connection)
 
     def _is_there(self) -> bool:
-        return safe_file(self._path) and file.has_form(self._path, self.folder, _FORM)
+        return safe_file(self._path) and database.has_form(self._path, self.folder, _FORM)
 
     def _begin_anew(self) -> None:
         """Put a damaged file aside, unless another process has just done so."""
         with lock_folder(self.folder):
-            with suppress(sqlite3.DatabaseError), closing(file.connect(self._path, wait=WAIT)) as connection:
+            with (
+                suppress(sqlite3.DatabaseError),
+                closing(database.connect(self._path, wait=WAIT)) as connection,
+            ):
                 if connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]:
                     return
             new = self._path.with_name(self._path.name + ".new")
-            file.create(new, _FORM)
-            file.swap(new, self._path, aside=True)
+            database.create(new, _FORM)
+            database.swap(new, self._path, aside=True)
         warn(
             f"The ledger of spending in {self.folder} was damaged: sums begin anew. The damaged file is kept beside it."
         )

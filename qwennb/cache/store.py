@@ -27,18 +27,31 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from qwennb.cache import file
-from qwennb.cache.file import explain, identity, is_damage, is_waiting, patiently
-from qwennb.cache.folder import MOUNTS, journal_mode, lock_folder, safe_file, safe_folder, warn
-from qwennb.cache.record import Name, seal, unseal
+from qwennb.cache import database
+from qwennb.cache.database import (
+    MOUNTS,
+    Connection,
+    explain,
+    identity,
+    is_damage,
+    is_waiting,
+    journal_mode,
+    lock_folder,
+    patiently,
+    safe_file,
+    safe_folder,
+    warn,
+)
+from qwennb.cache.record import KEY_LENGTH, Name, seal, unseal
 from qwennb.cache.recovery import recover
 from qwennb.cache.table import FORM, SEALED, Table
 from qwennb.errors import CacheError
 
-__all__ = ["Name", "Store"]
-
-PATIENCE = 2.0
-WRITE_PATIENCE = 30.0
+PATIENCE = 2.0  # seconds that a read waits for another process; a cell's user waits with it
+WRITE_PATIENCE = 30.0  # seconds that a write waits, on the writer's thread, where nobody waits with it
+TURN = 0.0005  # seconds between two tries, see `patiently`
+# Names in one query: one lock for as many rows, and none is held long. Rows in one transaction of an import, which is one
+# commit for all, held in memory until then.
 BATCH = 1_000
 IMPORT_BATCH = 50_000
 REMOVE_BATCH = 10_000
@@ -47,19 +60,26 @@ T = TypeVar("T")
 
 # Every read takes the value through SEALED, so that no row is believed about what it is.
 _ONE = f"SELECT {SEALED} FROM Cache WHERE key = ? AND raw = 1"  # noqa: S608 - constants only
+# CROSS JOIN has SQLite keep to this order, a look-up in the index for each name, however many it takes them for. The names
+# as one argument of JSON cost what a thousand arguments do (2.2 µs a row), and the statement is one, however many are asked.
 _MANY = (
     f"SELECT asked.key, {SEALED} FROM json_each(?) AS asked"  # noqa: S608
     " CROSS JOIN Cache ON Cache.key = asked.value AND Cache.raw = 1"
 )
+# All names of one key stand between "<key>@" and "<key>A", for A is the character after @: a range of the index.
 _ANY_ENDPOINT = (
     f"SELECT CAST(Cache.key AS BLOB), {SEALED} FROM json_each(?) AS asked"  # noqa: S608
     " CROSS JOIN Cache ON Cache.key >= asked.value || '@' AND Cache.key < asked.value || 'A' AND Cache.raw = 1"
     " ORDER BY asked.key, Cache.key"
 )
-_NAMES = (  # a key that is a blob would sort after all texts, and is none of ours
+# By pages from the last name on, so that no lock is held between two. A key that is a blob would sort after all texts
+# (x'' is the least of them), and is none of ours.
+_NAMES = (
     "SELECT CAST(key AS BLOB) FROM Cache"
     " WHERE raw = 1 AND key > CAST(? AS TEXT) AND key < x'' ORDER BY key LIMIT 5000"
 )
+# A reader's own pages, 64 MiB at the most, and no way to write.
+_READS_ONLY = ("cache_size = -65536", "query_only = ON")
 
 
 class Store:
@@ -81,8 +101,9 @@ class Store:
         self.problems: Counter[str] = Counter()
         """What was found wrong since the store was opened, by kind."""
         self._path = safe_folder(folder) / FORM.name
-        journal = journal_mode(folder, mounts, sqlite)
-        self._table, self._reader = Table(self._path, journal), Table(self._path, journal, read_only=True)
+        self._table = Table(self._path, journal_mode(folder, mounts, sqlite))
+        connect = partial(database.connect, self._path, wait=0, pragmas=_READS_ONLY)
+        self._reader = Connection(self._path, connect)
         self._patience, self._write_patience = patience, write_patience
         # The one guards the table, the other the reader. Whoever needs both takes the writing one first.
         self._writing, self._reading = threading.RLock(), threading.RLock()
@@ -95,54 +116,45 @@ class Store:
     # -- reading: on any thread -----------------------------------------------------------------------------------
 
     def get(self, name: Name) -> bytes | None:
-        """The value, or None. One whose seal does not fit is None, too, and counted."""
+        """Read the value; None where there is none. One whose seal does not fit is None, too, and counted."""
         text = name.text
-        rows = self._select(_ONE, text)
-        if not rows:
-            return None
-        value = unseal(text, rows[0][0])
-        if value is None:
+        for (sealed,) in self._select(_ONE, text) or ():
+            if (value := unseal(text, sealed)) is not None:
+                return value
             self._suspect(text.encode())
-        return value
+        return None
 
     def get_many(self, names: Iterable[Name]) -> dict[Name, bytes]:
-        """Those that are there, thousands at a time."""
+        """Read those that are there, thousands at a time."""
         wanted = {name.text: name for name in names}
-        texts = sorted(wanted)
-        return {wanted[texts[place]]: value for place, value in self._whole(texts)}
+        return {wanted[text]: value for text, value in self._read(sorted(wanted))}
 
     def get_each(self, keys: Iterable[str], endpoint: str) -> Iterator[tuple[str, bytes]]:
-        """As `get_many`, for what one endpoint answered to each of these request keys: a million of them."""
-        wanted = sorted(set(keys))
-        texts = [f"{key}@{endpoint}" for key in wanted]
-        return ((wanted[place], value) for place, value in self._whole(texts))
+        """Read what one endpoint answered to each of these request keys: a million of them."""
+        texts = [f"{key}@{endpoint}" for key in sorted(set(keys))]
+        return ((text[:KEY_LENGTH], value) for text, value in self._read(texts))
 
-    def _whole(self, texts: list[str]) -> Iterator[tuple[int, bytes]]:
-        """The values under *texts* whose seals fit, each with the place of its text. Sorted ones share pages."""
-        for start in range(0, len(texts), BATCH):
-            some = texts[start : start + BATCH]
-            rows = self._select(_MANY, orjson.dumps(some).decode()) if len(some) > 1 else None
-            if rows is None:  # there is one alone; or damage in one row, which must not hide the others
-                rows = [
-                    (place, row[0][0]) for place, text in enumerate(some) if (row := self._select(_ONE, text))
-                ]
+    def _read(self, texts: list[str]) -> Iterator[tuple[str, bytes]]:
+        """Read the values under *texts* whose seals fit. Sorted ones share pages."""
+        for some in _batches(texts, BATCH):
+            rows = self._select(_MANY, orjson.dumps(some).decode())
+            if rows is None:  # damage in one row, which must not hide the others
+                found = ((place, self._select(_ONE, text)) for place, text in enumerate(some))
+                rows = [(place, row[0][0]) for place, row in found if row]
             for place, sealed in rows:
                 if (value := unseal(some[place], sealed)) is not None:
-                    yield start + place, value
+                    yield some[place], value
                 else:
                     self._suspect(some[place].encode())
 
-    def find(self, key: str) -> list[tuple[Name, bytes]]:
-        """What any endpoint answered to this request key, sorted by endpoint."""
-        return self.find_many([key]).get(key, [])
-
     def find_many(self, keys: Iterable[str]) -> dict[str, list[tuple[Name, bytes]]]:
-        """The answers of any endpoint to each of these request keys; a key without any is absent."""
+        """Read the answers of any endpoint to each of these request keys, sorted by endpoint; a key without any is absent."""
         found: dict[str, list[tuple[Name, bytes]]] = {}
         for some in _batches(sorted(set(keys)), BATCH):
             rows = self._select(_ANY_ENDPOINT, orjson.dumps(some).decode())
-            if rows is None and len(some) > 1:
-                found |= {key: answers for key in some if (answers := self.find(key))}
+            if rows is None and len(some) > 1:  # as in `_read`
+                for key in some:
+                    found |= self.find_many([key])
             for spelled, sealed in rows or ():
                 text = spelled.decode("utf-8", "replace")
                 value, name = unseal(text, sealed), Name.parse(text)
@@ -153,7 +165,7 @@ class Store:
         return found
 
     def names(self) -> Iterator[Name]:
-        """Every name, sorted by key. What is put or removed meanwhile may show or not."""
+        """List every name, sorted by key. What is put or removed meanwhile may show or not."""
         last = b""
         while rows := self._select(_NAMES, last):
             for (spelled,) in rows:
@@ -162,7 +174,7 @@ class Store:
             last = rows[-1][0]
 
     def items(self) -> Iterator[tuple[Name, bytes]]:
-        """Every name with its value, sorted by key."""
+        """Read every name with its value, sorted by key."""
         for some in _batches(self.names(), BATCH):
             found = self.get_many(some)
             yield from ((name, found[name]) for name in some if name in found)
@@ -176,7 +188,7 @@ class Store:
         return int(rows[0][0])
 
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Count the bytes on the disk."""
         files = (self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
@@ -239,8 +251,8 @@ class Store:
             raise CacheError(f"The cache in {self.folder} can't be opened ({error.strerror}).") from error
 
     def _check(self) -> None:
-        if not (safe_file(self._path) and file.has_form(self._path, self.folder, FORM)):
-            file.make(self._path, FORM)
+        if not (safe_file(self._path) and database.has_form(self._path, self.folder, FORM)):
+            database.make(self._path, FORM)
         elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
             self._recover()
         self._file, self._damaged = identity(self._path), False
@@ -256,7 +268,7 @@ class Store:
 
     def _disconnect(self, *, for_good: bool = False) -> None:
         self._table.disconnect(for_good=for_good)
-        self._reader.disconnect(for_good=for_good)
+        self._reader.close(for_good=for_good)
 
     def _recover(self) -> None:
         self._disconnect()
@@ -268,20 +280,26 @@ class Store:
         )
 
     def _select(self, query: str, *arguments: object) -> list[Any] | None:
-        """The rows, or None where the file is damaged there and could not be recovered."""
-        for _ in range(2):
+        """Read the rows of *query*; None where the file is damaged there and could not be recovered."""
+        deadline = time.monotonic() + self._patience
+        was_recovered = False
+        while True:
             try:
-                return patiently(lambda: self._at_once(query, arguments), self._patience)
+                with self._reading:
+                    return self._reader.select(query, *arguments)
             except sqlite3.DatabaseError as error:
-                if not is_damage(error):
+                if is_damage(error):
+                    self._damaged = True
+                    self.problems["damaged page"] += 1
+                    if was_recovered or not self._recover_once():
+                        return None
+                    was_recovered = True
+                elif not is_waiting(error) or time.monotonic() > deadline:
                     raise explain(error, self.folder) from error
-                self._damaged = True
-                self.problems["damaged page"] += 1
+                else:
+                    time.sleep(TURN)
             except OSError as error:
                 raise CacheError(f"The cache in {self.folder} can't be read ({error.strerror}).") from error
-            if not self._recover_once():
-                break
-        return None
 
     def _recover_once(self) -> bool:
         """Recover the file at once, but only once: a disk that goes on failing must not make every read slow."""
@@ -294,11 +312,6 @@ class Store:
         except CacheError:
             return False  # somebody is writing, or the disk is full; the next write tries again
         return True
-
-    def _at_once(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
-        with self._reading:
-            self._reader.renew()
-            return self._reader.select(query, *arguments)
 
     def _suspect(self, spelled: bytes) -> None:
         """Remember a row whose seal does not fit: reading never writes."""
@@ -354,7 +367,7 @@ class Store:
                     with self._table.transaction(self._reading, self._patience) as table:
                         if self._file == identity(self._path) and table.is_mostly_empty():
                             table.copy_to(new)
-                            file.swap(new, self._path, aside=False)
+                            database.swap(new, self._path, aside=False)
                     self._disconnect()
             except (sqlite3.DatabaseError, OSError):
                 return  # only room on the disk: what was to be removed is gone

@@ -4,19 +4,16 @@ As it comes, diskcache pickles, spills values into files, forgets the oldest at 
 in the file. Here it keeps bytes under text and nothing else:
 
 - `BytesDisk` refuses everything but text keys and plain bytes, on the way in and on the way out, whatever a row says.
-- `Table` takes its settings from here and never from the file, opens its own connection, and writes only inside
-  `transaction`: diskcache's own leaves the file locked for good when a commit fails.
+- `Table` writes over a connection of its own, and only inside `transaction`: diskcache's own leaves the file locked for
+  good when a commit fails. An answer that is kept alone goes in by diskcache's `set`, thousands at once by SQL of ours.
 
 The form of the file is diskcache's own, with a table for damaged rows more, so that plain diskcache could open it and
-would forget nothing.
-
-One table is one connection. Only one thread at a time may use it, and only a table that is not `read_only` writes.
+would forget nothing. docs/how-it-works.md says what else of diskcache was tried, and what was measured.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
@@ -24,11 +21,8 @@ from typing import Any, Self
 
 import diskcache
 
-from qwennb.cache import file
+from qwennb.cache import database
 from qwennb.cache.record import unseal
-from qwennb.errors import CacheError
-
-__all__ = ["FORM", "SEALED", "ForeignRow", "Table", "fill"]
 
 # The count and size are kept by the triggers below.
 _COUNTERS = {"count": 0, "size": 0, "hits": 0, "misses": 0}
@@ -55,7 +49,7 @@ _TRIGGER = (
     "CREATE TRIGGER Settings_{0} AFTER {1} ON Cache FOR EACH ROW BEGIN"
     ' UPDATE Settings SET value = value {2} WHERE key = "{3}"; END'
 )
-FORM = file.FileForm(
+FORM = database.FileForm(
     name="cache.db",
     application=0x51574E42,  # "QWNB"
     version=1,
@@ -96,8 +90,8 @@ def insert(connection: sqlite3.Connection, rows: Iterable[tuple[str, bytes]], *,
 
 def fill(path: Path, rows: Iterable[tuple[str, bytes]]) -> int:
     """Make *path* anew with these sealed rows; how many there are."""
-    file.create(path, FORM)
-    with closing(file.connect(path, wait=0)) as new:
+    database.create(path, FORM)
+    with closing(database.connect(path, wait=0)) as new:
         new.execute("BEGIN IMMEDIATE")
         insert(new, rows, replace=False)
         ((number,),) = new.execute("SELECT count(*) FROM Cache").fetchall()
@@ -113,92 +107,69 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
     """Bytes under text: no pickle, no file, no other mode, in either direction."""
 
     def put(self, key: object) -> tuple[str, bool]:
+        """Take a key that is text."""
         if type(key) is not str:
             raise TypeError(f"a key is text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: object, raw: object) -> str:
+        """Give a key that is text."""
         if not raw or type(key) is not str:
             raise ForeignRow("a key that is not text")
         return key
 
     def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, memoryview]:
+        """Take a value that is bytes."""
         if read or type(value) is not bytes:
             raise TypeError(f"a value is bytes, not {type(value).__name__}")
         return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:
+        """Give a value that is bytes, and that its row says so of."""
         if read or mode != diskcache.core.MODE_RAW or filename is not None or type(value) is not bytes:
             raise ForeignRow("a value that is not plain bytes")
         return value
 
-    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
-        raise ForeignRow("values are never written to files")
-
-    def remove(self, file_path: str) -> None:
-        raise ForeignRow("files are never removed")
-
 
 class Table(diskcache.Cache):  # type: ignore[misc]
-    """diskcache's `set`, over a connection and transactions that are ours."""
+    """The rows, over the one connection that writes. Only one thread at a time may use it."""
 
-    def __init__(self, path: Path, journal: str, *, read_only: bool = False) -> None:
+    cull_limit = 0  # the one setting that diskcache's `set` reads: nothing is ever evicted
+
+    def __init__(self, path: Path, journal: str) -> None:
         # Not diskcache's own: that one obeys the settings in the file, sets attributes and pragmas by their names,
         # and rewrites them all at each opening, for which it waits a minute for the write lock.
-        self._directory = str(path.parent)
-        self._path = path
-        self._journal = journal
-        self._read_only = read_only
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
-        self._closed = False
-        self._txn_id: int | None = None
-        self._disk = BytesDisk(self._directory)
-        for name, value in SETTINGS.items():
-            setattr(self, name, value)
+        self._path, self._journal = path, journal
+        self._disk = BytesDisk(str(path.parent))
+        self._connection = database.Connection(path, self._connect)
 
     @property
     def _con(self) -> sqlite3.Connection:
-        return self._connect() if self._connection is None else self._connection
+        return self._connection.get()
 
     def _connect(self) -> sqlite3.Connection:
-        if self._closed:
-            raise CacheError("The cache was closed. Open it again.")
-        self._file = file.identity(self._path)
-        connection = file.connect(self._path, wait=0)
+        pragmas = (
+            "journal_size_limit = 1048576",  # bytes of a journal that stay on the disk between commits
+            # Up to so many KiB of pages, and none written before the commit: a write in progress never stops a reader.
+            "cache_size = -262144",
+            "cache_spill = OFF",
+        )
+        connection = database.connect(self._path, wait=0, pragmas=pragmas)
         try:
             with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
                 connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
-            connection.execute("PRAGMA journal_size_limit = 1048576").fetchall()
-            # Up to so many KiB of pages, and none written before the commit: a write in progress never stops a reader.
-            connection.execute(f"PRAGMA cache_size = -{65_536 if self._read_only else 262_144}")
-            connection.execute("PRAGMA cache_spill = OFF")
-            connection.execute(f"PRAGMA query_only = {'ON' if self._read_only else 'OFF'}")
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
         return connection
 
     def disconnect(self, *, for_good: bool = False) -> None:
         """Close the connection. The next use opens a new one."""
-        self._closed = self._closed or for_good
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def renew(self) -> None:
-        """Let go of a file that another process has put aside: its journal has the name of the new file's."""
-        try:
-            now = file.identity(self._path)
-        except OSError:  # the folder can't be looked into any more; what is open can still be read
-            return
-        if now is not None and now != self._file:
-            self.disconnect()
+        self._connection.close(for_good=for_good)
 
     @contextmanager
     def transaction(self, gate: AbstractContextManager[object], patience: float) -> Iterator[Self]:
-        """Everything inside is committed at the end, or undone; whatever happens, the file is not left locked.
+        """Commit everything inside at the end, or undo it; whatever happens, the file is not left locked.
 
         The commit goes through *gate*, which the readers of this process go through, too: in the old journal they shut
         each other out, and the gate lets them take turns.
@@ -206,34 +177,32 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         connection = self._con
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._txn_id = threading.get_ident()
             yield self
             with gate:
-                file.patiently(lambda: connection.execute("COMMIT"), patience)
+                database.patiently(lambda: connection.execute("COMMIT"), patience)
         except BaseException:
             if connection.in_transaction:
                 # Closing undoes it and lets go of every lock, even where the disk fails and a rollback would, too.
                 self.disconnect()
             raise
-        finally:
-            self._txn_id = None
 
     @contextmanager
     def _transact(self, retry: bool = False, filename: str | None = None) -> Iterator[tuple[Any, Any]]:
-        if self._txn_id != threading.get_ident():
+        if not self._con.in_transaction:
             raise RuntimeError("a write outside of a transaction")
         yield self._con.execute, lambda filename: None  # a file that a row names is not ours to remove
 
     def inspect(self, folder: Path) -> None:
         """Refuse a file with anything in it that we did not make."""
-        file.inspect(self._con, folder, FORM)
-
-    def select(self, query: str, *arguments: object) -> list[Any]:
-        """The rows of *query*, all at once: a cursor left open would keep its lock."""
-        return self._con.execute(query, arguments).fetchall()
+        database.inspect(self._con, folder, FORM)
 
     def load(self, rows: list[tuple[str, bytes]], *, replace: bool) -> int:
-        """Put many sealed rows in at once."""
+        """Put sealed rows in; how many were new or replaced."""
+        if (
+            replace and len(rows) == 1
+        ):  # a cell's answer; a row of thousands would cost twice as much this way
+            self.set(*rows[0])
+            return 1
         return insert(self._con, rows, replace=replace)
 
     def drop(self, texts: list[str]) -> int:
@@ -247,8 +216,9 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         fill(path, rows)
 
     def is_mostly_empty(self) -> bool:
-        """Whether removed rows left more than half of the file unused."""
-        ((pages,),), ((empty,),) = self.select("PRAGMA page_count"), self.select("PRAGMA freelist_count")
+        """Tell whether removed rows left more than half of the file unused."""
+        ((pages,),) = self._con.execute("PRAGMA page_count").fetchall()
+        ((empty,),) = self._con.execute("PRAGMA freelist_count").fetchall()
         return bool(empty > pages // 2)
 
     def quarantine(self, spelled: bytes) -> None:

@@ -1,12 +1,21 @@
-"""Which answers a piece of work has used: the names of those that were recalled or kept while somebody listened."""
+"""Which answers a piece of work has used: the names of those that were recalled or kept while somebody listened.
+
+UsageLog       a set of names                       what a notebook's pack must hold
+RecordingLog   what is new since the last look      %qwen_pack, at the end of each cell
+TraceLog       a line of JSON for each use          a kernel that verify or drift has started
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
+
+import orjson
 
 from qwennb.cache.record import Name
+from qwennb.files import open_private
 
 MOST = 1_000_000  # names; a pack holds no more
 
@@ -21,7 +30,7 @@ class UsageLog:
         self.count = 0
 
     def note(self, names: Iterable[tuple[str, str]]) -> None:
-        """These were used: pairs of a request's key and the endpoint that had answered."""
+        """Record that these were used: pairs of a request's key and the endpoint that had answered."""
         by_endpoint: dict[str, list[str]] = {}
         for key, endpoint in names:
             by_endpoint.setdefault(endpoint, []).append(key)
@@ -34,17 +43,17 @@ class UsageLog:
                 self.count += min(len(fresh), left)
 
     def keep(self, names: Iterable[tuple[str, str]]) -> None:
-        """These were answered anew, and kept."""
+        """Record that these were answered anew, and kept."""
         self.note(names)
 
     def miss(self, keys: Iterable[str]) -> None:
-        """These were looked for and are not recorded. That is no use of an answer: only a trace tells it."""
+        """Record that these were looked for in vain. That is no use of an answer: only a trace tells it."""
 
     def accept(self, key: str) -> None:
-        """The answer under *key* was taken for a figure that is drawn otherwise here: only a trace tells it."""
+        """Record that the answer under *key* was taken for a figure that is drawn otherwise here: only a trace tells it."""
 
     def names(self) -> list[Name]:
-        """All of them, sorted by key."""
+        """List all of them, sorted by key."""
         with self._lock:
             named = [Name(key.hex(), endpoint) for endpoint, keys in self._keys.items() for key in keys]
         return sorted(named, key=lambda name: name.text)
@@ -59,7 +68,7 @@ class RecordingLog(UsageLog):
         self._new: dict[Name, None] = {}
 
     def note(self, names: Iterable[tuple[str, str]]) -> None:
-        """These were used."""
+        """Record that these were used."""
         with self._taking:
             for key, endpoint in names:
                 before = self.count
@@ -68,14 +77,41 @@ class RecordingLog(UsageLog):
                     self._new[Name(key, endpoint)] = None
 
     def keep(self, names: Iterable[tuple[str, str]]) -> None:
-        """These were answered anew, and kept: the answer under a name that is known may be another now."""
+        """Record that these were answered anew, and kept: the answer under a name that is known may be another now."""
         named = list(names)
         self.note(named)
         with self._taking:
             self._new |= dict.fromkeys(Name(key, endpoint) for key, endpoint in named)
 
     def take(self) -> list[Name]:
-        """What is new."""
+        """Take what is new since the last time."""
         with self._taking:
             new, self._new = self._new, {}
             return list(new)
+
+
+class TraceLog(UsageLog):
+    """A log that is written to a file as well, at once: the reader looks at it after each cell."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def note(self, names: Iterable[tuple[str, str]]) -> None:
+        """Record that these were used."""
+        named = list(names)
+        super().note(named)
+        self._write({"key": key, "endpoint": endpoint} for key, endpoint in named)
+
+    def miss(self, keys: Iterable[str]) -> None:
+        """Record that these were looked for in vain."""
+        self._write({"key": key, "missing": True} for key in keys)
+
+    def accept(self, key: str) -> None:
+        """Record that it was taken for a figure that is drawn otherwise here."""
+        self._write([{"key": key, "accepted": True}])
+
+    def _write(self, lines: Iterable[dict[str, object]]) -> None:
+        written = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+        with open_private(self._file, "ab", 0) as file:
+            file.write(written)

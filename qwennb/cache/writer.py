@@ -28,9 +28,13 @@ from qwennb.errors import CacheError
 
 Done = Callable[[BaseException | None], None]
 
+# What one commit may hold, for in the old journal nobody reads while it is being made, and who waits for a record waits for
+# all that are committed with it.
 MOST_RECORDS = 1_000
 MOST_BYTES = 8 * 2**20
-LAST_WORDS = 30.0
+LAST_WORDS = (
+    30.0  # seconds for what is queued when the interpreter ends: as long as a write waits for another process
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class Writer:
                 self._ended.release()
 
     def retire(self) -> None:
-        """As `close`, without waiting, and the store is closed behind the last record: for a folder that nobody uses any more."""
+        """Close without waiting, and close the store behind the last record: for a folder that nobody uses any more."""
         if self._closed:
             return
         self._closed = True
@@ -188,7 +192,7 @@ class Writer:
 
 
 def _take_queued(queue: SimpleQueue[_Pending | _Job | None]) -> Iterator[list[_Pending] | _Job]:
-    """What is queued, in order: single jobs, and records as many together as are there, up to the limits."""
+    """Take what is queued, in order: single jobs, and records as many together as are there, up to the limits."""
     records: list[_Pending] = []
     size = 0
     while True:
@@ -220,7 +224,7 @@ def _tell(done: Done, error: BaseException | None) -> None:
 
 
 def _nothing(store: Store) -> None:
-    """What a flush has done: being reached."""
+    """Do nothing: a flush only waits until this is reached."""
 
 
 _retiring: set[Writer] = set()

@@ -82,7 +82,7 @@ class Runtime:
                     store, Writer(store), Spendings(folder), self._all_packs(), self._logs, self._sources
                 )
                 self._folders[folder] = None
-                if not memory.is_lasting:
+                if not memory.store.lasts:
                     self._kept.append(memory)
             return memory
 

@@ -1,6 +1,7 @@
 """How the house is kept: names, doors, circles, stops, lines, libraries. Prints a line a figure; `--list` names each case.
 
     python -m tests.benchmarks.house [--list]
+    python -m tests.benchmarks.house --stops cache      each function of that room that one ask and one row pass
 
 Read from the syntax tree alone, but for the stops: those are our functions entered, on all threads, by one warm `ask`
 and by one row of a column against the simulator, counted by `sys.setprofile` set before any thread begins.
@@ -284,6 +285,8 @@ with Simulator("openrouter", api_key="sk-sim") as sim, tempfile.TemporaryDirecto
     calls.clear()
     ASKED
     seen = set(calls)
+for file, name, _ in sorted(seen, key=calls.index):
+    print("passes", file.split(PACKAGE)[-1], name)
 print(len(seen), len({one[0] for one in seen}))
 """
 ASK = ('qwen.ask("warm"); qwen.ask("warmer")', 'qwen.ask("counted")')
@@ -293,10 +296,14 @@ ROW = (
 )
 
 
-def stops(warm: str, asked: str) -> tuple[int, int]:
-    """Our functions, and our files, that a warm question passes on its way out and back."""
+def stops(warm: str, asked: str, room: str = "") -> tuple[int, int]:
+    """Our functions, and our files, that a warm question passes on its way out and back; those of *room* are printed."""
     script = _PROBE.replace("WARM", warm).replace("ASKED", asked)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    passed = [line.split() for line in ran.stdout.splitlines() if line.startswith("passes ")]
+    for _, file, name in passed:
+        if room and file.startswith(f"{room}/"):
+            print(f"    {file} {name}")
     functions, files = ran.stdout.split()[-2:]
     return int(functions), int(files)
 
@@ -377,6 +384,12 @@ def _code(module: Module) -> int:
 
 def main() -> None:
     """Print the figures; with --list, each case too."""
+    if "--stops" in sys.argv:
+        room = sys.argv[sys.argv.index("--stops") + 1]
+        for what, (warm, asked) in (("ask", ASK), ("row of a column", ROW)):
+            print(f"one warm {what} passes in {room}/:")
+            stops(warm, asked, room)
+        return
     listing = "--list" in sys.argv
     house = modules()
     named, functions = participles(house)

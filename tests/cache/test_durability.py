@@ -163,7 +163,7 @@ def recover_it(process, folder):
         process.tell()
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 @pytest.mark.parametrize("most", [2, pytest.param(60, marks=pytest.mark.nightly)])
 def test_a_recovery_that_is_killed_at_any_moment_is_simply_done_again(tmp_path, most):
     strace_or_skip()

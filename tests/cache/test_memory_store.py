@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qwennb.cache.folder import CacheWarning
+from qwennb.cache.database import CacheWarning
 from qwennb.cache.memory_store import MemoryStore, open_store
 from qwennb.cache.store import Store
 from qwennb.errors import CacheError
@@ -127,7 +127,8 @@ def test_memory_above_a_folder_shows_both_and_its_own_wins(tmp_path):
         assert [store.get(name) for name in names] == values
         assert store.get_many(names) == dict(zip(names, values, strict=True))
         assert dict(store.items()) == store.get_many(names) and len(store) == 4
-        assert store.find(name_of(1).key) == [(name_of(1), b"own"), (name_of(1, "vllm"), b"other")]
+        both = [(name_of(1), b"own"), (name_of(1, "vllm"), b"other")]
+        assert store.find_many([name_of(1).key]) == {name_of(1).key: both}
         assert dict(store.get_each([n.key for n in names], "openrouter")) == {
             name_of(0).key: b"below", name_of(1).key: b"own", name_of(2).key: b"own",
         }  # fmt: skip
@@ -140,7 +141,7 @@ def test_a_store_in_memory_can_do_all_that_a_store_can():
     """Every public method, for a new one must not meet what only a folder has."""
     calls = {
         "get": (name_of(1),), "get_many": ([name_of(1)],), "get_each": ([name_of(1).key], "openrouter"),
-        "find": (name_of(1).key,), "find_many": ([name_of(1).key],), "names": (), "items": (), "size": (),
+        "find_many": ([name_of(1).key],), "names": (), "items": (), "size": (),
         "put": ([(name_of(1), b"v")],), "import_many": ([(name_of(2), b"v")],), "remove": ([name_of(1)],), "close": (),
     }  # fmt: skip
     public = {name for name, value in vars(Store).items() if callable(value) and not name.startswith("_")}

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from qwennb.cache.folder import CacheWarning
+from qwennb.cache.database import CacheWarning
 from qwennb.cache.store import Store
 from qwennb.cache.table import FORM
 from qwennb.errors import CacheError

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from qwennb.cache.folder import CacheWarning
+from qwennb.cache.database import CacheWarning
 from qwennb.cache.spending import Spending, Spendings
 
 from .records import child

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qwennb.cache import file
-from qwennb.cache.folder import CacheWarning
+from qwennb.cache import database
+from qwennb.cache.database import CacheWarning
 from qwennb.cache.record import Name
 from qwennb.cache.store import Store
 from qwennb.cache.table import FORM
@@ -64,8 +64,8 @@ def test_an_answer_of_another_endpoint_is_no_hit_but_is_found_by_its_key(store):
     here, there, other = name_of(1, "openrouter"), name_of(1, "local:ab@cd"), name_of(2, "openrouter")
     store.put([(here, b"1"), (there, b"2"), (other, b"3")])
     assert store.get(Name(here.key, "dashscope")) is None
-    assert store.find(here.key) == [(there, b"2"), (here, b"1")]
-    assert store.find(name_of(3).key) == []
+    assert store.find_many([here.key]) == {here.key: [(there, b"2"), (here, b"1")]}
+    assert store.find_many([name_of(3).key]) == {}
     assert store.find_many([here.key, other.key, name_of(3).key]) == {
         here.key: [(there, b"2"), (here, b"1")],
         other.key: [(other, b"3")],
@@ -156,7 +156,7 @@ def test_a_flipped_bit_is_a_miss_and_is_set_aside_by_the_next_write(tmp_path):
         with pytest.warns(CacheWarning, match="damaged answer") as caught:
             assert store.get(name_of(1)) is None
             assert store.get_many([name_of(1), name_of(2)]) == {name_of(2): value_of(2, 300)}
-            assert store.find(name_of(1).key) == []
+            assert store.find_many([name_of(1).key]) == {}
         assert [w.filename for w in caught] == [__file__]  # once, and at the line that asked
         assert (store.quarantine_count, store.problems["damaged answer"]) == (1, 1)
         store.put([(name_of(9), b"v")])
@@ -319,8 +319,8 @@ def test_a_file_that_is_replaced_just_before_the_lock_is_taken_gets_nothing(stor
     def replace(statement):
         if statement == "BEGIN IMMEDIATE" and not replaced:
             replaced.append(statement)
-            file.create(new, FORM)
-            file.swap(new, store.folder / "cache.db", aside=True)
+            database.create(new, FORM)
+            database.swap(new, store.folder / "cache.db", aside=True)
 
     store.put([(name_of(0), b"old")])
     assert store.get(name_of(0)) == b"old"

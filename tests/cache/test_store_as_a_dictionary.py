@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from qwennb.cache.folder import CacheWarning
+from qwennb.cache.database import CacheWarning
 from qwennb.cache.memory_store import MemoryStore
 from qwennb.cache.record import Name
 from qwennb.cache.store import Store
@@ -79,7 +79,7 @@ class AsADictionary(RuleBasedStateMachine):
     @rule(number=st.integers(0, 8))
     def find(self, number):
         key = name_of(number).key
-        assert self.store.find(key) == sorted(
+        assert self.store.find_many([key]).get(key, []) == sorted(
             ((n, v) for n, v in self.expected.items() if n.key == key), key=lambda item: item[0].text
         )
 

@@ -4,7 +4,7 @@ import sqlite3
 import diskcache
 import pytest
 
-from qwennb.cache.folder import CacheWarning
+from qwennb.cache.database import CacheWarning
 from qwennb.cache.store import Store
 from qwennb.cache.table import FORM, SETTINGS, BytesDisk, ForeignRow, Table
 from qwennb.errors import CacheError
@@ -40,7 +40,7 @@ def use_everything(store):
     """Every way to read, then every way to write."""
     store.get(name_of(1))
     store.get_many([name_of(n) for n in range(3)])
-    store.find(name_of(1).key)
+    store.find_many([name_of(1).key])
     list(store.items())
     list(store.names())
     len(store)
@@ -50,7 +50,7 @@ def use_everything(store):
     store.remove([name_of(2)])
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 def test_a_planted_pickle_is_never_opened(folder, tmp_path):
     mark = tmp_path / "mark"
     plant(folder, "UPDATE Cache SET mode = 4, value = ?", pickle.dumps(Bomb(mark)))
@@ -62,7 +62,7 @@ def test_a_planted_pickle_is_never_opened(folder, tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 def test_a_planted_pickled_key_is_never_opened(folder, tmp_path):
     mark = tmp_path / "mark"
     plant(
@@ -77,7 +77,7 @@ def test_a_planted_pickled_key_is_never_opened(folder, tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3, 4, 9])
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 def test_a_file_that_a_row_names_is_neither_read_nor_removed(folder, tmp_path, mode):
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
@@ -90,7 +90,7 @@ def test_a_file_that_a_row_names_is_neither_read_nor_removed(folder, tmp_path, m
     assert secret.read_text() == "secret"
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 @pytest.mark.parametrize("value", ["text", 7, 1.5, None, b"", b"short"])
 def test_a_value_of_another_kind_is_a_miss(folder, value):
     plant(folder, "UPDATE Cache SET value = ?", value)
@@ -100,7 +100,7 @@ def test_a_value_of_another_kind_is_a_miss(folder, value):
         assert store.quarantine_count == 3
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 def test_keys_of_other_kinds_do_no_harm(folder):
     for key in (b"\xff\xfe", b"x" * 80, name_of(1).text.encode(), 7, 2.5, "not a name", "z" * 200):
         plant(folder, "INSERT INTO Cache(key, raw, mode, value) VALUES (?, 1, 1, x'00')", key)
@@ -111,19 +111,19 @@ def test_keys_of_other_kinds_do_no_harm(folder):
     )
     with Store(folder) as store:
         assert dict(store.items()) == {name_of(n): value_of(n) for n in range(3)}
-        assert store.find(name_of(1).key) == [(name_of(1), value_of(1))]
+        assert store.find_many([name_of(1).key]) == {name_of(1).key: [(name_of(1), value_of(1))]}
         use_everything(store)
         assert store.quarantine_count == 1  # the one that a search for its key came upon
 
 
-@pytest.mark.filterwarnings("ignore::qwennb.cache.folder.CacheWarning")
+@pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 @pytest.mark.parametrize("claim", ["mode = 4", "mode = 0", "filename = 'x'"])
 def test_a_row_that_claims_to_be_something_else_is_a_miss_even_with_a_right_seal(folder, claim):
     plant(folder, f"UPDATE Cache SET {claim}")
     with Store(folder) as store:
         assert store.get(name_of(1)) is None
         assert store.get_many([name_of(n) for n in range(3)]) == {}
-        assert store.find(name_of(1).key) == []
+        assert store.find_many([name_of(1).key]) == {}
 
 
 def test_settings_in_the_file_are_not_obeyed(folder):
@@ -149,16 +149,16 @@ def test_settings_in_the_file_are_not_obeyed(folder):
         store.put(records.items())
         assert store.get_many(records) == records
         assert {p.name for p in folder.iterdir()} == {"cache.db", "cache.db-journal", "lock"}
-        table = store._table
-        assert [table.select(f"PRAGMA {p}")[0][0] for p in ("journal_mode", "synchronous", "mmap_size")] == [
-            "persist",
-            2,
-            0,
-        ]
-        assert (table.cull_limit, table.eviction_policy, table.directory) == (0, "none", str(folder))
-        assert table.select("PRAGMA trusted_schema") == [(0,)]
-        assert table.select("PRAGMA cell_size_check") == [(1,)]
-        assert table.select("PRAGMA cache_spill") == [(0,)]
+        pragmas = {
+            "journal_mode": "persist",
+            "synchronous": 2,
+            "mmap_size": 0,
+            "trusted_schema": 0,
+            "cell_size_check": 1,
+        }
+        con = store._table._con
+        assert {p: con.execute(f"PRAGMA {p}").fetchall()[0][0] for p in pragmas} == pragmas
+        assert con.execute("PRAGMA cache_spill").fetchall() == [(0,)]
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,6 @@ def test_the_disk_takes_bytes_under_text_and_gives_nothing_else(tmp_path):
     for call in (
         lambda: disk.get(b"x", 0),
         lambda: disk.get("x", 0),
-        disk.filename,
-        lambda: disk.remove("f"),
     ):
         with pytest.raises(ForeignRow):
             call()
@@ -231,11 +229,22 @@ def test_diskcache_itself_can_not_write_outside_of_a_transaction(folder):
     table.disconnect()
 
 
-def test_a_table_that_only_reads_can_not_write(folder):
-    table = Table(folder / "cache.db", "persist", read_only=True)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        table.select("DELETE FROM Cache")
-    table.disconnect()
+def test_what_reads_can_not_write(folder):
+    with Store(folder) as store, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store._reader.select("DELETE FROM Cache")
+
+
+def test_an_answer_that_is_kept_alone_goes_in_by_diskcaches_own_set(folder):
+    with Store(folder) as store:
+        statements = []
+        store._table._con.set_trace_callback(statements.append)
+        store.put([(name_of(7), b"alone")])
+        assert any(s.startswith("SELECT rowid, filename FROM Cache") for s in statements)
+        statements.clear()
+        store.put([(name_of(8), b"one"), (name_of(9), b"other")])
+        assert not any(s.startswith("SELECT rowid, filename FROM Cache") for s in statements)
+        store._table._con.set_trace_callback(None)
+        assert [store.get(name_of(n)) for n in (7, 8, 9)] == [b"alone", b"one", b"other"]
 
 
 def test_one_damaged_answer_is_told_once(folder):

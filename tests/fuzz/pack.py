@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["qwennb.cache", "qwennb.request", "qwen
 
     from qwennb.cache import Pack
     from qwennb.cache.pack_file import zstd
-    from qwennb.cache.pack_form import END, seal_header, seal_line
+    from qwennb.cache.pack_format import END, seal_header, seal_line
     from qwennb.errors import PackRefused
 
 FOLDER = Path(tempfile.mkdtemp(prefix="qwennb-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))

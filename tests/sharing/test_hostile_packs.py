@@ -22,7 +22,7 @@ import pytest
 from qwennb import Pack
 from qwennb.cache import Memory, Packs, Spendings, Store, Writer, record_of
 from qwennb.cache.pack_file import LEVEL, zstd
-from qwennb.cache.pack_form import END, seal_header, seal_line
+from qwennb.cache.pack_format import END, seal_header, seal_line
 from qwennb.errors import PackRefused
 from qwennb.request import key_of
 from tests.sharing.answers import answer_of, answers
