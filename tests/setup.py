@@ -1,4 +1,6 @@
-"""What the tests need beside Python packages: Debian packages, three packages of npm and the local model, these by hash."""
+"""What the tests need beside their own Python packages: Debian packages, three packages of npm and the local model, these by
+hash, and an environment for other people's libraries.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 DEBIAN = {"strace": "strace", "chromium": "chromium", "npm": "npm"}  # command → package
 AXE = "axe-core@4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
@@ -30,6 +33,7 @@ def main() -> int:
     debian()
     axe()
     formulas()
+    peers()
     # Missing, the tests of the real model fail in CI.
     return subprocess.run([sys.executable, "-m", "qwennb.cli", "local", "pull"], check=False).returncode
 
@@ -75,6 +79,14 @@ def formulas() -> None:
         if _sha256(archive) != sha256:
             raise SystemExit(f"{name} is not the package that was expected: sha256 {_sha256(archive)}")
         file.write_bytes(archive)
+
+
+def peers() -> None:
+    """The environment of `tests/client/peers.py`: those libraries hold openai and others at versions of their own."""
+    folder, uv = ROOT / ".venv-peers", [sys.executable, "-m", "uv"]
+    if not folder.exists():
+        subprocess.run([*uv, "venv", "-q", "--python", sys.executable, folder], check=True)
+    subprocess.run([*uv, "pip", "install", "-q", "--python", folder, "-e", f"{ROOT}[peers]"], check=True)
 
 
 def _packed(name: str) -> bytes | None:
