@@ -147,8 +147,23 @@ def show_value(value: object) -> str:
 class QwenError(Readable, Exception):
     """Anything that qwennb raises on purpose.
 
-    `attempts` is how many requests were sent before it failed, `tokens` what they used, in and out, and `cost` what they
-    cost in US dollars: None where the price is unknown, or an endpoint may have charged for what it did not answer.
+    Attributes
+    ----------
+    attempts : int
+        How many requests were sent before it failed.
+    tokens : tuple of int
+        What they used, in and out.
+    cost : float or None
+        What they cost in US dollars; None where the price is unknown, or an endpoint may have charged for what it did not answer.
+
+    Examples
+    --------
+    >>> from qwennb.errors import QwenError
+    >>> try:
+    ...     qwen.ask("What is the capital of France?", cache="replay")
+    ... except QwenError as error:
+    ...     print(type(error).__name__, error.attempts)
+    NotRecorded 0
     """
 
     attempts: int = 0
@@ -161,86 +176,270 @@ class QwenError(Readable, Exception):
 
 
 class BadInput(QwenError, ValueError):
-    """The request is wrong as it stands. Nothing was sent."""
+    """The request is wrong as it stands. Nothing was sent.
+
+    Examples
+    --------
+    >>> qwen.ask("What is the capital of France?", temperature=9)
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.BadInput: temperature=9 is out of range: it must be from 0 to 2.
+    """
 
 
 class ConfigError(BadInput):
-    """A setting, a configuration file or an environment variable can't be used."""
+    """A setting, a configuration file or an environment variable can't be used.
+
+    Examples
+    --------
+    >>> Qwen(concurrency="many")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ConfigError: concurrency='many' is not a whole number.
+    """
 
 
 class UnknownModel(BadInput):
-    """No such model, or the endpoint does not serve it."""
+    """No such model, or the endpoint does not serve it. `qwennb models` lists them.
+
+    Examples
+    --------
+    >>> qwen.ask("Hello", model="qwen9")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.UnknownModel: There is no model `qwen9` in the catalogue; did you mean `qwen3.5-9b`?
+    """
 
 
 class UnknownEndpoint(BadInput):
-    """No endpoint of that name, or none could be found."""
+    """No endpoint of that name, or none could be found. `qwennb doctor` shows which answer.
+
+    Examples
+    --------
+    >>> Qwen(endpoint="openruter").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.UnknownEndpoint: There is no endpoint `openruter`; did you mean `openrouter`? Names: ...
+    """
 
 
 class MissingKey(BadInput):
-    """The endpoint wants a key and none was given."""
+    """The endpoint wants a key and none was given.
+
+    Examples
+    --------
+    >>> import os
+    >>> key = os.environ.pop("QWENNB_API_KEY", None)
+    >>> Qwen(endpoint="dashscope-intl").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.MissingKey: dashscope-intl wants a key and none was given: set DASHSCOPE_API_KEY in the environment ...
+    """
 
 
 class UnsupportedOption(BadInput):
-    """The chosen model or endpoint does not take this option."""
+    """The chosen model or endpoint does not take this option. The message lists those that it takes.
+
+    Examples
+    --------
+    >>> qwen.ask("Hello", model="flash", logit_bias={1: 2})
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.UnsupportedOption: `logit_bias` is not supported by qwen3.5-flash at openrouter: ...
+    """
 
 
 class TemplateError(BadInput):
-    """A `{{ name }}` that does not exist or can't be read."""
+    """A `{{ name }}` that does not exist or can't be read.
+
+    Examples
+    --------
+    >>> qwen.ask("Hello {{ name")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.TemplateError: `{{ name` begins with two braces, and no name follows that two braces close. ...
+    """
 
 
 class SchemaError(BadInput):
-    """A schema that can't be expressed as JSON Schema."""
+    """A schema that can't be expressed as JSON Schema.
+
+    Examples
+    --------
+    >>> qwen.ask("Hello", schema={"type": "strin"})
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.SchemaError: The dict given as schema is not a JSON Schema: ...
+    """
 
 
 class ToolError(BadInput):
-    """A tool definition that breaks a rule of the endpoint."""
+    """A tool definition that breaks a rule of the endpoint.
+
+    Examples
+    --------
+    >>> qwen.ask("Hello", tools=[lambda x: x])
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ToolError: A lambda can't be a tool: the model knows a tool by its name. Write it as a def.
+    """
 
 
 class MediaError(BadInput):
-    """An image, video or PDF that can't be used."""
+    """An image, video or PDF that can't be used.
+
+    Examples
+    --------
+    >>> qwen.ask("What is it?", images=["missing.png"])
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.MediaError: there is no file missing.png; check the path and the current folder
+    """
 
 
 class PackRefused(BadInput):
-    """A pack can't be believed, or must not be written; nothing of it was taken."""
+    """A pack can't be believed, or must not be written; nothing of it was taken.
+
+    Examples
+    --------
+    >>> Pack.read("missing.qwenpack")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.PackRefused: There is no pack missing.qwenpack here. Give its path, or make it: qwennb pack NOTEBOOK.
+    """
 
 
 class WindowExceeded(BadInput):
-    """The input is longer than the model's window."""
+    """The input is longer than the model's window. `overflow="map"` asks in pieces.
+
+    Examples
+    --------
+    >>> qwen.ask("{{ book }}", book="word " * 2_000_000)
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.WindowExceeded: ...
+    """
 
 
 class NotRecorded(QwenError, LookupError):
-    """Replay: this request has no recorded answer."""
+    """Replay: this request has no recorded answer. The message tells in what the nearest one differs.
+
+    Examples
+    --------
+    >>> qwen.ask("What is the capital of France?", model="flash", cache="replay")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.NotRecorded: Replay: no answer is recorded for request ... ('What is the capital of France?'). ...
+    """
 
 
 class BudgetExceeded(QwenError):
-    """Asking would go over the budget."""
+    """Asking would go over the budget.
+
+    Examples
+    --------
+    >>> qwen.ask("What is the capital of France?", budget=0.000001)
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.BudgetExceeded: The next request may cost up to $... of the budget of $0.000001 is left. ...
+    """
 
 
 class Stopped(QwenError):
-    """The user stopped the run; what was finished is kept."""
+    """The user stopped the run; what was finished is kept.
+
+    Examples
+    --------
+    >>> stream = qwen.stream("Count to a million")
+    >>> stream.stop()
+    >>> stream.answer
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.Stopped: The stream was stopped before its answer was whole.
+    """
 
 
 class CacheError(QwenError):
-    """The store can't be used as it is."""
+    """The store can't be used as it is.
+
+    Examples
+    --------
+    >>> from qwennb.errors import CacheError
+    >>> try:
+    ...     answer = qwen.ask("What is the capital of France?")
+    ... except CacheError as error:
+    ...     print(f"Nothing could be kept: {error}")
+    """
 
 
 class InvalidAnswer(QwenError):
-    """A whole answer came, and it still does not fit what was asked for."""
+    """A whole answer came, and it still does not fit what was asked for, though the model was told twice what is wrong.
+
+    Examples
+    --------
+    >>> from qwennb.testing import scripted
+    >>> scripted("I can't tell.").ask("Praise or complaint?", choices=["praise", "complaint"])
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.InvalidAnswer: The answer to ... does not fit what was asked for after 3 attempts: ...
+    """
 
 
 class ValidatorFailed(InvalidAnswer):
-    """A validator of yours raised something that is no complaint about the answer (those are ValueError)."""
+    """A validator of yours raised something that is no complaint about the answer (those are ValueError).
+
+    Examples
+    --------
+    >>> from typing import Annotated
+    >>> import pydantic
+    >>> class Order(pydantic.BaseModel):
+    ...     amount: Annotated[int, pydantic.AfterValidator(lambda amount: 1 / 0)]
+    >>> from qwennb.testing import scripted
+    >>> scripted('{"amount": 2}').ask("Read the order: two boxes.", schema=Order)
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ValidatorFailed: The class `Order` raised ZeroDivisionError: ...
+    """
 
 
 class CallbackFailed(QwenError):
-    """A function of yours that was called on the way raised something, or never returned."""
+    """A function of yours that was called on the way raised something, or never returned.
+
+    Examples
+    --------
+    >>> df = pl.DataFrame({"review": ["The soup was cold."]})
+    >>> df.qwen.classify("review", ["praise", "complaint"], progress=lambda done: 1 / 0)
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.CallbackFailed: progress= raised ZeroDivisionError: ...
+    """
 
 
 class EndpointError(QwenError):
     """The endpoint failed or refused.
 
-    `transient` says that asking again may help; `fatal` that every other request would meet the same
-    (a wrong key, no credit, an unknown model); `maybe_billed` that the endpoint may have charged for it.
+    Attributes
+    ----------
+    status, code : int or None, str or None
+        What it answered, as HTTP and in its own words.
+    retry_after : float or None
+        The seconds that it said to wait.
+    transient, fatal : bool
+        Whether asking again may help, and whether every other request would meet the same (a wrong key, no credit).
+    maybe_billed : bool
+        Whether it may have charged for what it did not answer.
+
+    Examples
+    --------
+    >>> from qwennb.errors import EndpointError
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("vllm", faults=[]) as sim:
+    ...     sim.fault("401")
+    ...     try:
+    ...         Qwen(endpoint=f"vllm+{sim.base_url}").ask("Hello")
+    ...     except EndpointError as error:
+    ...         print(type(error).__name__, error.status, error.fatal)
+    KeyRefused 401 True
     """
 
     transient: bool = False
@@ -266,75 +465,218 @@ class EndpointError(QwenError):
 
 
 class KeyRefused(EndpointError):
-    """The key is wrong, lacks a permission, or belongs to another region."""
+    """The key is wrong, lacks a permission, or belongs to another region.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter", api_key="sk-right") as sim:
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-wrong").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.KeyRefused: openrouter refused (401 ...): ... Check the key; `qwennb doctor` tells where it is good.
+    """
 
     fatal = True
 
 
 class CreditExhausted(EndpointError):
-    """The account has no money left; waiting will not help."""
+    """The account has no money left; waiting will not help.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Options, Simulator
+    >>> with Simulator("openrouter", options=Options(credits=0.0)) as sim:
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.CreditExhausted: openrouter refused (402 ...): ... Add credit to the account, or choose another endpoint=.
+    """
 
     fatal = True
 
 
 class ModelRefused(EndpointError):
-    """The endpoint does not serve this model to this key."""
+    """The endpoint does not serve this model to this key.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter") as sim:
+    ...     sim.fault("404")
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ModelRefused: openrouter refused (404 ...): ... `qwennb models` lists what is served where; ...
+    """
 
     fatal = True
 
 
 class RequestRefused(EndpointError):
-    """The endpoint will not take this request."""
+    """The endpoint will not take this request.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter") as sim:
+    ...     sim.fault("422")
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.RequestRefused: openrouter refused (422 ...): The request can't be processed.
+    """
 
 
 class ContentFiltered(RequestRefused):
-    """A content filter stopped the question or the answer."""
+    """A content filter stopped the question or the answer.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter") as sim:
+    ...     sim.fault("content_filter")
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ContentFiltered: openrouter stopped the answer to ... by its content filter. Rephrase the question.
+    """
 
 
 class RateLimited(EndpointError):
-    """Too many requests or tokens for now."""
+    """Too many requests or tokens for now. It is asked again by itself; this is raised when the time is over.
+
+    Examples
+    --------
+    >>> from qwennb.errors import RateLimited
+    >>> from qwennb.testing import scripted
+    >>> scripted(RateLimited("Too fast.", transient=False)).ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.RateLimited: Too fast.
+    """
 
     transient = True
 
 
 class ServerFailed(EndpointError):
-    """The server failed, or answered something that makes no sense."""
+    """The server failed, or answered something that makes no sense. It is asked again by itself, a few times.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter") as sim:
+    ...     sim.fault("501")
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.ServerFailed: ...
+    """
 
     transient = True
 
 
 class Unreachable(EndpointError):
-    """No connection: refused, no such host, bad certificate."""
+    """No connection: refused, no such host, bad certificate.
+
+    Examples
+    --------
+    >>> Qwen(endpoint="openrouter+http://127.0.0.1:9/v1", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.Unreachable: openrouter can't be reached: Connection refused...
+    """
 
     fatal = True
 
 
 class TimedOut(EndpointError):
-    """A deadline passed."""
+    """A deadline passed. Give a longer `timeout=`.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter") as sim:
+    ...     sim.fault("hang")
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any", timeout=0.2).ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.TimedOut: openrouter gave nothing for 0.2 s while ... waited for an answer. Give a longer timeout=.
+    """
 
     transient = True
 
 
 class Incomplete(EndpointError):
-    """The answer broke off, was cut short, or came empty."""
+    """The answer broke off, was cut short by the endpoint, or came empty.
+
+    A text that was cut at its own `max_tokens` is no error: it is the answer to that request, and `is_cut` says so.
+
+    Examples
+    --------
+    >>> from qwennb.simulator import Simulator
+    >>> with Simulator("openrouter") as sim:
+    ...     sim.fault("length")
+    ...     Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-any").ask("Hello")
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.Incomplete: openrouter cut the answer to ... at a limit of its own. ...
+    """
 
     transient = True
 
 
 class QwenWarning(Readable, UserWarning):
-    """Something a user should know and nobody asked for; the root of all warnings."""
+    """Something a user should know and nobody asked for; the root of all warnings.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from qwennb.errors import QwenWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", QwenWarning)
+    ...     answer = qwen.ask("What is the capital of France?")
+    """
 
 
 class QwenFrameWarning(QwenWarning):
-    """Rows of a column failed, and are null; or their texts were cut at the column's own `max_tokens`."""
+    """Rows of a column failed, and are null; or their texts were cut at the column's own `max_tokens`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from qwennb.errors import QwenFrameWarning
+    >>> df = pl.DataFrame({"review": ["The soup was cold."]})
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", QwenFrameWarning)  # rather an error than nulls
+    ...     made = df.qwen.classify("review", ["praise", "complaint"])
+    """
 
 
 class CacheWarning(QwenWarning):
-    """The cache works less well than it should: in memory only, on a network drive, or after damage."""
+    """The cache works less well than it should: in memory only, on a network drive, or after damage.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from qwennb.errors import CacheWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", CacheWarning)  # rather no answer than one that is not kept
+    ...     answer = qwen.ask("What is the capital of France?")
+    """
 
 
 class ProjectWarning(QwenWarning):
-    """What a project's pyproject.toml sets, or would set once it is trusted."""
+    """What a project's pyproject.toml sets, or would set once it is trusted.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from qwennb.errors import ProjectWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ProjectWarning)
+    ...     qwen = Qwen()
+    """
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from tests.test_docs import CLIENT, ROOT, first_column
 ANSWERS = {
     "capital of France": "Paris",
     "capital of Italy": "Rome",
+    "The soup was cold": "complaint",
 }
 """What the model says to a question that holds these words, the first that fit."""
 
@@ -86,41 +87,6 @@ UNTOLD = {
     "df.qwen.score",
     "df.qwen.summarize",
     "df.qwen.translate",
-    "errors.BadInput",
-    "errors.BudgetExceeded",
-    "errors.CacheError",
-    "errors.CacheWarning",
-    "errors.CallbackFailed",
-    "errors.ConfigError",
-    "errors.ContentFiltered",
-    "errors.CreditExhausted",
-    "errors.EndpointError",
-    "errors.Incomplete",
-    "errors.InvalidAnswer",
-    "errors.KeyRefused",
-    "errors.MediaError",
-    "errors.MissingKey",
-    "errors.ModelRefused",
-    "errors.NotRecorded",
-    "errors.PackRefused",
-    "errors.ProjectWarning",
-    "errors.QwenError",
-    "errors.QwenFrameWarning",
-    "errors.QwenWarning",
-    "errors.RateLimited",
-    "errors.RequestRefused",
-    "errors.SchemaError",
-    "errors.ServerFailed",
-    "errors.Stopped",
-    "errors.TemplateError",
-    "errors.TimedOut",
-    "errors.ToolError",
-    "errors.UnknownEndpoint",
-    "errors.UnknownModel",
-    "errors.Unreachable",
-    "errors.UnsupportedOption",
-    "errors.ValidatorFailed",
-    "errors.WindowExceeded",
     "expr.qwen",
     "expr.qwen.ask",
     "expr.qwen.classify",
@@ -321,12 +287,13 @@ def model_says(asked: Any) -> str | None:
 
 def look_at_all() -> dict[str, dict[str, Any]]:
     """Of each name: what its docstring does not say, and what was wrong with its examples."""
-    found, home = {}, Path.cwd()
+    found, home, environ = {}, Path.cwd(), dict(os.environ)
     for number, (name, value) in enumerate(public_names().items()):
         text, failed = inspect.getdoc(value) or "", ""
         if ">>>" in text:
             enter_folder(home / str(number))
             failed = run_examples(text, name)
+            os.environ |= environ
         found[name] = {"missing": list(complaints(name, value)), "failed": failed}
     return found
 
