@@ -121,7 +121,29 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> int:
-    """Run what was typed; the exit code: 0, 1 for a failure, 2 for a mistake."""
+    """Run what was typed as `qwennb …`.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after `qwennb`; those of this process without it.
+    world : World, optional
+        The terminal, the environment and the clock that it sees.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 1 for a failure, 2 for a mistake. What goes wrong is one sentence on stderr.
+
+    Examples
+    --------
+    >>> from qwennb.cli import main
+    >>> main(["--version"])
+    qwennb 0...
+    0
+    >>> main(["modls"])
+    2
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     world = world or World.here()
     debug = "--debug" in words

@@ -42,7 +42,24 @@ class QwenLine(EscapedCommand):
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Called by `%load_ext qwennb`."""
+    """Add the magics and their help to an IPython; `%load_ext qwennb` calls it.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython that loads it. A second time changes nothing.
+
+    Raises
+    ------
+    ConfigError
+        If a setting of the environment or the project can't be used.
+
+    Examples
+    --------
+    >>> %load_ext qwennb
+    The qwennb extension is already loaded. To reload it, use:
+      %reload_ext qwennb
+    """
     from qwennb.notebook.columns import Columns
     from qwennb.notebook.completion import Completion
     from qwennb.notebook.figures import FIGURES
@@ -70,7 +87,23 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Called by `%unload_ext qwennb`."""
+    """Take away what `load_ipython_extension` has added; `%unload_ext qwennb` calls it.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython that loaded it. What was recorded into a pack is written.
+
+    Raises
+    ------
+    PackRefused
+        If what was recorded would hold a secret.
+
+    Examples
+    --------
+    >>> %unload_ext qwennb
+    >>> %load_ext qwennb
+    """
     if id(shell) not in _loaded:
         return
     magics, completion, columns = _loaded.pop(id(shell))

@@ -24,18 +24,40 @@ if TYPE_CHECKING:
     from qwennb.client import Qwen
     from qwennb.notebook.cell import CellAsker
 
-_HELP = f"""Ask Qwen about what is in the notebook.
-
-    %qwen one line of prompt
-    %%qwen -m plus --think --into summary
-    Compare {{{{ df }}}} with {{{{ chart }}}} and say what is odd.
+_HELP = f"""Ask Qwen about what is in the notebook: `%qwen one line of prompt`, or a cell that begins with `%%qwen`.
 
 `{{{{ expression }}}}` is looked up in the notebook: text travels as text, a frame as a table, a figure or picture as an
-image, an Answer as its text. Options stand at the front:
+image, an Answer as its text. Options stand at the front; behind them, or after `--`, everything is prompt.
 
+Parameters
+----------
 {help_text()}
 
 Defaults: %config QwenMagics.model = "plus", [tool.qwennb] in pyproject.toml, or the environment (QWENNB_MODEL …).
+
+Raises
+------
+BadInput
+    If an option is none, with the nearest; if options contradict each other.
+TemplateError
+    If a name in braces is not there.
+NotRecorded
+    In replay, if it was never answered.
+EndpointError
+    If the endpoint fails or refuses.
+
+Examples
+--------
+>>> country = "France"
+>>> %qwen What is the capital of {{{{ country }}}}?
+Paris
+...
+>>> %%qwen --into answer --max-tokens 50
+... What is the capital of {{{{ country }}}}?
+Paris
+...
+>>> answer.text
+'Paris'
 """
 
 
@@ -154,7 +176,22 @@ class QwenMagics(Magics):
     def qwen_fix(self, line: str) -> None:
         """Ask what went wrong: sends the last error, the source of its cell and the types of the values in it.
 
-        Options as for %qwen; further words on the line are told to the model too.
+        Parameters
+        ----------
+        line
+            Options as for %qwen; further words are told to the model too.
+
+        Raises
+        ------
+        BadInput
+            If there was no error.
+
+        Examples
+        --------
+        >>> %qwen_fix
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.BadInput: No cell of this kernel has failed yet. %qwen_fix asks about the last error.
         """
         from qwennb.notebook import reports
 
@@ -165,7 +202,25 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_look(self, line: str) -> None:
-        """Ask about the last figure. Options as for %qwen; the rest of the line is the question."""
+        """Ask about the last figure.
+
+        Parameters
+        ----------
+        line
+            Options as for %qwen; the rest is the question. Without one: what it shows, and whether anything about it is misleading.
+
+        Raises
+        ------
+        BadInput
+            If there is no figure.
+
+        Examples
+        --------
+        >>> %qwen_look Which line is highest?
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.BadInput: There is no figure yet. Draw one, or ask with --image and a variable or a path.
+        """
         from qwennb.notebook import reports
 
         read = read_line(line)
@@ -181,7 +236,25 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_models(self, line: str) -> None:
-        """List the models: %qwen_models [ENDPOINT]."""
+        """List the models, where they are served, and what they cost.
+
+        Parameters
+        ----------
+        line
+            An endpoint, for its models alone.
+
+        Raises
+        ------
+        UnknownEndpoint
+            If there is no such endpoint.
+
+        Examples
+        --------
+        >>> %qwen_models dashscope-intl
+        model         endpoint        id there      default
+        qwen3.5-plus  dashscope-intl  qwen3.5-plus
+        ...
+        """
         from qwennb.notebook import reports
 
         reports.show(reports.models(line.strip() or None), "models")
@@ -189,7 +262,13 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_usage(self, line: str) -> None:
-        """What was spent, by day and model, with a small chart."""
+        """Show what was spent, by day and model, with a small chart.
+
+        Examples
+        --------
+        >>> %qwen_usage
+        Nothing was asked yet.
+        """
         from qwennb.notebook import reports
 
         reports.show(reports.usage(self.client()), "usage")
@@ -197,7 +276,32 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_cache(self, line: str) -> None:
-        """What is remembered: %qwen_cache. Change the mode: %qwen_cache on|refresh|replay|off."""
+        """Show what is remembered, and set the mode.
+
+        Parameters
+        ----------
+        line
+            on, refresh, replay or off: the mode from here on.
+
+        Raises
+        ------
+        BadInput
+            If it is no mode.
+
+        Examples
+        --------
+        >>> %qwen_cache refresh
+        mode     refresh
+        answers  0
+        size     0.0 MB
+        >>> %qwen_cache on
+        mode     on
+        ...
+        >>> %qwen_cache of
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.BadInput: 'of' is not a cache mode. Use on, refresh, replay, off.
+        """
         from qwennb.notebook import reports
 
         wanted = line.strip()
@@ -210,7 +314,17 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_config(self, line: str) -> None:
-        """The settings as they hold now. No key is shown, only whether there is one."""
+        """Show the settings as they hold now. No key is shown, only whether there is one.
+
+        Examples
+        --------
+        >>> %qwen_config
+        endpoint     openrouter...
+        model        not set
+        api_key      set
+        cache        on
+        ...
+        """
         from qwennb.notebook import reports
 
         reports.show(reports.settings(self.client().session.config, self.defaults()), "config")
@@ -218,9 +332,29 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_chat(self, line: str) -> None:
-        """A chat in the cell: %qwen_chat, or its conversations: %qwen_chat list.
+        """Open a chat in the cell, or work with the notebook's conversations (`%%qwen --chat NAME`).
 
-        One of the notebook's conversations: %qwen_chat NAME, with save PATH, export PATH.md or clear.
+        Parameters
+        ----------
+        line
+            Nothing: a chat in the cell. `list`: the conversations. NAME: what was said in one of them; with `save PATH`,
+            `export PATH.md` or `clear`.
+
+        Raises
+        ------
+        BadInput
+            If there is no conversation of that name.
+
+        Examples
+        --------
+        >>> %qwen --chat trip What is the capital of France?
+        Paris
+        ...
+        >>> %qwen_chat list
+        conversation  turns
+        trip          1
+        >>> %qwen_chat trip save trip.json
+        `trip` is saved.
         """
         from qwennb.notebook import reports
         from qwennb.notebook.widgets.static import somebody_looks
@@ -238,7 +372,24 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_sent(self, line: str) -> None:
-        """Exactly what the last request carried: its canonical JSON, media by hash."""
+        """Show exactly what the last request carried: its canonical JSON, media by hash.
+
+        Examples
+        --------
+        >>> %qwen What is the capital of France?
+        Paris
+        ...
+        >>> %qwen_sent
+        {
+          "model": "qwen3.5-flash",
+          "messages": [
+            {
+              "role": "user",
+              "content": "What is the capital of France?"
+            }
+          ]
+        }
+        """
         from qwennb.notebook import reports
 
         reports.show(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
@@ -246,7 +397,16 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_stale(self, line: str) -> None:
-        """Which answers rest on something that has changed since: %qwen_stale."""
+        """Show which answers rest on something that has changed since.
+
+        Examples
+        --------
+        >>> country = "France"
+        >>> %qwen --quiet --into answer What is the capital of {{ country }}?
+        >>> country = "Italy"
+        >>> %qwen_stale
+        [...]    country has changed...
+        """
         from qwennb.notebook import reports
         from qwennb.notebook.stale import stale
 
@@ -255,7 +415,14 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_methods(self, line: str) -> None:
-        """The paragraph and the table that a paper needs about the models used, from what is recorded: %qwen_methods."""
+        """Write the paragraph and the table that a paper needs about the models used, from what is recorded.
+
+        Examples
+        --------
+        >>> %qwen --quiet --into answer What is the capital of France?
+        >>> %qwen_methods
+        Text in this notebook was generated by ...
+        """
         from IPython.display import display
 
         from qwennb.cache import Pack

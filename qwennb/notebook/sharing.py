@@ -38,10 +38,26 @@ class SharingMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_pack(self, line: str) -> None:
-        """Recall from a pack and record into it: %qwen_pack analysis.qwenpack. What is loaded: %qwen_pack. End: %qwen_pack off.
+        """Recall from a pack, and record into it: what is asked from here on is written at the end of each cell.
 
-        With a name that ends in .zst the file is compressed. In replay it is only recalled from. With --accept-figures its
-        answers are taken for figures that another matplotlib draws otherwise, and each such answer is marked.
+        Parameters
+        ----------
+        line
+            The file; where its name ends in .zst it is compressed. Nothing: what is loaded. `off`: no pack any more.
+            With `--accept-figures` its answers are taken for figures that another matplotlib draws otherwise, and each such
+            answer is marked.
+
+        Raises
+        ------
+        PackRefused
+            If the file is no pack, or would hold a secret.
+
+        Examples
+        --------
+        >>> %qwen_pack analysis.qwenpack
+        recording into analysis.qwenpack
+        >>> %qwen_pack off
+        No pack is loaded: %qwen_pack FILE recalls from one and records into it.
         """
         from qwennb.client import runtime
         from qwennb.notebook import reports

@@ -44,10 +44,39 @@ WORDS = 40  # characters of a question in a list
 
 
 class ChatPanel:
-    """A conversation in a cell: `ChatPanel(qwen)` as the last line of a cell, or `%qwen_chat`.
+    """A conversation in a cell: `ChatPanel(qwen)` as its last line, or `%qwen_chat`.
 
-    *tools* are functions that the model may call; each call is allowed or denied by you. *chat* is a conversation to go
-    on with. Further options are those of every asking call.
+    Parameters
+    ----------
+    client : Qwen, optional
+        Who asks; the notebook's default without it.
+    system : str, optional
+        The system text.
+    tools : sequence of callable
+        What the model may call; each call is allowed or denied by you.
+    chat : Chat, optional
+        A conversation to go on with.
+    **options
+        Those of every asking call.
+
+    Attributes
+    ----------
+    chat : Chat
+        What was said in this branch, to go on with in code.
+    is_busy : bool
+        Whether it is asking.
+
+    Raises
+    ------
+    BadInput
+        If both a chat and a system text are given, or an option is none.
+
+    Examples
+    --------
+    >>> from qwennb import widgets
+    >>> panel = widgets.ChatPanel(qwen, system="Be brief.")
+    >>> panel.chat
+    <Chat of 0 questions>
     """
 
     def __init__(

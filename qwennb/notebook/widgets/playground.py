@@ -23,12 +23,38 @@ from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebod
 
 
 class Playground:
-    """Try a prompt on a few inputs, with several models or settings.
+    """Try a prompt on a few inputs, with several models or settings side by side.
 
-        Playground("Is this praise or a complaint? {{ review }}", frame, variants=[{}, {"temperature": 0}])
+    Parameters
+    ----------
+    prompt : str
+        A template over the inputs.
+    inputs : DataFrame or list, optional
+        A frame of polars or pandas, texts (`{{ input }}`), or dicts; without it they are typed.
+    client : Qwen, optional
+        Who asks; the notebook's default without it.
+    variants : sequence of dict
+        The options of each, with a `client` where one asks elsewhere than the others.
+    rows : int
+        How many inputs are shown.
 
-    *inputs* is a frame of polars or pandas, a list of texts (`{{ input }}`), a list of dicts, or nothing: then they are
-    typed. Each of *variants* is a dict of options, with a `client` where it asks elsewhere than the others.
+    Attributes
+    ----------
+    answers : dict of str to Answer
+        The answers so far, by cell: "A1" is what the first settings gave for the first input.
+
+    Raises
+    ------
+    BadInput
+        If there are too many variants or rows, or an option is none.
+
+    Examples
+    --------
+    >>> from qwennb import widgets
+    >>> df = pl.DataFrame({"review": ["The soup was cold."]})
+    >>> playground = widgets.Playground(
+    ...     "Praise or complaint? {{ review }}", df, variants=[{}, {"temperature": 0}]
+    ... )
     """
 
     def __init__(

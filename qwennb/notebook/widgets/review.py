@@ -22,13 +22,49 @@ from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebod
 
 
 class Review:
-    """Label the answers of a frame.
+    """Look over the answers of a column, one row at a time, and say which are right.
 
-        review = Review(frame, answer="label", source="review", labels="labels.jsonl", by="ada")
+    What you say goes into a file of labels as you say it, so that nothing is lost and others can add to it.
 
-    *source* is a column or several, or every other one. *other* is a second column of answers to compare with,
-    *confidence* a column of numbers. *prompt* is what was asked (`"… {{ review }}"`), for the export; *system* too.
-    *colleague* is a file of somebody else's labels; what others gave in the same file counts as well.
+    Parameters
+    ----------
+    frame : DataFrame
+        Of polars or pandas, with the answers.
+    answer : str
+        The column of answers.
+    source : str or list of str, optional
+        What they are about: the columns to show beside them.
+    labels : path
+        The file of labels; it is made if it is not there.
+    by : str, optional
+        Who labels.
+    other : str, optional
+        A column of other answers to the same rows.
+    confidence : str, optional
+        A column of numbers, to look at the least sure rows first.
+    prompt, system : str, optional
+        What was asked (`"… {{ review }}"`), for the export.
+    colleague : path, optional
+        Somebody else's file of labels.
+
+    Attributes
+    ----------
+    accuracy, confusion, agreement
+        What the labels amount to: the share of right answers with its interval, what was answered where what is true, and
+        how well the reviewers agree.
+
+    Raises
+    ------
+    BadInput
+        If a column is not there, or the file holds something else.
+
+    Examples
+    --------
+    >>> from qwennb import widgets
+    >>> df = pl.DataFrame({"review": ["The soup was cold."], "answer": ["complaint"]})
+    >>> review = widgets.Review(df, source="review", labels="labels.jsonl", by="ann")
+    >>> review.accuracy is None
+    True
     """
 
     def __init__(

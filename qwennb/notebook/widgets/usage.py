@@ -62,7 +62,27 @@ class Subtotal:
 
 
 class UsagePanel:
-    """Spending, as a table with switches: `Usage(qwen)` as the last line of a cell."""
+    """What was spent, as a table with switches: `Usage(qwen)` as the last line of a cell.
+
+    Parameters
+    ----------
+    client : Qwen, optional
+        Whose cache folder counts; the notebook's default without it.
+    by : {"model", "day", "notebook", "endpoint"}
+        What the sums are of.
+    now : callable
+        What it takes for the time.
+
+    Raises
+    ------
+    CacheError
+        If the ledger can't be read.
+
+    Examples
+    --------
+    >>> from qwennb import widgets
+    >>> usage = widgets.Usage(qwen, by="day")
+    """
 
     def __init__(
         self,
