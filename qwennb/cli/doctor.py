@@ -23,7 +23,17 @@ from qwennb.cli.cache import holds_answers, open_memory
 from qwennb.cli.local import models_here
 from qwennb.cli.world import World
 from qwennb.config import Config, Secret
-from qwennb.endpoints import HOSTED, PORTS, Call, DirectTransport, Endpoint, Finder, Wire, find_embedded
+from qwennb.endpoints import (
+    HOSTED,
+    PORTS,
+    PROBE_SECONDS,
+    Call,
+    DirectTransport,
+    Endpoint,
+    Finder,
+    Wire,
+    find_embedded,
+)
 from qwennb.endpoints.local import is_installed
 from qwennb.errors import (
     CreditExhausted,
@@ -102,6 +112,7 @@ async def _look_around(config: Config, world: World) -> tuple[list[Finding], lis
         simulated=lambda: "",
         ports=PORTS if world.ports is None else world.ports,
         transport=transport,
+        patience=PROBE_SECONDS if world.patience is None else world.patience,
     )
     try:
         with_key = [name for name in HOSTED if world.environ.get(HOSTED[name].variable)]

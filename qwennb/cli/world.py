@@ -23,6 +23,7 @@ class World:
 
     hosts   other addresses for hosted endpoints, by their names
     ports   other ports on which servers of this machine are looked for; None: the usual ones
+    patience   other seconds within which such a server has to answer; None: the usual ones
     """
 
     environ: Mapping[str, str]
@@ -34,6 +35,7 @@ class World:
     seconds: Callable[[], float] = time.perf_counter
     hosts: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[int] | None = None
+    patience: float | None = None
 
     @classmethod
     def here(cls) -> Self:

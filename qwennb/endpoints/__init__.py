@@ -20,7 +20,16 @@ from qwennb.endpoints.dialects import Dialect, Wire
 from qwennb.endpoints.embedded import find_embedded, simulator_url
 from qwennb.endpoints.endpoint import Endpoint, most_tokens
 from qwennb.endpoints.error_reply import IN_PIECES
-from qwennb.endpoints.finding import HOSTED, NAMES, PLAIN, PORTS, Finder, check_endpoint, split_endpoint
+from qwennb.endpoints.finding import (
+    HOSTED,
+    NAMES,
+    PLAIN,
+    PORTS,
+    PROBE_SECONDS,
+    Finder,
+    check_endpoint,
+    split_endpoint,
+)
 from qwennb.endpoints.kinds import SELF_HOSTED
 from qwennb.endpoints.recorded_endpoint import recorded_endpoint, recorded_model
 from qwennb.endpoints.transports import DirectTransport, SdkTransport

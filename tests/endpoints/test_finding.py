@@ -171,7 +171,13 @@ def test_a_server_that_is_silent_on_what_it_does_not_know_is_still_told():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         finder = Finder(
-            Config(), {}, catalog=Catalog.load_bundled(), embedded=lambda _: None, simulated=str, ports=[port]
+            Config(),
+            {},
+            catalog=Catalog.load_bundled(),
+            embedded=lambda _: None,
+            simulated=str,
+            ports=[port],
+            patience=2.0,
         )
         endpoint = await finder.find()
         await finder.close()
