@@ -120,7 +120,7 @@ def test_the_examples_run_and_print_what_is_shown(page, tmp_path):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -301,7 +301,7 @@ def looked_at(tmp_path_factory) -> dict[str, dict[str, Any]]:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=250,
         )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "found.json").read_text(encoding="utf-8"))

@@ -49,7 +49,7 @@ def test_stop_is_heard_while_the_cell_runs_and_the_same_call_asks_only_for_the_r
     opened.run(1)
     stop = opened.page.get_by_role("button", name="Stop")
     expect(stop).to_be_enabled(timeout=30_000)
-    sim.ledger.wait_for(30, timeout=30)
+    sim.ledger.wait_for(30, timeout=120)
     expect(opened.output(1)).to_contain_text(f"of {ROWS}")
     for name in (
         "From cache",

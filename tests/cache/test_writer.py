@@ -182,7 +182,7 @@ writer.close()
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
 def test_a_writer_that_was_never_used_has_no_thread(tmp_path):
     """In a process of its own: in this one, threads of other tests come and go."""
-    subprocess.run([sys.executable, "-c", COUNT, tmp_path / "c"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", COUNT, tmp_path / "c"], check=True, timeout=120)
 
 
 def test_what_is_queued_when_the_interpreter_ends_is_still_written(tmp_path):
@@ -192,7 +192,7 @@ def test_what_is_queued_when_the_interpreter_ends_is_still_written(tmp_path):
         "writer = Writer(Store(Path(sys.argv[1])))\n"
         "for n in range(300): writer.put(name_of(n), b'v', lambda error: None)\n"
     )
-    subprocess.run([sys.executable, "-c", program, tmp_path / "c"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, tmp_path / "c"], check=True, timeout=120)
     with Store(tmp_path / "c") as store:
         assert len(store) == 300
 

@@ -93,7 +93,7 @@ def test_the_vocabulary_is_loaded_once_however_many_threads_ask_first() -> None:
     counter = TokenCounter(load)
 
     def ask(_: int) -> Count:
-        everyone_asks.wait(timeout=60)
+        everyone_asks.wait(timeout=120)
         return counter.count("hello")
 
     with ThreadPoolExecutor(8) as pool:

@@ -548,7 +548,7 @@ def test_an_endpoint_that_nobody_chose_is_named_once(simulate, client, tmp_path)
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert said.stdout.splitlines() == [
         "Asking qwen3.5-flash at openrouter. Set endpoint= or QWENNB_ENDPOINT to choose."

@@ -96,7 +96,7 @@ def test_no_more_is_asked_than_may_be_in_flight_while_nothing_can_be_kept(simula
     one_too_many = []
 
     def let_go():
-        sim.ledger.wait_for(1 + 8, "asked", timeout=60)
+        sim.ledger.wait_for(1 + 8, "asked", timeout=120)
         with contextlib.suppress(TimeoutError):
             sim.ledger.wait_for(1 + 9, "asked", timeout=0.5)
             one_too_many.append(True)
@@ -161,7 +161,7 @@ def interrupted(sim, folder, code, asked):
     assert reached.wait(100)
     began = time.monotonic()  # one clock for all processes
     child.send_signal(signal.SIGINT)
-    said, _ = child.communicate(timeout=100)
+    said, _ = child.communicate(timeout=250)
     assert said.strip() != "not interrupted"
     return float(said) - began
 
@@ -210,7 +210,7 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same_with_one_warning(si
     """The disk is full for a while; what was kept stays, and keeping goes on once there is room."""
     sim = simulate()
     arguments = [sys.executable, "-c", FULL, sim.base_url, str(tmp_path / "cache")]
-    child = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    child = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     answer, told, after = child.stdout.splitlines()
     assert answer.endswith("second")
     assert told.startswith("1 An answer could not be kept in the cache"), told

@@ -75,7 +75,7 @@ def script(before, endpoint, home, **environ):
     done = subprocess.run(
         [*PLAIN, sys.executable, "-c", SCRIPT, before],
         env={name: value for name, value in bare.items() if value is not None},
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
@@ -97,7 +97,7 @@ def once_kept(sim, tmp_path_factory):
     )
     environ = {"QWENNB_CACHE_DIR": str(home / "kept"), "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}"}
     environ |= {"QWENNB_API_KEY": "sk-sim", "HOME": str(home)}
-    subprocess.run([sys.executable, "-c", made], env={**os.environ, **environ}, check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", made], env={**os.environ, **environ}, check=True, timeout=250)
     return home / "kept"
 
 
@@ -204,7 +204,7 @@ def test_replay_reads_a_folder_that_cannot_be_written(sim, kept):
     done = subprocess.run(
         [*PLAIN, sys.executable, "-c", replay],
         env={**os.environ, "QWENNB_CACHE_DIR": str(kept), "HOME": str(kept.parent)},
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0] == "said of kept before"
@@ -216,14 +216,14 @@ def test_the_command_reads_a_cache_that_cannot_be_written(sim, kept, command):
     done = subprocess.run(
         [*PLAIN, sys.executable, "-m", "qwennb.cli", "cache", command],
         env={**os.environ, "QWENNB_CACHE_DIR": str(kept), "HOME": str(kept.parent)},
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1" in done.stdout and "Traceback" not in done.stderr
     forget = subprocess.run(
         [*PLAIN, sys.executable, "-m", "qwennb.cli", "cache", "prune", "--all", "--yes"],
         env={**os.environ, "QWENNB_CACHE_DIR": str(kept), "HOME": str(kept.parent)},
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert forget.returncode != 0 and "Traceback" not in forget.stderr
 

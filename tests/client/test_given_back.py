@@ -56,7 +56,7 @@ while threads() > before or descriptors(folder):  # what was spent is written a 
 def test_a_folder_that_no_client_uses_any_more_costs_no_thread_and_no_descriptor(simulate, tmp_path):
     """In a process of its own: in this one, threads of other tests come and go."""
     command = [sys.executable, "-c", COUNT, f"openrouter+{simulate().base_url}", str(tmp_path)]
-    subprocess.run(command, check=True, timeout=100)
+    subprocess.run(command, check=True, timeout=250)
 
 
 @needs_proc
@@ -98,7 +98,7 @@ def test_what_a_client_that_is_gone_has_kept_is_on_the_disk_when_the_program_end
         "del qwen\n"
         "gc.collect()\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "cache")], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "cache")], check=True, timeout=120)
     from qwennb.cache import Store
 
     with Store(tmp_path / "cache") as store:

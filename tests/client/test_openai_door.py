@@ -589,7 +589,7 @@ Qwen("m", f"vllm+{sys.argv[1]}", api_key="sk-real", cache_dir=sys.argv[2]).opena
 def test_nothing_of_another_account_goes_to_the_endpoint(tmp_path):
     listener = Listener()
     command = [sys.executable, "-c", LISTS, listener.url + "/v1", str(tmp_path / "cache")]
-    subprocess.run(command, env={**os.environ, **OTHERS}, check=True, timeout=60)
+    subprocess.run(command, env={**os.environ, **OTHERS}, check=True, timeout=120)
     listener.close()
     listed = next(came.decode().lower() for came in listener.came if b"stainless" in came.lower())
     assert listed.startswith("get /v1/models http") and "authorization: bearer sk-real" in listed

@@ -306,9 +306,9 @@ def test_two_processes_at_once_fetch_each_piece_once(index: Index, tmp_path: Pat
             assert second.stdout is not None
             assert second.stdout.readline() == "asking\n"
             index.gate.set()
-            said, errors = second.communicate(timeout=60)
+            said, errors = second.communicate(timeout=120)
             assert said.split() == [wheel_set().file.sha256], errors
-        said, errors = first.communicate(timeout=60)
+        said, errors = first.communicate(timeout=120)
         assert said.split() == ["asking", wheel_set().file.sha256], errors
     assert index.sent == ["tiny-part1", "tiny-part2"]
 
@@ -342,7 +342,7 @@ def test_a_pip_in_the_working_folder_is_not_run(index: Index, tmp_path: Path) ->
     (tmp_path / "pip.py").write_text("open('i-was-run', 'w')")
     code = PULLER.format(wheels=wheel_set(), cache=str(tmp_path / "cache"))
     subprocess.run(
-        [sys.executable, "-P", "-c", code], env=index.environ, cwd=tmp_path, check=True, timeout=60
+        [sys.executable, "-P", "-c", code], env=index.environ, cwd=tmp_path, check=True, timeout=120
     )
     assert not (tmp_path / "i-was-run").exists()
     assert index.sent == ["tiny-part1", "tiny-part2"]

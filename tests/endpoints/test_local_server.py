@@ -101,7 +101,7 @@ def get(url: str, key: str | None = None, body: object = None) -> tuple[int, byt
     if key is not None:
         request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=100) as reply:
+        with urllib.request.urlopen(request, timeout=250) as reply:
             return reply.status, reply.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -218,14 +218,14 @@ def start(sim, folder, rows, how="eager"):
 def test_an_interrupted_kernel_leaves_its_batch_to_the_next_one(simulate, tmp_path, how):
     sim = simulate("dashscope", options=Options(batch_polls=6))
     with start(sim, tmp_path / "cache", 30, how) as kernel:
-        sim.ledger.wait_for(5, "finished", timeout=60)  # a list, a file, a batch, and two looks at it
+        sim.ledger.wait_for(5, "finished", timeout=120)  # a list, a file, a batch, and two looks at it
         os.kill(kernel.pid, signal.SIGINT)
-        said, _ = kernel.communicate(timeout=30)
+        said, _ = kernel.communicate(timeout=120)
     assert said.startswith("interrupted")
     if how == "eager":
         assert "Batch batch_00000000 goes on at dashscope-intl. The same call takes up" in said
     with start(sim, tmp_path / "cache", 30, how) as kernel:
-        said, _ = kernel.communicate(timeout=60)
+        said, _ = kernel.communicate(timeout=120)
     assert said == "0\n"
     assert (sim.ledger.count("paid"), batches_made(sim)) == (30, 1)
 
@@ -234,10 +234,10 @@ def kill_after(simulate, folder, requests):
     """A kernel killed with -9 once the endpoint has seen so many requests, and another that goes on."""
     sim = simulate("dashscope", options=Options(batch_polls=3))
     with start(sim, folder, 40) as kernel:
-        sim.ledger.wait_for(requests, "arrived", timeout=60)
+        sim.ledger.wait_for(requests, "arrived", timeout=120)
         os.kill(kernel.pid, signal.SIGKILL)
     with start(sim, folder, 40) as kernel:
-        said, _ = kernel.communicate(timeout=60)
+        said, _ = kernel.communicate(timeout=120)
     assert said == "0\n"
     assert (sim.ledger.count("paid"), batches_made(sim)) == (40, 1), requests
 

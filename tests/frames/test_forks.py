@@ -78,5 +78,5 @@ def test_a_column_is_made_in_a_child_that_was_forked_before_polars_ran():
         "        os._exit(7)\n"
         "    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "7\n", done.stderr

@@ -97,7 +97,7 @@ def storm(sim, folder, *, rows, interrupts, seed):
             other.execute("BEGIN IMMEDIATE")
             other.execute("ROLLBACK")
         waited = time.monotonic() - began
-        said, _ = process.communicate(timeout=100)
+        said, _ = process.communicate(timeout=250)
     caught, missing = map(int, said.split())
     assert missing == 0 and process.returncode == 0 and waited < 5.0
     with sqlite3.connect(folder / "cache.db") as other:
@@ -158,7 +158,7 @@ class Kernel:
         self.manager.start_kernel()
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=120)
 
     def begin(self, code):
         return self.client.execute(code)
@@ -167,7 +167,7 @@ class Kernel:
         """The name of the error that ended the cell, or what it printed."""
         printed, error = "", ""
         while True:
-            said = self.client.get_iopub_msg(timeout=90)
+            said = self.client.get_iopub_msg(timeout=200)
             if said["parent_header"].get("msg_id") != message:
                 continue
             content = said["content"]
@@ -201,7 +201,7 @@ def interrupted(sim, kernel, folder, *, rows, times):
     for number in range(1, times + 1):
         message = kernel.begin(ASK)
         sim.ledger.wait_for(
-            max(sim.ledger.count("paid") + 1, rows * 3 * number // (10 * times)), "paid", timeout=60
+            max(sim.ledger.count("paid") + 1, rows * 3 * number // (10 * times)), "paid", timeout=120
         )
         began = time.monotonic()
         kernel.manager.interrupt_kernel()

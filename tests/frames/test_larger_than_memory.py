@@ -40,14 +40,14 @@ def test_a_killed_sink_pays_for_nothing_twice(simulate, client, tmp_path, sink):
     pl.DataFrame({"n": range(rows)}).write_parquet(tmp_path / "in.parquet", row_group_size=100)
     for done in (150, 400, 700):
         with sink(sim) as process:
-            sim.ledger.wait_for(done, "paid", timeout=60)
+            sim.ledger.wait_for(done, "paid", timeout=120)
             os.kill(process.pid, signal.SIGKILL)
         sim.ledger.wait_idle()
     reader = client(sim)  # a folder that no client uses is closed
     kept = len(reader.session.memory.store)
     before = sim.ledger.count("paid")
     with sink(sim) as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     made = pl.read_parquet(tmp_path / "out.parquet")
     assert made["n"].to_list() == list(range(rows)) and made["answer"].null_count() == 0
     # What was kept before the last kill was not asked for again.
@@ -62,7 +62,7 @@ def test_a_million_rows_stay_in_bounded_memory(simulate, tmp_path, sink):
         tmp_path / "in.parquet", row_group_size=50_000
     )
     with sink(sim) as process:
-        said, _ = process.communicate(timeout=100)
+        said, _ = process.communicate(timeout=250)
     assert sim.ledger.count("asked") == unique
     assert pl.scan_parquet(tmp_path / "out.parquet").select(pl.len()).collect().item() == rows
     assert int(said) < 1200  # MiB; about 300 of them are Python, polars and the openai package

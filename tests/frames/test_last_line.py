@@ -166,7 +166,7 @@ def script(sim, tmp_path, code, stderr=subprocess.PIPE):
         str(tmp_path / "in.parquet"),
         code,
     ]
-    return subprocess.run(command, stderr=stderr, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    return subprocess.run(command, stderr=stderr, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
 
 
 @pytest.mark.slow

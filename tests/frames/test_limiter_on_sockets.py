@@ -66,7 +66,7 @@ def through_a_step(simulate, client, rows):
     done = threading.Event()
 
     def step():
-        sim.ledger.wait_for(rows // 2, "paid", timeout=110)
+        sim.ledger.wait_for(rows // 2, "paid", timeout=250)
         sim.quota(Quota(rate=20))
         done.set()
 

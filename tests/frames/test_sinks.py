@@ -97,9 +97,9 @@ def test_an_interrupt_removes_it_too(simulate, tmp_path, source):
     files = [str(tmp_path / name) for name in ("cache", "in.parquet", "out.csv")]
     command = [sys.executable, "-c", RUN, sim.base_url, *files]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        sim.ledger.wait_for(60, "paid", timeout=60)
+        sim.ledger.wait_for(60, "paid", timeout=120)
         os.kill(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
     assert said == "interrupted False\n"
 
 

@@ -109,10 +109,10 @@ def test_an_interrupt_raises_once_and_at_once_and_keeps_what_is_done(simulate, c
         str(tmp_path / "out.parquet"),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        sim.ledger.wait_for(40, timeout=60)
+        sim.ledger.wait_for(40, timeout=120)
         sent = time.time()
         os.kill(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
     lines = said.split("\n")
     assert (
         lines[0] == "begin"
@@ -161,6 +161,6 @@ assert handler() is signal.default_int_handler, "another thread leaves the signa
 
 def test_the_handler_of_interrupts_is_ours_only_while_a_plan_lives():
     done = subprocess.run(
-        [sys.executable, "-c", HANDLERS], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", HANDLERS], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ def test_a_lesson_replays_with_no_key_no_network_and_no_model(lesson, tmp_path):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     count = len(pack_of(lesson))
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -55,7 +55,7 @@ def test_plain_nbval_finds_the_lessons_as_they_were_saved(tmp_path):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     assert ran.returncode == 0, ran.stdout[-4000:]
 

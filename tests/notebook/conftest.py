@@ -90,7 +90,7 @@ class Kernel:
         self.manager.start_kernel(env={**os.environ, **environ})
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=120)
         self.displays: dict[str, dict[str, Any]] = {}
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ class Kernel:
         waiting = list(answers or [])
         while True:
             if waiting and self.client.stdin_channel.msg_ready():
-                ran.asked.append(self.client.get_stdin_msg(timeout=60)["content"]["prompt"])
+                ran.asked.append(self.client.get_stdin_msg(timeout=120)["content"]["prompt"])
                 self.client.input(waiting.pop(0))
             try:
                 got = self.client.get_iopub_msg(timeout=0.05)
@@ -141,15 +141,15 @@ class Kernel:
             if interrupt_at is not None and interrupt_at in str(content.get("data", content.get("text", ""))):
                 interrupt_at = None
                 self.manager.interrupt_kernel()
-        reply = self.client.get_shell_msg(timeout=60)
+        reply = self.client.get_shell_msg(timeout=120)
         while reply["parent_header"].get("msg_id") != wanted:
-            reply = self.client.get_shell_msg(timeout=60)
+            reply = self.client.get_shell_msg(timeout=120)
         ran.status = reply["content"]["status"]
         ran.payload = reply["content"].get("payload", [])
         return ran
 
     def complete(self, code: str, at: int | None = None) -> list[str]:
-        reply = self.client.complete(code, len(code) if at is None else at, reply=True, timeout=60)
+        reply = self.client.complete(code, len(code) if at is None else at, reply=True, timeout=120)
         return reply["content"]["matches"]
 
     def inspect(self, code: str) -> str:

@@ -162,7 +162,7 @@ def test_a_saved_streamed_notebook_passes_nbval(kernel, sim, script, tmp_path):
         str(notebook),
     ]
     done = subprocess.run(
-        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
+        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout[-3000:]
 

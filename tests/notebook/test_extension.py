@@ -31,7 +31,7 @@ LATER = {
 
 def test_loading_brings_nothing_heavy_and_opens_nothing(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
     loaded = set(done.stdout.split())
     assert "qwennb" in loaded and loaded & LATER == set()

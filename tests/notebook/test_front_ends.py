@@ -57,7 +57,7 @@ def headless(program: str, folder: Path, environ) -> subprocess.CompletedProcess
         env=environ,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
         check=False,
     )
 
@@ -257,7 +257,7 @@ def test_a_terminal_streams_text_and_completes_options(sim, script, environ, tmp
         [str(program)],
         env={**environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
         dimensions=(40, 160),
-        timeout=60,
+        timeout=120,
         encoding="utf-8",
     )
     try:

@@ -47,7 +47,7 @@ def ran(path: Path, environ: dict[str, str]) -> Path:
     notebook = nbformat.read(path, as_version=4)
     manager = ThisPython()
     client = NotebookClient(
-        notebook, km=manager, resources={"metadata": {"path": str(path.parent)}}, timeout=100
+        notebook, km=manager, resources={"metadata": {"path": str(path.parent)}}, timeout=250
     )
     # Of a manager that was given, nbclient leaves kernel, sockets and threads to whoever gave it, unless it is told.
     client.execute(cleanup_kc=True, env={**os.environ, **environ})

@@ -62,7 +62,7 @@ def reader(program: str, folder: Path, **environ: str) -> str:
     )
     done = subprocess.run(
         [sys.executable, "-c", f"import polars as pl, qwennb\nfrom qwennb import Qwen\n{told}"],
-        cwd=folder, env=home | environ, capture_output=True, text=True, timeout=100, check=False,
+        cwd=folder, env=home | environ, capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     return done.stdout

@@ -28,7 +28,12 @@ def guarded(tmp_path):
         sandbox = Sandbox(tmp_path, sealed=True)
         environ = sandbox.environ(os.environ, {})
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", code],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert not done.stderr, done.stderr
         lines = sandbox.attempts.read_text().splitlines() if sandbox.attempts.exists() else []

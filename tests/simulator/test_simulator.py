@@ -182,5 +182,5 @@ def test_serve_forever_announces_itself_and_stops_at_an_interrupt():
     port = int(url.split(":")[2].split("/")[0])
     socket.create_connection(("127.0.0.1", port), 20).close()
     process.send_signal(2)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "", "")

@@ -147,7 +147,7 @@ def test_a_copied_call_over_a_column_asks_the_same_questions(sim, qwen, environ,
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert sim.ledger.count() == asked  # each was known by its key
@@ -167,7 +167,7 @@ def test_a_copied_curl_sends_the_same_body(sim, qwen, environ, at):
     command = as_curl(wanted, qwen.endpoint)
     assert KEY not in command and "$QWENNB_API_KEY" in command
     done = subprocess.run(
-        ["bash", "-c", command], env={**os.environ, **environ}, capture_output=True, text=True, timeout=60
+        ["bash", "-c", command], env={**os.environ, **environ}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     theirs = sim.ledger.asks()[-1]
