@@ -228,7 +228,7 @@ class Lab:
         request = urllib.request.Request(
             f"{self.url}/api/{route}", method=method, headers={"Authorization": f"token {self._token}"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             read = answer.read()
         return json.loads(read) if read else None
 

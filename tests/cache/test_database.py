@@ -266,6 +266,6 @@ def test_looking_at_a_file_does_not_let_go_of_the_locks_that_a_store_holds(tmp_p
             [sys.executable, "-c", program, tmp_path / "c" / "cache.db"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert "database is locked" in held.stderr

@@ -62,7 +62,7 @@ def during(first: Callable[[], str], sim: Simulator, second: Callable[[], str]) 
 
     thread = threading.Thread(target=note, args=(0, first))
     thread.start()
-    sim.ledger.wait_for(1, "asked", timeout=60)
+    sim.ledger.wait_for(1, "asked", timeout=120)
     note(1, second)
     thread.join()
     return [said[0], said[1]]

@@ -45,7 +45,7 @@ def valid(dialect, **changes):
 def send(sim, method, path, body=None, headers=None, key=KEY):
     """One request on a connection of its own."""
     address = urlsplit(sim.root_url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=120)
     sent = (
         {"content-type": "application/json"}
         | ({"authorization": f"Bearer {key}"} if key else {})
@@ -72,7 +72,7 @@ def get(sim, path, **more):
     return send(sim, "GET", path, **more)
 
 
-def raw(sim, body, *, read=True, timeout=60.0):
+def raw(sim, body, *, read=True, timeout=120.0):
     """A chat request on a bare socket: (bytes that came, what ended it)."""
     address = urlsplit(sim.root_url)
     text = json.dumps(body).encode()
