@@ -2,8 +2,8 @@
 
 A server of one's own takes everything: beyond its slots, each request more makes all of them wait. So the window is
 steered by latency, a round at a time (as many answers as the window is wide, all sent since the last change). While
-the mean latency stays at its base, the window grows, faster the longer nothing gets in its way; when requests begin to
-wait, it holds.
+the mean latency stays at its base, the window grows, by half a round until something gets in its way, then by a tenth;
+when requests begin to wait, it holds.
 
 When they seem to wait long, twice in a row, a round at half the window looks again: with no queue, its mean is the base as it is now.
 If answers have merely grown longer, nothing changes but the base; else the window goes back to what the server works
@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import math
 
-CLEAR = 0.1  # of the mean above the base: nothing waits
-CROWDED = 0.2  # a fifth of the time is waiting
-ROOM = 1.1  # a little queue keeps every slot busy
-FIRST_GROWTH, GAIN, MOST_GROWTH = 1.1, 1.15, 1.5
-DOUBT = 2.0  # standard errors
-PATIENCE = 4  # rounds that a doubtful one may go on for
-BELIEVED = 2  # crowded rounds in a row; one alone may be this machine, or the way there, having stood still
-LOOK = 24  # answers that a look at half the window takes at least
-MEMORY = 400  # answers of former looks that a base still rests on, while they agree
+# Measured in simulated time (tests/engine/test_limiter.py, tests/benchmarks/queueing.py); `chosen` is what neither tells
+# from its neighbours.
+CLEAR = 0.1  # of the mean above the base: nothing waits; chosen
+CROWDED = 0.2  # a fifth of the time is waiting; at a tenth, a server's slots are not kept busy
+ROOM = 1.1  # a little queue keeps every slot busy; with none they are not
+FIRST_GROWTH = 1.5  # a round, until something waits; chosen
+LATER_GROWTH = 1.1  # with 1.5 for good, a look is due so often that slots stand empty
+DOUBT = 2.0  # standard errors; without, a spread of answers is taken for a queue, and the queue for a spread
+PATIENCE = 4  # rounds that a doubtful one may go on for; chosen
+BELIEVED = 2  # crowded rounds in a row; one may be this machine having stood still: at 1, 75 % of a rate and not 82 %
+LOOK = 24  # answers that a look at half the window takes at least; at 4 the base is a matter of luck
 
 
 class LatencyWindow:
@@ -31,8 +33,7 @@ class LatencyWindow:
 
     def __init__(self) -> None:
         self._base: float | None = None
-        self._rests_on = 0
-        self._growth = MOST_GROWTH
+        self._growth = FIRST_GROWTH
         self._since = 0.0
         self._crowded = 0  # rounds in a row
         self._looking: tuple[float, float] | None = None  # the window and the mean that are in question
@@ -67,17 +68,8 @@ class LatencyWindow:
         assert self._looking is not None
         window, mean = self._looking
         self._looking = None
-        self._learn(*self._mean_and_error())
-        assert self._base is not None
-        return window * min(max(self._base / mean * ROOM, 0.25), 1.0)
-
-    def _learn(self, mean: float, error: float) -> None:
-        """Take the mean of a round without a queue into the base; in its place, where the two can't both be true."""
-        if self._base is None or abs(mean - self._base) > max(DOUBT * error, CLEAR * mean):
-            self._base, self._rests_on = mean, self._count
-            return
-        self._base = (self._base * self._rests_on + self._sum) / (self._rests_on + self._count)
-        self._rests_on = min(self._rests_on + self._count, MEMORY)
+        self._base, _ = self._mean_and_error()
+        return window * min(self._base / mean * ROOM, 1.0)
 
     def _mean_and_error(self) -> tuple[float, float]:
         mean = self._sum / self._count
@@ -87,18 +79,15 @@ class LatencyWindow:
         """Choose the next window; None when the round can't be believed yet."""
         mean, error = self._mean_and_error()
         if self._base is None:
-            self._learn(mean, error)
-        assert self._base is not None
+            self._base = mean
         waiting = mean - self._base
         if waiting <= CROWDED * mean:
             self._crowded = 0
-        if waiting <= max(CLEAR * mean, error / 2):
-            grown = window * self._growth
-            self._growth = min(self._growth * GAIN, MOST_GROWTH)
-            return grown
+        if waiting <= CLEAR * mean:
+            return window * self._growth
         if waiting <= DOUBT * error and self._rounds < PATIENCE:
             return None
-        self._growth = FIRST_GROWTH
+        self._growth = LATER_GROWTH
         if waiting <= CROWDED * mean:
             return window
         self._crowded += 1

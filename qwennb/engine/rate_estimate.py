@@ -14,20 +14,28 @@ from typing import Literal
 
 Verdict = Literal["limit", "unexplained", "open"]
 
-SHRINK = 0.7
-GROWTH = 0.05  # a second, doubling every PATIENCE seconds without a refusal
-PATIENCE = 4.0
-FASTEST = 0.5
-MEASURE = 0.3  # seconds between two refusals from which a rate can be told
-ENOUGH = 3  # requests, likewise
-START = 8  # requests before the first refusal, from which something can be told of the rate
-LESS = 0.75  # of what passed before
+# Measured in simulated time (tests/engine/test_limiter.py, test_limiter_noise.py); `chosen` is what no test tells from its
+# neighbours.
+SHRINK = 0.7  # of the rate, where too little passed to measure one; chosen
+GROWTH = (
+    0.05  # requests a second more for each answer, doubling every PATIENCE seconds without a refusal; chosen
+)
+PATIENCE = 4.0  # seconds; chosen
+FASTEST = (
+    0.5  # requests a second for each answer; chosen: at 100 a second it doubles in two seconds, and no more
+)
+MOST_DOUBLINGS = 10.0  # beyond FASTEST in any case: an hour without a refusal must not overflow
+MEASURE = 0.3  # seconds between two refusals from which a rate can be told; with none, one burst counts as many limits
+ENOUGH = 3  # requests, likewise; from one, a rate is a matter of luck
+LESS = 0.75  # of what passed before: below, a refusal is unexplained; without it, bad luck at first slows down for good
 FAR_LESS = 0.5  # likewise, where too little came between two refusals to be measured
-HIGHER = 1.1  # than the last time: the limit rises
+HIGHER = 1.1  # than the last time: the limit rises; without it, one that comes and goes is followed too late
 MORE = 1.25  # than the last time: going without a pace was right
-ALIKE = 0.15  # two measurements of one limit differ by no more
+ALIKE = 0.15  # two measurements of one limit differ by no more; chosen
 FOUND = 2  # measurements like the one before: there is a limit, whatever passed before
-STEADIEST = 3
+STEADIEST = (
+    3  # measurements alike that make the growth gentler; with none, a limit often found is met too often
+)
 
 
 class RateEstimate:
@@ -63,8 +71,8 @@ class RateEstimate:
             return
         quiet = max(now - max(self._since, open_since), 0.0)
         steady = min(self._alike, STEADIEST)
-        growth = min(GROWTH / 2**steady * 2 ** (quiet / PATIENCE / (1 + steady / 2)), FASTEST)
-        self.rate += growth + self._rise / self.rate
+        doublings = min(quiet / PATIENCE / (1 + steady / 2), MOST_DOUBLINGS)
+        self.rate += min(GROWTH * 2 ** (doublings - steady), FASTEST) + self._rise / self.rate
         self._clamp()
 
     def is_too_soon(self, now: float) -> bool:
@@ -82,7 +90,7 @@ class RateEstimate:
         passed, self.passed = self.passed, 0
         self._rise, self.found_more = 0.0, False
         if since is None:
-            if passed >= START and self.begun is not None and now > self.begun:
+            if self.begun is not None and now > self.begun:
                 self._proven = passed / (now - self.begun)
             return "limit"
         if passed < ENOUGH:

@@ -247,6 +247,15 @@ def test_a_pace_grows_faster_where_the_limit_is_new_than_where_it_was_found_ofte
     assert grown(2) > grown(4) > 100
 
 
+def test_a_pace_goes_on_growing_gently_after_a_day_without_a_refusal():
+    pace = RateEstimate(None)
+    for n in range(2):
+        through(pace, 2 * n, 2 * n + 2, 200)
+    before = pace.rate
+    pace.note_answer(86_400.0, 0.0)
+    assert before < pace.rate <= before + 1, "after 68 minutes it was an OverflowError"
+
+
 def test_a_pace_never_passes_its_quota():
     pace = RateEstimate(50.0)
     for n in range(3):
