@@ -22,6 +22,17 @@ def test_a_door_shows_no_name_that_nobody_outside_its_room_takes():
     assert house.idle_doors(HOUSE, [house.Module(path) for path in house.ROOT.glob("tests/**/*.py")]) == []
 
 
+def test_no_module_up_to_the_client_takes_an_underscore_of_another():
+    above = ("qwennb/frames/", "qwennb/notebook/", "qwennb/cli/")
+    assert [taken for taken in house.underscores(HOUSE) if not taken.startswith(above)] == []
+
+
+@pytest.mark.slow
+def test_a_warm_question_passes_at_most_190_of_our_functions_in_36_files():
+    functions, files = house.stops(*house.ASK)
+    assert functions <= 190 and files <= 36
+
+
 def test_every_library_that_is_imported_is_declared():
     assert house.undeclared(HOUSE) == []
 
