@@ -79,6 +79,7 @@ _FORM = database.FileForm(
         + f", PRIMARY KEY ({', '.join(_ACCOUNT)})) WITHOUT ROWID",
     ),
 )
+# Added in the file itself and not read, added and written: two notebooks that spend at once lose nothing.
 _ADD = (
     f"INSERT INTO Spending VALUES ({', '.join('?' for _ in _ALL)})"  # noqa: S608 - names of fields
     f" ON CONFLICT ({', '.join(_ACCOUNT)}) DO UPDATE SET {', '.join(f'{s} = {s} + excluded.{s}' for s in _SUMS)}"

@@ -24,7 +24,8 @@ import diskcache
 from qwennb.cache import database
 from qwennb.cache.record import unseal
 
-# The count and size are kept by the triggers below.
+# What plain diskcache finds in the file and obeys: it evicts nothing, spills no value into a file, and has each commit on the
+# disk. We read none of it. The count and size are kept by the triggers below.
 _COUNTERS = {"count": 0, "size": 0, "hits": 0, "misses": 0}
 SETTINGS: dict[str, str | int] = {
     "statistics": 0,
@@ -75,6 +76,8 @@ FORM = database.FileForm(
 # may have turned the bytes into text, which Python could refuse to decode; as bytes, they fail their seal.
 SEALED = "CASE WHEN mode = 1 AND filename IS NULL THEN CAST(Cache.value AS BLOB) END"
 
+# The times are diskcache's, and nothing of ours reads them. Its size is that of a value in a file of its own: 0. Of what is
+# there already either nothing is touched, or all that says what the value is, for its row may have been spoilt.
 _INSERT = (
     "INSERT INTO Cache(key, raw, store_time, access_time, access_count, size, mode, value)"
     " VALUES (?, 1, strftime('%s', 'now'), strftime('%s', 'now'), 0, 0, 1, ?) ON CONFLICT(key, raw) DO "
