@@ -17,15 +17,17 @@ import math
 
 # Measured in simulated time (tests/engine/test_limiter.py, tests/benchmarks/queueing.py); `chosen` is what neither tells
 # from its neighbours.
+# fmt: off
 CLEAR = 0.1  # of the mean above the base: nothing waits; chosen
 CROWDED = 0.2  # a fifth of the time is waiting; at a tenth, a server's slots are not kept busy
 ROOM = 1.1  # a little queue keeps every slot busy; with none they are not
 FIRST_GROWTH = 1.5  # a round, until something waits; chosen
 LATER_GROWTH = 1.1  # with 1.5 for good, a look is due so often that slots stand empty
-DOUBT = 2.0  # standard errors; without, a spread of answers is taken for a queue, and the queue for a spread
+DOUBT = 2.0  # standard errors; without, answers of very different lengths are steered badly
 PATIENCE = 4  # rounds that a doubtful one may go on for; chosen
 BELIEVED = 2  # crowded rounds in a row; one may be this machine having stood still: at 1, 75 % of a rate and not 82 %
-LOOK = 24  # answers that a look at half the window takes at least; at 4 the base is a matter of luck
+LOOK = 24  # answers that a look at half the window takes at least; at 4, likewise
+# fmt: on
 
 
 class LatencyWindow:

@@ -32,25 +32,23 @@ from qwennb.engine.latency_window import LatencyWindow
 from qwennb.engine.rate_estimate import RateEstimate
 from qwennb.engine.refusal_noise import RefusalNoise
 
-# Where these come from: most were measured in simulated time, by what the tests and benchmarks named beside them show when a
-# rule is taken out. `chosen` is what no test tells from its neighbours.
+# Measured in simulated time: what a rule's absence costs is what tests/engine/test_limiter.py and test_limiter_noise.py
+# then show. `chosen` is what no test tells from its neighbours.
+# fmt: off
 START = 8.0  # requests in flight before anything is known; chosen: no provider refuses so few
-QUEUE_START = (
-    4.0  # where latency steers; with 8 there are more than twice the slots in flight (test_limiter.py)
-)
-GROWTH = 0.5  # of a request for each answer while ramping: half the window in a round trip; chosen, gentler than doubling
+QUEUE_START = 4.0  # likewise where latency steers; at 8, more than twice the slots are in flight
+GROWTH = 0.5  # of a request for each answer while ramping, which is half the window in a round trip; chosen
 STEP = 4.0  # requests a round trip once a limit was met; with none, 1,000 slow answers take 71 s, of at most 67.5
-SPREAD = 0.7  # of the round trip, over which a window's requests go; all at once, a quota of 100 a second refuses 68 of 1,500, of at most 20
-CAREFUL = 0.1  # seconds over which a window is spread at least once something was refused; without, 57 of 200 are refused, of at most 25
-FIRST_PAUSE = 1.0  # seconds: where something failed, and the most where no time is named; chosen; where the first pause is always so long, chance costs 2.7 times
-SHORTEST_PAUSE = 0.1  # some servers name the few milliseconds until one more would fit; kept so, 31 of 200 are refused, of at most 25
-LATE = 0.004  # seconds that a loop which woke late may catch up; with none, a limit lowered to single requests is found too late
-LONGEST_PAUSE = (
-    30.0  # after failures, half as long again at the most; chosen: an outage of a minute costs few requests
-)
-LONGEST_NAMED = 30.0  # seconds of a named wait, before one request goes and sees; chosen: years were named by a wrong clock
-USED = 0.7  # of the window in flight: less tells nothing of what more would wait; without, few at a time open it to 256
-STREAK = 12  # failures in a row, nothing between them, that shut the gate
+SPREAD = 0.7  # of the round trip, over which a window goes; at once, a quota refuses 68 of 1,500, of at most 20
+CAREFUL = 0.1  # seconds of spreading at least, once something was refused; without, 57 of 200, of at most 25
+FIRST_PAUSE = 1.0  # seconds, after failures, and at most where no time is named: always, chance costs 2.7 times
+SHORTEST_PAUSE = 0.1  # some name the milliseconds until one more would fit: kept so, 31 of 200, of at most 25
+LATE = 0.004  # seconds that a loop which woke late may catch up; with none, 20,000 quick answers take too long
+LONGEST_PAUSE = 30.0  # after failures, half as long again at the most; chosen
+LONGEST_NAMED = 30.0  # seconds of a named wait, before one request goes and sees; chosen: a wrong clock named years
+STREAK = 12  # failures in a row, nothing between them, that shut the gate; else an outage costs too many requests
+USED = 0.7  # of the window in flight: less tells nothing of what more would wait; else few open it to 256
+# fmt: on
 
 
 # When a request went: its number, and how many were in flight with it.

@@ -16,26 +16,22 @@ Verdict = Literal["limit", "unexplained", "open"]
 
 # Measured in simulated time (tests/engine/test_limiter.py, test_limiter_noise.py); `chosen` is what no test tells from its
 # neighbours.
+# fmt: off
 SHRINK = 0.7  # of the rate, where too little passed to measure one; chosen
-GROWTH = (
-    0.05  # requests a second more for each answer, doubling every PATIENCE seconds without a refusal; chosen
-)
-PATIENCE = 4.0  # seconds; chosen
-FASTEST = (
-    0.5  # requests a second for each answer; chosen: at 100 a second it doubles in two seconds, and no more
-)
+GROWTH = 0.05  # requests a second more for each answer, doubling every PATIENCE seconds without a refusal; chosen
+PATIENCE = 4.0  # seconds; where nothing doubles, a limit that rises all the time is followed too late
+FASTEST = 0.5  # requests a second for each answer; chosen: at 100 a second it doubles in two seconds, and no more
 MOST_DOUBLINGS = 10.0  # beyond FASTEST in any case: an hour without a refusal must not overflow
-MEASURE = 0.3  # seconds between two refusals from which a rate can be told; with none, one burst counts as many limits
-ENOUGH = 3  # requests, likewise; from one, a rate is a matter of luck
+MEASURE = 0.3  # seconds between two refusals that tell a rate; with none, a limit beside random refusals is not held
+ENOUGH = 3  # requests, likewise; from one, a limit lowered to single requests is found too late
 LESS = 0.75  # of what passed before: below, a refusal is unexplained; without it, bad luck at first slows down for good
-FAR_LESS = 0.5  # likewise, where too little came between two refusals to be measured
+FAR_LESS = 0.5  # likewise, where too little came to be measured; without it, three of ten refused slow down for good
 HIGHER = 1.1  # than the last time: the limit rises; without it, one that comes and goes is followed too late
-MORE = 1.25  # than the last time: going without a pace was right
+MORE = 1.25  # than the last time: going without a pace was right; never so, a limit beside random refusals is not held
 ALIKE = 0.15  # two measurements of one limit differ by no more; chosen
 FOUND = 2  # measurements like the one before: there is a limit, whatever passed before
-STEADIEST = (
-    3  # measurements alike that make the growth gentler; with none, a limit often found is met too often
-)
+STEADIEST = 3  # measurements alike that make the growth gentler; with none, a limit of single requests is met too often
+# fmt: on
 
 
 class RateEstimate:
