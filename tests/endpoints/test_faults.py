@@ -202,10 +202,11 @@ def test_each_fault_has_its_error_its_attempts_and_no_place_in_the_cache(outcome
 @pytest.mark.parametrize("lane", LANES)
 def test_silence_ends_at_the_deadline(fault, lane, tmp_path):
     with simulator(LANES[lane], script=lambda asked: TEXT, faults=[Fault(fault)]) as sim:
-        qwen = client(sim, tmp_path, timeout=1.0)
+        # What comes just before the deadline is no silence: on a busy machine even the first piece may come late.
+        qwen = client(sim, tmp_path, timeout=1.0 if fault == "hang" else 4.0)
         assert stored(qwen) == []
         started = time.monotonic()
-        silence = "1" if fault == "hang" else r"(0\.\d+|1)"  # since the last piece
+        silence = "1" if fault == "hang" else r"[1-4]"  # since the last piece
         with pytest.raises(TimedOut, match=rf"gave nothing for {silence} s.*timeout="):
             if lane == CELL:
                 qwen.ask("Hello")
@@ -244,7 +245,7 @@ def test_a_server_that_was_still_writing_at_the_deadline_is_not_said_to_be_silen
         return Reply("word " * 2000, chunk_delay=0.02)
 
     with simulator(LANES[lane], script=trickle) as sim:
-        qwen = client(sim, tmp_path, timeout=1.0)
+        qwen = client(sim, tmp_path, timeout=3.0)
         with pytest.raises(TimedOut) as caught:
             if lane == CELL:
                 qwen.ask("Hello")
