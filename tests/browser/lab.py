@@ -152,7 +152,7 @@ class Lab:
             ],
             env=self._environ(), start_new_session=True, stdout=self._log, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while not self._answers():
             if self._server.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((self.folder / "lab.log").read_text(errors="replace"))
