@@ -44,7 +44,7 @@ CAREFUL = 0.1  # seconds of spreading at least, once something was refused; with
 FIRST_PAUSE = 1.0  # seconds, after failures, and at most where no time is named: always, chance costs 2.7 times
 SHORTEST_PAUSE = 0.1  # some name the milliseconds until one more would fit: kept so, 31 of 200, of at most 25
 LATE = 0.004  # seconds that a loop which woke late may catch up; with none, 20,000 quick answers take too long
-LONGEST_PAUSE = 30.0  # after failures, half as long again at the most; chosen
+DOUBLINGS = 5  # of the pause after failures, to 32 s and half as long again at the most; chosen
 LONGEST_NAMED = 30.0  # seconds of a named wait, before one request goes and sees; chosen: a wrong clock named years
 STREAK = 12  # failures in a row, nothing between them, that shut the gate; else an outage costs too many requests
 USED = 0.7  # of the window in flight: less tells nothing of what more would wait; else few open it to 256
@@ -154,7 +154,7 @@ class Limiter:
         return self._answered_at is not None and self._clock() - self._answered_at < seconds
 
     async def enter(self, tokens: float = 0.0) -> Ticket:
-        """Wait for a slot. Give it back with `leave`; the ticket tells `refused` when the request went."""
+        """Wait for a slot. Give it back with `leave`; the ticket tells `note_refusal` when the request went."""
         if not self._waiting and self._wait(tokens) == 0.0:
             return self._take(tokens)
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
@@ -168,7 +168,7 @@ class Limiter:
             raise
 
     def leave(self, *, reserved: float = 0.0, used: float = 0.0, answered: bool = False) -> None:
-        """Give a slot back; *used* tokens replace the *reserved* ones. What was *answered* has yet to be `settled`."""
+        """Give a slot back; *used* tokens replace the *reserved* ones. What was *answered* has yet to be stored."""
         self.in_flight -= 1
         self._unkept += answered
         if self._tokens is not None:
@@ -206,9 +206,8 @@ class Limiter:
         number, in_flight = ticket
         if number >= self._measured_from:
             self._rate.take_back()
-        if self._noise.note_refusal(number) and (wait is None or self._noise.is_known):
-            return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
-        if not self._is_limit(now, in_flight, is_named=wait is not None):
+        is_noise = self._noise.note_refusal(number) and (wait is None or self._noise.is_known)
+        if is_noise or not self._is_limit(now, in_flight, is_named=wait is not None):
             return self._first_pause if wait is None else min(wait, LONGEST_NAMED)
         self.is_told = wait is not None
         if wait is None:
@@ -227,16 +226,14 @@ class Limiter:
         now = self._clock()
         if self._streak >= STREAK and now >= self._gate:
             self.is_told = False
+            self._gate = now + FIRST_PAUSE * 2 ** min(self._pauses, DOUBLINGS) * (0.5 + self._jitter())
             self._pauses += 1
-            self._gate = now + min(FIRST_PAUSE * 2 ** (self._pauses - 1), LONGEST_PAUSE) * (
-                0.5 + self._jitter()
-            )
             self._arm()
 
     def _is_limit(self, now: float, in_flight: int, *, is_named: bool) -> bool:
         """Slow down for a limit that was met; False where it turns out that refusals have another reason."""
         if self._rate.is_too_soon(now):
-            return True  # still the same trouble: shrinking again for it would overshoot
+            return True  # still the same trouble: slowing down again for it would be too much
         was_free = self._rate.is_free
         verdict = self._rate.note_refusal(
             now, 1 / self._gap if self._gap else float(in_flight), is_named=is_named

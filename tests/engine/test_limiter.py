@@ -387,6 +387,33 @@ def test_an_outage_costs_few_requests():
     assert tried <= 250
 
 
+def test_an_outage_of_a_day_shuts_the_gate_for_less_than_a_minute_each_time():
+    now, pauses = [0.0], []
+    limiter = Limiter(clock=lambda: now[0], jitter=lambda: 1.0)
+    while now[0] < 86_400:
+        limiter.note_failure()
+        pauses.append(limiter.pause)
+        now[0] += limiter.pause
+    assert max(pauses) == pauses[-1] == 48, "after 1,024 pauses it was an OverflowError"
+
+
+def test_a_request_that_is_cancelled_at_its_turn_gives_its_tokens_back():
+    async def go() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(most=1, tokens_a_minute=60_000)
+        await limiter.enter(10)
+        second = asyncio.ensure_future(limiter.enter(9_990))
+        await asyncio.sleep(0)
+        limiter.leave(reserved=10)
+        second.cancel()  # its turn has come, and it has not woken yet
+        await asyncio.wait([second])
+        began = loop.time()
+        await limiter.enter(10_000)
+        return loop.time() - began
+
+    assert run(go()) < 1
+
+
 def test_who_is_cancelled_while_waiting_leaves_no_slot_behind():
     async def go() -> int:
         limiter = Limiter(most=1)
