@@ -158,7 +158,7 @@ def _of_type(wanted: Any) -> Schema:
         import pydantic
 
         adapter = pydantic.TypeAdapter(wanted)
-        schema = adapter.json_schema(mode="validation")
+        schema = adapter.json_schema(mode="validation", schema_generator=steady_generator())
         typed = adapter.json_schema(mode="validation", schema_generator=_typing_generator())
     except Exception as error:
         raise SchemaError(
@@ -168,11 +168,25 @@ def _of_type(wanted: Any) -> Schema:
 
 
 @lru_cache(maxsize=1)
-def _typing_generator() -> Any:
-    """Make pydantic's generator of schemas, which loses the digits of a Decimal, tell them."""
+def steady_generator() -> Any:
+    """Make pydantic's generator of schemas write the same whichever pydantic it is, for a schema is part of a key."""
     from pydantic.json_schema import GenerateJsonSchema
 
-    class Typing(GenerateJsonSchema):
+    class Steady(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> Any:
+            made = super().decimal_schema(schema)
+            for form in (made, *made.get("anyOf", ())):
+                form.pop("pattern", None)  # 2.12 and 2.13 write one, those before and after do not
+            return made
+
+    return Steady
+
+
+@lru_cache(maxsize=1)
+def _typing_generator() -> Any:
+    """Make pydantic's generator of schemas, which loses the digits of a Decimal, tell them."""
+
+    class Typing(steady_generator()):  # type: ignore[misc]
         def decimal_schema(self, schema: Any) -> Any:
             digits = {word: schema[word] for word in ("max_digits", "decimal_places") if word in schema}
             return {**super().decimal_schema(schema), DECIMAL: digits}

@@ -19,7 +19,7 @@ import orjson
 from qwennb.errors import BadInput, ToolError
 from qwennb.request.canonical import canonical_json, plain
 from qwennb.request.normal_schema import canonical_schema, normalise_schema
-from qwennb.request.schema import reason
+from qwennb.request.schema import reason, steady_generator
 from qwennb.request.strict_json import parse_json
 
 
@@ -211,9 +211,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 @lru_cache(maxsize=1)
 def _quiet_schema() -> Any:
-    from pydantic.json_schema import GenerateJsonSchema
-
-    class Quiet(GenerateJsonSchema):
+    class Quiet(steady_generator()):  # type: ignore[misc]
         """A default that JSON can't carry is left out of the schema, which needs no warning."""
 
         ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
