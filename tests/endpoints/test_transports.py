@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import qwennb
 from qwennb.endpoints import DirectTransport
 from qwennb.endpoints.reply import MOST_BODY
 from qwennb.errors import (
@@ -628,3 +630,19 @@ def test_a_password_file_for_the_host_changes_nothing(elsewhere):
     assert told["netrc"] == told["netrc without a key"] == [[WHOLE], [WHOLE]]
     headers = [one.header("authorization") for one in asked[-4:]]
     assert headers == [[f"Bearer {KEY}"], [f"Bearer {KEY}"], [], []]
+
+
+def test_nothing_that_is_shipped_speaks_http_by_hand():
+    """The openai package's httpx2 and the transport of columns do; `urllib.request` only tells which proxy is wanted."""
+    package = Path(qwennb.__file__).parent
+    found = {
+        (module.relative_to(package).as_posix(), name)
+        for module in package.rglob("*.py")
+        if not module.is_relative_to(package / "simulator")
+        for name in re.findall(
+            r"^\s*(?:import|from) (urllib\.request|urllib\.error|http\.client|requests|urllib3|httpx)\b",
+            module.read_text(encoding="utf-8"),
+            re.M,
+        )
+    }
+    assert found == {("endpoints/transports/connect.py", "urllib.request")}
