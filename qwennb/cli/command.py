@@ -27,11 +27,12 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its name, what it is for, and where it lives; or the commands below it."""
+    """One command: its name, what it is for, where it lives, and how it is typed; or the commands below it."""
 
     name: str
     about: str
     home: str = ""
+    examples: tuple[str, ...] = ()
     below: tuple[Command, ...] = ()
 
 
@@ -39,53 +40,88 @@ COMMANDS = Command(
     "qwennb",
     "Qwen 3.5 in notebooks and data pipelines.",
     below=(
-        Command("demo", "The tour notebook, run on whatever endpoint is found.", "demo:demo"),
-        Command("doctor", "Which endpoints answer, with which key, and what to type next.", "doctor:doctor"),
-        Command("models", "Models, their ids, windows, prices and abilities.", "models:models"),
         Command(
-            "cache",
-            "The answers kept on this machine, and what was spent.",
+            "demo", "The tour notebook, run on whatever endpoint is found.", "demo:demo",
+            ("qwennb demo", "qwennb demo -e openrouter -m plus --lab"),
+        ),
+        Command(
+            "doctor", "Which endpoints answer, with which key, and what to type next.", "doctor:doctor",
+            ("qwennb doctor",),
+        ),
+        Command(
+            "models", "Models, their ids, windows, prices and abilities.", "models:models",
+            ("qwennb models", "qwennb models -e openrouter"),
+        ),
+        Command(
+            "cache", "The answers kept on this machine, and what was spent.",
             below=(
-                Command("info", "How many answers, how large, from where.", "cache:info"),
                 Command(
-                    "prune", "Forget answers, told first what it would cost to ask again.", "cache:prune"
+                    "info", "How many answers, how large, from where.", "cache:info",
+                    ("qwennb cache info",),
                 ),
-                Command("usage", "What was spent, by day, model, endpoint and notebook.", "cache:usage"),
+                Command(
+                    "prune", "Forget answers, told first what it would cost to ask again.", "cache:prune",
+                    ("qwennb cache prune --older-than 30d", "qwennb cache prune --model 9b --yes"),
+                ),
+                Command(
+                    "usage", "What was spent, by day, model, endpoint and notebook.", "cache:usage",
+                    ("qwennb cache usage", "qwennb cache usage --by model --since 2026-11-01"),
+                ),
             ),
         ),
         Command(
-            "local",
-            "The embedded local model.",
+            "local", "The embedded local model.",
             below=(
-                Command("pull", "Fetch a model, checked by its hash.", "local:pull"),
-                Command("serve", "Serve a model to other programs of this machine.", "local:serve"),
-                Command("list", "The models that are here.", "local:list_models"),
+                Command(
+                    "pull", "Fetch a model, checked by its hash.", "local:pull",
+                    ("qwennb local pull",),
+                ),
+                Command(
+                    "serve", "Serve a model to other programs of this machine.", "local:serve",
+                    ("qwennb local serve --port 8080",),
+                ),
+                Command(
+                    "list", "The models that are here.", "local:list_models",
+                    ("qwennb local list",),
+                ),
             ),
         ),
-        Command("pack", "The answers a notebook uses, in one file beside it.", "pack:pack"),
-        Command("verify", "Run a notebook on its pack alone: offline, and as it was saved?", "verify:verify"),
         Command(
-            "drift",
-            "Ask a notebook's questions again elsewhere, and see which answers change.",
-            "drift:drift",
+            "pack", "The answers a notebook uses, in one file beside it.", "pack:pack",
+            ("qwennb pack analysis.ipynb", "qwennb pack --merge mine.qwenpack theirs.qwenpack -o both.qwenpack"),
         ),
         Command(
-            "trust",
-            "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
-            "trust:trust",
+            "verify", "Run a notebook on its pack alone: offline, and as it was saved?", "verify:verify",
+            ("qwennb verify analysis.ipynb", "qwennb verify notebooks/one.ipynb notebooks/two.ipynb --env DATA_FOLDER"),
         ),
-        Command("simulate", "An endpoint that behaves like a real one, as a server.", "simulate:simulate"),
+        Command(
+            "drift", "Ask a notebook's questions again elsewhere, and see which answers change.", "drift:drift",
+            (
+                "qwennb drift analysis.ipynb --model 27b --endpoint vllm",
+                "qwennb drift analysis.ipynb --set temperature=0 --budget 0.50 --html drift.html",
+            ),
+        ),
+        Command(
+            "trust", "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
+            "trust:trust", ("qwennb trust .", "qwennb trust --list"),
+        ),
+        Command(
+            "simulate", "An endpoint that behaves like a real one, as a server.", "simulate:simulate",
+            ("qwennb simulate --dialect vllm --port 8000", "qwennb simulate --dialect openrouter --rps 5"),
+        ),
     ),
-)
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's, but a mistake is a `BadInput`, and help has one width everywhere."""
+    """As argparse's, but a mistake is a `BadInput`, and help has one width everywhere and ends with examples."""
 
-    def __init__(self, prog: str, description: str) -> None:
+    def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
+        head = "example:" if len(examples) == 1 else "examples:"
         super().__init__(
             prog=prog,
             description=description,
+            epilog="\n".join([head, *(f"  {example}" for example in examples)]) if examples else None,
             add_help=False,
             allow_abbrev=False,
             formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=WIDTH - 2),
@@ -95,7 +131,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--debug", action="store_true", help="show the traceback of a failure")
 
     def add_timeout(self) -> None:
-        """How long a notebook that is run may take over one cell."""
+        """Add the option that says how long one cell of a notebook may take."""
         self.add_argument(
             "--timeout",
             type=_seconds,
@@ -105,11 +141,11 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """What argparse has to say against the words given."""
+        """Raise what argparse has to say against the words given."""
         raise BadInput(f"{self.prog}: {message}. See {self.prog} --help.")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """What *words* give; the first one that is not known is refused with the nearest."""
+        """Read *words*; the first one that is not known is refused with the nearest."""
         given, unknown = self.parse_known_args(words)
         if unknown:
             known = re.findall(r"--[a-z][\w-]*", self.format_help())
@@ -165,7 +201,7 @@ def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> in
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
-    """*error* in one sentence, and the exit code that it means."""
+    """Say *error* in one sentence, with the exit code that it means."""
     if isinstance(error, QwenError):
         return str(error), 2 if isinstance(error, BadInput) else 1
     if isinstance(error, KeyboardInterrupt):
@@ -202,7 +238,7 @@ def _run(command: Command, path: str, words: list[str], world: World) -> int:
 def _run_leaf(command: Command, path: str, words: list[str], world: World) -> int:
     module, _, name = command.home.partition(":")
     home = import_module(f"qwennb.cli.{module}")
-    parser = Parser(path, command.about)
+    parser = Parser(path, command.about, command.examples)
     if (options := getattr(home, f"{name}_options", None)) is not None:
         options(parser)
     if "-h" in words or "--help" in words:
@@ -225,7 +261,7 @@ def _help(command: Command, path: str) -> list[str]:
 
 
 def _seconds(text: str) -> float:
-    """A time that somebody is ready to wait, as it is typed."""
+    """Read a time that somebody is ready to wait, as it is typed."""
     try:
         number = float(text)
     except ValueError:

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
 
 from qwennb.answer import money, sum_costs
 from qwennb.cache import Pack
@@ -89,45 +85,29 @@ class _Bundled:
     model = BUNDLED.file.name
 
 
-def _run(folder: Path, settings: Mapping[str, str], world: World) -> Any:
-    """The tour, run in *folder*, and left there with its page."""
+def _run(folder: Path, settings: Mapping[str, str], world: World) -> NotebookNode:
+    """Run the tour in *folder*, and leave it there with its page."""
+    from qwennb.notebook.verify import start_kernel
+
     (folder / PACK).parent.mkdir(parents=True, exist_ok=True)
-    notebook = nbformat.reads(_tour().read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    heading = {id(cell): title for cell, title in _with_headings(notebook.cells)}
-
-    def begins(cell: Any, cell_index: int) -> None:
-        endpoint = next((n for n, one in enumerate(cells, 1) if one is cell), None)
-        if endpoint is not None:
-            world.note(f"[{endpoint}/{len(cells)}] {heading[id(cell)]}")
-
-    kernel = AsyncKernelManager()
-    # This interpreter's own kernel, whatever the user has installed under the name python3.
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel._kernel_spec = KernelSpec(argv=argv, display_name="qwennb", language="python")
-    client = NotebookClient(
-        notebook,
-        km=kernel,
-        timeout=PATIENCE,
-        resources={"metadata": {"path": str(folder)}},
-        on_cell_start=begins,
-    )
-    failure: QwenError | None = None
-    try:
-        client.execute(env={**world.environ, **settings}, stderr=subprocess.DEVNULL)
-    except (CellExecutionError, CellTimeoutError) as error:
-        said = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
-        failure = QwenError(f"The tour could not be finished: {said} How far it came is in {folder / TOUR}.")
+    notebook: NotebookNode = nbformat.reads(_tour().read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+    cells = list(_with_headings(notebook.cells))
+    trouble = ""
+    with start_kernel(notebook, folder, {**world.environ, **settings}, timeout=PATIENCE) as kernel:
+        for number, (index, heading) in enumerate(cells, 1):
+            world.note(f"[{number}/{len(cells)}] {heading}")
+            if trouble := kernel.run(index) or kernel.error:
+                break
     nbformat.write(notebook, folder / TOUR)  # type: ignore[no-untyped-call]
-    if failure is not None:
-        raise failure
+    if trouble:
+        raise QwenError(f"The tour could not be finished: {trouble} How far it came is in {folder / TOUR}.")
     # No sanitiser: our outputs are inert by themselves, and nbconvert's would show paragraphs as tags.
     page, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
     (folder / TOUR).with_suffix(".html").write_text(page, encoding="utf-8")
     return notebook
 
 
-def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
+def _tell(notebook: NotebookNode, folder: Path, seconds: float, world: World) -> None:
     for cell in notebook.cells:
         if "table" in cell.metadata.get("tags", ()):
             shown = [str(output.data["text/plain"]) for output in cell.outputs if "data" in output]
@@ -149,17 +129,16 @@ def _tell(notebook: Any, folder: Path, seconds: float, world: World) -> None:
     )
 
 
-def _with_headings(cells: Any) -> list[tuple[Any, str]]:
-    """Each code cell with the heading above it."""
-    titled, title = [], ""
-    for cell in cells:
-        if cell.cell_type == "markdown":
-            title = next(
-                (line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), title
-            )
+def _with_headings(cells: Sequence[NotebookNode]) -> Iterator[tuple[int, str]]:
+    """Yield the place of each code cell, with the heading above it."""
+    heading = ""
+    for index, cell in enumerate(cells):
+        if cell.cell_type == "code":
+            yield index, heading
         else:
-            titled.append((cell, title))
-    return titled
+            heading = next(
+                (line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), heading
+            )
 
 
 def _tour() -> Path:

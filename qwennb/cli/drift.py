@@ -48,7 +48,7 @@ def drift_options(parser: Parser) -> None:
 def drift(given: Any, world: World) -> int:
     """Ask again and tell what changed. 0, or 1 where the answers agree less than --min-agreement."""
     from qwennb.notebook.drift import ask_again, page_of
-    from qwennb.notebook.running import pack_beside
+    from qwennb.notebook.verify import pack_beside
 
     if given.min_agreement is not None and not 0 <= given.min_agreement <= 1:
         raise BadInput(f"--min-agreement {given.min_agreement:g} must be from 0 to 1.")

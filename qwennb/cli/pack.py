@@ -127,7 +127,7 @@ def _sources(named: Sequence[str], target: Path, world: World) -> list[Path]:
 
 def _make_pack(notebook: Path, target: Path, media: PackMedia, given: Any, world: World) -> Pack:
     """What running *notebook* in replay recalls. What was asked about goes to *media*, if it is wanted."""
-    from qwennb.notebook.running import Sandbox, run_notebook
+    from qwennb.notebook.verify import Sandbox, run_notebook
 
     config = world.config()
     sources = _sources(given.sources, target, world)

@@ -48,7 +48,7 @@ def verify(given: Any, world: World) -> int:
 
 
 def _verify_one(name: Path, given: Any, world: World, tell: Callable[[str], None], *, several: bool) -> int:
-    from qwennb.notebook.running import verify as verified
+    from qwennb.notebook.verify import verify as verified
 
     pack = None if given.pack is None else world.folder / given.pack
     prefix = f"{name}: " if several else ""

@@ -17,10 +17,11 @@ from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
 from qwennb.notebook.display import Cell, Screen, screen_of, shorten
+from qwennb.notebook.interpolated import Interpolated
 from qwennb.notebook.namespace import Scope, as_typed
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
-from qwennb.notebook.stale import Interpolated, StaleTracker
+from qwennb.notebook.stale import StaleTracker
 from qwennb.request import Image, Request, Video, recognise
 from qwennb.warn import warn_user
 

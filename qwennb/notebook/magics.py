@@ -61,8 +61,8 @@ Paris
 """
 
 
-def _with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
-    """*magic*, whose own errors are shown as the one sentence they are."""
+def with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Have *magic* show our own errors as the one sentence that each is."""
 
     @functools.wraps(magic)
     def run(self: Any, *arguments: Any) -> Any:
@@ -80,7 +80,7 @@ def _with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_help(magic: Callable[..., Any]) -> Callable[..., Any]:
-    """*magic* with the table of options as its help."""
+    """Give *magic* the table of options as its help."""
     magic.__doc__ = _HELP
     return magic
 
@@ -117,15 +117,15 @@ class QwenMagics(Magics):
     @no_var_expand
     @line_magic("qwen")  # type: ignore[arg-type]
     @_with_help
-    @_with_short_errors
-    def line(self, line: str) -> None:  # noqa: D102  (told by _explained)
+    @with_short_errors
+    def line(self, line: str) -> None:  # noqa: D102  (told by _with_help)
         read = read_line(line)
         self.ask(read.prompt, read.given)
 
     @no_var_expand
     @cell_magic("qwen")  # type: ignore[arg-type]
     @_with_help
-    @_with_short_errors
+    @with_short_errors
     def cell(self, line: str, cell: str) -> None:  # noqa: D102
         read = read_line(line)
         self.ask("\n".join(filter(None, [read.prompt, cell.rstrip("\n")])), read.given)
@@ -172,9 +172,9 @@ class QwenMagics(Magics):
 
     @no_var_expand
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_fix(self, line: str) -> None:
-        """Ask what went wrong: sends the last error, the source of its cell and the types of the values in it.
+        """Ask what went wrong in the cell that failed last.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class QwenMagics(Magics):
 
     @no_var_expand
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_look(self, line: str) -> None:
         """Ask about the last figure.
 
@@ -234,7 +234,7 @@ class QwenMagics(Magics):
             self.shell.user_ns.pop(name, None)
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_models(self, line: str) -> None:
         """List the models, where they are served, and what they cost.
 
@@ -260,7 +260,7 @@ class QwenMagics(Magics):
         reports.show(reports.models(line.strip() or None), "models")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_usage(self, line: str) -> None:
         """Show what was spent, by day and model, with a small chart.
 
@@ -274,7 +274,7 @@ class QwenMagics(Magics):
         reports.show(reports.usage(self.client()), "usage")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_cache(self, line: str) -> None:
         """Show what is remembered, and set the mode.
 
@@ -312,7 +312,7 @@ class QwenMagics(Magics):
         reports.show(reports.cache(self.client()), "cache")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_config(self, line: str) -> None:
         """Show the settings as they hold now. No key is shown, only whether there is one.
 
@@ -330,7 +330,7 @@ class QwenMagics(Magics):
         reports.show(reports.settings(self.client().session.config, self.defaults()), "config")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_chat(self, line: str) -> None:
         """Open a chat in the cell, or work with the notebook's conversations (`%%qwen --chat NAME`).
 
@@ -370,7 +370,7 @@ class QwenMagics(Magics):
         reports.show(reports.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_sent(self, line: str) -> None:
         """Show exactly what the last request carried: its canonical JSON, media by hash.
 
@@ -395,7 +395,7 @@ class QwenMagics(Magics):
         reports.show(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_stale(self, line: str) -> None:
         """Show which answers rest on something that has changed since.
 
@@ -413,7 +413,7 @@ class QwenMagics(Magics):
         reports.show(stale(self.freshness, self.shell.user_ns), "stale")
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_methods(self, line: str) -> None:
         """Write the paragraph and the table that a paper needs about the models used, from what is recorded.
 

@@ -7,14 +7,13 @@ with `_ai_repr_` says itself how it wants to be read.
 from __future__ import annotations
 
 import ast
-import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qwennb.errors import BadInput, CallbackFailed, TemplateError, nearest, user_code
-from qwennb.notebook.stale import Interpolated, digest_of
+from qwennb.errors import BadInput, TemplateError, nearest
+from qwennb.notebook.interpolated import Interpolated, as_read, digest_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
 
@@ -134,22 +133,6 @@ class _Value:
 def as_typed(text: str) -> str:
     """*text* as a template that is nothing but this text."""
     return text.replace("{{", '{{ "{{" }}')
-
-
-def as_read(value: Any) -> Any:
-    """*value*, or what its `_ai_repr_` says it is."""
-    protocol = getattr(type(value), "_ai_repr_", None)
-    if protocol is None or isinstance(value, type):
-        return value
-    name = f"`_ai_repr_` of {type(value).__name__}"
-    with user_code(name, CallbackFailed, "Mend it, or put another value into the braces."):
-        told = protocol(value)
-    if not isinstance(told, Mapping):
-        return told if isinstance(told, str) else value
-    for mime in ("image/png", "image/jpeg"):
-        if (data := told.get(mime)) is not None:
-            return base64.b64decode(data) if isinstance(data, str) else data
-    return next((told[mime] for mime in ("text/markdown", "text/plain") if mime in told), value)
 
 
 def _split(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from qwennb.config import above
 from qwennb.errors import BadInput, QwenError
-from qwennb.notebook.magics import QwenMagics, _with_short_errors
+from qwennb.notebook.magics import QwenMagics, with_short_errors
 from qwennb.text import plural
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class SharingMagics(Magics):
         self._recording: Recording | None = None
 
     @line_magic
-    @_with_short_errors
+    @with_short_errors
     def qwen_pack(self, line: str) -> None:
         """Recall from a pack, and record into it: what is asked from here on is written at the end of each cell.
 

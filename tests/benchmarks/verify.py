@@ -14,8 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from qwennb import Qwen
 from qwennb.cache import Pack
 from qwennb.client import runtime
-from qwennb.notebook.running import Sandbox, verify
-from qwennb.notebook.running.kernel import FreshKernel
+from qwennb.notebook.verify import Sandbox, start_kernel, verify
 from qwennb.simulator import Simulator
 
 ROWS = 10_000
@@ -64,7 +63,5 @@ def _kernel(folder: Path) -> float:
     with Sandbox.create(sealed=True) as sandbox:
         environ = sandbox.environ(os.environ, {})
         began = time.perf_counter()
-        kernel = FreshKernel(folder, environ, sockets=sandbox.folder)
-        took = time.perf_counter() - began
-        kernel.stop()
-    return took
+        with start_kernel(new_notebook(), folder, environ, sockets=sandbox.folder):
+            return time.perf_counter() - began

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from qwennb.cli.command import COMMANDS, Parser
 
 QWENNB = [sys.executable, "-m", "qwennb.cli"]
 
@@ -32,6 +35,26 @@ def test_every_command_explains_itself_within_100_columns(run, words):
     assert ran.code == 0 and not ran.err
     assert ran.out.startswith(f"usage: qwennb {' '.join(words)}")
     assert max(map(len, ran.out.splitlines())) <= 100
+
+
+def leaves(command=COMMANDS, path="qwennb"):
+    """Every command that does something, with the words that lead to it."""
+    if not command.below:
+        yield command, path
+    for below in command.below:
+        yield from leaves(below, f"{path} {below.name}")
+
+
+@pytest.mark.parametrize(("command", "path"), leaves(), ids=lambda one: one if isinstance(one, str) else "")
+def test_every_help_ends_with_examples_that_its_command_understands(run, command, path):
+    shown = run(*path.split()[1:], "--help").out
+    module, _, name = command.home.partition(":")
+    parser = Parser(path, command.about)
+    getattr(import_module(f"qwennb.cli.{module}"), f"{name}_options", lambda parser: None)(parser)
+    assert command.examples
+    for example in command.examples:
+        assert f"\n  {example}\n" in shown and example.startswith(path)
+        parser.read(example.removeprefix(path).split())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from qwennb.cache import Name, Store, Writer
 from qwennb.catalog import TokenCounter, estimate_tokens
 from qwennb.client import Bridge, QwenWarning, Runtime, Session
 from qwennb.errors import CallbackFailed, QwenError, ValidatorFailed
-from qwennb.notebook.namespace import as_read
+from qwennb.notebook.interpolated import as_read
 
 
 class BrokenWords(Exception):

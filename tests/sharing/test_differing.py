@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from qwennb.notebook.running import Sandbox, run_notebook
-from qwennb.notebook.running.compare import first_difference
+from qwennb.notebook.verify import Sandbox, run_notebook
+from qwennb.notebook.verify.compare import first_difference
 
 MIME = "application/vnd.qwennb.answer+json"
 LIVE = {"version": 1, "key": "ab", "usage": {"output": 3, "input": 20}, "endpoint": "vllm", "text": "Blue."}

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from qwennb.answer import MIME
-from qwennb.notebook.namespace import Scope, as_read
-from qwennb.notebook.stale import Interpolated, StaleTracker, digest_of, fingerprint, stale
+from qwennb.notebook.interpolated import Interpolated, as_read, digest_of, fingerprint
+from qwennb.notebook.namespace import Scope
+from qwennb.notebook.stale import StaleTracker, stale
 from qwennb.request import part_of
 from tests.notebook.conftest import kernel, script, sim  # noqa: F401  (fixtures)
 

@@ -12,8 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 
 from qwennb.cache import Pack
-from qwennb.notebook.running import Sandbox, Verdict, run_notebook, tells_state
-from qwennb.notebook.running.cells import RanCell, Use
+from qwennb.notebook.verify import Sandbox, Verdict, run_notebook, tells_state
+from qwennb.notebook.verify.cells import RanCell, Use
 from qwennb.simulator import Reply
 from tests.sharing.conftest import KEY, Live, changed, ran, written
 from tests.sharing.test_agreement import answer

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from qwennb.cache import Pack
-from qwennb.notebook.running import Sandbox, run_notebook
+from qwennb.notebook.verify import Sandbox, run_notebook
 from tests.sharing.conftest import written
 from tests.test_machine import NEEDED, SECRETS
 

@@ -18,7 +18,7 @@ from qwennb.cache import Name, Pack, Spendings, Store, read_answer, read_record
 from qwennb.config import Config
 from qwennb.errors import NotRecorded
 from qwennb.notebook.drift.report import CellQuestions, Drift, drift
-from qwennb.notebook.running import RanCell, Sandbox, run_notebook
+from qwennb.notebook.verify import RanCell, Sandbox, run_notebook
 from qwennb.text import plural
 
 # A column's line tells its tokens and its cost, which change by themselves.

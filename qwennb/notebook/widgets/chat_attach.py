@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qwennb.errors import BadInput, nearest
-from qwennb.notebook.namespace import as_read, as_typed
+from qwennb.notebook.interpolated import as_read
+from qwennb.notebook.namespace import as_typed
 from qwennb.request import Image, Part, Text, is_frame, part_of
 from qwennb.terminal import flatten
 

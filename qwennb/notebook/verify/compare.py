@@ -1,4 +1,4 @@
-"""Where two outputs differ, word by word, in a few lines for people. Whether they differ is nbval's to say.
+"""Whether outputs differ, which is nbval's to say, and where: word by word, in a few lines for people.
 
 What a reader sees comes first, Markdown above all, and data last: a saved file sorts the names in it, and what is
 shown live does not, so data is compared by its places and values. Of each difference both sides are shown, the words
@@ -14,10 +14,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
+from nbval.plugin import IPyNbCell, nocolors
+
 from qwennb.answer import markup
-from qwennb.notebook.running.cells import Difference, is_typed, tells_state
+from qwennb.notebook.verify.cells import Difference, is_typed, tells_state
 from qwennb.text import plural
 
 SHOWN = 3  # differences of one output
@@ -25,13 +28,49 @@ AROUND = 6  # words before and after one
 WIDTH = 80  # characters of what differs
 MATCHED = 500  # words; a long text that is another from there on is not matched to its end
 _PICTURES = ("image/png", "image/jpeg")
-_NOT_COMPARED = (*_PICTURES, "application/vnd.jupyter.widget-view+json")
+_WIDGET = "application/vnd.jupyter.widget-view+json"  # its ids are random
+# What nbval passes over, as it stands in the cell's own collector, which can be had inside pytest only.
+PASSED_OVER = (
+    "metadata",
+    "traceback",
+    "prompt_number",
+    "output_type",
+    "name",
+    "execution_count",
+    _WIDGET,
+    *_PICTURES,
+)
 _FIRST = ("error", "text/markdown", "stdout", "stderr", "text/plain", "text/html")
 _NOTHING = "(nothing)"
 
 
+class _Nbval:
+    """What nbval's comparison asks of the cell that it is a method of, without the pytest around it."""
+
+    compare_outputs = IPyNbCell.compare_outputs
+    sanitize = IPyNbCell.sanitize
+    parent = SimpleNamespace(skip_compare=PASSED_OVER, sanitize_patterns={})
+    colors = nocolors
+
+    def format_output_compare(self, *_: Any) -> None:
+        """Say nothing of what differs: it is said better below."""
+
+
+def find_difference(
+    saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> Difference | None:
+    """Compare the outputs *now* with those that were *saved*, but for a machine's state and what somebody typed."""
+    kept = [[one for one in outputs if not (tells_state(one) or is_typed(one))] for outputs in (now, saved)]
+    try:
+        if _Nbval().compare_outputs(*kept):
+            return None
+    except Exception:  # noqa: S110  (nbval can't put some differences into words)
+        pass
+    return first_difference(*reversed(kept))
+
+
 def first_difference(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Difference:
-    """The first part, as a reader sees it, in which the outputs *now* are not those that were *saved*."""
+    """Find the first part, as a reader sees it, in which the outputs *now* are not those that were *saved*."""
     before, after = _parts(saved), _parts(now)
     for part in sorted(before.keys() | after.keys(), key=_rank):
         old, new = before.get(part, []), after.get(part, [])
@@ -40,8 +79,8 @@ def first_difference(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[s
     return Difference("output", ("the outputs come in another order",))
 
 
-def redrawn(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> int:
-    """How many pictures are not the bytes that were saved."""
+def count_redrawn(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> int:
+    """Count the pictures that are not the bytes that were saved."""
     pairs = zip(_pictures(saved), _pictures(now), strict=False)
     return sum(one != other for one, other in pairs)
 
@@ -50,15 +89,13 @@ def _parts(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """What stands in *outputs* by what it is: a stream's name, a mime type, an error."""
     made: dict[str, list[Any]] = {}
     for output in outputs:
-        if tells_state(output) or is_typed(output):
-            continue
         kind = output["output_type"]
         if kind == "stream":
             made.setdefault(output["name"], []).append(output["text"])
         elif kind == "error":
             made.setdefault("error", []).append(f"{output['ename']}: {output['evalue']}")
         for mime, value in output.get("data", {}).items():
-            if mime not in _NOT_COMPARED:
+            if mime not in PASSED_OVER:
                 made.setdefault(mime, []).append(value)
     return made
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from qwennb.cache import Pack
 from qwennb.errors import BadInput
-from qwennb.notebook.running.network_guard import can_refuse
-from qwennb.notebook.running.runner import run_notebook
-from qwennb.notebook.running.sandbox import Sandbox
-from qwennb.notebook.running.verdict import Verdict
+from qwennb.notebook.verify.network_guard import can_refuse
+from qwennb.notebook.verify.runner import run_notebook
+from qwennb.notebook.verify.sandbox import Sandbox
+from qwennb.notebook.verify.verdict import Verdict
 
 ENDINGS = (".qwenpack", ".qwenpack.zst")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qwennb.answer import money
-from qwennb.notebook.running.cells import RanCell
+from qwennb.notebook.verify.cells import RanCell
 from qwennb.text import plural
 
 

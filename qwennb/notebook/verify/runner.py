@@ -1,0 +1,154 @@
+"""Runs a saved notebook from start to end in a sandbox: what each cell showed, used and tried, and where it differs."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import orjson
+from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
+from nbformat.v4 import new_code_cell, new_notebook
+from nbval.plugin import coalesce_streams, find_comment_markers, find_metadata_tags
+
+from qwennb.config import lend_trust
+from qwennb.errors import BadInput
+from qwennb.notebook.verify.cells import Attempt, RanCell, Use, tells_state
+from qwennb.notebook.verify.compare import count_redrawn, find_difference
+from qwennb.notebook.verify.kernel import CodeRunner, start_kernel
+from qwennb.notebook.verify.sandbox import Sandbox
+
+
+def run_notebook(
+    notebook: Path,
+    sandbox: Sandbox,
+    above: Mapping[str, Any],
+    *,
+    settings: Mapping[str, str] | None = None,
+    compare: bool = True,
+    timeout: float = 600.0,
+    environ: Mapping[str, str] | None = None,
+) -> list[RanCell]:
+    """Run *notebook* in a fresh kernel in *sandbox*: its code cells, in order, and what came of each.
+
+    What stands *above* holds whatever the notebook says: cache, cache_dir, model, endpoint … *settings* are further
+    variables of its environment. A cell may take *timeout* seconds.
+    """
+    saved = _read_cells(notebook)
+    outer = os.environ if environ is None else environ
+    further = {"JPY_SESSION_NAME": notebook.name, **(settings or {})}
+    inner = sandbox.environ(outer, above) | further
+    lend_trust(notebook.parent, outer, inner)
+    # Its code alone: what its metadata and its outputs say is nothing to whoever runs it.
+    code = new_notebook(cells=[new_code_cell(cell.source) for cell in saved])  # type: ignore[no-untyped-call]
+    sockets = sandbox.folder if sandbox.sealed and os.name == "posix" else None
+    uses, tried = _NewLines(sandbox.trace), _NewLines(sandbox.attempts)
+    attempts: dict[int, list[Attempt]] = defaultdict(list)
+    cells, numbers = [], dict[str, int]()
+    with start_kernel(code, notebook.parent, inner, sockets=sockets, timeout=timeout) as kernel:
+        for number, cell in enumerate(saved, 1):
+            numbers[_file_of(cell.source)] = number
+            ran = _run_cell(kernel, number, cell, compare=compare)
+            cells.append(replace(ran, uses=tuple(map(_read_use, uses.read()))))
+            for line in tried.read():
+                # To the cell whose code made it; what no code of a cell is on the stack of, to this one.
+                owner = numbers.get(line["source"])
+                attempts[owner or number].append(Attempt(line["tried"], line["line"] if owner else None))
+    return [
+        replace(cell, outputs=_join_streams(left.outputs), attempts=tuple(attempts[cell.number]))
+        for cell, left in zip(cells, code.cells, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _SavedCell:
+    """A code cell as it was saved, and what nbval's marks say of it."""
+
+    source: str
+    outputs: list[Any]
+    was_run: bool
+    is_skipped: bool
+    is_compared: bool
+    may_fail: bool
+
+
+def _read_cells(notebook: Path) -> list[_SavedCell]:
+    try:
+        with warnings.catch_warnings():  # of what is odd in it: it is somebody else's
+            warnings.simplefilter("ignore")
+            whole = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+            return [_read_cell(cell) for cell in whole.cells if cell.cell_type == "code"]
+    except Exception as error:
+        raise BadInput(f"{notebook.name} is no notebook that can be read ({error}).") from None
+
+
+def _read_cell(cell: Any) -> _SavedCell:
+    # As nbval reads them: a comment counts above a tag.
+    marks = {**dict(find_metadata_tags(cell.metadata)), **dict(find_comment_markers(cell.source))}
+    return _SavedCell(
+        source=cell.source,
+        outputs=list(coalesce_streams(cell.outputs)),
+        was_run=cell.execution_count is not None,
+        is_skipped=bool(marks.get("skip")),
+        is_compared=bool(marks.get("check", True)),
+        may_fail=bool(marks.get("check_exception")),
+    )
+
+
+def _run_cell(kernel: CodeRunner, number: int, saved: _SavedCell, *, compare: bool) -> RanCell:
+    """Run one cell and judge it as nbval does."""
+    ran = RanCell(number, saved.source, compared=compare and saved.is_compared and saved.was_run)
+    if saved.is_skipped:
+        return replace(ran, compared=False)
+    trouble = kernel.run(number - 1) or ("" if saved.may_fail else kernel.error)
+    if not trouble and compare and saved.outputs and not saved.was_run:
+        trouble = "Unrun reference cell has outputs"
+    if trouble or not ran.compared:
+        return replace(ran, trouble=trouble)
+    difference = find_difference(saved.outputs, _join_streams(kernel.shown))
+    return replace(
+        ran,
+        difference=difference,
+        states=sum(map(tells_state, saved.outputs)),
+        redrawn=0 if difference else count_redrawn(saved.outputs, kernel.nb.cells[number - 1].outputs),
+    )
+
+
+def _join_streams(outputs: list[Any]) -> list[Any]:
+    """Make one of all that went to stdout, and one of stderr, in copies: nbval's joining writes into the first."""
+    return list(coalesce_streams(deepcopy(outputs)))
+
+
+def _file_of(code: str) -> str:
+    """Name the file under which the kernel compiles a cell."""
+    return f"{murmur2_x86(code, get_tmp_hash_seed())}.py"  # type: ignore[no-untyped-call]
+
+
+def _read_use(line: dict[str, Any]) -> Use:
+    return Use(line["key"], line.get("endpoint", ""), line.get("missing", False), line.get("accepted", False))
+
+
+class _NewLines:
+    """A file of JSON lines that grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the whole lines that were added since the last look."""
+        try:
+            with self._file.open("rb") as source:
+                source.seek(self._read)
+                added = source.read()
+        except FileNotFoundError:
+            return []
+        whole = added[: added.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return [orjson.loads(line) for line in whole.splitlines()]
