@@ -38,7 +38,7 @@ _BY = ("day", "model", "endpoint", "notebook")
 
 @contextmanager
 def open_memory(folder: Path) -> Iterator[Memory | None]:
-    """The memory in *folder*; None where nothing was ever kept, for looking must not make a folder."""
+    """Open the memory in *folder*; None where nothing was ever kept, for looking must not make a folder."""
     if not holds_answers(folder):
         yield None
         return
@@ -51,7 +51,7 @@ def open_memory(folder: Path) -> Iterator[Memory | None]:
 
 
 def holds_answers(folder: Path) -> bool:
-    """True where a store or a ledger lies in *folder*."""
+    """Tell whether a store or a ledger lies in *folder*."""
     try:
         return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
     except OSError as error:
@@ -62,7 +62,7 @@ def holds_answers(folder: Path) -> bool:
 
 
 def info_options(parser: Parser) -> None:
-    """The options of `qwennb cache info`."""
+    """Add the options of `qwennb cache info`."""
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 
@@ -124,7 +124,7 @@ def info(given: Any, world: World) -> int:
 
 
 def _under_way(orders: list[BatchOrder]) -> list[str]:
-    """What was handed in and not fetched yet: its answers are charged, and wait at the endpoint."""
+    """Tell what was handed in and not fetched yet: its answers are charged, and wait at the endpoint."""
     if not orders:
         return []
     questions = plural(sum(order.questions for order in orders), "question")
@@ -187,7 +187,7 @@ def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes:
 
 
 def prune_options(parser: Parser) -> None:
-    """The options of `qwennb cache prune`."""
+    """Add the options of `qwennb cache prune`."""
     parser.add_argument(
         "--older-than",
         metavar="AGE",
@@ -262,7 +262,7 @@ def _before(age: str, now: datetime) -> datetime:
 
 
 def usage_options(parser: Parser) -> None:
-    """The options of `qwennb cache usage`."""
+    """Add the options of `qwennb cache usage`."""
     parser.add_argument(
         "--by", default=",".join(_BY), help=f"summed by which of {', '.join(_BY)} (default: all)"
     )

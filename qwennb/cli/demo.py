@@ -32,7 +32,7 @@ PATIENCE = 600  # seconds for one cell: a small model on an old machine
 
 
 def demo_options(parser: Parser) -> None:
-    """The options of `qwennb demo`."""
+    """Add the options of `qwennb demo`."""
     parser.add_argument("-e", "--endpoint", help="where to ask (default: what is found)")
     parser.add_argument("-m", "--model", help="whom to ask (default: the endpoint's own default)")
     parser.add_argument("--into", default=FOLDER, help=f"the folder to leave it in (default: {FOLDER})")
@@ -55,7 +55,7 @@ def demo(given: Any, world: World) -> int:
 
 
 def _endpoint(given: Any, world: World) -> str | None:
-    """Where the notebook is to ask, said aloud; None for where it finds itself."""
+    """Find where the notebook is to ask, and say it; None where it finds that itself."""
     config = world.config()
     if config.cache == "replay":
         raise BadInput("The demo asks, and the cache is in replay. Type: QWENNB_CACHE=on qwennb demo")
@@ -142,7 +142,7 @@ def _with_headings(cells: Sequence[NotebookNode]) -> Iterator[tuple[int, str]]:
 
 
 def _tour() -> Path:
-    """The tour: in the package where it was installed from a wheel, else where it is written."""
+    """Find the tour: in the package where it was installed from a wheel, else where it is written."""
     here = Path(__file__)
     packed = here.with_name("tour.ipynb")
     return packed if packed.exists() else here.parents[2] / "notebooks" / TOUR

@@ -102,7 +102,7 @@ def _versions() -> list[str]:
 
 
 async def _look_around(config: Config, world: World) -> tuple[list[Finding], list[Finding], Finding | None]:
-    """The hosted endpoints whose key is set, the servers of this machine, and the endpoint that was chosen."""
+    """Collect the hosted endpoints whose key is set, the servers of this machine, and the endpoint that was chosen."""
     catalog, transport = Catalog.load_bundled(), DirectTransport()
     finder = Finder(
         config,
@@ -167,7 +167,7 @@ async def _check_chosen(
 
 
 async def _verdict(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
-    """Whether *place* would answer, and in words."""
+    """Tell whether *endpoint* would answer, and say it in words."""
     try:
         async with asyncio.timeout(PATIENCE):
             if endpoint.dialect.kind == "openrouter":
@@ -201,7 +201,7 @@ async def _openrouter(endpoint: Endpoint, transport: DirectTransport) -> tuple[b
 
 
 async def _probe_key(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
-    """A question without messages: the key is looked at first, and what it is refused for then proves the key."""
+    """Ask a question without messages: the key is looked at first, and what it is refused for then proves the key."""
     model = endpoint.catalog.default_model(endpoint.name)
     body = {"model": endpoint.model_id(model) if model else "", "messages": []}
     try:
@@ -291,7 +291,7 @@ def _cache(config: Config) -> list[str]:
 def _next(
     config: Config, world: World, chosen: Finding | None, candidates: Sequence[Finding]
 ) -> tuple[bool, str]:
-    """Whether something can answer, and what to type."""
+    """Tell whether something can answer, and what to type."""
     able = [finding for finding in candidates if finding.answers]
     if chosen is not None:
         default: Finding | None = chosen

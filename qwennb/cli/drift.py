@@ -23,7 +23,7 @@ ENOUGH, TOO_FEW = 0, 1
 
 
 def drift_options(parser: Parser) -> None:
-    """The options of `qwennb drift`."""
+    """Add the options of `qwennb drift`."""
     parser.add_argument("notebook", metavar="NOTEBOOK", help="a saved notebook")
     parser.add_argument("-m", "--model", help="whom to ask instead (default: the same model, today)")
     parser.add_argument("-e", "--endpoint", help="where to ask instead")
@@ -77,7 +77,7 @@ def drift(given: Any, world: World) -> int:
 
 
 def _above(given: Any) -> dict[str, Any]:
-    """What holds in the second run, whatever the notebook says."""
+    """Collect what holds in the second run, whatever the notebook says."""
     made: dict[str, Any] = {
         name: value for name in ("model", "endpoint", "budget") if (value := getattr(given, name)) is not None
     }
@@ -162,7 +162,7 @@ def _diff_lines(cell: Moved) -> list[str]:
 
 
 def _sides(before: str, after: str) -> list[str]:
-    """Both, one below the other, cut to what a terminal has room for. Control characters of a model's are shown, not obeyed."""
+    """Put one below the other, cut to what a terminal has room for. Control characters of a model's are shown, not obeyed."""
     made = []
     for mark, text in (("-", before), ("+", after)):
         lines = markup.plain(text).splitlines() or [""]

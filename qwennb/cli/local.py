@@ -27,7 +27,7 @@ _WHICH = f"{BUNDLED.file.name} (the default), {SMALL_NAME}, hub:owner/repository
 
 
 def pull_options(parser: Parser) -> None:
-    """The options of `qwennb local pull`."""
+    """Add the options of `qwennb local pull`."""
     parser.add_argument("model", nargs="?", help=_WHICH)
 
 
@@ -44,7 +44,7 @@ def pull(given: Any, world: World) -> int:
 
 
 def _offer_small(world: World, home: Path) -> str | None:
-    """The small Qwen 3.5, where nothing is here, the hub can be reached and the user says yes; None for the bundled model."""
+    """Offer the small Qwen 3.5 where nothing is here and the hub can be reached; None, for the bundled model, on a no."""
     try:
         find(BUNDLED, cache_dir=home)
         return None
@@ -62,7 +62,7 @@ def _offer_small(world: World, home: Path) -> str | None:
 
 
 def _what_it_is(file: ModelFile) -> list[str]:
-    """What a file is, where it comes from, and what it is trusted by."""
+    """Tell what a file is, where it comes from, and what it is trusted by."""
     foreign = ": no Qwen 3.5, but" if file == BUNDLED.file else ","
     told = f"{file.name} ({file.size / 1e6:,.{0 if file.size > 1e7 else 1}f} MB){foreign} {file.origin}."
     return [*wrap(told), *wrap(f"Licence: {file.licence}."), f"  sha256 {file.sha256}"]
@@ -94,7 +94,7 @@ class _Progress:
 
 
 def serve_options(parser: Parser) -> None:
-    """The options of `qwennb local serve`."""
+    """Add the options of `qwennb local serve`."""
     parser.add_argument("model", nargs="?", help=_WHICH)
     parser.add_argument(
         "--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)"
@@ -149,7 +149,7 @@ def list_models(given: Any, world: World) -> int:
 
 
 def models_here(config: Config, world: World) -> list[tuple[str, int]]:
-    """Name and size of each model file that is found here. Nothing is opened: a hash takes seconds."""
+    """List name and size of each model file that is found here. Nothing is opened: a hash takes seconds."""
     homes = dict.fromkeys([default_cache_dir(world.environ), config.cache_dir])
     files = {file.name: file for home in homes for file in sorted((home / "models").glob("*.gguf"))}
     # Before the name stand 16 digits of its hash.

@@ -19,7 +19,7 @@ _ABILITIES = (
 
 
 def models_options(parser: Parser) -> None:
-    """The options of `qwennb models`."""
+    """Add the options of `qwennb models`."""
     parser.add_argument("-e", "--endpoint", help="of one endpoint only")
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 

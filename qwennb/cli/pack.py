@@ -28,7 +28,7 @@ DECLINED = 1
 
 
 def pack_options(parser: Parser) -> None:
-    """The options of `qwennb pack`."""
+    """Add the options of `qwennb pack`."""
     parser.add_argument("notebook", metavar="NOTEBOOK", nargs="?", help="a saved notebook")
     parser.add_argument(
         "--merge",
@@ -119,14 +119,14 @@ def _pack(notebook: Path, target: Path, sources: PackMedia, given: Any, world: W
 
 
 def _sources(named: Sequence[str], target: Path, world: World) -> list[Path]:
-    """The packs that the notebook may recall from: those named, the environment's, and the one that is to be made anew."""
+    """List the packs that the notebook may recall from: those named, the environment's, and the one that is to be made anew."""
     found = [world.folder / name for name in named]
     found += [world.folder / path for path in world.environ.get("QWENNB_PACK", "").split(os.pathsep) if path]
     return [*found, *([target] if target.is_file() else [])]
 
 
 def _make_pack(notebook: Path, target: Path, media: PackMedia, given: Any, world: World) -> Pack:
-    """What running *notebook* in replay recalls. What was asked about goes to *media*, if it is wanted."""
+    """Pack what running *notebook* in replay recalls. What was asked about goes to *media*, if it is wanted."""
     from qwennb.notebook.verify import Sandbox, run_notebook
 
     config = world.config()
@@ -183,7 +183,7 @@ def _join_paths(paths: Iterable[Path]) -> str:
 
 
 def _summary_lines(made: Pack) -> list[str]:
-    """Which models at which endpoints, with how many answers each."""
+    """List which models at which endpoints gave how many answers."""
     counts = Counter((answer.model, answer.endpoint) for answer in made)
     return [
         f"  {n:,} from {model} at {shorten(endpoint, 44)}" for (model, endpoint), n in counts.most_common()
@@ -191,7 +191,7 @@ def _summary_lines(made: Pack) -> list[str]:
 
 
 def _samples(made: Pack) -> list[str]:
-    """A few of its answers, from all over it, so that whoever packs sees what is about to be shared."""
+    """Show a few of its answers, from all over it, so that whoever packs sees what is about to be shared."""
     answers = list(islice(made, 0, None, max(1, -(-len(made) // SAMPLES))))
     lines = [f"{'All of them' if len(answers) == len(made) else plural(len(answers), 'sample')}:"]
     for answer in answers:

@@ -14,7 +14,7 @@ _ASKED_AS = {"dashscope": "dashscope-intl"}
 
 
 def simulate_options(parser: Parser) -> None:
-    """The options of `qwennb simulate`."""
+    """Add the options of `qwennb simulate`."""
     parser.add_argument("--dialect", required=True, help=f"whose wire format: {', '.join(DIALECTS)}")
     parser.add_argument(
         "--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)"

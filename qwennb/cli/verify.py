@@ -14,7 +14,7 @@ SAME, DIFFERS, CANT = 0, 1, 2
 
 
 def verify_options(parser: Parser) -> None:
-    """The options of `qwennb verify`."""
+    """Add the options of `qwennb verify`."""
     parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="saved notebooks")
     parser.add_argument(
         "--pack", metavar="FILE", help="the pack (default: the one that has the notebook's name)"

@@ -39,7 +39,7 @@ class World:
 
     @classmethod
     def here(cls) -> Self:
-        """This process's own."""
+        """Take this process's own."""
         for stream in (sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
@@ -47,11 +47,11 @@ class World:
         return cls(os.environ, Path.cwd(), sys.stdout, sys.stderr, sys.stdin)
 
     def config(self) -> Config:
-        """The settings that hold here."""
+        """Load the settings that hold here."""
         return Config.load(environ=self.environ, folder=self.folder)
 
     def notebook(self, name: str) -> Path:
-        """The saved notebook that *name* means; BadInput, with the reason, where it is none."""
+        """Find the saved notebook that *name* means; BadInput, with the reason, where it is none."""
         path = self.folder / name
         if path.is_dir():
             raise BadInput(f"{name} is a folder. Give a notebook in it.")
@@ -96,7 +96,7 @@ class World:
 
 
 def _write(stream: TextIO, *pieces: str) -> None:
-    """The one place where the command line writes."""
+    """Write: the one place where the command line does."""
     for piece in pieces:
         stream.write(piece)
     stream.flush()

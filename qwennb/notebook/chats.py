@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question and all that was said up to its answer. `place` is the cell, and the how-manieth question in it."""
+    """A question and all that was said up to its answer. `position` is the cell, and the number of the question in it."""
 
     position: tuple[str, int] | None
     messages: tuple[Message, ...]
@@ -40,7 +40,7 @@ class Conversation:
         return tuple(message for turn in self.turns for message in turn.messages)
 
     def before(self, position: tuple[str, int] | None) -> int:
-        """How many turns stand before a question asked at *place*."""
+        """Count the turns that stand before a question asked at *position*."""
         if position is not None:
             for number, turn in enumerate(self.turns):
                 if (
@@ -52,7 +52,7 @@ class Conversation:
         return len(self.turns)
 
     def messages_before(self, number: int) -> tuple[Message, ...]:
-        """What was said in the first *number* turns."""
+        """Return what was said in the first *number* turns."""
         return tuple(message for turn in self.turns[:number] for message in turn.messages)
 
 
@@ -65,21 +65,21 @@ class Chats:
         self._asked = 0
 
     def cell_begins(self, info: Any) -> None:
-        """IPython says which cell is about to run."""
+        """Note which cell is about to run, as IPython says it."""
         self._cell = getattr(info, "cell_id", None)
         self._asked = 0
 
     def here(self) -> tuple[str, int] | None:
-        """The place of the next question."""
+        """Count one more question of this cell, and return where it stands."""
         self._asked += 1
         return None if not self._cell else (self._cell, self._asked)
 
     def conversation(self, name: str) -> Conversation:
-        """The conversation of this name, new where there is none."""
+        """Return the conversation of this name, a new one where there is none."""
         return self.named.setdefault(name, Conversation(name))
 
     def resume(self, name: str, folder: Path, client: Any) -> Conversation:
-        """The conversation of this name; when it is empty, with the turns that an earlier kernel stored."""
+        """Return the conversation of this name; when it is empty, with the turns that an earlier kernel stored."""
         from qwennb.client import Chat
 
         conversation = self.conversation(name)
@@ -100,7 +100,7 @@ class Chats:
 
 
 def chat_file(folder: Path, name: str) -> Path:
-    """The file of the conversation *name*."""
+    """Name the file of the conversation *name*."""
     from hashlib import sha256
 
     plain = re.sub(r"[^\w-]+", "_", name)[:40]

@@ -27,7 +27,7 @@ class Completion:
 
     @context_matcher(identifier="qwennb")  # type: ignore[untyped-decorator]
     def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
-        """What may stand where the cursor is; nothing outside of the options' line."""
+        """List what may stand where the cursor is; nothing outside of the options' line."""
         found = _ON_LINE.match(context.text_until_cursor)
         # Below the first line of such a cell everything is prompt, also what looks like a magic.
         asks = context.full_text.lstrip().startswith("%%qwen") or "%%qwen" in context.text_until_cursor

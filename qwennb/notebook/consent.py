@@ -35,7 +35,7 @@ def ask_consent(call: ToolCall, outputs: CellOutputs) -> bool:
 
 
 def questions(call: ToolCall) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The questions to put for *call*, each with the answers that go on."""
+    """Yield the questions to put for *call*, each with the answers that go on."""
     shown = f"{call.name}({show_arguments(call.arguments)})"
     parts = [shown[at : at + PART] for at in range(0, len(shown), PART)]
     for number, part in enumerate(parts[:-1], 1):
@@ -47,7 +47,7 @@ def questions(call: ToolCall) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def show_arguments(arguments: str) -> str:
-    """*arguments*, JSON that a model wrote, with what it spells otherwise decoded and what can't be seen spelled out."""
+    """Show *arguments*, JSON that a model wrote: what it spells otherwise is decoded, what can't be seen spelled out."""
     try:
         return reveal(json.dumps(parse_json(arguments or "{}"), ensure_ascii=False))
     except ValueError:
@@ -55,7 +55,7 @@ def show_arguments(arguments: str) -> str:
 
 
 def reveal(text: str) -> str:
-    """*text* with each character that is not seen, or moves others, as its escape."""
+    """Spell each character of *text* that is not seen, or moves others, as its escape."""
     return "".join(_escape(c) if c != " " and _is_unseen(c) else c for c in text)
 
 

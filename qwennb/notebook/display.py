@@ -24,15 +24,15 @@ class Screen(Protocol):
     """What an answer is shown on."""
 
     def grow(self, text: str, reasoning: str) -> None:
-        """More has come."""
+        """Show more of the answer."""
         ...
 
     def end(self, page: Page) -> None:
-        """This is the whole."""
+        """Show the whole answer."""
         ...
 
     def close(self) -> None:
-        """Nothing more is shown."""
+        """Show nothing from here on."""
         ...
 
 
@@ -40,13 +40,13 @@ class Silent:
     """Shows nothing."""
 
     def grow(self, text: str, reasoning: str) -> None:
-        """Nothing to see."""
+        """Show nothing."""
 
     def end(self, page: Page) -> None:
-        """Nothing to see."""
+        """Show nothing."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: nothing is open."""
 
 
 class Cell:
@@ -76,7 +76,7 @@ class Cell:
                 self._timer.start()
 
     def step(self) -> None:
-        """Another question of the same cell begins: what it says is shown afresh."""
+        """Begin another question of the same cell: what it says is shown afresh."""
         with self._lock:
             self._begin()
 
@@ -145,21 +145,21 @@ class Terminal:
         self._write(shown + "\n")
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: nothing is open."""
 
     def _write(self, text: str) -> None:
         self._stream(drop_controls(text))
 
 
 def screen_of(shell: Any, *, quiet: bool) -> Screen:
-    """The screen that *shell* has."""
+    """Choose the screen that *shell* has."""
     if quiet:
         return Silent()
     return Cell() if hasattr(shell, "kernel") else Terminal()
 
 
 def shorten(error: BaseException) -> BaseException:
-    """*error*, so that a notebook shows it in one line: it says all there is to know.
+    """Make a notebook show *error* in one line: it says all there is to know.
 
     Its text may quote anything. A kernel can't send what is not Unicode, and would show no error at all.
     """

@@ -28,7 +28,7 @@ class QwenLine(EscapedCommand):
 
     @classmethod
     def find(cls, tokens_by_line: Any) -> QwenLine | None:
-        """The first `%qwen` line with a prompt."""
+        """Find the first `%qwen` line with a prompt."""
         for line in tokens_by_line:
             words = [token for token in line if token.string.strip()]
             if len(words) > 2 and [token.string for token in words[:2]] in (

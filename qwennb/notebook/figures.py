@@ -17,7 +17,7 @@ class Figures:
         self._last: Any = None
 
     def note(self) -> None:
-        """A cell has run, and matplotlib is about to show and close what it drew."""
+        """Note the open figure: a cell has run, and matplotlib is about to show and close it."""
         if (drawn := _open()) is not None:
             self._last = drawn
 

@@ -29,7 +29,7 @@ _HARMLESS = (
 
 
 def digest_of(part: Any) -> str:
-    """The short hash of a part of a message, as it is sent."""
+    """Hash a part of a message as it is sent, shortly."""
     return hashlib.sha256(canonical_json(part.to_json())).hexdigest()[:SHORT]
 
 
@@ -43,7 +43,7 @@ class Interpolated:
 
     @classmethod
     def of(cls, source: str, digest: str, names: Mapping[str, Any]) -> Interpolated:
-        """The expression *source* that was sent as *digest*, in a notebook that has *names*."""
+        """Note the expression *source* that was sent as *digest*, in a notebook that has *names*."""
         if _is_harmless(source):
             return cls(source, digest)
         return cls(
@@ -53,7 +53,7 @@ class Interpolated:
         )
 
     def since(self, names: Mapping[str, Any]) -> tuple[Since, str]:
-        """What has become of it, and whose doing that is."""
+        """Tell what has become of it, and whose doing that is."""
         roots = names_read_by(self.source)
         if gone := [name for name in roots if name not in names and name in (self.read or roots)]:
             return "gone", gone[0]
@@ -82,7 +82,7 @@ class Interpolated:
 
 
 def as_read(value: Any) -> Any:
-    """*value*, or what its `_ai_repr_` says it is."""
+    """Return what *value* says it is by its `_ai_repr_`, else the value."""
     protocol = getattr(type(value), "_ai_repr_", None)
     if protocol is None or isinstance(value, type):
         return value
@@ -98,7 +98,7 @@ def as_read(value: Any) -> Any:
 
 
 def fingerprint(value: Any) -> str | None:
-    """A hash of all that *value* holds, within this kernel; None where that can't be told."""
+    """Hash all that *value* holds, within this kernel; None where that can't be told."""
     try:
         if isinstance(value, types.ModuleType):
             return value.__name__
@@ -118,7 +118,7 @@ def fingerprint(value: Any) -> str | None:
 
 
 def _frame_bytes(frame: Any) -> Iterable[bytes]:
-    """A frame's names, types and every row, hashed by the library that it comes from."""
+    """Yield a frame's names, types and every row, hashed by the library that it comes from."""
     if hasattr(frame, "hash_rows"):
         yield repr((frame.schema, frame.height)).encode()
         yield str(frame.with_row_index("\0row").hash_rows(seed=1).bitwise_xor()).encode()
@@ -149,7 +149,7 @@ def _is_harmless(source: str) -> bool:
 
 
 def names_read_by(source: str) -> list[str]:
-    """The names that an expression reads, but those that it binds itself."""
+    """List the names that an expression reads, but those that it binds itself."""
     try:
         tree = ast.parse(source.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError):

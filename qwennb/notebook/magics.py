@@ -135,7 +135,7 @@ class QwenMagics(Magics):
         self.asker(given.get("endpoint")).ask(prompt, given, self.defaults())
 
     def defaults(self) -> dict[str, Any]:
-        """The options of a call that %config has set."""
+        """Return the options of a call that %config has set."""
         return {
             "system": self.system,
             "thinking": self.thinking,
@@ -144,7 +144,7 @@ class QwenMagics(Magics):
         }
 
     def asker(self, endpoint: str | None = None) -> CellAsker:
-        """Who asks for this notebook, at *endpoint* or where the settings say."""
+        """Make the one who asks for this notebook, at *endpoint* or where the settings say."""
         from qwennb.notebook.cell import CellAsker
 
         client = self.client(endpoint)
@@ -153,7 +153,7 @@ class QwenMagics(Magics):
         return self._asker
 
     def client(self, endpoint: str | None = None) -> Qwen:
-        """The client for the settings as they are now; the same settings have the same client, and one budget."""
+        """Return the client for the settings as they are now; the same settings have the same client, and one budget."""
         from qwennb.client import Qwen
 
         settings: dict[str, Any] = {

@@ -37,7 +37,7 @@ class ModelUse:
 
     @classmethod
     def of(cls, answers: Sequence[Answer]) -> ModelUse:
-        """The sum of *answers*, all of one model at one endpoint."""
+        """Sum up *answers*, all of one model at one endpoint."""
         days = [answer.created.date() for answer in answers]
         served = Counter(answer.served_by for answer in answers if answer.served_by)
         return cls(
@@ -61,7 +61,7 @@ class ModelUse:
 
 
 def count_used(answers: Iterable[Answer]) -> list[ModelUse]:
-    """*answers* by model and endpoint, the one with the most first."""
+    """Sum up *answers* by model and endpoint, the one with the most first."""
     groups: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
         groups.setdefault((answer.model, answer.endpoint), []).append(answer)
@@ -69,7 +69,7 @@ def count_used(answers: Iterable[Answer]) -> list[ModelUse]:
 
 
 def methods(answers: Iterable[Answer], root: str) -> dict[str, str]:
-    """The statement as Markdown and as plain text. *root* is the hash of the pack that these answers make."""
+    """Write the statement as Markdown and as plain text. *root* is the hash of the pack that these answers make."""
     rows = count_used(answers)
     if not rows:
         told = "No model was asked in this notebook so far."
@@ -115,7 +115,7 @@ def _table(rows: Sequence[ModelUse]) -> list[list[str]]:
 
 
 def _settings(answers: Sequence[Answer]) -> tuple[str, ...]:
-    """The settings of *answers*, those among them that the endpoint's dialect added; in how many, where not in all."""
+    """List the settings of *answers*, with those that the endpoint's dialect added; in how many, where not in all."""
     values: dict[str, Counter[str]] = {}
     for answer in answers:
         request = answer.request

@@ -26,7 +26,7 @@ class Scope:
         self.readings: list[Interpolated] = []
 
     def value(self, source: str, option: str | None = None) -> Any:
-        """What the expression *source* is worth. `Err` is the last error, unless the notebook has such a name."""
+        """Evaluate the expression *source*. `Err` is the last error, unless the notebook has such a name."""
         asked = f"`{{{{ {source} }}}}`" if option is None else f"--{option} {source}"
         if source.strip() == "Err" and "Err" not in self._shell.user_ns:
             return self.last_error()
@@ -42,7 +42,7 @@ class Scope:
             raise TemplateError(f"{asked} failed: {type(error).__name__}: {error}") from None
 
     def fill(self, text: str) -> tuple[str, dict[str, Any]]:
-        """*text* as a template of plain names, and the values that its expressions have."""
+        """Make *text* a template of plain names, and return the values that its expressions have."""
         from qwennb.request import Template, part_of
 
         pieces = Template.of_expressions(text).evaluate(
@@ -60,18 +60,18 @@ class Scope:
         return "".join(made), values
 
     def option_value(self, option: str, text: str) -> Any:
-        """The value of an option that takes a variable: the name must be there."""
+        """Evaluate an option that takes a variable: the name must be there."""
         if _names(text) is None:
             raise BadInput(f"--{option} {text!r} is not the name of a variable.")
         return self.value(text, option)
 
     def knows(self, text: str) -> bool:
-        """Whether *text* is an expression that begins with a name of the notebook."""
+        """Tell whether *text* is an expression that begins with a name of the notebook."""
         name = _names(text)
         return name is not None and name in self._shell.user_ns
 
     def media(self, option: str, text: str, of: Callable[[Any], Any]) -> list[Any]:
-        """Pictures, videos or documents by variable, made into parts by *of*; else the path, which is read with the question."""
+        """Look up pictures, videos or documents, made into parts by *of*; what is no variable is a path, read with the question."""
         if not text.isidentifier() and Path(text).is_file():  # chart.png, though there is a `chart` too
             return [text]
         if not self.knows(text):
@@ -87,23 +87,23 @@ class Scope:
         ]
 
     def _read(self, source: str, part: Any) -> Any:
-        """*part*, of which it is noted that the expression *source* gave it."""
+        """Note that the expression *source* gave *part*."""
         self.readings.append(Interpolated.of(source, digest_of(part), self._shell.user_ns))
         return part
 
     def schema(self, text: str) -> Any:
-        """A class or dict of the notebook, else a schema line."""
+        """Look up a class or dict of the notebook, else take a schema line."""
         return self.value(text, "schema") if self.knows(text) or text.isidentifier() else text
 
     def choices(self, text: str) -> Any:
-        """A list or class of the notebook, else the words between commas."""
+        """Look up a list or class of the notebook, else take the words between commas."""
         if self.knows(text) and "," not in text:
             given = self.value(text, "choices")
             return _split(given) if isinstance(given, str) else given
         return _split(text)
 
     def tools(self, text: str) -> list[Any]:
-        """The functions named between commas."""
+        """Look up the functions named between commas."""
         return [self.option_value("tools", name) for name in _split(text)]
 
     def _names(self) -> list[str]:
@@ -111,7 +111,7 @@ class Scope:
         return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
 
     def last_error(self) -> str:
-        """The last error with its traceback as text, without colours."""
+        """Write the last error with its traceback as text, without colours."""
         import sys
         import traceback
 
@@ -131,7 +131,7 @@ class _Value:
 
 
 def as_typed(text: str) -> str:
-    """*text* as a template that is nothing but this text."""
+    """Write *text* as a template that is nothing but this text."""
     return text.replace("{{", '{{ "{{" }}')
 
 

@@ -89,7 +89,7 @@ class ParsedLine:
 
 
 def read_line(line: str) -> ParsedLine:
-    """The options at the front of *line*, and the rest."""
+    """Read the options at the front of *line*, and the rest."""
     given: dict[str, Any] = {}
     at = _space(line, 0)
     while (found := _FLAG.match(line, at)) or line.startswith("-", at):
@@ -116,7 +116,7 @@ def read_line(line: str) -> ParsedLine:
 
 
 def help_text() -> str:
-    """The options as help shows them."""
+    """Write the options as help shows them."""
     return "\n".join(table([(str(option), option.about) for option in OPTIONS], indent="    "))
 
 
@@ -142,7 +142,7 @@ def _value(option: Option, line: str, flag: re.Match[str]) -> tuple[Any, int]:
 
 
 def _strip_quotes(value: str) -> str:
-    """*value* without the quotes around it, or around what follows `name=`. Any other stay: `df["a"]`, `stop=["."]`."""
+    """Strip the quotes around *value*, or around what follows `name=`. Any other stay: `df["a"]`, `stop=["."]`."""
     quoted = _QUOTED.fullmatch(value)
     if quoted is None:
         return value
@@ -163,6 +163,6 @@ def _check(given: dict[str, Any]) -> None:
 
 
 def flags() -> Iterator[str]:
-    """Every flag, in the order of the table."""
+    """Yield every flag, in the order of the table."""
     for option in OPTIONS:
         yield from reversed(option.flags)

@@ -29,13 +29,13 @@ class CellOutputs:
         self._puts_back = False
 
     def cell_begins(self, info: Any) -> None:
-        """IPython says which cell is about to run."""
+        """Listen to a cell that is about to run, if it may ask."""
         self._shown, self._clears = [], False
         if MAY_ASK in (getattr(info, "raw_cell", None) or "") and hasattr(self._shell, "kernel"):
             self._listens = self._hook("register_hook")
 
     def cell_ended(self, result: Any) -> None:
-        """IPython says that a cell is over."""
+        """Listen no more: the cell is over."""
         if self._listens:
             self._hook("unregister_hook")
             self._listens = False
@@ -43,7 +43,7 @@ class CellOutputs:
 
     @contextmanager
     def put_back(self) -> Iterator[None]:
-        """What is asked inside is cleared at the end, and what the cell had shown before stands there again."""
+        """Clear at the end what is asked inside, and put back what the cell had shown before."""
         try:
             yield
         finally:

@@ -28,7 +28,7 @@ VALUES = 40
 
 
 def models(endpoint: str | None) -> str:
-    """The models of the catalogue, at *endpoint* or everywhere."""
+    """List the models of the catalogue, at *endpoint* or everywhere."""
     catalog = Catalog.load_bundled()
     if endpoint is not None:
         catalog.endpoint(endpoint)  # an error that names the nearest
@@ -40,7 +40,7 @@ def models(endpoint: str | None) -> str:
 
 
 def usage(client: Qwen) -> str:
-    """What was spent, by day and model."""
+    """Sum up what was spent, by day and model."""
     rows = sorted(client.session.memory.spendings.rows(), key=lambda row: (row.day, row.model, row.endpoint))
     if not rows:
         return "Nothing was asked yet."
@@ -72,7 +72,7 @@ def usage(client: Qwen) -> str:
 
 
 def cache(client: Qwen) -> str:
-    """How much is remembered, and in which mode."""
+    """Say how much is remembered, and in which mode."""
     store = client.session.memory.store
     rows = [
         ["mode", client.session.config.cache],
@@ -86,7 +86,7 @@ def cache(client: Qwen) -> str:
 
 
 def settings(config: Config, defaults: Mapping[str, Any]) -> str:
-    """The settings as they hold. A folder of this machine is shown by its last name."""
+    """List the settings as they hold. A folder of this machine is shown by its last name."""
     rows = []
     for field in fields(config):
         value = getattr(config, field.name)
@@ -100,7 +100,7 @@ def settings(config: Config, defaults: Mapping[str, Any]) -> str:
 
 
 def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
-    """The conversations, or what was said in one of them, or what became of it."""
+    """Show the conversations, or what was said in one of them, or do what the *words* say with it."""
     if not words:
         rows = [["conversation", "turns"]]
         rows += [[name, str(len(one.turns))] for name, one in sorted(chats.named.items())]
@@ -132,14 +132,14 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
 
 
 def show_sent(request: Request | None) -> str:
-    """The last request, as its key spells it."""
+    """Write the last request as its key spells it."""
     if request is None:
         raise BadInput("Nothing was asked in this kernel yet.")
     return orjson.dumps(request.canonical(), option=orjson.OPT_INDENT_2).decode()
 
 
 def fix_prompt(shell: Any, more: str) -> str:
-    """The last error, with the cell it came from and the types of the values there."""
+    """Write the question about the last error: the cell it came from and the types of the values there."""
     error = getattr(sys, "last_value", None)
     if error is None:
         raise BadInput("No cell of this kernel has failed yet. %qwen_fix asks about the last error.")
@@ -159,7 +159,7 @@ def fix_prompt(shell: Any, more: str) -> str:
 
 
 def last_figure(shell: Any) -> Any:
-    """The figure that was made last, or a picture that a cell gave."""
+    """Find the figure that was made last, or a picture that a cell gave."""
     if FIGURES.last is not None:
         return FIGURES.last
     for number in sorted((n for n in shell.user_ns.get("Out", {})), reverse=True):
@@ -174,7 +174,7 @@ def last_figure(shell: Any) -> Any:
 
 
 def _failing(shell: Any, error: BaseException) -> tuple[str, str]:
-    """The source of the cell that raised *error*, and the traceback without this machine's paths."""
+    """Find the source of the cell that raised *error*, and the traceback without this machine's paths."""
     import linecache
     import traceback
 

@@ -85,7 +85,7 @@ class SharingMagics(Magics):
         reports.show(describe_loaded(client.session.memory, recording), "pack")
 
     def cell_ended(self, result: Any) -> None:
-        """IPython says that a cell is over."""
+        """Write what the cell that is over has added."""
         if self._recording is not None:
             try:
                 self._recording.write()
@@ -125,7 +125,7 @@ class Recording:
 
 
 def describe_loaded(memory: Memory, recording: str | None) -> str:
-    """The packs that are loaded, and what is to be known about them."""
+    """List the packs that are loaded, and what is to be known about them."""
     rows = []
     for one in memory.packs.loaded:
         name = Path(one.file).name
@@ -154,7 +154,7 @@ def begin_sharing(shell: Any, magics: QwenMagics) -> None:
 
 
 def end_sharing(shell: Any) -> None:
-    """Take it away; what was recorded is written."""
+    """Take it away, and write what was recorded."""
     sharing = _sharing.pop(id(shell))
     shell.events.unregister("post_run_cell", sharing.cell_ended)
     sharing.stop()

@@ -44,7 +44,7 @@ class StaleTracker:
         return self._count() if self._is_counted else None
 
     def cell_begins(self, info: Any) -> None:
-        """IPython says which cell is about to run. A front end that tells no id is told by its code."""
+        """Note which cell is about to run. Where a front end tells no id it is known by its code."""
         code = getattr(info, "raw_cell", None) or ""
         self._cell = getattr(info, "cell_id", None) or code
         self._begun = False
@@ -53,7 +53,7 @@ class StaleTracker:
         self._title = next((line for line in lines if line), "")
 
     def note_question(self, readings: Iterable[Interpolated], *, into: str | None) -> None:
-        """The cell that runs has asked a question with these."""
+        """Note that the cell that runs has asked a question with these."""
         if not self._begun:
             self._asked.pop(self._cell, None)
             self._begun = True
@@ -61,7 +61,7 @@ class StaleTracker:
         self._asked.setdefault(self._cell, []).append(one)
 
     def report(self, names: Mapping[str, Any]) -> list[tuple[StaleQuestion, Since, str]]:
-        """Every question with what has become of what it read; `same` where that is nothing."""
+        """List every question with what has become of what it read; `same` where that is nothing."""
         made: list[tuple[StaleQuestion, Since, str]] = []
         stale: dict[str, str] = {}
         for asked in (one for several in self._asked.values() for one in several):
@@ -93,7 +93,7 @@ class StaleTracker:
 
 
 def stale(freshness: StaleTracker, names: Mapping[str, Any]) -> str:
-    """What `%qwen_stale` says."""
+    """Say what `%qwen_stale` shows."""
     told = freshness.report(names)
     if not told:
         return "No cell of this kernel has asked anything yet."

@@ -37,7 +37,7 @@ def ask_again(
     timeout: float = 600.0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Drift:
-    """How the answers of *notebook* change when what stands *above* (a model, an endpoint, options) holds.
+    """Ask again with what stands *above* (a model, an endpoint, options), and report how the answers of *notebook* change.
 
     What is recorded is taken from *pack*, or from one's own answers where there is none.
     """
@@ -103,7 +103,7 @@ def _find_in_store(folder: Path) -> Find:
 
 
 def _collect_asked(cells: Sequence[RanCell], find: Find) -> list[CellQuestions]:
-    """What each cell asked. An answer that several cells used counts in the first."""
+    """Collect what each cell asked. An answer that several cells used counts in the first."""
     names = dict.fromkeys(
         Name(use.key, use.endpoint) for cell in cells for use in cell.uses if not use.missing
     )
@@ -122,7 +122,7 @@ def _collect_asked(cells: Sequence[RanCell], find: Find) -> list[CellQuestions]:
 
 
 def _consents(recorded: Sequence[CellQuestions]) -> list[tuple[str, str, bool]]:
-    """Which calls of tools were allowed, and which were not: nobody is there to be asked again.
+    """List which calls of tools were allowed, and which were not: nobody is there to be asked again.
 
     A result without a word about it was not asked about, or recorded by qwennb 0.1, which kept only what was allowed.
     """
@@ -142,7 +142,7 @@ def _answer(record: bytes) -> Answer:
 
 
 def _outputs(cell: RanCell) -> str:
-    """What a cell shows beside its answers, as text."""
+    """Return what a cell shows beside its answers, as text."""
     told = []
     for output in cell.outputs:
         data = output.get("data", {})

@@ -44,7 +44,7 @@ class Agreement:
 
 
 def agreement(before: Answer, after: Answer | None, *, tolerance: float = 0.01) -> Agreement:
-    """How far *after* says what *before* said; not at all where there is none."""
+    """Measure how far *after* says what *before* said; not at all where there is none."""
     kind = kind_of(before)
     if after is None:
         return Agreement(kind, 0.0)
@@ -62,7 +62,7 @@ def agreement(before: Answer, after: Answer | None, *, tolerance: float = 0.01) 
 
 
 def kind_of(answer: Answer) -> Kind:
-    """What kind of answer *answer* is."""
+    """Tell what kind of answer *answer* is."""
     if answer.tool_calls:
         return "tool call"
     if answer.request.choices is not None:
@@ -74,7 +74,7 @@ def kind_of(answer: Answer) -> Kind:
 
 
 def similarity(before: str, after: str) -> float:
-    """The longest sequence of words that both have, as a share of the words of both: 1 where they are the same."""
+    """Measure the longest sequence of words that both have, as a share of the words of both: 1 where they are the same."""
     old, new = words(before), words(after)
     if not old and not new:
         return float(before.split() == after.split())  # nothing but signs on both sides
@@ -82,12 +82,12 @@ def similarity(before: str, after: str) -> float:
 
 
 def words(text: str) -> list[str]:
-    """The words of *text*, without capitals."""
+    """Split *text* into its words, without capitals."""
     return _WORD.findall(text.casefold())
 
 
 def _common(old: Sequence[str], new: Sequence[str]) -> int:
-    """The length of the longest common subsequence, by the bits of one large number: a row of the table at a time."""
+    """Measure the longest common subsequence, by the bits of one large number: a row of the table at a time."""
     places: dict[str, int] = {}
     for place, word in enumerate(old):
         places[word] = places.get(word, 0) | 1 << place
@@ -99,7 +99,7 @@ def _common(old: Sequence[str], new: Sequence[str]) -> int:
 
 
 def _leaves(answer: Answer) -> dict[str, Any]:
-    """The single values of an answer, by where they stand in it."""
+    """Collect the single values of an answer, by where they stand in it."""
     if answer.tool_calls:
         return dict(_flat([{call.name: _json(call.arguments)} for call in answer.tool_calls], ""))
     if answer.request.schema is None:

@@ -40,7 +40,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 
 
 def page_of(report: Drift) -> str:
-    """*report* as HTML."""
+    """Write *report* as HTML."""
     return "\n".join(_page(report)) + "\n"
 
 
@@ -108,7 +108,7 @@ def _render_moved(cell: Moved) -> str:
 
 
 def plain_answer(answer: Answer | None) -> str:
-    """What an answer says, in plain text."""
+    """Say in plain text what an answer says."""
     if answer is None:
         return "(no answer)"
     calls = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
@@ -117,7 +117,7 @@ def plain_answer(answer: Answer | None) -> str:
 
 
 def _lay_out(text: str) -> str:
-    """A JSON value in one spelling: how a model has broken its lines is no difference to look at."""
+    """Spell a JSON value in one way: how a model has broken its lines is no difference to look at."""
     try:
         value = parse_json(text)
     except ValueError:
@@ -127,7 +127,7 @@ def _lay_out(text: str) -> str:
 
 
 def _mark_differences(before: str, after: str) -> tuple[str, str]:
-    """Both texts as HTML; what only one of them has is marked."""
+    """Write both texts as HTML; what only one of them has is marked."""
     old, new = _PIECE.findall(before), _PIECE.findall(after)
     if len(old) + len(new) > 2 * COMPARED:  # words and the spaces between them
         return _safe(before), _safe(after)
@@ -141,7 +141,7 @@ def _mark_differences(before: str, after: str) -> tuple[str, str]:
 
 
 def _safe(text: str) -> str:
-    """*text* as HTML shows it. Control characters and marks that turn the direction of writing are made visible."""
+    """Escape *text* for HTML. Control characters and marks that turn the direction of writing are made visible."""
     return html.escape("".join(_visible(text)))
 
 

@@ -89,7 +89,7 @@ class Drift:
         return _mean(self.pairs)
 
     def sums(self) -> list[DriftTotals]:
-        """The agreement by kind, and of all."""
+        """Sum up the agreement by kind, and of all."""
         rows = [_sum(kind, [pair for pair in self.pairs if pair.agreement.kind == kind]) for kind in KINDS]
         return [*(row for row in rows if row.answers), _sum("all", self.pairs)]
 
@@ -112,7 +112,7 @@ def drift(
     cost: float | None = None,
     options: str = "",
 ) -> Drift:
-    """What changed between the cells as *recorded* and as they were asked *anew*, with *options* above their own."""
+    """Compare the cells as *recorded* with those that were asked *anew*, with *options* above their own."""
     cells = {cell.number: cell for cell in anew}
     pairs: list[Pair] = []
     added = 0
@@ -140,7 +140,7 @@ def drift(
 def _pair_answers(
     before: Sequence[Answer], after: Sequence[Answer]
 ) -> tuple[list[tuple[Answer, Answer | None, bool]], int]:
-    """Each of *before* with its match, and whether that was asked otherwise; and how many of *after* are left."""
+    """Pair each of *before* with its match, and whether that was asked otherwise; count what is left of *after*."""
     left = dict(enumerate(after))
     matches: dict[int, int] = {}
     for name in (_without_model, _without_settings, None):
@@ -162,12 +162,12 @@ def _pair_answers(
 
 
 def _without_model(request: Request) -> str:
-    """What a question is called when the model is left out."""
+    """Name a question with its model left out."""
     return key_of({**request.canonical(), "model": ""})
 
 
 def _without_settings(request: Request) -> str:
-    """What a question is called when its settings are left out too, but for the number of the draw."""
+    """Name a question with its settings left out too, but for the number of the draw."""
     asked = request.canonical()
     kept = ("messages", "schema", "choices", "tools", "sample")
     return key_of({name: asked[name] for name in kept if name in asked})
@@ -184,7 +184,7 @@ def _find_moved(recorded: Iterable[CellQuestions], cells: Mapping[int, CellQuest
 
 
 def _who(cells: Iterable[CellQuestions]) -> str:
-    """Which models answered where, the most frequent first."""
+    """List which models answered where, the most frequent first."""
     counts: dict[str, int] = defaultdict(int)
     for cell in cells:
         for answer in cell.answers:

@@ -76,12 +76,12 @@ class RanCell:
 
 
 def tells_state(output: Mapping[str, Any]) -> bool:
-    """Whether *output* is marked as the state of this machine."""
+    """Tell whether *output* is marked as the state of this machine."""
     metadata = output.get("metadata")
     ours = metadata.get("qwennb") if isinstance(metadata, Mapping) else None
     return isinstance(ours, Mapping) and STATE in ours
 
 
 def is_typed(output: Mapping[str, Any]) -> bool:
-    """Whether *output* is what somebody typed, as front ends save it: no other run shows it."""
+    """Tell whether *output* is what somebody typed, as front ends save it: no other run shows it."""
     return output.get("output_type") == "stream" and output.get("name") == "stdin"

@@ -86,7 +86,7 @@ def count_redrawn(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str,
 
 
 def _parts(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What stands in *outputs* by what it is: a stream's name, a mime type, an error."""
+    """Sort what stands in *outputs* by what it is: a stream's name, a mime type, an error."""
     made: dict[str, list[Any]] = {}
     for output in outputs:
         kind = output["output_type"]
@@ -113,7 +113,7 @@ def _pictures(outputs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _tell(old: list[Any], new: list[Any]) -> Iterator[str]:
-    """The first few differences, and that there are more."""
+    """Tell the first few differences, and that there are more."""
     if all(isinstance(value, str) for value in (*old, *new)):
         told = _tell_text("\n".join(old), "\n".join(new))
     else:
@@ -134,7 +134,7 @@ def _tell_data(old: list[Any], new: list[Any]) -> Iterator[list[str]]:
 
 
 def _sandboxes(value: Any, at: str) -> Iterator[tuple[str, str]]:
-    """Each value within *value* that is no collection, with its place."""
+    """Yield each value within *value* that is no collection, with where it stands."""
     pairs: Sequence[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         pairs = list(value.items())
@@ -147,7 +147,7 @@ def _sandboxes(value: Any, at: str) -> Iterator[tuple[str, str]]:
 
 
 def _tell_text(old: str, new: str) -> Iterator[list[str]]:
-    """The lines of each difference of two texts, one after the other."""
+    """Yield the lines of each difference of two texts, one after the other."""
     before, after = old.split(), new.split()
     if before == after:
         if old != new:
@@ -172,7 +172,7 @@ def _tell_blanks(old: str, new: str) -> list[str]:
 
 
 def _changes(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """From where to where in *before* stands what is not in *after*, and the same of *after*."""
+    """Yield from where to where in *before* stands what is not in *after*, and the same of *after*."""
     same = _count_same(before, after)
     most = min(len(before), len(after)) - same
     ending = _count_same(before[::-1][:most], after[::-1][:most])
@@ -190,13 +190,13 @@ def _changes(before: list[str], after: list[str]) -> Iterator[tuple[int, int, in
 
 
 def _count_same(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many words, or characters, both begin with alike."""
+    """Count the words, or characters, that both begin with alike."""
     pairs = zip(one, other, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _clip(one: str, other: str) -> tuple[str, str]:
-    """Both, short, and so that what differs in them is still there."""
+    """Shorten both so that what differs in them is still there."""
     if max(len(one), len(other)) <= WIDTH:
         return one, other
     begin = max(0, _count_same(one, other) - WIDTH // 4)
@@ -219,7 +219,7 @@ def _words_after(words: list[str], at: int) -> str:
 
 
 def _line_of(text: str, word: int) -> int:
-    """The number of the line of *text* in which its *word*-th word stands."""
+    """Find the number of the line of *text* in which its *word*-th word stands."""
     count = 0
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):

@@ -51,7 +51,7 @@ def install(report: str) -> None:
 
 
 def shut_local_sockets() -> bool:
-    """From here on no local socket is made either, in any thread. Whether the system itself sees to it all."""
+    """Let no local socket be made either from here on, in any thread. Returns whether the system itself sees to it all."""
     global _local_is_shut
     _local_is_shut = True
     return _shut_the_system_door(local=True)
@@ -77,7 +77,7 @@ def _look(event: str, arguments: tuple[Any, ...], report: str) -> None:
 
 
 def _describe_attempt(event: str, arguments: tuple[Any, ...]) -> str | None:
-    """What an event is, in words; None for what is no use of the network."""
+    """Say an event in words; None for what is no use of the network."""
     if event in _LOOKUPS:
         return f"the address of {_address_text(arguments[0])} was looked up"
     if event == "socket.__new__" and arguments[1] in _INTERNET and not _PAIRS_NEED_LOOPBACK:
@@ -91,7 +91,7 @@ def _describe_attempt(event: str, arguments: tuple[Any, ...]) -> str | None:
 
 
 def _describe_local(event: str, arguments: tuple[Any, ...], frame: FrameType) -> str | None:
-    """As `_tried`, for a local socket. One that is half of a pair, or was accepted, is made around what there is already."""
+    """Say the same of a local socket. One that is half of a pair, or was accepted, is made around what there is already."""
     if not _local_is_shut or event != "socket.__new__" or arguments[1] != _LOCAL:
         return None
     is_made_around = frame.f_code.co_name == "__init__" and frame.f_locals.get("fileno") is not None
@@ -107,7 +107,7 @@ def _address_text(address: Any) -> str:
 
 
 def _where(frame: FrameType | None) -> tuple[str | None, int | None, bool]:
-    """The file and line of the cell that is on the stack, and whether an import is under way there."""
+    """Find the file and line of the cell that is on the stack, and whether an import is under way there."""
     importing = False
     while frame is not None:
         folder, name = os.path.split(frame.f_code.co_filename)
@@ -134,7 +134,7 @@ _CALL, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24  # where they stand in what
 
 
 def can_refuse() -> bool:
-    """Whether the system itself can be asked to refuse sockets. Asking this changes nothing."""
+    """Tell whether the system itself can be asked to refuse sockets. Asking this changes nothing."""
     import ctypes
     import platform
 
@@ -147,7 +147,7 @@ def can_refuse() -> bool:
 
 
 def _shut_the_system_door(*, local: bool) -> bool:
-    """Have the system make no socket for this process and its children, *local* ones included. Whether it does."""
+    """Have the system make no socket for this process and its children, *local* ones included. Returns whether it does."""
     import ctypes
     import platform
     import struct

@@ -17,7 +17,7 @@ ENDINGS = (".qwenpack", ".qwenpack.zst")
 
 
 def pack_beside(notebook: Path) -> Path | None:
-    """The pack that has the notebook's name, beside it or in a folder `packs` there."""
+    """Find the pack that has the notebook's name, beside it or in a folder `packs` there."""
     sandboxes = [
         folder / f"{notebook.stem}{ending}"
         for folder in (notebook.parent, notebook.parent / "packs")
@@ -27,7 +27,7 @@ def pack_beside(notebook: Path) -> Path | None:
 
 
 def describe_risk(variables: Sequence[str] = ()) -> str:
-    """What a notebook that is verified can do here, and what not, for whoever is about to run it."""
+    """Say what a notebook that is verified can do here, and what not, to whoever is about to run it."""
     network = (
         "no network"
         if can_refuse()
@@ -51,7 +51,7 @@ def verify(
     accept_figures: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Verdict:
-    """Run *notebook* with no network, no keys and nothing but its pack; what it shows, compared with what was saved.
+    """Run *notebook* with no network, no keys and nothing but its pack, and compare what it shows with what was saved.
 
     Of the environment it gets what every program needs, and the *variables* that are named. Right before it runs, *tell* is
     given what that means.

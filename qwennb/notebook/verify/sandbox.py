@@ -44,7 +44,7 @@ class Sandbox:
     @classmethod
     @contextmanager
     def create(cls, *, sealed: bool) -> Iterator[Self]:
-        """A place that goes when it is left."""
+        """Make one that goes when it is left."""
         # A local socket's path may have about a hundred characters.
         short = "/tmp" if os.name == "posix" and len(tempfile.gettempdir()) > 60 else None  # noqa: S108
         with tempfile.TemporaryDirectory(prefix="qwennb-", dir=short, ignore_cleanup_errors=True) as folder:
@@ -66,7 +66,7 @@ class Sandbox:
         return self.folder / "trace"
 
     def environ(self, outer: Mapping[str, str], above: Mapping[str, Any]) -> dict[str, str]:
-        """The kernel's environment: the *outer* one, and what stands *above* all that the notebook says."""
+        """Write the kernel's environment: the *outer* one, and what stands *above* all that the notebook says."""
         made = {name: value for name, value in outer.items() if name not in _FROM_ANOTHER_RUN}
         if self.sealed:
             made = keep_needed(made)

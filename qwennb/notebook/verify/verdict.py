@@ -37,7 +37,7 @@ class Verdict:
         return {use.key for cell in self.cells for use in cell.uses if not use.missing and not use.accepted}
 
     def sentence(self) -> str:
-        """All of it in one line."""
+        """Say all of it in one line."""
         outcome = "outputs as saved" if self.same else "; ".join(self._amiss()) or "not the same"
         aside = f" ({', '.join(self._aside())})" if self._aside() else ""
         nothing = money(0.0)  # what can't reach the network can't spend
@@ -66,7 +66,7 @@ class Verdict:
         return told
 
     def details(self) -> list[str]:
-        """What is amiss, cell by cell, in lines."""
+        """Tell what is amiss, cell by cell, in lines."""
         lines: list[str] = []
         for cell in self.cells:
             if cell.same:
