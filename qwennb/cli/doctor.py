@@ -54,7 +54,7 @@ _LIBRARIES = ("openai", "aiohttp", "polars", "ipython", "diskcache", "xllamacpp"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out of one place: whether it can answer, and in words. `endpoint` is what to type for it."""
+    """What was found out of one endpoint: whether it can answer, and in words. `endpoint` is what to type for it."""
 
     name: str
     answers: bool

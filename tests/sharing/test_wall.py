@@ -205,6 +205,15 @@ def test_a_kernel_has_its_own_sockets_and_can_open_no_others(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_attempt_is_told_at_its_cell_though_the_same_code_stands_below_again(tmp_path):
+    reach = "import socket\ntry:\n    socket.socket()\nexcept OSError:\n    pass"
+    path = written(tmp_path / "n.ipynb", [reach, "1", reach])
+    with Sandbox.create(sealed=True) as sandbox:
+        cells = run_notebook(path, sandbox, {"cache": "replay"})
+    assert [[attempt.line for attempt in cell.attempts] for cell in cells] == [[3], [], [3]]
+
+
+@pytest.mark.slow
 def test_a_kernel_gets_no_secret_of_the_environment_and_all_that_it_needs(tmp_path):
     look = "import json, os\nprint(json.dumps(dict(os.environ)))"
     path = written(tmp_path / "n.ipynb", [look])

@@ -126,14 +126,14 @@ def _tell(old: list[Any], new: list[Any]) -> Iterator[str]:
 
 def _tell_data(old: list[Any], new: list[Any]) -> Iterator[list[str]]:
     several = max(len(old), len(new)) > 1
-    before, after = (dict(_sandboxes(values if several else values[:1], "")) for values in (old, new))
-    for sandbox in sorted(before.keys() | after.keys()):
-        one, other = before.get(sandbox, ""), after.get(sandbox, "")
+    before, after = (dict(_flatten(values if several else values[:1], "")) for values in (old, new))
+    for where in sorted(before.keys() | after.keys()):
+        one, other = before.get(where, ""), after.get(where, "")
         for lines in _tell_text(one, other):
-            yield [f"{_shorten(sandbox if several else sandbox.partition('.')[2], 0)}:", *lines]
+            yield [f"{_shorten(where if several else where.partition('.')[2], 0)}:", *lines]
 
 
-def _sandboxes(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _flatten(value: Any, at: str) -> Iterator[tuple[str, str]]:
     """Yield each value within *value* that is no collection, with where it stands."""
     pairs: Sequence[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
@@ -141,7 +141,7 @@ def _sandboxes(value: Any, at: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         pairs = list(enumerate(value, 1))
     for name, inner in pairs:
-        yield from _sandboxes(inner, f"{at}.{name}" if at else str(name))
+        yield from _flatten(inner, f"{at}.{name}" if at else str(name))
     if not pairs:
         yield at, json.dumps(value, ensure_ascii=False)
 

@@ -188,12 +188,12 @@ def _filter_steps(machine: str, *, local: bool) -> list[tuple[int, int, int, int
     return [*steps, (_GIVE, 0, 0, _ALLOW)]
 
 
-def go_on() -> None:
+def run_next_sitecustomize() -> None:
     """Run the sitecustomize that this file stands in front of, if there is one."""
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
 
     here = Path(__file__).parent
-    found = PathFinder.find_spec("sitecustomize", [sandbox for sandbox in sys.path if Path(sandbox) != here])
+    found = PathFinder.find_spec("sitecustomize", [folder for folder in sys.path if Path(folder) != here])
     if found is not None and found.loader is not None:
         found.loader.exec_module(module_from_spec(found))

@@ -18,12 +18,9 @@ ENDINGS = (".qwenpack", ".qwenpack.zst")
 
 def pack_beside(notebook: Path) -> Path | None:
     """Find the pack that has the notebook's name, beside it or in a folder `packs` there."""
-    sandboxes = [
-        folder / f"{notebook.stem}{ending}"
-        for folder in (notebook.parent, notebook.parent / "packs")
-        for ending in ENDINGS
-    ]
-    return next((sandbox for sandbox in sandboxes if sandbox.is_file()), None)
+    folders = (notebook.parent, notebook.parent / "packs")
+    files = (folder / f"{notebook.stem}{ending}" for folder in folders for ending in ENDINGS)
+    return next((file for file in files if file.is_file()), None)
 
 
 def describe_risk(variables: Sequence[str] = ()) -> str:

@@ -1,4 +1,4 @@
-"""A place for a kernel to run in: a cache of its own, and, when it is sealed, nothing else of this machine's owner.
+"""Where a kernel runs: with a cache of its own, and, when it is sealed, nothing else of this machine's owner.
 
 A sealed kernel finds an empty home, of the environment only what a program needs to run, no settings of ours and no
 network: what runs there runs for whoever gets the notebook. An open one keeps the keys and settings of the environment, because it is there to ask.
@@ -83,6 +83,6 @@ class Sandbox:
         folder = self.folder / "guard"
         folder.mkdir()
         source = Path(__file__).with_name("network_guard.py").read_text(encoding="utf-8")
-        started = f"\n\ninstall({str(self.attempts)!r})\ngo_on()\n"
+        started = f"\n\ninstall({str(self.attempts)!r})\nrun_next_sitecustomize()\n"
         (folder / "sitecustomize.py").write_text(source + started, encoding="utf-8")
         return folder
