@@ -45,7 +45,9 @@ def leaves(command=COMMANDS, path="qwennb"):
         yield from leaves(below, f"{path} {below.name}")
 
 
-@pytest.mark.parametrize(("command", "path"), leaves(), ids=lambda one: one if isinstance(one, str) else "")
+@pytest.mark.parametrize(
+    ("command", "path"), list(leaves()), ids=lambda one: one if isinstance(one, str) else ""
+)
 def test_every_help_ends_with_examples_that_its_command_understands(run, command, path):
     shown = run(*path.split()[1:], "--help").out
     module, _, name = command.home.partition(":")

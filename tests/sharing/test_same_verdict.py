@@ -107,7 +107,7 @@ def plain_nbval(path: Path) -> list[bool]:
     report = path.with_suffix(".xml")
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider"]
     subprocess.run(
-        [*command, "-c", os.devnull, f"--junitxml={report}", f"--rootdir={path.parent}", path.name],
+        [*command, "--nbval-cell-timeout=15", "-c", os.devnull, f"--junitxml={report}", f"--rootdir={path.parent}", path.name],
         cwd=path.parent, env={**os.environ, "HOME": str(path.parent)}, capture_output=True, timeout=200, check=False,
     )  # fmt: skip
     return [not len(case) for case in ElementTree.parse(report).iter("testcase")]
