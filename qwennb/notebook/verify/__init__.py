@@ -13,14 +13,3 @@ from qwennb.notebook.verify.replay import pack_beside, verify
 from qwennb.notebook.verify.runner import run_notebook
 from qwennb.notebook.verify.sandbox import Sandbox
 from qwennb.notebook.verify.verdict import Verdict
-
-__all__ = [
-    "RanCell",
-    "Sandbox",
-    "Verdict",
-    "pack_beside",
-    "run_notebook",
-    "start_kernel",
-    "tells_state",
-    "verify",
-]
