@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.answer import markup
-from qwennb.cache import Name, Pack, PackMedia, Packs
+from qwennb.cache import Name, Pack, PackMedia, Packs, merge_packs
 from qwennb.cli.cache import open_memory
 from qwennb.cli.command import Parser
-from qwennb.cli.merge import merge
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, NotRecorded, PackRefused
 from qwennb.text import amount, first_words, plural, shorten, wrap
@@ -75,7 +74,7 @@ def pack(given: Any, world: World) -> int:
             "Give a notebook to pack, or packs to merge: qwennb pack --merge A.qwenpack B.qwenpack"
         )
     if given.merge:
-        return merge(given, world)
+        return _merge(given, world)
     if given.keep is not None:
         raise BadInput("--keep is for packs that are merged. Leave it out, or give them with --merge.")
     notebook = world.notebook(given.notebook)
@@ -203,3 +202,32 @@ def _samples(made: Pack) -> list[str]:
         said = answer.text or ", ".join(f"{call.name}({call.arguments})" for call in answer.tool_calls)
         lines += wrap(first_words(markup.plain(said), 160), first=f"{'':16}= ", indent=" " * 18)
     return lines
+
+
+# ---------------------------------------------------------------------- one pack out of several
+
+
+def _merge(given: Any, world: World) -> int:
+    """Merge the packs that are named into the first one, or into `-o FILE`."""
+    files = [world.folder / name for name in given.merge]
+    target = world.folder / given.out if given.out else files[0]
+    made = merge_packs(files, given.keep)
+    made.pack.write(target, allow=given.allow, environ=world.environ)
+    world.say(f"{target.name}: {plural(len(made.pack), 'answer')}, root {made.pack.root}")
+    if made.chosen:
+        world.say(f"{plural(made.chosen, 'request')} had two different answers: the {given.keep} is kept.")
+    if made.defaults:
+        (_, model, endpoint), *others = made.defaults
+        told = "; ".join(f"{name} says {model} at {endpoint}" for name, model, endpoint in others)
+        world.say(f"Where a request names no model it means {model} at {endpoint} ({told}).")
+    _merge_media([PackMedia.beside(file) for file in files], PackMedia.beside(target), world)
+    return 0
+
+
+def _merge_media(found: list[PackMedia], beside: PackMedia, world: World) -> None:
+    """Put what stands beside the packs beside the one that was made."""
+    others = [sources for sources in found if sources.count and sources.folder != beside.folder]
+    for sources in others:
+        beside.add(sources)
+    if others:
+        world.say(f"{beside.folder.name}: {plural(beside.count, 'file')}, each under its sha256")

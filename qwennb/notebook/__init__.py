@@ -1,7 +1,7 @@
 """Cells: `%load_ext qwennb` and what it brings.
 
-`magics` reads lines, `scope` looks up what they name, `cell` asks, `page` is what is kept of an answer, `screen` shows
-it while it grows, `chats` are the conversations, `lines` what the line magics say.
+`magics` reads lines, `namespace` looks up what they name, `cell` asks, `display` shows an answer while it grows, `chats`
+are the conversations, `reports` what the line magics say. `verify` runs saved notebooks, `drift` asks theirs again.
 """
 
 from __future__ import annotations

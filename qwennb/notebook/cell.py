@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from qwennb.answer import Answer, Page, Usage, markup
+from qwennb.answer import Answer, Page, Usage
 from qwennb.client import Options, Qwen, QwenWarning, turns_of
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
-from qwennb.notebook.display import Cell, Screen, screen_of, shorten
+from qwennb.notebook.display import Cell, Screen, screen_of, show_in_one_line, show_state
 from qwennb.notebook.interpolated import Interpolated
-from qwennb.notebook.namespace import Scope, as_typed
+from qwennb.notebook.namespace import Scope, escape_braces
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
 from qwennb.notebook.stale import StaleTracker
@@ -33,19 +33,19 @@ class CellAsker:
     shell: Any
     client: Qwen
     chats: Chats
-    freshness: StaleTracker
+    stale_tracker: StaleTracker
     outputs: CellOutputs
     last: Request | None = None
 
     def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Ask what was *typed*, with the options *given* on its line over the notebook's *defaults*."""
         scope = Scope(self.shell)
-        prompt, values = (as_typed(typed), {}) if given.get("raw") else scope.fill(typed)
+        prompt, values = (escape_braces(typed), {}) if given.get("raw") else scope.fill(typed)
         if not typed.strip():
             raise BadInput("There is nothing to ask: the prompt is empty. %%qwen? shows how it is written.")
         options = self.client.session.with_defaults(options_of(given, defaults, scope))
         name = given.get("chat")
-        endpoint = self.chats.here()
+        position = self.chats.next_position()
         conversation = None
         before = 0
         if name is not None:
@@ -55,7 +55,7 @@ class CellAsker:
                 if given.get("resume")
                 else self.chats.conversation(name)
             )
-            before = conversation.before(endpoint)
+            before = conversation.before(position)
         history = conversation.messages_before(before) if conversation is not None else ()
         if history and "system" in given:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
@@ -65,11 +65,11 @@ class CellAsker:
             return
         screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
         page = self._page(request, options, screen, given, scope.readings)
-        self.freshness.note_question(scope.readings, into=given.get("into"))
+        self.stale_tracker.note_question(scope.readings, into=given.get("into"))
         if given.get("into"):
             self.shell.user_ns[given["into"]] = page.answer
         if conversation is not None:
-            turn = Turn(endpoint, request.messages[len(history) :] + page.said)
+            turn = Turn(position, request.messages[len(history) :] + page.said)
             conversation.turns[before:] = [turn]
             if (options.cache or self.client.session.config.cache) in ("on", "refresh"):
                 self._store(conversation)
@@ -107,7 +107,7 @@ class CellAsker:
                 screen.end(Page((*steps.answers, seen)))
                 if given.get("into"):
                     self.shell.user_ns[given["into"]] = seen
-            raise shorten(stop) from None
+            raise show_in_one_line(stop) from None
         except BaseException:
             screen.close()
             if steps.has_partial:  # what was seen of it stays, and is not taken for an answer
@@ -172,14 +172,6 @@ class _Steps:
         """Have the *answers* so far: nothing is unfinished now."""
         self._text, self._reasoning = [], []
         self.answers = tuple(answers)
-
-
-def show_state(text: str, about: str) -> None:
-    """Show *text*, marked as the state of this machine and not an answer: whoever compares notebooks skips it."""
-    from IPython.display import display
-
-    bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
-    display(bundle, raw=True, metadata={"qwennb": {"state": about}})  # type: ignore[no-untyped-call]
 
 
 def options_of(given: dict[str, Any], defaults: dict[str, Any], scope: Scope) -> Options:

@@ -69,7 +69,7 @@ class Chats:
         self._cell = getattr(info, "cell_id", None)
         self._asked = 0
 
-    def here(self) -> tuple[str, int] | None:
+    def next_position(self) -> tuple[str, int] | None:
         """Count one more question of this cell, and return where it stands."""
         self._asked += 1
         return None if not self._cell else (self._cell, self._asked)

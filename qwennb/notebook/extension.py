@@ -74,7 +74,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers.append(completion.matcher)
     shell.input_transformer_manager.token_transformers.insert(0, QwenLine)
     shell.events.register("pre_run_cell", magics.chats.cell_begins)
-    shell.events.register("pre_run_cell", magics.freshness.cell_begins)
+    shell.events.register("pre_run_cell", magics.stale_tracker.cell_begins)
     shell.events.register("pre_run_cell", magics.outputs.cell_begins)
     shell.events.register("post_run_cell", magics.outputs.cell_ended)
     begin_sharing(shell, magics)
@@ -119,7 +119,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers.remove(completion.matcher)
     shell.input_transformer_manager.token_transformers.remove(QwenLine)
     shell.events.unregister("pre_run_cell", magics.chats.cell_begins)
-    shell.events.unregister("pre_run_cell", magics.freshness.cell_begins)
+    shell.events.unregister("pre_run_cell", magics.stale_tracker.cell_begins)
     shell.events.unregister("pre_run_cell", magics.outputs.cell_begins)
     shell.events.unregister("post_run_cell", magics.outputs.cell_ended)
     for kind in ("line", "cell"):

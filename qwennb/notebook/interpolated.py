@@ -74,14 +74,14 @@ class Interpolated:
             return "unknown"
         try:
             value = eval(compile(self.source.strip(), "<stale>", "eval"), {"__builtins__": {}}, dict(names))  # noqa: S307  (typed by the user in the cell, and free of calls)
-            return "same" if digest_of(part_of(as_read(value))) == self.digest else "changed"
+            return "same" if digest_of(part_of(read_value(value))) == self.digest else "changed"
         except QwenError:
             return "changed"
         except Exception:
             return "gone"
 
 
-def as_read(value: Any) -> Any:
+def read_value(value: Any) -> Any:
     """Return what *value* says it is by its `_ai_repr_`, else the value."""
     protocol = getattr(type(value), "_ai_repr_", None)
     if protocol is None or isinstance(value, type):

@@ -69,12 +69,12 @@ def with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return magic(self, *arguments)
         except QwenError as error:
-            from qwennb.notebook.display import shorten
+            from qwennb.notebook.display import show_in_one_line
 
-            number = self.freshness.number if isinstance(self, QwenMagics) else None
+            number = self.stale_tracker.number if isinstance(self, QwenMagics) else None
             if isinstance(error, NotRecorded) and number is not None:
                 error = NotRecorded(f"Cell [{number}]. {error}")
-            raise shorten(error.with_traceback(None)) from None
+            raise show_in_one_line(error.with_traceback(None)) from None
 
     return run
 
@@ -108,7 +108,7 @@ class QwenMagics(Magics):
         super().__init__(shell)
         self.chats = Chats()
         self.outputs = CellOutputs(shell)
-        self.freshness = StaleTracker(lambda: len(shell.user_ns.get("In", "")) - 1)
+        self.stale_tracker = StaleTracker(lambda: len(shell.user_ns.get("In", "")) - 1)
         self._clients: dict[Config, Qwen] = {}
         self._asker: CellAsker | None = None
 
@@ -149,7 +149,7 @@ class QwenMagics(Magics):
 
         client = self.client(endpoint)
         last = self._asker.last if self._asker is not None else None
-        self._asker = CellAsker(self.shell, client, self.chats, self.freshness, self.outputs, last)
+        self._asker = CellAsker(self.shell, client, self.chats, self.stale_tracker, self.outputs, last)
         return self._asker
 
     def client(self, endpoint: str | None = None) -> Qwen:
@@ -257,7 +257,7 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show(reports.models(line.strip() or None), "models")
+        reports.show_state(reports.models(line.strip() or None), "models")
 
     @line_magic
     @with_short_errors
@@ -271,7 +271,7 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show(reports.usage(self.client()), "usage")
+        reports.show_state(reports.usage(self.client()), "usage")
 
     @line_magic
     @with_short_errors
@@ -309,7 +309,7 @@ class QwenMagics(Magics):
             if wanted not in CACHE_MODES:
                 raise BadInput(f"{wanted!r} is not a cache mode. Use {', '.join(CACHE_MODES)}.")
             self.cache = wanted
-        reports.show(reports.cache(self.client()), "cache")
+        reports.show_state(reports.cache(self.client()), "cache")
 
     @line_magic
     @with_short_errors
@@ -327,7 +327,7 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show(reports.settings(self.client().session.config, self.defaults()), "config")
+        reports.show_state(reports.settings(self.client().session.config, self.defaults()), "config")
 
     @line_magic
     @with_short_errors
@@ -367,7 +367,7 @@ class QwenMagics(Magics):
 
             display(ChatPanel(self.client(), **{n: v for n, v in self.defaults().items() if v is not None}))  # type: ignore[no-untyped-call]
             return
-        reports.show(reports.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
+        reports.show_state(reports.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
 
     @line_magic
     @with_short_errors
@@ -392,7 +392,7 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
+        reports.show_state(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
 
     @line_magic
     @with_short_errors
@@ -410,7 +410,7 @@ class QwenMagics(Magics):
         from qwennb.notebook import reports
         from qwennb.notebook.stale import stale
 
-        reports.show(stale(self.freshness, self.shell.user_ns), "stale")
+        reports.show_state(stale(self.stale_tracker, self.shell.user_ns), "stale")
 
     @line_magic
     @with_short_errors

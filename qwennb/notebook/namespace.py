@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qwennb.errors import BadInput, TemplateError, nearest
-from qwennb.notebook.interpolated import Interpolated, as_read, digest_of
+from qwennb.notebook.interpolated import Interpolated, digest_of, read_value
 
 _NAME = re.compile(r"[^\W\d]\w*")
 
@@ -46,7 +46,7 @@ class Scope:
         from qwennb.request import Template, part_of
 
         pieces = Template.of_expressions(text).evaluate(
-            lambda source: _Value(self._read(source, part_of(as_read(self.value(source)))))
+            lambda source: _Value(self._read(source, part_of(read_value(self.value(source)))))
         )
         values: dict[str, Any] = {}
         made = []
@@ -56,7 +56,7 @@ class Scope:
                 values[name] = piece.value
                 made.append(f"{{{{ {name} }}}}")
             else:
-                made.append(as_typed(piece))
+                made.append(escape_braces(piece))
         return "".join(made), values
 
     def option_value(self, option: str, text: str) -> Any:
@@ -130,7 +130,7 @@ class _Value:
         self.value = value
 
 
-def as_typed(text: str) -> str:
+def escape_braces(text: str) -> str:
     """Write *text* as a template that is nothing but this text."""
     return text.replace("{{", '{{ "{{" }}')
 

@@ -82,7 +82,7 @@ class SharingMagics(Magics):
             if client.session.config.cache != "replay":
                 self._recording = Recording(path, shared_runtime.record())
         recording = self._recording.path.name if self._recording is not None else None
-        reports.show(describe_loaded(client.session.memory, recording), "pack")
+        reports.show_state(describe_loaded(client.session.memory, recording), "pack")
 
     def cell_ended(self, result: Any) -> None:
         """Write what the cell that is over has added."""

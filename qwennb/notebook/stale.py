@@ -92,9 +92,9 @@ class StaleTracker:
         return ("unknown", unknown) if unknown else ("same", "")
 
 
-def stale(freshness: StaleTracker, names: Mapping[str, Any]) -> str:
+def stale(stale_tracker: StaleTracker, names: Mapping[str, Any]) -> str:
     """Say what `%qwen_stale` shows."""
-    told = freshness.report(names)
+    told = stale_tracker.report(names)
     if not told:
         return "No cell of this kernel has asked anything yet."
     rows = [(asked.cell, asked.title, why) for asked, since, why in told if since != "same"]

@@ -323,7 +323,8 @@ NAMEDTUPLE = frozenset(("_replace", "_fields", "_asdict"))  # underscored by Pyt
 
 
 def _is_private(name: str) -> bool:
-    return name not in NAMEDTUPLE and name.startswith("_") and not name.startswith("__") and name != "_"
+    # A name that ends with an underscore too is a protocol's, as IPython's `_repr_html_`: it is there to be set by others.
+    return name not in NAMEDTUPLE and name.startswith("_") and not name.endswith("_")
 
 
 def _is_foreign(node: ast.expr) -> bool:

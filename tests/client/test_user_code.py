@@ -15,7 +15,7 @@ from qwennb.cache import Name, Store, Writer
 from qwennb.catalog import TokenCounter, estimate_tokens
 from qwennb.client import Bridge, QwenWarning, Runtime, Session
 from qwennb.errors import CallbackFailed, QwenError, ValidatorFailed
-from qwennb.notebook.interpolated import as_read
+from qwennb.notebook.interpolated import read_value
 
 
 class BrokenWords(Exception):
@@ -157,7 +157,7 @@ def test_what_an_ai_repr_raises_is_the_cells_error(error):
             raise error
 
     with pytest.raises(CallbackFailed, match="`_ai_repr_` of Told raised"):
-        as_read(Told())
+        read_value(Told())
 
 
 def test_a_loop_survives_what_kills_loops():

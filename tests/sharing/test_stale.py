@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from qwennb.answer import MIME
-from qwennb.notebook.interpolated import Interpolated, as_read, digest_of, fingerprint
+from qwennb.notebook.interpolated import Interpolated, digest_of, fingerprint, read_value
 from qwennb.notebook.namespace import Scope
 from qwennb.notebook.stale import StaleTracker, stale
 from qwennb.request import part_of
@@ -20,7 +20,7 @@ from tests.notebook.conftest import kernel, script, sim  # noqa: F401  (fixtures
 
 def reading(source: str, names: dict) -> Interpolated:
     value = eval(source, dict(names))
-    return Interpolated.of(source, digest_of(part_of(as_read(value))), names)
+    return Interpolated.of(source, digest_of(part_of(read_value(value))), names)
 
 
 def since(source: str, before: dict, after: dict) -> str:
@@ -95,18 +95,18 @@ class Notebook:
     def __init__(self) -> None:
         self.names: dict = {}
         self.count = 0
-        self.freshness = StaleTracker(lambda: self.count)
+        self.stale_tracker = StaleTracker(lambda: self.count)
 
     def run(self, source: str, *expressions: str, cell: str | None = None, into: str | None = None) -> None:
         self.count += 1
-        self.freshness.cell_begins(SimpleNamespace(raw_cell=source, cell_id=cell))
+        self.stale_tracker.cell_begins(SimpleNamespace(raw_cell=source, cell_id=cell))
         if expressions:
             read = [reading(expression, self.names) for expression in expressions]
-            self.freshness.note_question(read, into=into)
+            self.stale_tracker.note_question(read, into=into)
 
     @property
     def told(self) -> str:
-        return stale(self.freshness, self.names)
+        return stale(self.stale_tracker, self.names)
 
 
 def test_a_cell_is_stale_when_what_it_read_has_changed_and_fresh_when_it_runs_again():
@@ -152,10 +152,12 @@ def test_a_front_end_that_tells_no_cells_is_told_by_the_code():
 def test_a_cell_that_nobody_counts_has_no_number():
     book = Notebook()
     book.names["n"] = 1
-    book.freshness.cell_begins(SimpleNamespace(raw_cell="%qwen {{ n }}", cell_id="a", store_history=False))
-    book.freshness.note_question([reading("n", book.names)], into=None)
+    book.stale_tracker.cell_begins(
+        SimpleNamespace(raw_cell="%qwen {{ n }}", cell_id="a", store_history=False)
+    )
+    book.stale_tracker.note_question([reading("n", book.names)], into=None)
     book.names["n"] = 2
-    assert "[ ]  %qwen {{ n }}  n has changed" in book.told and book.freshness.number is None
+    assert "[ ]  %qwen {{ n }}  n has changed" in book.told and book.stale_tracker.number is None
 
 
 def test_every_question_of_a_loop_counts():
@@ -164,7 +166,7 @@ def test_every_question_of_a_loop_counts():
         book.names["n"] = n
         if n == 1:
             book.run("for n in (1, 2): …", cell="a")
-        book.freshness.note_question([reading("n", book.names)], into=None)
+        book.stale_tracker.note_question([reading("n", book.names)], into=None)
     assert "1 of 2 questions stale" in book.told
 
 

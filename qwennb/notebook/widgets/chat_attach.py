@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qwennb.errors import BadInput, nearest
-from qwennb.notebook.interpolated import as_read
-from qwennb.notebook.namespace import as_typed
+from qwennb.notebook.interpolated import read_value
+from qwennb.notebook.namespace import escape_braces
 from qwennb.request import Image, Part, Text, is_frame, part_of
 from qwennb.terminal import flatten
 
@@ -42,11 +42,11 @@ class TypedQuestion:
     @property
     def prompt(self) -> tuple[str, dict[str, Any]]:
         """The question as a template, in which what was typed stands as typed, and the values of its names."""
-        pieces, values = [as_typed(self.text)] if self.text else [], {}
+        pieces, values = [escape_braces(self.text)] if self.text else [], {}
         for number, one in enumerate(self.attached):
             name = f"attached_{number}"
             values[name] = one.part
-            heading = "" if one.kind == "picture" else f"{as_typed(one.name)}:\n"
+            heading = "" if one.kind == "picture" else f"{escape_braces(one.name)}:\n"
             pieces.append(f"{heading}{{{{ {name} }}}}")
         return "\n\n".join(pieces), values
 
@@ -64,7 +64,7 @@ def value_named(name: str, names: Mapping[str, Any]) -> Attached:
 
 def attach(name: str, value: Any) -> Attached:
     """*value* under this name."""
-    read = as_read(value)
+    read = read_value(value)
     part = part_of(read)
     kind: Kind
     if isinstance(part, Text):
