@@ -17,9 +17,9 @@ from qwennb.cache import Pack
 from qwennb.config import Config, lend_trust
 from qwennb.errors import ConfigError
 from qwennb.project import TrustList
+from tests.answers import answer_of
 from tests.cli.conftest import run  # noqa: F401  (a fixture)
-from tests.sharing.answers import answer_of
-from tests.sharing.conftest import ran, written
+from tests.notebooks import ran, written
 from tests.test_config import project
 
 pytestmark = pytest.mark.filterwarnings("ignore:Settings from")

@@ -11,6 +11,7 @@ import pytest
 
 from qwennb.cli.command import main
 from qwennb.cli.world import World
+from tests.notebooks import away, live  # noqa: F401  (fixtures)
 
 
 @dataclass(frozen=True)

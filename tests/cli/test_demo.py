@@ -12,7 +12,7 @@ from qwennb import Pack
 from qwennb.answer import Cost
 from qwennb.cli.demo import _tell
 from qwennb.cli.world import World
-from tests.sharing.answers import answers
+from tests.answers import answers
 
 pytestmark = pytest.mark.slow
 

@@ -85,7 +85,7 @@ def keyed(line: bytes) -> bytes:
 
 def corpus(folder: Path) -> None:
     """Sound packs and single lines of every kind, to begin with."""
-    from tests.sharing.answers import answers
+    from tests.answers import answers
 
     pack = Pack.of(answers(6))
     lines, bare = list(pack.lines()), [bare for _, bare in pack._lines()]

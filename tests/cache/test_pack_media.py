@@ -19,7 +19,7 @@ from qwennb.cache import PackMedia
 from qwennb.client import runtime
 from qwennb.errors import MediaError, NotRecorded, PackRefused
 from qwennb.testing import no_network
-from tests.sharing.answers import PICTURE
+from tests.answers import PICTURE
 
 PDF = io.BytesIO()
 Pillow.new("RGB", (32, 32), "white").save(PDF, "PDF")

@@ -13,7 +13,7 @@ import pytest
 
 from qwennb.cache import Pack
 from qwennb.notebook.verify import Sandbox, run_notebook
-from tests.sharing.conftest import written
+from tests.notebooks import written
 from tests.test_machine import NEEDED, SECRETS
 
 pytestmark = pytest.mark.timeout(300)

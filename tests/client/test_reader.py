@@ -16,9 +16,9 @@ from qwennb.answer import Answer
 from qwennb.client import runtime
 from qwennb.errors import BadInput, NotRecorded
 from qwennb.request import Image, Message, Request, Text
+from tests.answers import answer_of
 from tests.cli.conftest import run  # noqa: F401  (a fixture)
-from tests.sharing.answers import answer_of
-from tests.sharing.conftest import written
+from tests.notebooks import written
 
 MODEL, ENDPOINT = "qwen3.5-plus", "dashscope-intl"
 

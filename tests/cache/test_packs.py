@@ -16,7 +16,7 @@ from qwennb.cache.pack_file import SEAL, zstd
 from qwennb.config import Secret
 from qwennb.errors import PackRefused
 from qwennb.request import Message, Request, Text
-from tests.sharing.answers import answer_of, answers
+from tests.answers import answer_of, answers
 
 TRIALS = 1_000
 

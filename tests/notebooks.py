@@ -15,7 +15,6 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from qwennb.cache import Pack, Store
-from tests.cli.conftest import Ran, run  # noqa: F401  (a fixture)
 
 KEY = "sk-live-1c9e77"
 

@@ -9,8 +9,8 @@ import pytest
 
 from qwennb import Pack, Qwen
 from qwennb.request import Image
-from tests.sharing.answers import PICTURE
-from tests.sharing.conftest import KEY, written
+from tests.answers import PICTURE
+from tests.notebooks import KEY, written
 
 pytestmark = pytest.mark.slow
 

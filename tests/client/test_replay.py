@@ -21,7 +21,7 @@ from qwennb.endpoints import PORTS
 from qwennb.errors import InvalidAnswer, NotRecorded
 from qwennb.request import Image, Message, Request, Text
 from qwennb.testing import no_network, replaying
-from tests.sharing.answers import PICTURE, answer_of
+from tests.answers import PICTURE, answer_of
 
 
 def look_up(city: str) -> str:
@@ -145,7 +145,7 @@ def test_a_named_endpoint_means_the_model_that_was_recorded_there(tmp_path, fres
 
 READER = """
 import json
-from tests.sharing.test_replay import work
+from tests.client.test_replay import work
 from qwennb import Qwen
 from qwennb.client import Options
 from qwennb.testing import no_network

@@ -25,7 +25,7 @@ from qwennb.cache.pack_file import LEVEL, zstd
 from qwennb.cache.pack_format import END, seal_header, seal_line
 from qwennb.errors import PackRefused
 from qwennb.request import key_of
-from tests.sharing.answers import answer_of, answers
+from tests.answers import answer_of, answers
 
 MIB = 2**20
 MOST_MEMORY = 128  # MiB above what Python and qwennb take

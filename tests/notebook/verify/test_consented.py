@@ -14,8 +14,8 @@ from nbformat.v4 import new_output, output_from_msg
 from qwennb.cache import Pack
 from qwennb.simulator import Reply, Simulator, ToolCall
 from tests.notebook.conftest import Kernel
-from tests.sharing.conftest import KEY, Live, written
-from tests.sharing.test_verify import qwennb
+from tests.notebook.verify.test_verify import qwennb
+from tests.notebooks import KEY, Live, written
 
 CELLS = (
     "%load_ext qwennb",
@@ -44,7 +44,7 @@ def answer_as(model_calls: dict[str, str]):
 
 def run_by_hand(notebook: Path, environ: dict[str, str], answers: dict[int, str]) -> None:
     """Run *notebook* as JupyterLab does: what is typed becomes an output, and a clearing clears."""
-    kernel = Kernel({**environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    kernel = Kernel({**environ, "PYTHONPATH": str(Path(__file__).parents[3])})
     saved = nbformat.read(notebook, as_version=4)
     try:
         kernel.run(f"import os; os.chdir({str(notebook.parent)!r})")
@@ -107,7 +107,7 @@ def test_a_question_that_an_older_version_left_in_the_file_is_no_difference(sent
 def test_plain_nbval_finds_the_same(sent, away, mode):
     moved = away(sent, sent.with_suffix(".qwenpack"))
     environ = {**os.environ, "QWENNB_CACHE": mode, "HOME": str(moved.parent)}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    environ["PYTHONPATH"] = str(Path(__file__).parents[3])
     if mode == "replay":
         environ["QWENNB_PACK"] = str(moved.with_suffix(".qwenpack"))
     else:  # on the owner's machine, with the owner's own answers

@@ -15,8 +15,8 @@ from qwennb.cache import Pack
 from qwennb.notebook.verify import Sandbox, Verdict, run_notebook, tells_state
 from qwennb.notebook.verify.cells import RanCell, Use
 from qwennb.simulator import Reply
-from tests.sharing.conftest import KEY, Live, changed, ran, written
-from tests.sharing.test_agreement import answer
+from tests.notebook.drift.test_agreement import answer
+from tests.notebooks import KEY, Live, changed, ran, written
 
 CELLS = (
     "%load_ext qwennb",
@@ -47,7 +47,7 @@ def qwennb(*words: str, folder: Path, **environ: str) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, "-m", "qwennb.cli", *words],
         cwd=folder,
-        env={**bare, "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[2]), **environ},
+        env={**bare, "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[3]), **environ},
         capture_output=True,
         text=True,
         timeout=200,
@@ -115,7 +115,7 @@ def test_plain_nbval_finds_the_same(sent, away):
         os.devnull,
     ]
     environ = {**os.environ, "QWENNB_CACHE": "replay", "QWENNB_PACK": str(moved.with_suffix(".qwenpack"))}
-    environ |= {"HOME": str(moved.parent), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environ |= {"HOME": str(moved.parent), "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [*command, f"--rootdir={moved.parent}", moved.name],
         cwd=moved.parent, env=environ, capture_output=True, text=True, timeout=200, check=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwennb.cache import Spendings, Store
-from tests.sharing.conftest import KEY, Live
+from tests.notebooks import KEY, Live
 
 pytestmark = pytest.mark.timeout(300)  # several kernels each, on a machine that may be busy
 CELLS = (

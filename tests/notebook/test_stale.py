@@ -15,7 +15,6 @@ from qwennb.notebook.interpolated import Interpolated, digest_of, fingerprint, r
 from qwennb.notebook.namespace import Scope
 from qwennb.notebook.stale import StaleTracker, stale
 from qwennb.request import part_of
-from tests.notebook.conftest import kernel, script, sim  # noqa: F401  (fixtures)
 
 
 def reading(source: str, names: dict) -> Interpolated:
@@ -173,7 +172,7 @@ def test_every_question_of_a_loop_counts():
 # ---------------------------------------------------------------------- in a kernel
 
 
-def test_an_output_knows_the_hashes_of_what_was_interpolated(kernel, script):  # noqa: F811
+def test_an_output_knows_the_hashes_of_what_was_interpolated(kernel, script):
     script("an answer")
     kernel.run("word = 'soup'\nfrom PIL import Image\npicture = Image.new('RGB', (8, 8), 'red')")
     live = kernel.run("%qwen --image picture What of {{ word }} and {{ word[:2] }}?")
@@ -186,7 +185,7 @@ def test_an_output_knows_the_hashes_of_what_was_interpolated(kernel, script):  #
     assert inputs["word"] == digest_of(part_of("soup"))
 
 
-def test_stale_cells_are_listed_in_a_notebook(kernel, script):  # noqa: F811
+def test_stale_cells_are_listed_in_a_notebook(kernel, script):
     script("one", "two")
     kernel.run("%reload_ext qwennb\nlimit = 3")
     first = kernel.run("%qwen --into first Count to {{ limit }}", cell="s1")
@@ -201,7 +200,7 @@ def test_stale_cells_are_listed_in_a_notebook(kernel, script):  # noqa: F811
     assert output["metadata"] == {"qwennb": {"state": "stale"}}
 
 
-def test_paths_and_texts_that_are_no_expressions_leave_no_hash(kernel, script):  # noqa: F811
+def test_paths_and_texts_that_are_no_expressions_leave_no_hash(kernel, script):
     script("an answer")
     assert "inputs" not in kernel.run("%qwen nothing of mine in it").data[MIME]
 

@@ -12,7 +12,7 @@ import pytest
 
 from qwennb import Pack
 from qwennb.errors import PackRefused
-from tests.sharing.answers import answer_of, answers
+from tests.answers import answer_of, answers
 
 OLD = Path(__file__).parents[2] / "notebooks" / "packs"
 
