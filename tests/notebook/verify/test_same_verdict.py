@@ -58,6 +58,7 @@ CELLS = [
     ("try:\n    input()\nexcept Exception as e:\n    print(type(e).__name__)", [stream("StdinNotImplementedError\n")], [], True),
     (SHOWN.format("{'text/plain': 5}"), [data(plain=5)], [], True),
     (SHOWN.format("{'text/plain': 5}"), [data(plain=6)], [], False),
+    (SHOWN.format("{'text/plain': 5}"), [data(plain=5), data(plain=5)], [], False),
     (SHOWN.format("{'image/png': 'AAAA'}"), [data(png="BBBB")], [], True),
     (SHOWN.format("{'text/plain': 'a'}"), [data(plain="a", markdown="a")], [], False),
     ("1 / 0", [error("ZeroDivisionError", "division by zero")], [], False),
