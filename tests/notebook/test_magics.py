@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from qwennb.notebook.extension import NAMES
 from qwennb.notebook.options import OPTIONS
 from tests.notebook.conftest import body, no_colours
 
@@ -150,14 +149,6 @@ def test_help_explains_every_option(kernel):
         page = no_colours(kernel.inspect(code))
         for option in OPTIONS:
             assert str(option) in page and option.about[:40] in page
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "qwen"])
-def test_the_help_of_each_magic_says_what_it_takes_and_shows_an_example(kernel, name):
-    shown = no_colours(kernel.inspect(f"%{name}?"))
-    _, head, example = shown.partition("Example")
-    assert head and f"%{name}" in example, shown
-    assert f"    %{name} " in shown or "takes no options" in shown, shown
 
 
 def test_tab_completes_options_and_their_values(kernel):
