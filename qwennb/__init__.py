@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from qwennb.answer import Answer
     from qwennb.cache import Pack
     from qwennb.client import Chat, Qwen, load_pack
-    from qwennb.frames import ask, batches, use
+    from qwennb.frames import (
+        ask,
+        batches,
+        classify,
+        col,
+        extract,
+        filter,  # noqa: A004 - polars' own word
+        plan,
+        score,
+        summarize,
+        translate,
+        use,
+    )
     from qwennb.notebook import widgets as widgets
     from qwennb.request import Image, Pdf, Video
 
@@ -34,6 +46,14 @@ _HOMES = {
     "Video": "qwennb.request",
     "ask": "qwennb.frames",
     "batches": "qwennb.frames",
+    "classify": "qwennb.frames",
+    "col": "qwennb.frames",
+    "extract": "qwennb.frames",
+    "filter": "qwennb.frames",
+    "plan": "qwennb.frames",
+    "score": "qwennb.frames",
+    "summarize": "qwennb.frames",
+    "translate": "qwennb.frames",
     "load_pack": "qwennb.client",
     "load_ipython_extension": "qwennb.notebook",
     "unload_ipython_extension": "qwennb.notebook",
@@ -41,7 +61,27 @@ _HOMES = {
     "widgets": "qwennb.notebook.widgets",
 }
 
-__all__ = ["Answer", "Chat", "Image", "Pack", "Pdf", "Qwen", "Video", "ask", "batches", "load_pack", "use"]
+__all__ = [
+    "Answer",
+    "Chat",
+    "Image",
+    "Pack",
+    "Pdf",
+    "Qwen",
+    "Video",
+    "ask",
+    "batches",
+    "classify",
+    "col",
+    "extract",
+    "filter",
+    "load_pack",
+    "plan",
+    "score",
+    "summarize",
+    "translate",
+    "use",
+]
 
 
 def __getattr__(name: str) -> Any:

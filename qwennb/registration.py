@@ -84,7 +84,7 @@ class _Followed:
 
 def _register(polars: ModuleType) -> None:
     polars.api.register_dataframe_namespace("qwen")(_frame)
-    polars.api.register_lazyframe_namespace("qwen")(_lazy)
+    polars.api.register_lazyframe_namespace("qwen")(_frame)
     polars.api.register_expr_namespace("qwen")(_expr)
 
 
@@ -92,12 +92,6 @@ def _frame(frame: Any) -> Any:
     from qwennb.frames import QwenFrame
 
     return QwenFrame(frame)
-
-
-def _lazy(frame: Any) -> Any:
-    from qwennb.frames import QwenLazyFrame
-
-    return QwenLazyFrame(frame)
 
 
 def _expr(expr: Any) -> Any:

@@ -69,8 +69,8 @@ READ = """
 import asyncio, gc, sys, threading
 import polars as pl
 from qwennb.client.bridge import Pulse
-from qwennb.frames.evaluation import Evaluations
-from qwennb.frames.sink import Sink
+from qwennb.frames.exactly_once import Evaluations
+from qwennb.frames.sinks import Sink
 
 LOOP = asyncio.new_event_loop()
 

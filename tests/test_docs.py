@@ -219,18 +219,18 @@ def test_every_option_of_a_call_is_in_the_reference_and_no_other():
 
 
 def test_every_option_of_a_column_is_in_the_reference_and_no_other():
-    from qwennb.client import Options
-    from qwennb.frames.column import Column
+    from qwennb.frames.options import OWN_MEANINGS
 
-    own = {f.name for f in fields(Column)} - {
-        "template",
-        "options",
-        "form",
-        "client",
-        "system",
-    }  # `system` is an option of a call, filled row by row
-    assert set(first_column(CLIENT, "Options of a column")) == own
-    assert not own & {f.name for f in fields(Options)}
+    assert first_column(CLIENT, "Options of a column") == list(OWN_MEANINGS)
+
+
+def test_the_reference_and_the_question_mark_explain_an_option_in_the_same_words():
+    from qwennb.client import MEANINGS
+    from qwennb.frames.options import OWN_MEANINGS
+
+    for heading, meanings in (("Options of a call", MEANINGS), ("Options of a column", OWN_MEANINGS)):
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section(CLIENT, heading), re.M))
+        assert {name: re.sub(r"\[(.*?)\]\(.*?\)", r"\1", words) for name, words in rows.items()} == meanings
 
 
 def test_every_argument_of_a_client_is_in_the_reference_and_no_other():

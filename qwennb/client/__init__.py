@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qwennb.client.bridge import Bridge
 from qwennb.client.chat import Chat
-from qwennb.client.options import Options
+from qwennb.client.options import MEANINGS, Options
 from qwennb.client.plan import Plan
 from qwennb.client.qwen import Qwen
 from qwennb.client.runtime import Runtime, load_pack, runtime, source_from_packs

@@ -127,3 +127,24 @@ def takes_options(call: F) -> F:
     values = inspect.Parameter("values", inspect.Parameter.VAR_KEYWORD, annotation="Any")
     call.__signature__ = signature.replace(parameters=[*named, *options, values])  # type: ignore[attr-defined]
     return call
+
+
+MEANINGS = {
+    "model": "another model for this call",
+    "system": "the system text",
+    "images": "one or a list: path, bytes, PIL image, figure, array, URL, `Image(…)`",
+    "videos": "path, bytes, frames, URL, `Video(…)`",
+    "files": "PDFs: path, bytes, `Pdf(…)`",
+    "schema": 'pydantic class, JSON Schema, or `"name, age int"`; the value is `answer.data`',
+    "choices": "exactly one of these texts",
+    "tools": "Python functions, or definitions as dicts",
+    **{name: setting.about for name, setting in SETTINGS.items()},
+    "cache": "the mode, for this call",
+    "timeout": "seconds, for this request",
+    "budget": "US dollars, for this call",
+    "overflow": '`"error"` (the default) or `"map"`: a document too long for the window is asked in pieces',
+    "max_pixels": "the most pixels of a picture that is sent",
+    "max_steps": "the most rounds of tools (8)",
+    "allow_urls": "let a column's values be addresses of pictures",
+}
+"""What each option means, as `?` and the reference (docs/client.md) say it; a test compares."""

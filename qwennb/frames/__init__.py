@@ -1,21 +1,23 @@
-"""Columns: a prompt over a dataframe. `df.qwen`, `lf.qwen`, `pl.col(…).qwen`, and `ask` for pandas.
+"""Columns: a prompt over a table. `qwennb.classify(df, …)`, `df.qwen`, `lf.qwen`, `pl.col(…).qwen`.
 
-Start with `Evaluator` in evaluator.py: prompts are rendered by polars, unique questions asked once, answers laid out in the
-order of the rows. `evaluation` is why polars may run it as often as it likes.
+A row takes four stops: a verb (verbs.py) makes a `Column`, a value; the evaluator has polars render the prompts and lays out
+the answers as the rows were; the asker recalls what is known and asks the engine for the rest. exactly_once.py is why polars
+may run it as often as it likes.
 """
 
 from __future__ import annotations
 
 from qwennb import registration
 from qwennb.errors import QwenFrameWarning
+from qwennb.frames.accessors import QwenExpr, QwenFrame, col
+from qwennb.frames.batch_lane import batches
+from qwennb.frames.column_plan import ColumnPlan
 from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.evaluator import EVALUATIONS
-from qwennb.frames.interop import as_polars, ask
+from qwennb.frames.interop import as_polars
 from qwennb.frames.interrupt import INTERRUPTS
-from qwennb.frames.namespaces import QwenExpr, QwenFrame, QwenLazyFrame
-from qwennb.frames.open_batches import batches
-from qwennb.frames.plan import ColumnPlan
 from qwennb.frames.progress import Progress, watch
 from qwennb.frames.prompts import prompts
+from qwennb.frames.verbs import ask, classify, extract, filter, plan, score, summarize, translate  # noqa: A004
 
 registration.columns_are_loaded()

@@ -1,6 +1,7 @@
-"""Asks the questions of one column: what is known is looked up in bulk, the rest goes through the engine.
+"""Asks the prompts of one column: what is known is looked up in bulk, the rest goes through the engine.
 
-This is the one file of the room that reaches behind the client's front door, for the engine, the loop and the checks.
+Two lanes lead to the engine: here the live one, so many at a time; batch_lane.py has the other, a file of prompts that is
+answered hours later. What is known is recalled in the same way for both.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ import asyncio
 import concurrent.futures
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from qwennb.answer import Answer, read_form
 from qwennb.cache import ShortBeside, read_short, read_short_beside
-from qwennb.client import Options, Qwen
+from qwennb.client import Qwen
 from qwennb.collector import gc_paused, gc_relaxed
 from qwennb.engine import CallContext
 from qwennb.errors import (
@@ -30,236 +32,354 @@ from qwennb.errors import (
     in_words,
 )
 from qwennb.frames.batch_lane import ask_by_batch
-from qwennb.frames.evaluation import Answers, CacheSlot, EvaluationGroup
-from qwennb.frames.form import ColumnForm
+from qwennb.frames.columns import Column
+from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.outcome import Beside, Outcome, confidence_of
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompt_batch import Prompt, PromptBatch, work_together
-from qwennb.frames.request_template import RequestTemplate
+from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate
 from qwennb.request import Image, Request, Schema
 
 SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
-CHUNK = 4_000  # questions looked up at a time: what is made of them stays in the processor's cache
+CHUNK = 4_000  # prompts looked up at a time: what is made of them stays in the processor's cache
+
+
+@dataclass(slots=True)
+class PromptBatch:
+    """Prompts that are asked together, with their keys and their outcomes as they come."""
+
+    prompts: Sequence[Prompt]
+    keys: Sequence[str]
+    outcomes: list[Outcome | None]
+    tally: Tally
+    group: EvaluationGroup | None  # None: every key is here once, and never comes again
+    slot: CacheSlot = ()
+    durable: bool = False  # what succeeds is in the cache, and need not be remembered by the group
+
+    def waiting(self) -> list[int]:
+        """The indices of the prompts without an outcome."""
+        return [index for index, outcome in enumerate(self.outcomes) if outcome is None]
+
+    def set(self, index: int, outcome: Outcome) -> None:
+        """Take *outcome* as what came of the prompt at *index*."""
+        self.outcomes[index] = outcome
+        self.tally.add(outcome)
+
+    async def once(self, index: int, ask: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        """Await *ask* for the prompt at *index*, unless it is known or under way."""
+        if self.group is None:
+            outcome = await ask()
+        else:
+            outcome = await self.group.once(self.slot, self.keys[index], ask, durable=self.durable)
+        self.outcomes[index] = outcome
+        self.tally.add(outcome)
+        return outcome
 
 
 class ColumnAsker:
-    """One column's call: its client, its mould and its budget. Lasts as long as the plan that it stands in."""
+    """Asks for one column, and lasts as long as the plan that it stands in: its budget and its answers are the plan's."""
 
-    def __init__(
-        self,
-        client: Qwen,
-        options: Options,
-        form: ColumnForm,
-        *,
-        concurrency: int | None = None,
-        lane: str = "live",
-        beside: bool = False,
-    ) -> None:
-        self.client = client
+    def __init__(self, client: Qwen, column: Column) -> None:
         self.session = client.session
-        self.options = self.session.with_defaults(options)
-        self.form = form
+        self.options = self.session.with_defaults(column.options)
+        self.lane = column.lane
         self.answers = Answers()
-        self.lane = lane
-        self.beside = beside  # whether what came beside the answers is wanted too
-        self._concurrency = concurrency
+        self._form = column.form
+        self._with_beside = bool(column.beside)  # whether what came beside the answers is wanted too
+        self._concurrency = column.concurrency
         self._lock = threading.RLock()
-        self._templates: dict[str, RequestTemplate] = {}  # by system text, where it differs from row to row
+        self._templates: dict[str | None, RequestTemplate] = {}
+        self._context: CallContext | None = None
 
-    @property
-    def mode(self) -> str:
-        """The cache mode of this call."""
-        return self.session.mode(self.options)
-
-    @property
-    def request_template(self) -> RequestTemplate:
-        """What the requests are made with. Finds the endpoint, if no one has yet."""
-        with self._lock:
-            return self._request_template
-
-    def template_for(self, question: Prompt) -> RequestTemplate:
-        """What the request of *question* is made with."""
-        if question.system is None:
-            return self.request_template
-        with self._lock:
-            if question.system not in self._templates:
-                self._templates[question.system] = self._template_with(question.system)
-            return self._templates[question.system]
-
-    @cached_property
-    def _request_template(self) -> RequestTemplate:
-        return self._template_with(self.options.system)
-
-    def _template_with(self, system: str | None) -> RequestTemplate:
+    def template(self, system: str | None = None) -> RequestTemplate:
+        """What requests are made with; *system* where it differs from row to row. Finds the endpoint, if no one has yet."""
+        if (made := self._templates.get(system)) is not None:
+            return made
         options = self.options
-        return RequestTemplate(
-            self.session.model(options),
-            system,
-            settings=options.settings,
-            schema=None if options.schema is None else Schema.of(options.schema),
-            choices=options.choices,
-        )
+        with self._lock:
+            if system not in self._templates:
+                self._templates[system] = RequestTemplate(
+                    self.session.model(options),
+                    options.system if system is None else system,
+                    settings=options.settings,
+                    schema=None if options.schema is None else Schema.of(options.schema),
+                    choices=options.choices,
+                )
+            return self._templates[system]
 
-    @property
     def context(self) -> CallContext:
         """How it is asked; one for all batches, because the budget is in it."""
+        sample = self.template().sample
         with self._lock:
+            if self._context is None:
+                context = self.session.call_context(self.options, direct=True)
+                self.session.validate(sample, context)
+                self._context = context
             return self._context
 
-    @cached_property
-    def _context(self) -> CallContext:
-        context = self.session.call_context(self.options, direct=True)
-        self.session.validate(self._request_template.sample, context)
-        return context
+    def build_request(self, prompt: Prompt, key: str | None = None, *, check: bool = False) -> Request:
+        """Make the request of *prompt*; with *check*, one that its model can't take is refused."""
+        request = self.template(prompt.system).request(prompt.text, prompt.image, key)
+        if check and len(prompt.text) + len(prompt.system or "") > SURELY_FITS:
+            self.session.validate(request, self.context())
+        return request
 
-    def keys(self, questions: Sequence[Prompt]) -> list[str]:
-        """The keys of the requests of *questions*."""
-        request_template = self.request_template
+    def keys(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The keys of the requests of *prompts*."""
+        key = self.template().key
         return [
-            request_template.key(question.text)
-            if question.image is None and question.system is None
-            else self.template_for(question).request(question.text, question.image).key
-            for question in questions
+            key(prompt.text)
+            if prompt.image is None and prompt.system is None
+            else self.build_request(prompt).key
+            for prompt in prompts
         ]
 
+    # ------------------------------------------------------------------ all of them
+
+    def outcomes(
+        self, prompts: Sequence[Prompt], group: EvaluationGroup | None, tally: Tally, *, batches: bool
+    ) -> list[Outcome | None]:
+        """The outcome of each prompt, in order; None for those that were not asked because it was stopped.
+
+        *group* is where they may have been asked, or may come again. With *batches*, more prompts of the same evaluation
+        may follow, and what was found is remembered for them.
+        """
+        mode = self.session.mode(self.options)
+        with gc_paused:
+            keys = self.keys(prompts)
+            if batches:
+                tally.expect(keys)
+            if group is None:
+                batch = PromptBatch(prompts, keys, [None] * len(keys), tally, None)
+            else:
+                slot = self._slot(mode)
+                batch = PromptBatch(
+                    prompts, keys, group.recall(slot, keys), tally, group, slot, durable=mode == "on"
+                )
+            if mode in ("on", "replay"):
+                self._look_up(batch, batches=batches)
+            if known := list(filter(None, batch.outcomes)):
+                tally.add(*known)
+                tally.show()
+        waiting = batch.waiting()
+        if waiting and mode == "replay":
+            self._miss(waiting, batch)
+        elif waiting and not tally.stopped:
+            if self.lane == "batch":
+                ask_by_batch(self, waiting, batch)
+            else:
+                self._ask(waiting, batch)
+        return batch.outcomes
+
+    def _slot(self, mode: str) -> CacheSlot:
+        session = self.session
+        return (
+            session.identity(self.template().model, (), mode),
+            session.server(mode),
+            mode,
+            session.config.cache_dir,
+            # The form is no part of a key: two columns may read the same answer as different types.
+            self._with_beside,
+            self._form.dtype,
+            self._form.reader,
+        )
+
+    # ------------------------------------------------------------------ what is known
+
     def recall(self, keys: Sequence[str], first: Prompt | None = None) -> dict[str, Outcome]:
-        """Those of *keys* that the cache knows in this mode. *first* is the question of the first of them, for an error."""
-        mode, model = self.mode, self.request_template.model
+        """Those of *keys* that the cache knows in this mode. *first* is the prompt of the first of them, for an error."""
+        mode, template = self.session.mode(self.options), self.template()
         if mode in ("off", "refresh"):
             return {}
-        request = (
-            None if first is None else self.template_for(first).request(first.text, first.image, keys[0])
-        )
-        identity = self.session.identity(model, keys, mode, request, words=False)
+        request = None if first is None else self.build_request(first, keys[0])
+        identity = self.session.identity(template.model, keys, mode, request, words=False)
         found: dict[str, Outcome] = {}
         for key, candidates in self.session.memory.look_up(keys, identity, mode).items():
-            outcome = self._read(key, model, candidates[0])
+            outcome = self._read(key, template, candidates[0])
             if outcome.error is not None:
-                others = (self._read(key, model, value) for value in candidates[1:])
+                others = (self._read(key, template, value) for value in candidates[1:])
                 outcome = next((other for other in others if other.error is None), outcome)
             if outcome.error is None or mode == "replay" or isinstance(outcome.error, ValidatorFailed):
                 found[key] = outcome
         return found
 
-    def outcomes(
-        self, questions: Sequence[Prompt], evaluation_group: EvaluationGroup, tally: Tally, *, batches: bool
-    ) -> list[Outcome | None]:
-        """The outcome of each question, in order; None for those that were not asked because it was stopped.
-
-        With *batches*, more questions of the same evaluation may follow, and what was found is remembered for them.
-        """
-        with gc_paused:
-            keys = self.keys(questions)
-            tally.expect(keys)
-            prompt_batch = PromptBatch(questions, keys, self._slot(), evaluation_group, tally)
-            self._look_up(prompt_batch, batches=batches)
-        waiting = prompt_batch.open
-        if waiting and self.mode == "replay":
-            for index in waiting:
-                prompt_batch.came(
-                    index, self._miss(questions[index], keys[index], compare=index == waiting[0])
-                )
-            self.session.memory.miss(
-                o.key for p in waiting if (o := prompt_batch.outcomes[p]) and _is_missing(o)
-            )
-        elif waiting and not tally.stopped:
-            if self.lane == "batch":
-                ask_by_batch(self, waiting, prompt_batch)
-            else:
-                self._ask(waiting, prompt_batch)
-        return prompt_batch.outcomes
-
-    def _look_up(self, prompt_batch: PromptBatch, *, batches: bool) -> None:
-        """Fill *inquiry* with what the cache knows."""
-        keys, missing = prompt_batch.keys, prompt_batch.open
-        for some in _chunks(_by_key(missing, keys), CHUNK):  # neighbours share pages of the store
-            if prompt_batch.tally.stopped:
+    def _look_up(self, batch: PromptBatch, *, batches: bool) -> None:
+        """Fill *batch* with what the cache knows."""
+        keys, missing, is_used = batch.keys, batch.waiting(), False
+        # In the order of their keys: neighbours share pages of the store.
+        order = pl.Series(keys, dtype=pl.String).gather(missing).arg_sort()
+        by_key = pl.Series(missing, dtype=pl.UInt32).gather(order).to_list()
+        for start in range(0, len(by_key), CHUNK):
+            if batch.tally.stopped:
                 break
-            found = self.recall([keys[index] for index in some], prompt_batch.questions[some[0]])
+            some = by_key[start : start + CHUNK]
+            found = self.recall(list(map(keys.__getitem__, some)), batch.prompts[some[0]])
+            if not found:
+                continue
+            is_used = True
             for index in some:
-                prompt_batch.outcomes[index] = found.get(keys[index])
-            if batches:
-                prompt_batch.remember(found.values())
-        self._note(prompt_batch, missing)
-        prompt_batch.end_recall()
+                batch.outcomes[index] = found.get(keys[index])
+            if batches and batch.group is not None:
+                batch.group.note(batch.slot, found.values())
+        if is_used:
+            self._note_use(batch, missing)
 
-    def _note(self, prompt_batch: PromptBatch, looked_up: Sequence[int]) -> None:
+    def _note_use(self, batch: PromptBatch, looked_up: Sequence[int]) -> None:
         """Tell the memory which of its answers were used, in the order of the rows, and which no longer fit."""
         used: list[tuple[str, str]] = []
         pictures: list[Image] = []
         unusable: list[str] = []
         for index in looked_up:
-            if (outcome := prompt_batch.outcomes[index]) is None:
+            if (outcome := batch.outcomes[index]) is None:
                 continue
             if outcome.error is not None:
                 unusable.append(outcome.key)
                 continue
             used.append((outcome.key, outcome.endpoint))
-            if (image := prompt_batch.questions[index].image) is not None:
+            if (image := batch.prompts[index].image) is not None:
                 pictures.append(image)
         self.session.memory.note(used, pictures)
         self.session.memory.miss(unusable)
 
-    def request(self, question: Prompt, key: str) -> Request:
-        """The request that *question* makes; what its model can't take is refused."""
-        request = self.template_for(question).request(question.text, question.image, key)
-        if len(question.text) + len(question.system or "") > _SURELY_FITS:
-            self.session.validate(request, self.context)
-        return request
-
-    def outcome(self, key: str, answer: Answer) -> Outcome:
-        """What *answer* means in this column."""
+    def _read(self, key: str, template: RequestTemplate, value: bytes) -> Outcome:
+        """Read a record."""
         try:
-            value = self.form.value(answer.text, answer.data)
-        except ValidatorFailed as broken:
-            error: InvalidAnswer = broken
-        except Exception as complaint:
-            error = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {complaint}.")
-        else:
-            return _outcome(key, value, answer, self._beside(answer) if self.beside else None)
-        if not answer.cached:
-            error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
-        return Outcome.from_error(key, error, answer.model, answer.endpoint)
+            answer = read_short_beside(value) if self._with_beside else read_short(value)
+            text, usage, cost = answer.text, answer.usage, answer.cost
+            return Outcome(
+                key,
+                self._form.value(text, read_form(template.sample, text)),
+                None,
+                template.model,
+                sys.intern(answer.endpoint),
+                usage.input,
+                usage.output,
+                None if cost is None else cost[0],
+                answer.attempts,
+                sys.intern(answer.finish_reason),
+                True,
+                self._beside(answer) if isinstance(answer, ShortBeside) else None,
+            )
+        except ValidatorFailed as error:
+            return Outcome.from_error(key, error, template.model)
+        except Exception as error:
+            return Outcome(
+                key,
+                error=InvalidAnswer(
+                    f'The recorded answer to {key[:12]} no longer fits: {error}. Record it again with cache="refresh".'
+                ),
+            )
 
-    def _beside(self, answer: Answer | ShortBeside) -> Beside:
-        choices = self.options.choices
-        label = None if choices is None else read_form(self.request_template.sample, answer.text)
-        return Beside(
-            answer.reasoning, answer.logprobs, answer.sources, confidence_of(answer.logprobs or (), label)
+    def _miss(self, waiting: Sequence[int], batch: PromptBatch) -> None:
+        """In replay: what is not recorded is an error, of which the first says the most."""
+        missing = []
+        for index in waiting:
+            prompt, key = batch.prompts[index], batch.keys[index]
+            error = self._not_recorded(prompt, key, compare=index == waiting[0])
+            if isinstance(error, NotRecorded):
+                missing.append(key)
+            batch.set(index, Outcome.from_error(key, error))
+        self.session.memory.miss(missing)
+
+    def _not_recorded(self, prompt: Prompt, key: str, *, compare: bool) -> QwenError:
+        """The error of a row without a recorded answer: what could never be asked fails as it did then.
+
+        What a row holds is not repeated; what its request has otherwise is said of the first, to *compare*.
+        """
+        request = self.build_request(prompt, key)
+        if len(prompt.text) + len(prompt.system or "") > SURELY_FITS:
+            try:
+                self.session.check_recorded_window(request)
+            except QwenError as error:
+                return error
+        near = self.session.memory.difference(request, words=False) if compare else ""
+        return NotRecorded(
+            f"Replay: no answer is recorded for request {key[:12]} to {request.model}. {near}"
+            'To record it, run the column once with cache="on" and an endpoint that answers. '
+            f"{self.session.who_sets_model(self.options, request.model) if compare else ''}".rstrip()
         )
 
-    def _ask(self, waiting: list[int], prompt_batch: PromptBatch) -> None:
-        context = self.context
+    # ------------------------------------------------------------------ what is asked
+
+    def _ask(self, waiting: list[int], batch: PromptBatch) -> None:
+        context = self.context()
         ended: list[QwenError] = []
         indices = iter(waiting)
         most = min(self._concurrency or context.concurrency, context.concurrency, len(waiting))
 
         async def worker() -> None:
             for index in indices:
-                if prompt_batch.tally.stopped or (ended and not isinstance(ended[0], BudgetExceeded)):
+                if batch.tally.stopped or (ended and not isinstance(ended[0], BudgetExceeded)):
                     return
-                key = prompt_batch.keys[index]
+                key = batch.keys[index]
                 if ended:  # the rows beyond the budget are told so, and nothing is asked for them
-                    prompt_batch.came(index, Outcome(key, error=ended[0], cost=0.0))
+                    batch.set(index, Outcome(key, error=ended[0], cost=0.0))
                     continue
-                ask = partial(self._one, prompt_batch.questions[index], key, context)
-                outcome = await prompt_batch.once(index, ask, self.is_durable)
+                outcome = await batch.once(index, partial(self._ask_one, batch.prompts[index], key, context))
                 if outcome.error is not None and _ends_all(outcome.error) and not ended:
                     ended.append(outcome.error)
 
         with gc_relaxed:
-            work = work_together(worker() for _ in range(most))
-            self.wait(self.session.runtime().bridge.start(work), prompt_batch.tally)
+            self.wait(_work_together(worker, most), batch.tally)
         self.session.emit_warnings()
         if ended and not isinstance(ended[0], BudgetExceeded):
             raise ended[0].with_traceback(None)
 
-    def wait(self, future: concurrent.futures.Future[None], tally: Tally) -> None:
-        """Wait, and look every now and then whether somebody wants it to stop."""
+    async def _ask_one(self, prompt: Prompt, key: str, context: CallContext) -> Outcome:
+        try:
+            request = self.build_request(prompt, key, check=True)
+            return self.read_answer(key, await self.session.ask_engine(request, context))
+        except QwenError as error:
+            return Outcome.from_error(key, error, self.template().model, str(context.endpoint))
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as unforeseen:  # it must not cost the other rows theirs
+            return Outcome.from_error(
+                key,
+                QwenError(
+                    f"Question {key[:12]} failed with what qwennb did not foresee: {in_words(unforeseen)}."
+                ),
+            )
+
+    def read_answer(self, key: str, answer: Answer) -> Outcome:
+        """What *answer* means in this column."""
+        try:
+            value = self._form.value(answer.text, answer.data)
+        except ValidatorFailed as broken:
+            error: InvalidAnswer = broken
+        except Exception as complaint:
+            error = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {complaint}.")
+        else:
+            return Outcome(
+                key,
+                value,
+                None,
+                answer.model,
+                answer.endpoint,
+                answer.usage.input,
+                answer.usage.output,
+                None if answer.cost is None else float(answer.cost),
+                answer.attempts,
+                answer.finish_reason,
+                answer.cached,
+                self._beside(answer) if self._with_beside else None,
+            )
+        if not answer.cached:
+            error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
+        return Outcome.from_error(key, error, answer.model, answer.endpoint)
+
+    def _beside(self, answer: Answer | ShortBeside) -> Beside:
+        label = None if self.options.choices is None else read_form(self.template().sample, answer.text)
+        return Beside(
+            answer.reasoning, answer.logprobs, answer.sources, confidence_of(answer.logprobs or (), label)
+        )
+
+    def wait(self, work: Coroutine[Any, Any, None], tally: Tally) -> None:
+        """Have the engine's loop do *work*; look every now and then whether somebody wants it to stop."""
         interrupts = INTERRUPTS.count
         bridge = self.session.runtime().bridge
         on_main = threading.current_thread() is threading.main_thread()
+        future = bridge.start(work)
         try:
             while True:
                 try:
@@ -281,125 +401,17 @@ class ColumnAsker:
             future.cancel()
             raise
 
-    async def _one(self, question: Prompt, key: str, context: CallContext) -> Outcome:
-        try:
-            request = self.request(question, key)
-            answer = await self.session.ask_engine(request, context)
-            return self.outcome(key, answer)
-        except QwenError as error:
-            return Outcome.from_error(key, error, self.request_template.model, str(context.endpoint))
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as unforeseen:  # it must not cost the other rows theirs
-            return Outcome.from_error(
-                key,
-                QwenError(
-                    f"Question {key[:12]} failed with what qwennb did not foresee: {in_words(unforeseen)}."
-                ),
-            )
 
-    def is_durable(self, outcome: Outcome) -> bool:
-        """Whether *outcome* is in the store, so that the evaluation need not remember it."""
-        return self.mode == "on" and outcome.error is None
-
-    def _slot(self) -> CacheSlot:
-        index = self.session.identity(self.request_template.model, (), self.mode)
-        # The form is no part of a key: two columns may read the same answer as different types.
-        return (
-            index,
-            self.session.server(self.mode),
-            self.beside,
-            self.mode,
-            self.session.config.cache_dir,
-            self.form.dtype,
-            *map(id, self.form.reader),
-        )
-
-    def _read(self, key: str, model: str, value: bytes) -> Outcome:
-        try:
-            answer = read_short_beside(value) if self.beside else read_short(value)
-            text, usage, cost = answer.text, answer.usage, answer.cost
-            return Outcome(
-                key,
-                self.form.value(text, read_form(self._request_template.sample, text)),
-                None,
-                model,
-                sys.intern(answer.endpoint),
-                usage.input,
-                usage.output,
-                None if cost is None else cost[0],
-                answer.attempts,
-                sys.intern(answer.finish_reason),
-                True,
-                self._beside(answer) if isinstance(answer, ShortBeside) else None,
-            )
-        except ValidatorFailed as error:
-            return Outcome.from_error(key, error, model)
-        except Exception as error:
-            return Outcome(
-                key,
-                error=InvalidAnswer(
-                    f'The recorded answer to {key[:12]} no longer fits: {error}. Record it again with cache="refresh".'
-                ),
-            )
-
-    def _miss(self, question: Prompt, key: str, *, compare: bool) -> Outcome:
-        """The outcome of a row without a recorded answer: what could never be asked fails as it did then."""
-        if len(question.text) + len(question.system or "") > _SURELY_FITS:
-            try:
-                self.session.check_recorded_window(
-                    self.template_for(question).request(question.text, question.image, key)
-                )
-            except QwenError as error:
-                return Outcome.from_error(key, error)
-        return Outcome.from_error(key, self._not_recorded(question, key, compare=compare))
-
-    def _not_recorded(self, question: Prompt, key: str, *, compare: bool) -> NotRecorded:
-        """The error of one row. What a row holds is not repeated; what its request has otherwise is said of the first."""
-        request = self.template_for(question).request(question.text, question.image, key)
-        near = self.session.memory.difference(request, words=False) if compare else ""
-        return NotRecorded(
-            f"Replay: no answer is recorded for request {key[:12]} to {self.request_template.model}. {near}"
-            'To record it, run the column once with cache="on" and an endpoint that answers. '
-            f"{self.session.who_sets_model(self.options, self.request_template.model) if compare else ''}".rstrip()
-        )
-
-
-def _by_key(indices: list[int], keys: Sequence[str]) -> list[int]:
-    """*places* in the order of their keys."""
-    asked = pl.Series([keys[index] for index in indices], dtype=pl.String)
-    return pl.Series(indices, dtype=pl.UInt32).gather(asked.arg_sort()).to_list()
-
-
-_SURELY_FITS = 4_000  # characters; every model's window is larger
-
-
-def _outcome(key: str, value: Any, answer: Answer, beside: Beside | None) -> Outcome:
-    return Outcome(
-        key,
-        value,
-        None,
-        answer.model,
-        answer.endpoint,
-        answer.usage.input,
-        answer.usage.output,
-        None if answer.cost is None else float(answer.cost),
-        answer.attempts,
-        answer.finish_reason,
-        answer.cached,
-        beside,
-    )
-
-
-def _is_missing(outcome: Outcome) -> bool:
-    return isinstance(outcome.error, NotRecorded)
+async def _work_together(worker: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+    """Await *count* workers at once. What one raises ends the others, and is raised itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(worker())
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
 
 
 def _ends_all(error: QwenError) -> bool:
-    """True where every other question would meet the same."""
+    """Whether every other prompt would meet the same."""
     return isinstance(error, BudgetExceeded) or (isinstance(error, EndpointError) and error.fatal)
-
-
-def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

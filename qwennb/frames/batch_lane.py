@@ -2,42 +2,49 @@
 
 The lane is in no key. What is known is recalled as ever, what is asked goes through `engine.BatchRun`, and every answer
 lands in the cache under the same key: the same column comes out, whichever lane ran. A run that is left (Stop, an
-interrupt, a dead kernel) leaves its batch at the endpoint, and the same call takes up there.
+interrupt, a dead kernel) leaves its batch at the endpoint, and the same call takes up there. `batches()` lists what is
+under way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qwennb.answer import Answer
-from qwennb.cache import BatchOrders
+from qwennb.cache import BatchOrder, BatchOrders
+from qwennb.client import Qwen
+from qwennb.endpoints import Batch, Batches
 from qwennb.engine import BatchRun
-from qwennb.errors import QwenError, UnsupportedOption
+from qwennb.errors import BadInput, QwenError, UnsupportedOption
+from qwennb.frames.default import default_client
 from qwennb.frames.outcome import Outcome
 from qwennb.request import Request
 
 if TYPE_CHECKING:
-    from qwennb.frames.asking import ColumnAsker
+    from qwennb.frames.asking import ColumnAsker, PromptBatch
     from qwennb.frames.progress import Tally
-    from qwennb.frames.prompt_batch import PromptBatch
+
+T = TypeVar("T")
 
 
-def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], prompt_batch: PromptBatch) -> None:
-    """Have those of *inquiry* that are *waiting* answered by batch."""
-    context, session = asker.context, asker.session
+def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch) -> None:
+    """Have those of *batch* that are *waiting* answered by batch."""
+    context, session = asker.context(), asker.session
     if context.mode == "off":
         raise UnsupportedOption(
             'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'
         )
-    run = BatchRun(context, BatchOrders(session.config.cache_dir), tell=prompt_batch.tally.note)
-    by_key = {prompt_batch.keys[index]: prompt_batch.questions[index] for index in waiting}
+    run = BatchRun(context, BatchOrders(session.config.cache_dir), tell=batch.tally.note)
+    by_key = {batch.keys[index]: batch.prompts[index] for index in waiting}
     ordered: dict[str, asyncio.Future[Outcome]] = {}
 
     def request(key: str) -> Request:
-        return asker.request(by_key[key], key)
+        return asker.build_request(by_key[key], key, check=True)
 
     def deliver(key: str, said: Answer | QwenError) -> None:
         if not ordered[key].done():
@@ -48,27 +55,26 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], prompt_batch: Promp
         return await ordered[key]
 
     async def one(index: int) -> None:
-        await prompt_batch.once(index, partial(order, prompt_batch.keys[index]), asker.is_durable)
+        await batch.once(index, partial(order, batch.keys[index]))
 
     async def all_of_them() -> None:
         rows = [asyncio.ensure_future(one(index)) for index in waiting]
         try:
             await asyncio.sleep(0)  # each row has said by now whether it is its own to order, or another's
             if ordered:
-                await run.run(list(ordered), asker.request_template.model, request, deliver)
+                await run.run(list(ordered), asker.template().model, request, deliver)
             await asyncio.gather(*rows)
         finally:
             for row in rows:
                 row.cancel()
 
-    _watch(asker, run, all_of_them, prompt_batch.tally)
+    _watch(asker, run, all_of_them(), batch.tally)
 
 
-def _watch(asker: ColumnAsker, run: BatchRun, work: Callable[[], object], tally: Tally) -> None:
+def _watch(asker: ColumnAsker, run: BatchRun, work: Coroutine[Any, Any, None], tally: Tally) -> None:
     """Wait for *work*; who leaves before the end is told what goes on without them."""
-    session = asker.session
     try:
-        asker.wait(session.runtime().bridge.start(work()), tally)  # type: ignore[arg-type]
+        asker.wait(work, tally)
     except KeyboardInterrupt as interrupt:
         if run.words:
             interrupt.add_note(run.words)
@@ -78,11 +84,122 @@ def _watch(asker: ColumnAsker, run: BatchRun, work: Callable[[], object], tally:
             error.add_note(run.words)
         raise error.with_traceback(None) from None
     if tally.stopped and run.words:
-        session.warn(f"Stopped waiting. {run.words}")
-    session.emit_warnings()
+        asker.session.warn(f"Stopped waiting. {run.words}")
+    asker.session.emit_warnings()
 
 
 def _outcome_of(asker: ColumnAsker, key: str, said: Answer | QwenError) -> Outcome:
     if isinstance(said, Answer):
-        return asker.outcome(key, said)
-    return Outcome.from_error(key, said, asker.request_template.model, str(asker.session.endpoint))
+        return asker.read_answer(key, said)
+    return Outcome.from_error(key, said, asker.template().model, str(asker.session.endpoint))
+
+
+# ---------------------------------------------------------------------- what is under way
+
+
+@dataclass(frozen=True, slots=True)
+class BatchUnderWay:
+    """One batch under way.
+
+    Attributes
+    ----------
+    id : str
+        The endpoint's number; empty where it was lost and is found with the next call.
+    endpoint : str
+        Where it was handed in.
+    model : str
+        What answers it.
+    questions : int
+        How many prompts it has.
+    created : datetime
+        When it was handed in.
+    status : str
+        How it stands at the endpoint: `"in_progress, 12 of 400 answered"`.
+    """
+
+    id: str
+    endpoint: str
+    model: str
+    questions: int
+    created: datetime
+    _order: BatchOrder = field(repr=False)
+    _client: Qwen = field(repr=False)
+
+    @property
+    def status(self) -> str:
+        """How it stands at the endpoint: "in_progress, 12 of 400 answered"."""
+        batch = self._ask(lambda batches: batches.get(self.id)) if self.id else None
+        return "unknown" if batch is None else _state_text(batch)
+
+    def cancel(self) -> None:
+        """Have the endpoint end it. What is answered by then is charged, and fetched by the column's next call."""
+        if not self.id:
+            raise BadInput(
+                "The number of this batch is not known yet. Run the column once more; it finds it."
+            )
+        self._ask(lambda batches: batches.cancel(self.id))
+
+    def forget(self) -> None:
+        """Remove it from this cache. The endpoint goes on with it; its answers are not fetched."""
+        BatchOrders(self._client.session.config.cache_dir).drop(self._order)
+
+    def _ask(self, do: Callable[[Batches], Awaitable[T]]) -> T:
+        endpoint = self._client.endpoint
+        if endpoint.identity(self.model) != self.endpoint:
+            raise BadInput(
+                f"This batch was handed in at {self.endpoint}, and the client asks at {endpoint}. Give batches() that endpoint's client."
+            )
+
+        async def send() -> T:
+            batches = Batches(endpoint)
+            try:
+                return await do(batches)
+            finally:
+                await batches.close()
+
+        return self._client.session.runtime().bridge.run(send())
+
+
+def batches(client: Qwen | None = None) -> list[BatchUnderWay]:
+    """List what was handed in by `lane="batch"` and is not fetched yet, the oldest first.
+
+    Parameters
+    ----------
+    client : Qwen, optional
+        The client whose cache is looked at; by default the one that columns ask.
+
+    Returns
+    -------
+    list of BatchUnderWay
+        Each has `id`, `endpoint`, `model`, `questions`, `created`, `status`, and can `cancel()` and `forget()` itself.
+
+    Raises
+    ------
+    BadInput
+        It is no client.
+
+    Examples
+    --------
+    >>> qwennb.batches(qwen)
+    []
+    """
+    if client is not None and not isinstance(client, Qwen):
+        raise BadInput(f"batches() takes a client, a Qwen, not {type(client).__name__}.")
+    client = default_client() if client is None else client
+    return [
+        BatchUnderWay(
+            order.batch,
+            order.endpoint,
+            order.model,
+            order.questions,
+            datetime.fromtimestamp(order.created, UTC),
+            order,
+            client,
+        )
+        for order in BatchOrders(client.session.config.cache_dir).under_way()
+    ]
+
+
+def _state_text(batch: Batch) -> str:
+    counted = f", {batch.answered + batch.failed:,} of {batch.total:,} answered" if batch.total else ""
+    return f"{batch.status}{counted}"

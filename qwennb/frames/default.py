@@ -17,7 +17,33 @@ _default: list[Qwen] = []
 
 
 def use(client: Qwen | None = None, **settings: Any) -> Qwen:
-    """Make *client*, or one made of *settings* (model, endpoint, cache, …), what columns ask from now on."""
+    """Set what columns and panels ask from now on, where they are given no client.
+
+    Parameters
+    ----------
+    client : Qwen, optional
+        A client; without it one is made of the settings.
+    **settings
+        What `Qwen` takes: `model`, `endpoint`, `cache`, `budget` …
+
+    Returns
+    -------
+    Qwen
+        The client.
+
+    Raises
+    ------
+    BadInput
+        It is no client, or both a client and settings are given.
+    UnknownEndpoint
+        There is no endpoint of that name.
+
+    Examples
+    --------
+    >>> made = qwennb.use(model="qwen3.5-flash", cache="on")
+    >>> pl.DataFrame({"n": [1, 2]}).qwen.ask("Say {{ n }}").height
+    2
+    """
     _check_client(client)
     if client is not None and settings:
         raise BadInput("Both a client and settings are given. Give use(client), or use(model=…, endpoint=…).")

@@ -12,25 +12,23 @@ import atexit
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import cast
 
 import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
-from qwennb.collector import gc_paused
-from qwennb.errors import Incomplete, MediaError, QwenError, Stopped, in_words, where_raised
+from qwennb.errors import Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
 from qwennb.frames.asking import ColumnAsker
-from qwennb.frames.column import Column, warn_of_rows
-from qwennb.frames.evaluation import Evaluation, EvaluationGroup, Evaluations
-from qwennb.frames.image import image_of
+from qwennb.frames.columns import Column
+from qwennb.frames.default import default_client
+from qwennb.frames.exactly_once import Evaluation, EvaluationGroup, Evaluations
 from qwennb.frames.outcome import Outcome, error_text, meta_series
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompt_batch import Prompt
-from qwennb.frames.prompts import prompts
-from qwennb.frames.sink import Sink
+from qwennb.frames.prompts import Prompt, Rows, read_rows
+from qwennb.frames.sinks import Sink
+from qwennb.warn import warn_user
 
 EVALUATIONS = Evaluations()
 atexit.register(EVALUATIONS.settle, at_once=True)
@@ -47,139 +45,137 @@ class Evaluator:
         self._lock = threading.Lock()
         self._asker: ColumnAsker | None = None
 
-    @property
-    def asker(self) -> ColumnAsker:
+    def find_asker(self) -> ColumnAsker:
         """Who asks; made with the first row, so that building a plan looks for no endpoint."""
         with self._lock:
             if self._asker is None:
-                column = self.column
-                self._asker = ColumnAsker(
-                    column.client(),
-                    column.options,
-                    column.form,
-                    concurrency=column.concurrency,
-                    lane=column.lane,
-                    beside=bool(column.beside),
-                )
+                self._asker = ColumnAsker(self.column.client or default_client(), self.column)
             return self._asker
 
     def frame(self, columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
-        """The columns made from those of a whole table."""
-        with self._told_in_our_words():
-            return self._frame(columns)
-
-    def _frame(self, columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
-        rows = Rows.of(self.column, columns)
-        if not rows.questions:
-            return self._lay_out(rows, [])
-        tally = Tally(
-            rows.count, len(rows.questions), self.asker.request_template.model, progress=self.column.progress
-        )
+        """Make the columns out of those of a whole table."""
+        column = self.column
         try:
-            outcomes = self._outcomes(rows, EvaluationGroup([Evaluation()]), tally, batches=False)
-        except BaseException:
-            tally.tell_end()
-            raise
-        if self.column.on_error == "null":
-            self._warn(tally, so_far="", where=rows.where(outcomes, tally.first_error))
-        return self._lay_out(rows, outcomes)
+            rows = read_rows(column, columns)
+            if not rows.prompts:
+                return self._lay_out(rows, [])
+            model = self.find_asker().template().model
+            tally = Tally(rows.count, len(rows.prompts), model, progress=column.progress)
+            # Unique prompts are unique requests, but for pictures: two paths may hold the same one.
+            group = None if column.image is None else EvaluationGroup([Evaluation()])
+            try:
+                outcomes = self._outcomes(rows, group, tally, batches=False)
+            except BaseException:
+                tally.tell_end()
+                raise
+            if column.on_error == "null" and (tally.first_error or tally.cut):
+                self._warn(tally, so_far="", where=_find(rows, outcomes, tally.first_error))
+            return self._lay_out(rows, outcomes)
+        except BaseException as error:
+            raise self._in_our_words(error)  # noqa: B904 - it carries its cause
 
     def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
-        """The output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives."""
-        with self._told_in_our_words(), Sink(self._built):
-            return self._batch(series, name)
-
-    @contextmanager
-    def _told_in_our_words(self) -> Iterator[None]:
-        """polars builds the error that leaves us again, from its class and message: what it could not build has lost both."""
+        """Make the output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives."""
         try:
-            yield
-        except (QwenError, KeyboardInterrupt, Warning):
-            raise
-        except BaseException as unforeseen:
-            raise QwenError(
-                f"The column `{self.column.into}` failed with what qwennb did not foresee: {in_words(unforeseen)}"
-                f"{where_raised(unforeseen.__traceback__)}. Every finished answer is kept. Please report it."
-            ) from unforeseen
+            with Sink(self._built):
+                rows = read_rows(self.column, {one.name: one for one in series})
+                outcomes = self._batch_outcomes(rows) if rows.prompts else []
+                made = self._lay_out(rows, outcomes)
+                return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
+        except BaseException as error:
+            raise self._in_our_words(error)  # noqa: B904
 
-    def _batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
-        rows = Rows.of(self.column, {one.name: one for one in series})
-        outcomes = self._batch_outcomes(rows) if rows.questions else []
-        made = self._lay_out(rows, outcomes)
-        return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
+    def _in_our_words(self, error: BaseException) -> BaseException:
+        """polars builds the error that leaves us again, from its class and message: what it could not build has lost both."""
+        if isinstance(error, QwenError | KeyboardInterrupt | Warning):
+            return error
+        ours = QwenError(
+            f"The column `{self.column.into}` failed with what qwennb did not foresee: {in_words(error)}"
+            f"{where_raised(error.__traceback__)}. Every finished answer is kept. Please report it."
+        )
+        ours.__cause__ = error
+        return ours
 
     def _batch_outcomes(self, rows: Rows) -> list[Outcome | None]:
-        under_way = EVALUATIONS.under_way()
-        evaluation_group = EvaluationGroup([*under_way, self.asker.answers])
+        under_way, asker = EVALUATIONS.under_way(), self.find_asker()
+        group = EvaluationGroup([*under_way, asker.answers])
         # The model first: it may look for the endpoint, and not while others wait for their tally.
-        make = partial(
-            Tally, 0, 0, self.asker.request_template.model, progress=self.column.progress, batches=True
-        )
+        make = partial(Tally, 0, 0, asker.template().model, progress=self.column.progress, batches=True)
         with EVALUATIONS.tally(under_way, self._number, make) as tally:
-            tally.batch(rows.questions, rows.count)
-            outcomes = self._outcomes(rows, evaluation_group, tally, batches=True)
+            tally.batch(rows.prompts, rows.count)
+            outcomes = self._outcomes(rows, group, tally, batches=True)
             if tally.stopped:
                 raise Stopped(
                     f"Stopped. Every finished answer is kept; the same plan, run again, asks for the rest. {_remaining_text(tally)}"
                 )
             if self.column.on_error == "null":
                 self._warn(
-                    tally,
-                    so_far=" so far",
-                    is_new=lambda kind: evaluation_group.first_to_say((self._number, kind)),
+                    tally, so_far=" so far", is_new=lambda kind: group.first_to_say((self._number, kind))
                 )
         return outcomes
 
     def _outcomes(
-        self, rows: Rows, evaluation_group: EvaluationGroup, tally: Tally, *, batches: bool
+        self, rows: Rows, group: EvaluationGroup | None, tally: Tally, *, batches: bool
     ) -> list[Outcome | None]:
-        asked = [question for question in rows.questions if isinstance(question, Prompt)]
+        """Ask the prompts of *rows*; one that could not be made has failed already."""
+        if self.column.image is None:  # only of a picture no prompt can be made
+            asked = cast("Sequence[Prompt]", rows.prompts)
+        else:
+            asked = [prompt for prompt in rows.prompts if isinstance(prompt, Prompt)]
         try:
-            outcomes = self.asker.outcomes(asked, evaluation_group, tally, batches=batches)
+            outcomes = self.find_asker().outcomes(asked, group, tally, batches=batches)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(_remaining_text(tally))
             raise
-        if len(asked) < len(rows.questions):
+        if len(asked) < len(rows.prompts):
             answered, outcomes = iter(outcomes), []
-            for question in rows.questions:
-                if isinstance(question, Prompt):
+            for prompt in rows.prompts:
+                if isinstance(prompt, Prompt):
                     outcomes.append(next(answered))
                 else:
-                    outcomes.append(refused := Outcome.from_error("", question))
+                    outcomes.append(refused := Outcome.from_error("", prompt))
                     tally.add(refused)
         tally.show(now=True) if batches else tally.show(finished=True)
-        if self.column.on_error == "raise" and tally.first_error is not None:
+        if self.column.on_error == "raise":
+            self._raise_failure(rows, outcomes, tally, batches=batches)
+        return outcomes
+
+    def _raise_failure(
+        self, rows: Rows, outcomes: Sequence[Outcome | None], tally: Tally, *, batches: bool
+    ) -> None:
+        """Raise the first error, else that a text was cut. In *batches* rows are not counted from the table's first."""
+        if tally.first_error is not None:
             error = tally.first_error.error
-            assert error is not None
-            where = "" if batches else rows.where(outcomes, tally.first_error)
-            raise type(error)(
+            where = "" if batches else _find(rows, outcomes, tally.first_error)
+            raise type(error)(  # type: ignore[misc]
                 f"{tally.failed:,} of {tally.progress().unique:,} failed; all others are kept. The first: {error}{where}"
             ) from None
-        if self.column.on_error == "raise" and tally.cut:
-            where = "" if batches else f" The first{rows.where(outcomes, tally.first_cut)}."
+        if tally.cut:
+            where = "" if batches else f" The first{_find(rows, outcomes, tally.first_cut)}."
             raise Incomplete(
                 f'{self._cut(tally)} All are kept; on_error="null" takes them as they are.{where}'
             )
-        return outcomes
 
     def _lay_out(self, rows: Rows, outcomes: list[Outcome | None]) -> dict[str, pl.Series]:
-        there = [outcome if outcome is not None else _NOT_ASKED for outcome in outcomes]
-        values = self.column.form.series([outcome.value for outcome in there])
+        """Make the columns, in the order of the rows."""
+        come = cast("list[Outcome]", outcomes)
+        if not all(outcomes):
+            come = [outcome or _NOT_ASKED for outcome in outcomes]
         made: dict[str, pl.Series] = {}
         for name, dtype in self.column.outputs.items():
             if name == self.column.into:
-                unique = values
+                unique = self.column.form.series([outcome.value for outcome in come])
             elif isinstance(dtype, pl.Struct):
-                unique = meta_series(there, dtype)
+                unique = meta_series(come, dtype)
             else:
-                unique = pl.Series([self._trouble(outcome) for outcome in there], dtype=pl.String)
+                unique = pl.Series([self._error_beside(outcome) for outcome in come], dtype=pl.String)
             made[name] = unique.gather(rows.indices).alias(name)
         return made
 
-    def _trouble(self, outcome: Outcome) -> str | None:
+    def _error_beside(self, outcome: Outcome) -> str | None:
         """What the column beside says of a row: its error, or that its text was cut."""
         if outcome.is_cut:
-            return tell_of_cut("The text was", [self.asker.request_template.sample])
+            return tell_of_cut("The text was", [self.find_asker().template().sample])
         return error_text(outcome.error)
 
     def _warn(
@@ -195,63 +191,19 @@ class Evaluator:
         if tally.cut and is_new("cut"):
             told.append(self._cut(tally, so_far))
         if told:
-            warn_of_rows(" ".join(told))
+            warn_user(" ".join(told), QwenFrameWarning)
 
     def _cut(self, tally: Tally, so_far: str = "") -> str:
         of = f" of column `{self.column.into}`{so_far}"
-        return tell_of_cuts(tally.cut, tally.progress().unique, [self.asker.request_template.sample], of=of)
+        return tell_of_cuts(tally.cut, tally.progress().unique, [self.find_asker().template().sample], of=of)
 
 
-class Rows:
-    """The unique questions of some rows, and for each row the place of its question; null for a row without one."""
-
-    def __init__(self, questions: list[Prompt | QwenError], indices: pl.Series) -> None:
-        self.questions = questions
-        self.indices = indices
-        self.count = len(indices)
-
-    def where(self, outcomes: Sequence[Outcome | None], outcome: Outcome | None) -> str:
-        """The first row whose question came to *outcome*, as an error tells it; rows are counted from 0, as polars does."""
-        index = next(
-            (index for index, one in enumerate(outcomes) if one is not None and one is outcome), None
-        )
-        row = None if index is None else self.indices.index_of(index)
-        return "" if row is None else f" (row {row:,})"
-
-    @classmethod
-    def of(cls, column: Column, columns: Mapping[str, pl.Series]) -> Rows:
-        """What *column* asks of the rows that *columns* hold."""
-        nulls = column.nulls == "send"
-        count = len(next(iter(columns.values())))
-        if column.template.holes:
-            texts = prompts(column.template, columns, nulls=nulls)
-        else:
-            texts = pl.Series([_literal(column)], dtype=pl.String).new_from_index(0, count)
-        asked = pl.DataFrame({"text": texts})
-        if column.system is not None:
-            asked.insert_column(0, prompts(column.system, columns, nulls=nulls).alias("system"))
-        if column.image is not None:
-            asked = asked.with_columns(columns[column.image].alias("image"))
-        asked = asked.with_row_index("row")
-        whole = asked.drop_nulls()
-        keys = [name for name in asked.columns if name != "row"]
-        unique = whole.select(keys).unique(maintain_order=True).with_row_index("place")
-        grouped = len(column.template.holes) > 1 or column.system is not None
-        if grouped:
-            # What begins alike goes one after the other, as a server's prefix cache likes it.
-            unique = (
-                unique.sort(*(name for name in keys if name != "image"), maintain_order=True)
-                .drop("place")
-                .with_row_index("place")
-            )
-        if len(unique) == count and not grouped:  # each row is a question of its own
-            indices = unique["place"]
-        else:
-            indices = asked.join(unique, on=keys, how="left", maintain_order="left")["place"]
-        if keys == ["text"]:
-            with gc_paused:
-                return cls([Prompt(text) for text in unique["text"].to_list()], indices)
-        return cls([_question(column, **row) for row in unique.select(keys).iter_rows(named=True)], indices)
+def _find(rows: Rows, outcomes: Sequence[Outcome | None], outcome: Outcome | None) -> str:
+    """The first row that came to *outcome*, as an error tells it."""
+    for index, one in enumerate(outcomes):
+        if one is not None and one is outcome:
+            return rows.find(index)
+    return ""
 
 
 def _remaining_text(tally: Tally) -> str:
@@ -268,18 +220,6 @@ def _cost_of_failures(tally: Tally) -> str:
     if cost is None:
         return " What the failed ones cost is not known."
     return f" The failed ones cost {money(cost)}." if cost else ""
-
-
-def _literal(column: Column) -> str:
-    return "".join(piece for piece in column.template.pieces if isinstance(piece, str))
-
-
-def _question(column: Column, text: str, image: Any = None, system: str | None = None) -> Prompt | QwenError:
-    try:
-        picture = None if image is None else image_of(image, root=column.root, options=column.options)
-        return Prompt(text, picture, system)
-    except MediaError as error:
-        return error
 
 
 _NOT_ASKED = Outcome("", error=Stopped("The run was stopped before this row was asked."))

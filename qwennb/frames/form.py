@@ -22,8 +22,23 @@ from qwennb.errors import ValidatorFailed, user_code
 from qwennb.request import DECIMAL, Schema, decimal_digits, parse_json, read_duration
 
 Read = Callable[[Any], Any]
+
+
+class Same:
+    """Equal to what holds the very same object. It holds it, too: else its `id` could be another's one day."""
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
 _INT64 = 2**63
-_EXACT = decimal.Context(prec=100)
+_EXACT = decimal.Context(prec=100)  # digits enough that quantizing rounds nothing away before it is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,7 @@ class ColumnForm:
 
     dtype: pl.DataType
     value: Callable[[str, Any], Any]
-    reader: tuple[object, ...] = ()
+    reader: object = None
 
     def series(self, values: list[Any]) -> pl.Series:
         """*values* as a column."""
@@ -53,8 +68,8 @@ class ColumnForm:
         dtype, read = _type_of(schema.types)
         if take is not None:
             assert isinstance(dtype, pl.Struct)
-            return cls(_fields(dtype)[take], lambda text, data: read(data)[take], (take,))
-        return cls(dtype, lambda text, data: read(_plain(schema, text, data)), (schema.target,))
+            return cls(_fields(dtype)[take], lambda text, data: read(data)[take], take)
+        return cls(dtype, lambda text, data: read(_plain(schema, text, data)), Same(schema.target))
 
 
 def _plain(schema: Schema, text: str, data: Any) -> Any:

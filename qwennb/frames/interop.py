@@ -1,4 +1,4 @@
-"""`qwennb.ask(table, …)`: a pandas frame in, a pandas frame out, with its index; a polars frame likewise; or a question."""
+"""Tables that are not polars': a pandas frame in, a pandas frame out, with its index, its own columns untouched."""
 
 from __future__ import annotations
 
@@ -9,48 +9,44 @@ from typing import Any
 import polars as pl
 
 from qwennb.errors import BadInput, show_value
-from qwennb.frames import verbs
-from qwennb.frames.default import default_client
-from qwennb.frames.namespaces import QwenFrame, QwenLazyFrame
-from qwennb.frames.prompts import check_names
+from qwennb.frames.columns import YES, Column
+from qwennb.frames.evaluator import Evaluator
 from qwennb.request import check_characters
 
 
-def ask(table_or_prompt: Any, prompt: str | None = None, **options: Any) -> Any:
-    """A table with the answers to *prompt* as a new column; without a table, the answer to a prompt.
-
-    A pandas frame comes back as a pandas frame with the index it had, its own columns untouched.
-    """
-    if isinstance(table_or_prompt, str) and prompt is None:
-        return default_client().ask(table_or_prompt, **options)
-    if prompt is None:
-        raise BadInput('A table needs a prompt over its columns: ask(table, "… {{ review }}").')
-    if isinstance(table_or_prompt, pl.DataFrame):
-        return QwenFrame(table_or_prompt).ask(prompt, **options)
-    if isinstance(table_or_prompt, pl.LazyFrame):
-        return QwenLazyFrame(table_or_prompt).ask(prompt, **options)
-    if type(table_or_prompt).__module__.split(".")[0] == "pandas" and hasattr(table_or_prompt, "columns"):
-        return _pandas(table_or_prompt, prompt, options)
-    raise BadInput(f"ask() takes a polars or pandas frame, not {type(table_or_prompt).__name__}.")
+def is_pandas(table: Any) -> bool:
+    """Whether this is a pandas frame, told without importing pandas."""
+    return type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns")
 
 
-def _pandas(table: Any, prompt: str, options: dict[str, Any]) -> Any:
-    column = verbs.ask_column(prompt, options)
-    schema = dict.fromkeys(_names_of_pandas(table), pl.Null())
-    for template in column.templates:
-        check_names(template, schema)
-    column.check_free(schema)
-    for name in column.outputs:
-        _column_of_pandas(table, name)  # which of two would be replaced?
-    # Only what the prompt names travels to polars: the other columns may hold what polars has no type for.
-    made = QwenFrame(as_polars(table, [name for name in column.columns if name in schema])).ask(
-        prompt, **options
-    )
-    names = dict(zip(_names_of_pandas(table), table.columns, strict=True))
-    whole = table.copy()
-    for name in column.outputs:  # under the names that columns have: a number may name one
-        whole[names.get(name, str(name))] = _to_pandas(made[name], table.index)
-    return whole
+class PandasTable:
+    """A pandas DataFrame."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+
+    def read(self, column: Column) -> dict[str, pl.Series]:
+        """Take over what the column names, and no more: the others may hold what polars has no type for."""
+        column.check(dict.fromkeys(_names_of_pandas(self._frame)))
+        for name in column.outputs:
+            _column_of_pandas(self._frame, name)  # which of two would be replaced?
+        frame = as_polars(self._frame, column.columns)
+        column.check_names(frame.schema)  # the types of pictures too
+        return {name: frame[name] for name in column.columns}
+
+    def add(self, column: Column) -> Any:
+        """Ask, and add the answers."""
+        made = Evaluator(column).frame(self.read(column))
+        names = dict(zip(_names_of_pandas(self._frame), self._frame.columns, strict=True))
+        whole = self._frame.copy()
+        for name, values in made.items():  # under the names that columns have: a number may name one
+            whole[names.get(name, str(name))] = _to_pandas(values, whole.index)
+        return whole
+
+    def keep(self, column: Column) -> Any:
+        """Ask, and keep the rows answered with yes."""
+        answers = Evaluator(column).frame(self.read(column))[column.into]
+        return self._frame[(answers == YES).fill_null(value=False).to_list()]
 
 
 def as_polars(table: Any, names: Sequence[str]) -> pl.DataFrame:

@@ -131,7 +131,9 @@ class Tally:
         self._watcher = (
             progress if callable(progress) else _watchers[0] if progress is None and _watchers else None
         )
-        self._style = _style(self._out, progress) if self._watcher is None else None
+        self._style = None
+        if self._watcher is None and progress is not False:
+            self._style = _style(self._out, progress)
         self._patience = 0.0 if progress is True else PATIENCE
         self.first_error: Outcome | None = None
         self.cut = 0
@@ -165,9 +167,7 @@ class Tally:
                 self._rows += rows
 
     def expect(self, keys: Iterable[str]) -> None:
-        """These are asked for. Where there are no batches, the number was known from the start."""
-        if not self._batches:
-            return
+        """These are asked for in a batch."""
         with self._lock:
             fresh = set(map(hash, keys)) - self._seen
             self._unique += len(fresh)
@@ -175,17 +175,11 @@ class Tally:
             if len(self._seen) < COUNTED:
                 self._seen |= fresh
 
-    def note_known(self, outcomes: Iterable[Outcome]) -> None:
-        """These were known; the rest is to be asked."""
+    def add(self, *outcomes: Outcome) -> None:
+        """Count outcomes that have come, or were known."""
         with self._lock:
             for outcome in outcomes:
                 self._count(outcome)
-        self.show()
-
-    def add(self, outcome: Outcome) -> None:
-        """One more outcome."""
-        with self._lock:
-            self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
         if self._batches and not self._is_awaited(outcome):
@@ -203,7 +197,7 @@ class Tally:
             self._cost = None
         elif self._cost is not None:
             self._cost += outcome.cost
-        if outcome.is_cut:
+        if outcome.finish_reason == "length":
             self.cut += 1
             self.first_cut = self.first_cut or outcome
 
@@ -300,7 +294,7 @@ class Tally:
 
 def _style(out: IO[str] | None, progress: object) -> Literal["bar", "lines"] | None:
     """How a run that nobody watches is shown. In a notebook only if that was asked for: its outputs are kept."""
-    if out is None or progress is False:
+    if out is None:
         return None
     if out.isatty():
         return "bar"

@@ -1,25 +1,50 @@
-"""A template over columns as one polars expression: every row's prompt, made without a loop in Python.
+"""From rows to requests: a template over columns as one polars expression, unique prompts, and what they are sent as.
 
-A cell is written as a reader would write it: dates and times in ISO form, decimals with their places, a whole float
-without its ".0", categories by name, lists and structs as JSON. Null, and NaN, which is how pandas says null, is null:
-a prompt with a null in it is null, unless nulls are to be sent, and then it is an empty text.
+    rows ─ prompts() ─▶ a text for each row ─ read_rows() ─▶ unique prompts ─ RequestTemplate ─▶ keys, requests
+
+No row is touched by a loop in Python before it is known to be unique. A cell is written as a reader would write it: dates
+and times in ISO form, decimals with their places, a whole float without its ".0", categories by name, lists and structs
+as JSON. Null, and NaN, which is how pandas says null, is null: a prompt with a null in it is null, unless nulls are to be
+sent, and then it is an empty text. A picture is the bytes of a cell, a path under a stated folder, or a URL where those
+are allowed; nothing else is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
 import polars as pl
 
-from qwennb.errors import BadInput, TemplateError, nearest
-from qwennb.request import Hole, Template
+from qwennb.client import Options
+from qwennb.collector import gc_paused
+from qwennb.errors import BadInput, MediaError, QwenError, TemplateError, nearest
+from qwennb.request import (
+    KEY_VERSION,
+    Hole,
+    Image,
+    Message,
+    Request,
+    Template,
+    Text,
+    canonical_json,
+    merge_texts,
+)
+
+if TYPE_CHECKING:
+    from qwennb.frames.columns import Column
 
 LARGEST_WHOLE = 1e15  # beyond it a float's own spelling is shorter and no less exact
 
 
 def prompts(template: Template, columns: Mapping[str, pl.Series], *, nulls: bool = False) -> pl.Series:
     """The prompt of each row. Null where a used cell is, unless *nulls* are sent."""
-    frame = pl.DataFrame([column.alias(name) for name, column in columns.items()])
+    check_names(template, columns)
+    frame = pl.DataFrame(dict(columns))
     pieces = []
     for piece in template.pieces:
         if isinstance(piece, str):
@@ -86,7 +111,6 @@ def check_names(template: Template, schema: Mapping[str, object]) -> None:
 
 
 def _field(hole: Hole, columns: Mapping[str, pl.Series]) -> tuple[pl.Expr, pl.DataType]:
-    check_names(Template((hole,)), columns)
     value, dtype = pl.col(hole.name), columns[hole.name].dtype
     for step, name in enumerate(hole.path[1:], start=1):
         fields = {field.name: field.dtype for field in dtype.fields} if isinstance(dtype, pl.Struct) else {}
@@ -105,3 +129,146 @@ def _has(dtype: pl.DataType, kind: type[pl.DataType]) -> bool:
     if isinstance(dtype, pl.Struct):
         return any(_has(field.dtype, kind) for field in dtype.fields)  # type: ignore[arg-type]
     return dtype == kind
+
+
+# ---------------------------------------------------------------------- unique prompts
+
+
+class Prompt(NamedTuple):
+    """What differs from row to row: the text, a picture where the column has one, the system text where it is a template."""
+
+    text: str
+    image: Image | None = None
+    system: str | None = None
+
+
+SURELY_FITS = 4_000  # characters of a prompt; every model's window is larger
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The unique prompts of some rows, and for each row the index of its prompt; null for a row without one.
+
+    In place of a prompt whose picture can't be read stands its error.
+    """
+
+    count: int
+    prompts: Sequence[Prompt | QwenError]
+    indices: pl.Series
+
+    def find(self, index: int) -> str:
+        """The first row with the prompt at *index*, as an error tells it; rows are counted from 0, as polars does."""
+        row = self.indices.index_of(index)
+        return "" if row is None else f" (row {row:,})"
+
+
+def read_rows(column: Column, columns: Mapping[str, pl.Series]) -> Rows:
+    """Read what *column* asks of the rows that *columns* hold."""
+    nulls = column.nulls == "send"
+    count = len(next(iter(columns.values())))
+    if column.template.holes:
+        texts = prompts(column.template, columns, nulls=nulls)
+    else:
+        texts = pl.Series([_text_without_holes(column.template)], dtype=pl.String).new_from_index(0, count)
+    asked, keys = pl.DataFrame({"text": texts}), ["text"]
+    if column.system is not None:
+        asked.insert_column(0, prompts(column.system, columns, nulls=nulls).alias("system"))
+        keys.insert(0, "system")
+    if column.image is not None:
+        asked = asked.with_columns(columns[column.image].alias("image"))
+        keys.append("image")
+    unique = asked.drop_nulls().unique(maintain_order=True)
+    is_grouped = len(column.template.holes) > 1 or column.system is not None
+    if is_grouped:
+        # What begins alike goes one after the other, as a server's prefix cache likes it.
+        unique = unique.sort(keys[:2] if keys[0] == "system" else "text", maintain_order=True)
+    unique = unique.with_row_index("index")
+    if len(unique) == count and not is_grouped:  # each row is a prompt of its own
+        indices = unique["index"]
+    else:
+        indices = asked.join(unique, on=keys, how="left", maintain_order="left")["index"]
+    if keys == ["text"]:
+        with gc_paused:
+            return Rows(count, list(map(Prompt, unique["text"].to_list())), indices)
+    return Rows(
+        count, [_read_prompt(column, **row) for row in unique.select(keys).iter_rows(named=True)], indices
+    )
+
+
+def _text_without_holes(template: Template) -> str:
+    return "".join(piece for piece in template.pieces if isinstance(piece, str))
+
+
+def _read_prompt(
+    column: Column, text: str, image: Any = None, system: str | None = None
+) -> Prompt | QwenError:
+    try:
+        picture = None if image is None else image_of(image, root=column.root, options=column.options)
+        return Prompt(text, picture, system)
+    except MediaError as error:
+        return error
+
+
+# ---------------------------------------------------------------------- pictures
+
+
+def check_image_column(dtype: pl.DataType, name: str, *, root: Path | None, urls: bool) -> None:
+    """Refuse, before anything runs, a column whose cells are no pictures as it stands."""
+    if dtype == pl.Binary or (dtype == pl.String and (root is not None or urls)):
+        return
+    if dtype == pl.String:
+        raise BadInput(
+            f"Column `{name}` holds text, and text in a cell is never opened by itself. For paths, give the folder that "
+            'they are in: root="photos/"; for URLs, allow_urls=True.'
+        )
+    raise BadInput(f"Column `{name}` is {dtype}; pictures are Binary, or paths under root=.")
+
+
+def image_of(cell: Any, *, root: Path | None, options: Options) -> Image:
+    """The picture that a *cell* holds or names."""
+    if isinstance(cell, bytes):
+        return Image(cell, max_pixels=options.max_pixels)
+    if options.allow_urls and str(cell).startswith(("https://", "http://")):
+        return Image(cell, max_pixels=options.max_pixels)
+    if root is None:
+        raise MediaError(
+            f"{str(cell)[:60]!r} is not a URL, and no folder is given as root=; it is not opened"
+        )
+    return Image.under(root, cell, max_pixels=options.max_pixels)
+
+
+# ---------------------------------------------------------------------- requests
+
+
+_MARK = "\u241a the text of a row \u241a"
+
+
+class RequestTemplate:
+    """Makes the requests, and the keys, of a column whose rows differ in one text, and perhaps a picture.
+
+    A key is sha256 over canonical JSON. All of a column's requests share what stands before and after the text, so the
+    hash of what stands before is taken once and copied for each row: a key then costs a microsecond.
+    """
+
+    def __init__(self, model: str, system: str | None, **form: Any) -> None:
+        self._before = (Message("system", (Text(system),)),) if system else ()
+        self.sample = Request(model, (*self._before, Message("user", (Text(_MARK),))), **form)
+        written = canonical_json({"v": KEY_VERSION, **self.sample.canonical()})
+        before, found, self._end = written.rpartition(orjson.dumps(_MARK))
+        assert found
+        self._start = hashlib.sha256(before)
+        self.model = model
+
+    def key(self, text: str) -> str:
+        """The key of the request with *text*, which is not empty."""
+        made = self._start.copy()
+        made.update(orjson.dumps(text) + self._end)
+        return made.hexdigest()
+
+    def request(self, text: str, image: Image | None = None, key: str | None = None) -> Request:
+        """The request with *text*, and *image* behind it. A *key* that is known need not be made again."""
+        parts = merge_texts((Text(text), *([image] if image is not None else [])))
+        made = replace(self.sample, messages=(*self._before, Message("user", parts)))
+        if key is not None:
+            made.__dict__["key"] = key
+        return made

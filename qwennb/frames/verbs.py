@@ -1,183 +1,306 @@
-"""What each verb asks: a prompt around a text, the form of its answer, and the name of its column.
+"""The verbs, each once: `qwennb.classify(table, "review", […])`, over any table that `open_table` knows.
 
-A verb's subject is a column's name, or a template over several. The instruction stands first and is the same for
-every row, so that a server's prefix cache has it. Verbs leave thinking off unless told otherwise: it is billed, and
-these questions rarely need it.
+A table may be a frame, a lazy frame, a pandas frame. `df.qwen.classify(…)`, its plan and `pl.col(…).qwen.classify(…)`
+come here too (accessors.py), with an expression or a plan in place of the table. What a verb asks stands in columns.py.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from qwennb.client import Options
-from qwennb.errors import BadInput, show_value
-from qwennb.frames.column import Column
-from qwennb.request import Schema, cell_text, flag, number, read_labels
+from qwennb.errors import BadInput
+from qwennb.frames.column_plan import ColumnPlan
+from qwennb.frames.columns import (
+    ask_column,
+    classify_column,
+    extract_column,
+    filter_column,
+    score_column,
+    summarize_column,
+    translate_column,
+)
+from qwennb.frames.default import default_client
+from qwennb.frames.options import AskOptions, ColumnOptions, shows_options
+from qwennb.frames.tables import PlannedTable, open_table
 
-_PLAIN = Options(thinking=False)
-_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
-_RANGE = re.compile(rf"(?<![\w.−–—-])(?<!\d,)({_NUMBER})\s+to\s+({_NUMBER})\s*\.?$")
-# A date, a time, a fraction, a range of three: what stands before the range makes something else of its first number.
-_NOT_PLAIN = re.compile(r"(?:\d\s*[−–—/:-]|\bto)\s*$")
-_FAR = 1e15  # beyond it a float no longer tells whole numbers apart
-_SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
-YES, NO = "yes", "no"
+if TYPE_CHECKING:
+    from qwennb.answer import Answer
 
-
-def ask_column(prompt: str, given: Mapping[str, Any]) -> Column:
-    """The user's own question."""
-    return Column.of(prompt, given, noun="answer")
-
-
-def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
-    """One of *labels* for each text."""
-    _refuse(given, "classify() chooses among its labels", "choices", "schema")
-    meanings = read_labels("labels", labels)
-    listed = ", ".join(map(_quote, meanings))
-    if any(meanings.values()):
-        listed = "".join(
-            f"\n- {_quote(label)}{': ' if about else ''}{_text(about)}" for label, about in meanings.items()
-        )
-        prompt = f"Which of these describes the text best?{listed}\n\nText:\n{_hole(subject)}"
-    else:
-        prompt = f"Which of these describes the text best: {listed}?\n\nText:\n{_hole(subject)}"
-    return Column.of(prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN)
+T = TypeVar("T")
+"""The kind of table that is given and comes back."""
 
 
-def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
-    """What *schema* asks for, out of each text."""
-    if schema is None:
-        raise BadInput('extract() takes what to look for: extract("mail", "name, count int").')
-    Schema.of(schema)  # what can't be asked for is said first
-    prompt = f"Extract what is asked for from the text. Take only what it says.\n\nText:\n{_hole(subject)}"
-    return Column.of(prompt, {**given, "schema": schema}, noun="extracted", defaults=_PLAIN)
+@overload
+def ask(table: str, **options: Any) -> Answer: ...
+@overload
+def ask(table: T, prompt: str, **options: Unpack[AskOptions]) -> T: ...
+@shows_options("schema", "choices")
+def ask(table: Any, prompt: str | None = None, **options: Any) -> Any:
+    """Ask a question of each row, and add the answers as a column.
+
+    Rows that ask the same are one question. Every answer is kept before you see it: the same call, run again, asks only
+    for what is missing. Without a table, `ask("…")` answers one question, as `Qwen().ask` does.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    prompt : str
+        A template over the columns: `"Is it about food? {{ review }}"`. A struct's field stands after a dot, an odd name
+        in backticks. On an expression, `{{ it }}` is the value.
+
+    Returns
+    -------
+    The same kind of table with the column `answer`
+        Text; with `choices` an Enum, with `schema` a Struct.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "I would come back for this."]})
+    >>> made = reviews.qwen.ask("Is this about food? {{ review }}", into="food", choices=["yes", "no"])
+    >>> made.schema["food"]
+    Enum(categories=['yes', 'no'])
+    >>> made.equals(qwennb.ask(reviews, "Is this about food? {{ review }}", into="food", choices=["yes", "no"]))
+    True
+    >>> reviews.select(pl.col("review").qwen.ask("Is this about food? {{ it }}")).columns
+    ['review']
+    """
+    if prompt is None:
+        if isinstance(table, str):
+            return default_client().ask(table, **options)
+        raise BadInput('A table needs a prompt over its columns: ask(table, "… {{ review }}").')
+    return open_table(table).add(ask_column(prompt, options))
 
 
-def summarize_column(subject: str, given: Mapping[str, Any]) -> Column:
-    """A sentence or two about each text."""
-    prompt = f"Summarise the text in one or two sentences, in its own language. Answer with the summary alone.\n\nText:\n{_hole(subject)}"
-    return Column.of(prompt, given, noun="summary", defaults=_PLAIN)
+@shows_options()
+def classify(table: T, column: str, labels: Any, **options: Unpack[ColumnOptions]) -> T:
+    """Say of each text which label describes it best.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    column : str
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+    labels : list of str, dict, Enum class, Literal or polars.Enum
+        The labels, in the order that the column's Enum will have; a dict says what each means.
+
+    Returns
+    -------
+    The same kind of table with the column `label`
+        An Enum of the labels.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "I would come back for this."]})
+    >>> labels = {"praise": "they liked it", "complaint": "something was wrong"}
+    >>> made = reviews.qwen.classify("review", labels)
+    >>> made.schema["label"]
+    Enum(categories=['praise', 'complaint'])
+    >>> made.equals(qwennb.classify(reviews, "review", labels))
+    True
+    >>> reviews.select(pl.col("review").qwen.classify(labels)).columns
+    ['review']
+    """
+    return open_table(table).add(classify_column(column, labels, options))  # type: ignore[no-any-return]
 
 
-def translate_column(subject: str, to: str, given: Mapping[str, Any]) -> Column:
-    """Each text in the language *to*, a template: it may stand in a column."""
-    if not isinstance(to, str) or not to.strip():
-        raise BadInput('translate() takes a language: translate("text", to="French").')
-    prompt = f"Translate the text to {to}. Answer with the translation alone.\n\nText:\n{_hole(subject)}"
-    return Column.of(prompt, given, noun="translation", defaults=_PLAIN)
+@shows_options()
+def extract(table: T, column: str, schema: Any, **options: Unpack[ColumnOptions]) -> T:
+    """Take out of each text what a schema asks for.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    column : str
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+    schema : str, pydantic class or dict
+        What to look for: `"name, count int"`, a class, or a JSON Schema.
+
+    Returns
+    -------
+    The same kind of table with the column `extracted`
+        A Struct, whose type is known before anything is asked.
+
+    Examples
+    --------
+    >>> mails = pl.DataFrame({"mail": ["Three teapots, please. Ada", "One kettle for Grace"]})
+    >>> made = mails.qwen.extract("mail", "name, count int", into="order")
+    >>> made.schema["order"]
+    Struct({'name': String, 'count': Int64})
+    >>> made.equals(qwennb.extract(mails, "mail", "name, count int", into="order"))
+    True
+    >>> mails.select(pl.col("mail").qwen.extract("name, count int")).columns
+    ['mail']
+    """
+    return open_table(table).add(extract_column(column, schema, options))  # type: ignore[no-any-return]
 
 
-def score_column(
-    subject: str,
+@shows_options()
+def summarize(table: T, column: str, **options: Unpack[ColumnOptions]) -> T:
+    """Say in a sentence or two what each text says, in its own language.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    column : str
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+
+    Returns
+    -------
+    The same kind of table with the column `summary`
+        Text.
+
+    Examples
+    --------
+    >>> articles = pl.DataFrame({"title": ["Tea"], "body": ["Tea is grown on hills."]})
+    >>> made = articles.qwen.summarize("{{ title }}: {{ body }}")
+    >>> made.columns
+    ['title', 'body', 'summary']
+    >>> made.equals(qwennb.summarize(articles, "{{ title }}: {{ body }}"))
+    True
+    >>> articles.select(pl.col("body").qwen.summarize()).columns
+    ['body']
+    """
+    return open_table(table).add(summarize_column(column, options))  # type: ignore[no-any-return]
+
+
+@shows_options()
+def translate(table: T, column: str, to: str, **options: Unpack[ColumnOptions]) -> T:
+    """Translate each text.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    column : str
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+    to : str
+        The language, or a template: `to="{{ language }}"` takes it from a column.
+
+    Returns
+    -------
+    The same kind of table with the column `translation`
+        Text.
+
+    Examples
+    --------
+    >>> notes = pl.DataFrame({"note": ["Good morning", "Good night"], "language": ["French", "German"]})
+    >>> notes.qwen.translate("note", to="French").columns
+    ['note', 'language', 'translation']
+    >>> qwennb.translate(notes, "note", to="{{ language }}", into="said").columns
+    ['note', 'language', 'said']
+    >>> notes.select(pl.col("note").qwen.translate("French")).columns
+    ['note']
+    """
+    return open_table(table).add(translate_column(column, to, options))  # type: ignore[no-any-return]
+
+
+@shows_options()
+def score(
+    table: T,
+    column: str,
     criterion: str,
-    given: Mapping[str, Any],
     *,
     low: float | None = None,
     high: float | None = None,
     integer: bool = False,
-) -> Column:
-    """A number for each text, from *low* to *high*, or in the range that the *criterion* ends in; else from 0 to 1."""
-    if not isinstance(criterion, str) or not criterion.strip():
-        raise BadInput('score() takes a criterion: score("text", "how urgent", low=1, high=5).')
-    _refuse(given, "score() gives a number", "choices", "schema")
-    low, high, is_said = _range_of(criterion, low, high)
-    if flag("integer", integer) and not (float(low).is_integer() and float(high).is_integer()):
-        raise BadInput(
-            f"With integer=True, low= and high= are whole numbers, and {_range(low, high)} is not."
-        )
-    value = {"type": "integer" if integer else "number", "minimum": low, "maximum": high}
-    schema = {
-        "type": "object",
-        "properties": {"score": value},
-        "required": ["score"],
-        "additionalProperties": False,
-    }
-    said = "" if is_said else f", {_range(low, high)}"
-    prompt = f"Score the text: {_text(criterion)}{said}.\n\nText:\n{_hole(subject)}"
-    bound = Options(max_tokens=_SCORE_TOKENS).over(_PLAIN) if given.get("thinking") is None else _PLAIN
-    return Column.of(prompt, {**given, "schema": schema}, noun="score", defaults=bound, take="score")
+    **options: Unpack[ColumnOptions],
+) -> T:
+    """Give each text a number.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    column : str
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+    criterion : str
+        What the number says: `"how urgent"`. One that ends in a plain `1 to 5` names the range; other digits in it want
+        `low` and `high`.
+    low : float, optional
+        The lowest number; 0 where no range is named.
+    high : float, optional
+        The highest number; 1 where no range is named.
+    integer : bool, default False
+        Whole numbers only.
+
+    Returns
+    -------
+    The same kind of table with the column `score`
+        Float64, or Int64 with `integer`; each number is in the range.
+
+    Examples
+    --------
+    >>> mails = pl.DataFrame({"mail": ["The server is down!", "Lunch on Friday?"]})
+    >>> made = mails.qwen.score("mail", "how urgent", low=1, high=5, integer=True)
+    >>> made["score"].is_between(1, 5).all()
+    True
+    >>> made.equals(qwennb.score(mails, "mail", "how urgent", low=1, high=5, integer=True))
+    True
+    >>> mails.select(pl.col("mail").qwen.score("how urgent")).dtypes
+    [Float64]
+    """
+    return open_table(table).add(  # type: ignore[no-any-return]
+        score_column(column, criterion, options, low=low, high=high, integer=integer)
+    )
 
 
-def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
-    """The range of a score, and whether the *criterion* says it."""
-    found = _RANGE.search(criterion)
-    if found and _NOT_PLAIN.search(criterion[: found.start()]):
-        found = None
-    said = (float(found[1]), float(found[2])) if found else None
-    if (low is None) != (high is None):
-        raise BadInput("low= and high= are given together: score(…, low=1, high=5).")
-    if low is None:
-        if said is None and re.search(r"\d", criterion):
-            raise BadInput(
-                f"The criterion {show_value(criterion)} has digits in it, and what range they mean is not guessed. "
-                f"Say it: score(…, {show_value(criterion)}, low=0, high=10)."
-            )
-        low, high = said or (0.0, 1.0)
-    else:
-        bound = number(-_FAR, _FAR)
-        low, high = bound("low", low), bound("high", high)
-    if low >= high:
-        raise BadInput(
-            f"The range {_range(low, high)} is empty: low= must be below high=, as in score(…, low=1, high=5)."
-        )
-    if said is not None and said != (low, high):
-        raise BadInput(
-            f"The criterion says {_range(*said)} and the arguments {_range(low, high)}. Leave one of them out."
-        )
-    return low, high, said is not None
+@shows_options(without=("into", "meta"))
+def filter(table: T, statement: str, **options: Unpack[ColumnOptions]) -> T:  # noqa: A001 - polars' own word
+    """Keep the rows of which a statement is true.
+
+    A row that fails is an error, once all others are kept: it must not vanish. `on_error="null"` drops it.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read. It is left as it is.
+    statement : str
+        A template over the columns: `"{{ review }} mentions delivery"`. On an expression, `{{ it }}` is the value.
+
+    Returns
+    -------
+    The same kind of table, with fewer rows
+        An expression gives true or false.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "I would come back for this."]})
+    >>> kept = reviews.qwen.filter("{{ review }} mentions delivery")
+    >>> kept.equals(qwennb.filter(reviews, "{{ review }} mentions delivery"))
+    True
+    >>> reviews.filter(pl.col("review").qwen.filter("{{ it }} mentions delivery")).columns
+    ['review']
+    """
+    return open_table(table).keep(filter_column(statement, options))  # type: ignore[no-any-return]
 
 
-def _range(low: float, high: float) -> str:
-    return f"{cell_text(low)} to {cell_text(high)}"
+@shows_options("schema", "choices")
+def plan(table: Any, prompt: str, **options: Unpack[AskOptions]) -> ColumnPlan:
+    """Say what `ask` would take, before anything is sent or paid.
 
+    The other verbs are planned where the table is: `df.qwen.plan.classify("review", [...])`.
 
-def filtering(statement: str, given: Mapping[str, Any]) -> Column:
-    """Whether *statement*, a template, is true of each row. A row that fails must not vanish: it is an error."""
-    _refuse(given, f"filter() asks for {YES} or {NO}", "choices", "schema")
-    given = {name: value for name, value in given.items() if value is not None}
-    for name in ("into", "meta"):
-        if given.get(name, False) is not False:
-            raise BadInput(
-                f'filter() makes no column, so it takes no {name}=. To keep the answers, use ask(…, choices=["yes", "no"]).'
-            )
-    if given.get("on_error") == "column":
-        raise BadInput(
-            'filter() makes no column; use on_error="raise", or "null" to drop the rows that failed.'
-        )
-    if not isinstance(statement, str) or not statement.strip():
-        raise BadInput(
-            'filter() takes a statement over the columns: filter("{{ review }} mentions delivery").'
-        )
-    prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
-    options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
-    return Column.of(prompt, options, noun="is it true", defaults=_PLAIN)
+    Parameters
+    ----------
+    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+        What is read; of a lazy frame, the columns that are read are collected.
+    prompt : str
+        A template over the columns, as for `ask`.
 
+    Returns
+    -------
+    ColumnPlan
+        Rows, unique questions, what is known already, tokens, cost and time.
 
-def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:
-    """Refuse options that the verb would have to drop."""
-    for name in names:
-        if given.get(name) is not None:
-            raise BadInput(f"{why}, so it takes no {name}=. For a form of your own, use ask(…, {name}=…).")
-
-
-def _hole(subject: str) -> str:
-    if not isinstance(subject, str):
-        raise BadInput(
-            f'{show_value(subject)} is not a column\'s name. Give a name, or a template: "{{{{ title }}}}: {{{{ body }}}}".'
-        )
-    if "{{" in subject:
-        return subject
-    if "`" in subject or "\n" in subject or not subject:
-        raise BadInput(f"A column called {show_value(subject)} can't stand in a template. Rename it first.")
-    return f"{{{{ `{subject}` }}}}"
-
-
-def _text(words: str) -> str:
-    """*words* so that two braces in them stay text."""
-    return words.replace("{{", '{{ "{{" }}')
-
-
-def _quote(label: str) -> str:
-    return f'"{_text(label)}"'
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "Cold, and late.", None]})
+    >>> planned = qwennb.plan(reviews, "Is this about food? {{ review }}")
+    >>> planned.rows, planned.skipped, planned.unique
+    (3, 1, 1)
+    """
+    return PlannedTable(open_table(table)).add(ask_column(prompt, options))

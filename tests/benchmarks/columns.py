@@ -24,7 +24,7 @@ import polars as pl
 from qwennb import Qwen
 from qwennb.cache import Name, record_of
 from qwennb.client import Options
-from qwennb.frames.request_template import RequestTemplate
+from qwennb.frames.prompts import RequestTemplate
 from tests.benchmarks.servers import Endpoint, endpoint
 
 ROWS, IN_FLIGHT, LATENCY, ROUNDS = 20_000, 256, 50, 3

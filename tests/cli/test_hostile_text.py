@@ -228,7 +228,7 @@ def hostile_values(folder: Path) -> list[Any]:
     from qwennb.endpoints.local import BUNDLED, LocalModel, LocalServer
     from qwennb.endpoints.local import DownloadProgress as Fetched
     from qwennb.endpoints.local.hub import HubFile
-    from qwennb.frames.plan import ColumnPlan
+    from qwennb.frames.column_plan import ColumnPlan
     from qwennb.notebook.widgets.chat_attach import Attached
     from qwennb.project import Leading
 

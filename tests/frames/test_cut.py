@@ -11,8 +11,7 @@ import pytest
 
 import qwennb
 from qwennb.client import QwenWarning
-from qwennb.errors import Incomplete
-from qwennb.frames.column import QwenFrameWarning
+from qwennb.errors import Incomplete, QwenFrameWarning
 from qwennb.simulator import Fault, Reply
 from tests.conftest import NAMES
 

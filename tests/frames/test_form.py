@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import gc
+import weakref
 
 import polars as pl
 import pydantic
@@ -108,3 +110,20 @@ def test_choices_are_an_enum_in_the_given_order():
 def test_a_number_too_large_for_the_column_is_no_value():
     with pytest.raises(ValueError, match="too large"):
         read("n int", '{"n": 99999999999999999999}')
+
+
+def test_two_classes_of_one_type_never_pass_for_each_other_even_when_one_has_gone():
+    """Told apart by the class itself: Python gives the `id` of one that has gone to the next."""
+
+    def make() -> type[pydantic.BaseModel]:
+        return pydantic.create_model("Dish", name=(str, ...))
+
+    one, other = make(), make()
+    first, again, second = (ColumnForm.of(Schema.of(kind), None) for kind in (one, one, other))
+    assert first.dtype == second.dtype
+    assert first.reader == again.reader and hash(first.reader) == hash(again.reader)
+    assert first.reader != second.reader
+    gone, reader = weakref.ref(one), first.reader
+    del one, first, again
+    gc.collect()
+    assert gone() is not None and reader.held is gone()

@@ -13,8 +13,7 @@ import pytest
 
 from qwennb.errors import BadInput
 from qwennb.frames import verbs
-from qwennb.frames.prompts import prompts
-from qwennb.frames.request_template import RequestTemplate
+from qwennb.frames.prompts import RequestTemplate, prompts
 
 FRAME = pl.DataFrame({"text": ["a", "b"]})
 PLAIN = ["praise", "complaint"]

@@ -1,4 +1,4 @@
-"""Cells travel as a reader would write them, and a null in a used column is null."""
+"""Cells travel as a reader would write them, a null in a used column is null, and a request is the one made by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from qwennb.errors import BadInput, TemplateError
-from qwennb.frames.prompts import prompts
-from qwennb.request import Template
+from qwennb.frames.prompts import RequestTemplate, prompts
+from qwennb.request import Message, Request, Schema, Settings, Template, Text
 
 
 def text(prompt: str, **columns: object) -> list[str | None]:
@@ -81,3 +81,24 @@ def test_an_unknown_name_names_the_nearest():
 def test_bytes_have_no_place_in_a_text(value):
     with pytest.raises(BadInput, match="holds bytes"):
         text("{{ x }}", x=[value])
+
+
+TEXTS = ["plain", 'quotes " and \\ and \u2028', "ünïcödé 😀", "{{ x }}", "line\nbreak", "\x00\x1f", "1"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize(
+    ("system", "form"),
+    [
+        (None, {}),
+        ("Be brief.", {"settings": Settings.of(temperature=0.0, thinking=False)}),
+        (None, {"choices": ("a", "b")}),
+        ("x", {"schema": Schema.of("name, age int")}),
+    ],
+)
+def test_a_key_is_the_requests_own(text, system, form):
+    before = (Message("system", (Text(system),)),) if system else ()
+    byhand = Request("m", (*before, Message("user", (Text(text),))), **form)
+    template = RequestTemplate("m", system, **form)
+    assert template.key(text) == byhand.key == template.request(text).key
+    assert template.request(text, key=template.key(text)) == byhand

@@ -155,8 +155,7 @@ def test_keys_of_scores_are_those_of_0_1():
 def made_key(criterion: str) -> str:
     """The key of the question for the text `a`."""
     from qwennb.frames import verbs
-    from qwennb.frames.prompts import prompts
-    from qwennb.frames.request_template import RequestTemplate
+    from qwennb.frames.prompts import RequestTemplate, prompts
     from qwennb.request import Schema
 
     column = verbs.score_column("text", criterion, {})

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from qwennb.errors import KeyRefused, QwenError
-from qwennb.frames import verbs
-from qwennb.frames.evaluation import Evaluation, EvaluationGroup
+from qwennb.frames.columns import ask_column
 from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.exactly_once import Evaluation, EvaluationGroup
 from qwennb.frames.form import ColumnForm
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompt_batch import Prompt
+from qwennb.frames.prompts import Prompt
 
 ASK = "Say {{ n }}"
 NUMBERS = pl.DataFrame({"n": range(40)})
@@ -50,7 +50,7 @@ WORDS = {
 
 
 def evaluator(client, **options) -> Evaluator:
-    return Evaluator(verbs.ask_column(ASK, {"client": client, **options}))
+    return Evaluator(ask_column(ASK, {"client": client, **options}))
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
@@ -72,18 +72,18 @@ def test_what_polars_could_not_build_again_keeps_its_words(simulate, client, kin
 class Lost(Tally):
     """Counts nothing: it fails on the loop, beside the questions."""
 
-    def add(self, outcome):
+    def add(self, *outcomes):
         raise self.error
 
 
 @pytest.mark.parametrize("error", [LookupError("no such tally"), KeyRefused("no such key")])
 def test_what_fails_on_the_loop_beside_a_question_is_told_itself_and_not_as_a_group(simulate, client, error):
-    asker = evaluator(client(simulate())).asker
+    asker = evaluator(client(simulate())).find_asker()
     tally = Lost(3, 3, "qwen3.5-flash", progress=False)
     tally.error = error
-    questions = [Prompt(f"Say {n}") for n in range(3)]
+    prompts = [Prompt(f"Say {n}") for n in range(3)]
     with pytest.raises(type(error), match="no such"):
-        asker.outcomes(questions, EvaluationGroup([Evaluation()]), tally, batches=False)
+        asker.outcomes(prompts, EvaluationGroup([Evaluation()]), tally, batches=False)
 
 
 @pytest.mark.slow

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from qwennb.frames.evaluation import LINGER, OURS, Evaluations
 from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.exactly_once import LINGER, Evaluations
+from qwennb.frames.polars_calls import OURS
 from qwennb.frames.progress import Progress, Tally
 
 

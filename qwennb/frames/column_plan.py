@@ -13,8 +13,8 @@ from qwennb.cache import BatchOrders
 from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
-from qwennb.frames.evaluator import Evaluator, Rows
-from qwennb.frames.prompt_batch import Prompt
+from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.prompts import Prompt, read_rows
 from qwennb.terminal import drop_controls
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
@@ -33,12 +33,50 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """`rows` in all, `skipped` without a prompt, `unique` questions, `known` already; what the rest would take.
+    """What a column would take, before anything is sent or paid.
 
-    `cost` takes an answer for a paragraph or two; `at_most` is what a budget would set aside. Both are None where the
-    price is unknown. `seconds` is what the endpoint's quota allows at best; None where none is known. By batch, costs
-    are a batch's, and what is `under_way` in one already is not counted again. Where `thinking=` is left to a model that may
-    or may not think, `cost` is without a thought, and `cost_thinking` with one of medium length.
+    Attributes
+    ----------
+    rows : int
+        All rows.
+    skipped : int
+        Rows without a prompt: a column that it names is null.
+    unique : int
+        Prompts that differ; rows that ask the same are one.
+    known : int
+        Prompts whose answers are recorded.
+    refused : int
+        Prompts that can't be asked as they stand.
+    to_ask : int
+        Prompts that would be sent.
+    tokens : int
+        About the tokens that would be sent.
+    tiers : tuple of Tier
+        The prompts by price, where the price depends on their length.
+    cost : float or None
+        US dollars, with an answer of a paragraph or two, and no thought where `thinking=` is left to a model that may or may
+        not think; None where the price is unknown. By batch it is the batch's price.
+    cost_thinking : float or None
+        The same with a thought of medium length, where the model may think unasked.
+    at_most : float or None
+        US dollars that a budget would set aside.
+    seconds : float or None
+        What the endpoint's quota allows at best; None where none is known.
+    model : str
+        The model that would be asked.
+    endpoint : str
+        The endpoint that would be asked.
+    under_way : int
+        Prompts in a batch that was handed in already; they are not counted again.
+    share : float or None
+        A batch's share of the price.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "Cold, and late.", None]})
+    >>> planned = reviews.qwen.plan("Is this about food? {{ review }}")
+    >>> planned.rows, planned.skipped, planned.unique, planned.to_ask
+    (3, 1, 1, 1)
     """
 
     rows: int
@@ -97,13 +135,13 @@ class ColumnPlan:
 
 def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:
     """The plan for a column over *columns*."""
-    rows = Rows.of(evaluator.column, columns)
-    asker = evaluator.asker
-    questions = [question for question in rows.questions if isinstance(question, Prompt)]
+    rows = read_rows(evaluator.column, columns)
+    asker = evaluator.find_asker()
+    questions = [prompt for prompt in rows.prompts if isinstance(prompt, Prompt)]
     keys = asker.keys(questions)
     known = {key for key, outcome in asker.recall(keys).items() if outcome.error is None}
-    context = asker.context
-    endpoint, request_template = context.endpoint, asker.request_template
+    context = asker.context()
+    endpoint, request_template = context.endpoint, asker.template()
     share, under_way = 1.0, frozenset[str]()
     if asker.lane == "batch":
         # Where the share is unknown, so is the price.
@@ -161,9 +199,9 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     return ColumnPlan(
         rows=rows.count,
         skipped=rows.indices.null_count(),
-        unique=len(rows.questions),
+        unique=len(rows.prompts),
         known=len(known),
-        refused=len(rows.questions) - len(questions),
+        refused=len(rows.prompts) - len(questions),
         tokens=total,
         tiers=tuple(tiers),
         cost=None if any(cost is None for cost in costs) else sum(cost or 0.0 for cost in costs),
@@ -190,11 +228,11 @@ def _tokens(evaluator: Evaluator, questions: list[Prompt]) -> list[int]:
     """The tokens of each question: a sample is counted, the rest follows by its length in characters."""
     if not questions:
         return []
-    asker = evaluator.asker
+    asker = evaluator.find_asker()
     step = max(len(questions) // SAMPLE, 1)
     sample = questions[::step]
-    counted = [input_tokens(asker.template_for(q).request(q.text, q.image)).tokens for q in sample]
-    empty = min(counted) and input_tokens(asker.request_template.request("", None)).tokens
+    counted = [input_tokens(asker.build_request(q)).tokens for q in sample]
+    empty = min(counted) and input_tokens(asker.template().request("", None)).tokens
     letters = sum(_length(q) for q in sample)
     a_letter = max(sum(counted) - empty * len(sample), 0) / max(letters, 1)
     exact = dict(zip(map(id, sample), counted, strict=True))

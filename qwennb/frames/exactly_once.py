@@ -5,79 +5,64 @@ for each branch of a plan, on several threads, and once more in every `collect`.
 error is not, and in the modes "refresh" and "off" nothing is looked for there. So an evaluation remembers its outcomes
 in memory, and joins questions that are under way.
 
-An evaluation is one call into polars: the function has been called from it if, on this thread or another, a stack
-stands in polars' code. The entry of that stack, the outermost frame of polars in an unbroken run, names the evaluation;
-when the frame has gone, so has the evaluation, and the last line of each of its columns is told. On the thread of the
-call there is one such frame and no doubt. On polars' own threads every call that is under way may be meant, and all of
-them remember. Where no stack can be found (a collect in the background or in pieces), what is asked within LINGER
-seconds of one another is one evaluation.
+An evaluation is one call into polars, named by the frame of that call (polars_calls.py); when the frame has gone, so has
+the evaluation, and the last line of each of its columns is told. On the thread of the call there is one such frame and no
+doubt. On polars' own threads every call that is under way may be meant, and all of them remember. Where no call can be
+found (a collect in the background or in pieces), what is asked within LINGER seconds of one another is one evaluation.
+
+The engine joins equal questions too, but only while they are under way: between the end of its flight and the moment in
+which the outcome is remembered here, a twin would ask a failed question again. So the joining is done here, at once with
+the remembering.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
-import polars as pl
-
-from qwennb.collector import stack_guard
 from qwennb.frames.outcome import Outcome
+from qwennb.frames.polars_calls import calls_under_way, find_own_call, standing_frames
 from qwennb.frames.progress import Tally
 
-LINGER = 2.0
-SWEEP = 0.1
+LINGER = 2.0  # seconds; the next batch of a collect in pieces comes sooner, a second collect by hand later
+SWEEP = 0.1  # seconds between two looks at which evaluations are over
 HELD = 100_000  # outcomes that are in the cache too, held so that a batch need not look there again
-
-_ROOM = __name__.rpartition(".")[0]
-OURS = (f"{_ROOM}.evaluator", "batch")  # the module and the name of the function that polars calls
-_POLARS = str(Path(pl.__file__).parent)
 
 # Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the request's key.
 CacheSlot = tuple[object, ...]
 
 
 class Evaluation:
-    """The outcomes of one evaluation, and its questions under way (those on the engine's loop only)."""
+    """The outcomes of one evaluation, and its prompts under way (those on the engine's loop only)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[CacheSlot, dict[str, Outcome]] = {}
-        self._light: dict[tuple[CacheSlot, str], None] = {}
+        self.known: dict[CacheSlot, dict[str, Outcome]] = {}
         self.under_way: dict[tuple[CacheSlot, str], asyncio.Future[Outcome]] = {}
+        self._light: dict[tuple[CacheSlot, str], None] = {}
         self._told: set[object] = set()
-
-    def recall(self, slot: CacheSlot, key: str) -> Outcome | None:
-        """The outcome, where it is remembered."""
-        shelved = self._known.get(slot)
-        return shelved.get(key) if shelved is not None else None
-
-    def knows(self, slot: CacheSlot) -> bool:
-        """True when there is anything on this shelf."""
-        return bool(self._known.get(slot))
 
     def note(self, slot: CacheSlot, outcomes: Iterable[Outcome], *, durable: bool) -> None:
         """Remember these. What is *durable*, in the cache, may be let go when there is too much of it."""
         with self._lock:
-            shelved = self._known.setdefault(slot, {})
+            known = self.known.setdefault(slot, {})
             for outcome in outcomes:
-                shelved[outcome.key] = outcome
+                known[outcome.key] = outcome
                 if durable:
                     self._light[(slot, outcome.key)] = None
             while len(self._light) > HELD:
-                old_shelf, key = next(iter(self._light))
-                del self._light[(old_shelf, key)]
-                self._known[old_shelf].pop(key, None)
+                old_slot, key = next(iter(self._light))
+                del self._light[(old_slot, key)]
+                self.known[old_slot].pop(key, None)
 
     def first_to_say(self, what: object) -> bool:
-        """True once."""
+        """Say true once."""
         with self._lock:
             told = what in self._told
             self._told.add(what)
@@ -94,37 +79,36 @@ class Answers(Evaluation):
 
 
 class EvaluationGroup:
-    """The evaluations under way at once, of which a question belongs to the first and is remembered by all."""
+    """The evaluations under way at once, of which a prompt belongs to the first and is remembered by all."""
 
     def __init__(self, evaluations: Iterable[Evaluation]) -> None:
         self._evaluations = tuple(evaluations)
 
-    def recall(self, slot: CacheSlot, key: str) -> Outcome | None:
-        """The outcome, if any of them remembers it."""
-        for evaluation in self._evaluations:
-            if (outcome := evaluation.recall(slot, key)) is not None:
-                return outcome
-        return None
-
-    def recall_many(self, slot: CacheSlot, keys: Sequence[str]) -> list[Outcome | None]:
-        """As `known`, for very many."""
-        if not any(evaluation.knows(slot) for evaluation in self._evaluations):
-            return [None] * len(keys)
-        return [self.recall(slot, key) for key in keys]
+    def recall(self, slot: CacheSlot, keys: Sequence[str]) -> list[Outcome | None]:
+        """The outcome under each of *keys* that any of them remembers."""
+        outcomes: list[Outcome | None] = [None] * len(keys)
+        for evaluation in reversed(self._evaluations):
+            if known := evaluation.known.get(slot):
+                for index, key in enumerate(keys):
+                    outcomes[index] = known.get(key, outcomes[index])
+        return outcomes
 
     async def once(
-        self,
-        slot: CacheSlot,
-        key: str,
-        ask: Callable[[], Awaitable[Outcome]],
-        is_durable: Callable[[Outcome], bool],
+        self, slot: CacheSlot, key: str, ask: Callable[[], Awaitable[Outcome]], *, durable: bool
     ) -> Outcome:
-        """The outcome of *ask*, which is awaited unless it is known or under way. On the engine's loop."""
+        """The outcome of *ask*, which is awaited unless it is known or under way. On the engine's loop.
+
+        *durable*: what succeeds is in the cache, and need not be held here.
+        """
         name = (slot, key)
         while True:
-            if (outcome := self.recall(slot, key)) is not None:
-                return outcome
-            flight = next((e.under_way[name] for e in self._evaluations if name in e.under_way), None)
+            flight = None
+            for evaluation in self._evaluations:
+                if (known := evaluation.known.get(slot)) is not None and (
+                    outcome := known.get(key)
+                ) is not None:
+                    return outcome
+                flight = flight or evaluation.under_way.get(name)
             if flight is None:
                 break
             await asyncio.wait([flight])
@@ -136,7 +120,7 @@ class EvaluationGroup:
         try:
             outcome = await ask()
             for evaluation in self._evaluations:
-                evaluation.note(slot, [outcome], durable=is_durable(outcome))
+                evaluation.note(slot, [outcome], durable=durable and outcome.error is None)
             mine.set_result(outcome)
             return outcome
         finally:
@@ -150,7 +134,7 @@ class EvaluationGroup:
         self._evaluations[0].note(slot, outcomes, durable=True)
 
     def first_to_say(self, what: object) -> bool:
-        """True once in an evaluation."""
+        """Say true once in an evaluation."""
         return self._evaluations[0].first_to_say(what)
 
 
@@ -183,7 +167,7 @@ class Evaluations:
     def under_way(self) -> list[Evaluation]:
         """Those that the caller, a function that polars has called, may belong to."""
         with self._lock:
-            entries = [entry] if (entry := _entry(sys._getframe())) is not None else _entries()
+            entries = [entry] if (entry := find_own_call()) is not None else calls_under_way()
             if not entries:
                 if self._loose is None or not self._lingers():
                     self._loose = Evaluation()
@@ -234,7 +218,7 @@ class Evaluations:
     def _take_finished(self, at_once: bool) -> list[ColumnRun]:
         """The runs that are over, which are forgotten with this."""
         with self._lock:
-            standing = _standing()
+            standing = standing_frames()
             self._by_entry = {entry: e for entry, e in self._by_entry.items() if id(entry) in standing}
             alive = list(self._by_entry.values())
             if self._loose is not None and not at_once and self._lingers():
@@ -265,46 +249,3 @@ class Evaluations:
                 self._sweeper = None
                 if self._by_entry or self._runs:
                     self._sweep_later()
-
-
-def _entries() -> list[FrameType]:
-    """The entry into polars of every thread that is in it."""
-    with stack_guard:
-        return [entry for frame in sys._current_frames().values() if (entry := _entry(frame)) is not None]
-
-
-def _standing() -> set[int]:
-    """The `id` of every frame of every thread: inside a function of the user's the entry is not the nearest of polars'."""
-    found: set[int] = set()
-    with stack_guard:
-        for top in sys._current_frames().values():
-            frame: FrameType | None = top
-            while frame is not None:
-                found.add(id(frame))
-                frame = frame.f_back
-    return found
-
-
-def _entry(frame: FrameType | None) -> FrameType | None:
-    """The entry into polars in a stack: below our own function, the outermost of an unbroken run of polars' frames."""
-    # What our function does with polars itself, rendering prompts, is nobody's evaluation: begin below it.
-    below: FrameType | None = frame
-    while below is not None:
-        if below.f_code.co_name == OURS[1] and below.f_globals.get("__name__") == OURS[0]:
-            frame = below
-        below = below.f_back
-    while frame is not None and not _is_polars(frame):
-        frame = frame.f_back
-    while frame is not None and frame.f_back is not None and _is_polars(frame.f_back):
-        frame = frame.f_back
-    # On a thread of polars' own, the frames that called us are polars' too, and nothing stands below them.
-    if frame is None or frame.f_back is None:
-        return None
-    # `collect_batches` is entered anew for every piece that is taken from it, and goes on in between.
-    if frame.f_code.co_name == "__next__":
-        return None
-    return None if str(frame.f_back.f_globals.get("__name__")).startswith(_ROOM) else frame
-
-
-def _is_polars(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_POLARS)

@@ -1,0 +1,167 @@
+"""`df.qwen`, `lf.qwen` and `pl.col(…).qwen`: thin doors to the verbs.
+
+On a table a verb names its column. On an expression it stands for its own value, `{{ it }}`, and gives an expression.
+Checkers can't know `df.qwen`, since polars hangs it on at run time: `qwennb.classify(df, …)` and
+`qwennb.col("review").classify(…)` are the same calls for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Unpack
+
+import polars as pl
+
+from qwennb.frames import verbs
+from qwennb.frames.options import AskOptions, ColumnOptions, as_in, door
+from qwennb.frames.tables import PlannedTable, Value, open_table
+
+
+class QwenFrame:
+    """The verbs over the columns of a frame; on a lazy frame nothing is asked before it is collected or written.
+
+    Attributes
+    ----------
+    plan : Plans
+        What a call would take, before anything is sent: `df.qwen.plan.classify("review", [...])`.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "I would come back for this."]})
+    >>> reviews.lazy().qwen.classify("review", ["praise", "complaint"]).collect().columns
+    ['review', 'label']
+    """
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    ask = door(verbs.ask)
+    classify = door(verbs.classify)
+    extract = door(verbs.extract)
+    summarize = door(verbs.summarize)
+    translate = door(verbs.translate)
+    score = door(verbs.score)
+    filter = door(verbs.filter)
+
+    @property
+    def plan(self) -> Plans:
+        """What a call would take: `plan("… {{ review }}")`, `plan.classify("review", […])`. Nothing is sent."""
+        return Plans(self.table)
+
+
+def _planner(verb: Callable[..., Any], arguments: str) -> Callable[..., Any]:
+    """A door to *verb* that says what it gives here, and shows a call with *arguments*."""
+    return door(
+        verb,
+        Returns="ColumnPlan\n    What the call would take; nothing is sent.",
+        Examples='>>> texts = pl.DataFrame({"text": ["one", "two", "two"]})\n'
+        f">>> texts.qwen.plan.{verb.__name__}({arguments}).unique\n2",
+    )
+
+
+class Plans:
+    """What a verb would take: rows, unique questions, what is known, tokens, cost and time. Nothing is sent.
+
+    Of a lazy frame, the columns that are read are collected.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "I would come back for this."]})
+    >>> reviews.qwen.plan("Is this about food? {{ review }}").unique
+    2
+    >>> reviews.qwen.plan.classify("review", ["praise", "complaint"]).rows
+    2
+    """
+
+    def __init__(self, table: Any) -> None:
+        self.table = PlannedTable(open_table(table))
+
+    __call__ = ask = _planner(verbs.ask, '"Say {{ text }}"')
+    classify = _planner(verbs.classify, '"text", ["good", "bad"]')
+    extract = _planner(verbs.extract, '"text", "name, count int"')
+    summarize = _planner(verbs.summarize, '"text"')
+    translate = _planner(verbs.translate, '"text", to="French"')
+    score = _planner(verbs.score, '"text", "how urgent"')
+    filter = _planner(verbs.filter, '"{{ text }} is about food"')
+
+
+_ANSWERS = "polars.Expr\n    The answers, under the expression's own name, or the one that `into` gives."
+
+
+class QwenExpr:
+    """The verbs over the value of an expression, which a template calls `it`, or by its name; a struct's fields by theirs.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"id": [1], "review": ["Cold, and late."]})
+    >>> reviews.select("id", pl.col("review").qwen.classify(["praise", "complaint"])).dtypes
+    [Int64, Enum(categories=['praise', 'complaint'])]
+    """
+
+    def __init__(self, expr: pl.Expr) -> None:
+        self._value: Any = Value(expr)
+
+    @as_in(verbs.ask, "table", Returns=_ANSWERS)
+    def ask(self, prompt: str, **options: Unpack[AskOptions]) -> pl.Expr:  # noqa: D102 - as_in gives it the verb's
+        return verbs.ask(self._value, prompt, **options)  # type: ignore[no-any-return]
+
+    @as_in(verbs.classify, "table", "column", Returns=_ANSWERS)
+    def classify(self, labels: Any, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
+        return verbs.classify(self._value, "it", labels, **options)  # type: ignore[no-any-return]
+
+    @as_in(verbs.extract, "table", "column", Returns=_ANSWERS)
+    def extract(self, schema: Any, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
+        return verbs.extract(self._value, "it", schema, **options)  # type: ignore[no-any-return]
+
+    @as_in(verbs.summarize, "table", "column", Returns=_ANSWERS)
+    def summarize(self, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
+        return verbs.summarize(self._value, "it", **options)  # type: ignore[no-any-return]
+
+    @as_in(verbs.translate, "table", "column", Returns=_ANSWERS)
+    def translate(self, to: str, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
+        return verbs.translate(self._value, "it", to, **options)  # type: ignore[no-any-return]
+
+    @as_in(verbs.score, "table", "column", Returns=_ANSWERS)
+    def score(  # noqa: D102
+        self,
+        criterion: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        integer: bool = False,
+        **options: Unpack[ColumnOptions],
+    ) -> pl.Expr:
+        return verbs.score(  # type: ignore[no-any-return]
+            self._value, "it", criterion, low=low, high=high, integer=integer, **options
+        )
+
+    @as_in(verbs.filter, "table", Returns="polars.Expr\n    True where it is true of the value.")
+    def filter(self, statement: str, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
+        return verbs.filter(self._value, statement, **options)  # type: ignore[no-any-return]
+
+
+def col(name: str) -> QwenExpr:
+    """Name a column, with the verbs as methods that checkers and editors know: `pl.col(name).qwen`.
+
+    Parameters
+    ----------
+    name : str
+        The column's name.
+
+    Returns
+    -------
+    QwenExpr
+        Its verbs give polars expressions.
+
+    Raises
+    ------
+    TypeError
+        The name is not text.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"id": [1], "review": ["Cold, and late."]})
+    >>> reviews.select(qwennb.col("review").classify(["praise", "complaint"])).columns
+    ['review']
+    """
+    return QwenExpr(pl.col(name))

@@ -1,0 +1,319 @@
+"""What a column asks of each row: the prompt around a text, the form of its answer, and what becomes of a row that fails.
+
+A verb's subject is a column's name, or a template over several. The instruction stands first and is the same for
+every row, so that a server's prefix cache has it. Verbs leave thinking off unless told otherwise: it is billed, and
+these questions rarely need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from qwennb.client import Options, Qwen
+from qwennb.errors import BadInput, TemplateError, show_value
+from qwennb.frames.form import ColumnForm
+from qwennb.frames.options import Lane, Nulls, OnError, split_options
+from qwennb.frames.outcome import meta_type
+from qwennb.frames.polars_calls import refuse_after_fork
+from qwennb.frames.progress import Progress
+from qwennb.frames.prompts import check_image_column, check_names
+from qwennb.request import (
+    Request,
+    Schema,
+    Template,
+    cell_text,
+    check_characters,
+    flag,
+    number,
+    read_labels,
+)
+
+YES, NO = "yes", "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What is asked of each row. `into` names the column; `it` is what an expression's own value is called."""
+
+    template: Template
+    options: Options
+    form: ColumnForm
+    into: str
+    is_named: bool  # by the user; a verb's own noun replaces no column
+    client: Qwen | None  # None: the default one, when it is first needed
+    system: Template | None  # where the system text differs from row to row; else it is an option
+    templates: tuple[Template, ...]  # what is filled from the columns: the prompt, and `system`
+    columns: list[str]  # those of the frame that it reads
+    beside: tuple[str, ...]  # what meta has beside the usual, because it was asked for and is paid
+    outputs: Mapping[str, pl.DataType]  # the columns that it makes
+    on_error: OnError = "null"
+    meta: bool | Literal["run"] = False
+    nulls: Nulls = "skip"
+    concurrency: int | None = None
+    progress: bool | Callable[[Progress], None] | None = None
+    image: str | None = None
+    root: Path | None = None
+    lane: Lane = "live"
+
+    def check(self, schema: Mapping[str, object]) -> None:
+        """Refuse a column that reads what is not in *schema*, or takes a name in it that nobody gave."""
+        self.check_names(schema)
+        for name in () if self.is_named else self.outputs:
+            if name in schema:
+                raise BadInput(
+                    f"There is a column `{name}` already, and a name that nobody gave replaces none. "
+                    f'Give into="…" for another name, or into="{self.into}" to replace it.'
+                )
+
+    def check_names(self, schema: Mapping[str, object]) -> None:
+        """Refuse a column that reads what is not there, or takes for pictures what are none."""
+        for template in self.templates:
+            check_names(template, schema)
+        if self.image is not None:
+            if self.image not in schema:
+                check_names(Template.of(f"{{{{ `{self.image}` }}}}"), schema)
+            if isinstance(dtype := schema[self.image], pl.DataType):
+                urls = bool(self.options.allow_urls)
+                check_image_column(dtype, self.image, root=self.root, urls=urls)
+
+
+def build_column(
+    prompt: str,
+    given: Mapping[str, Any],
+    *,
+    noun: str,
+    defaults: Options | None = None,
+    take: str | None = None,
+) -> Column:
+    """Make the column that a call with the options *given* stands for; *noun* is its name unless they name it."""
+    refuse_after_fork()
+    if not isinstance(prompt, str):
+        raise BadInput(
+            f'The prompt is {type(prompt).__name__}, not text. Columns are named in it: "… {{{{ review }}}}".'
+        )
+    check_characters("The prompt", prompt)
+    own, options, client = split_options(given)
+    if defaults is not None:
+        options = options.over(defaults)
+    schema = None if options.schema is None else Schema.of(options.schema)
+    # A request without a text: what can't be asked for is said now, and not with the first row.
+    Request("", (), settings=options.settings, schema=schema, choices=options.choices)
+    template = Template.of(prompt)
+    system = Template.of(options.system) if options.system else None
+    if system is not None and not system.holes:
+        options, system = replace(options, system="".join(map(str, system.pieces))), None
+    if not template.holes and system is None and own.get("image") is None:
+        raise TemplateError(
+            'The prompt names no column, so every row would ask the same. Put one in: "… {{ review }}".'
+        )
+    form, into = ColumnForm.of(schema, options.choices, take=take), own.pop("into", None) or noun
+    beside = _list_beside(options, client) if own.get("meta") else ()
+    outputs: dict[str, pl.DataType] = {into: form.dtype}
+    if meta := own.get("meta"):
+        outputs[f"{into}_meta"] = meta_type(beside, of_the_run=meta == "run")
+    if own.get("on_error") == "column":
+        outputs[f"{into}_error"] = pl.String()
+    templates = (template,) if system is None else (template, system)
+    columns = [hole.name for template in templates for hole in template.holes]
+    if image := own.get("image"):
+        columns.append(image)
+    return Column(
+        template,
+        options,
+        form,
+        into,
+        given.get("into") is not None,
+        client,
+        system,
+        templates,
+        list(dict.fromkeys(columns)),
+        beside,
+        outputs,
+        **own,
+    )
+
+
+def _list_beside(options: Options, client: Qwen | None) -> tuple[str, ...]:
+    # The default client may be another one by the time it is first needed; a type is known now.
+    asked = options if client is None else client.session.with_defaults(options)
+    made = ["reasoning"] if asked.thinking else []
+    if asked.logprobs is not None and asked.logprobs is not False:
+        made += ["logprobs", "confidence"]
+    return (*made, *(["sources"] if asked.search else []))
+
+
+# ---------------------------------------------------------------------- what each verb asks
+
+
+_PLAIN = Options(thinking=False)
+_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
+# A criterion that ends in a plain range: "1 to 5". What is joined to its first number (a word, a minus, a comma of
+# thousands) makes it another number, and then nothing is read.
+_RANGE = re.compile(rf"(?<![\w.−–—-])(?<!\d,)({_NUMBER})\s+to\s+({_NUMBER})\s*\.?$")
+# A date, a time, a fraction, a range of three: what stands before the range makes something else of its first number.
+_NOT_PLAIN = re.compile(r"(?:\d\s*[−–—/:-]|\bto)\s*$")
+_FAR = 1e15  # beyond it a float no longer tells whole numbers apart
+_SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
+
+
+def ask_column(prompt: str, given: Mapping[str, Any]) -> Column:
+    """The user's own question."""
+    return build_column(prompt, given, noun="answer")
+
+
+def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
+    """One of *labels* for each text."""
+    _refuse(given, "classify() chooses among its labels", "choices", "schema")
+    meanings = read_labels("labels", labels)
+    listed = ", ".join(map(_quote, meanings))
+    if any(meanings.values()):
+        listed = "".join(
+            f"\n- {_quote(label)}{': ' if about else ''}{_text(about)}" for label, about in meanings.items()
+        )
+        prompt = f"Which of these describes the text best?{listed}\n\nText:\n{_hole(subject)}"
+    else:
+        prompt = f"Which of these describes the text best: {listed}?\n\nText:\n{_hole(subject)}"
+    return build_column(prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN)
+
+
+def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
+    """What *schema* asks for, out of each text."""
+    if schema is None:
+        raise BadInput('extract() takes what to look for: extract("mail", "name, count int").')
+    Schema.of(schema)  # what can't be asked for is said first
+    prompt = f"Extract what is asked for from the text. Take only what it says.\n\nText:\n{_hole(subject)}"
+    return build_column(prompt, {**given, "schema": schema}, noun="extracted", defaults=_PLAIN)
+
+
+def summarize_column(subject: str, given: Mapping[str, Any]) -> Column:
+    """A sentence or two about each text."""
+    prompt = f"Summarise the text in one or two sentences, in its own language. Answer with the summary alone.\n\nText:\n{_hole(subject)}"
+    return build_column(prompt, given, noun="summary", defaults=_PLAIN)
+
+
+def translate_column(subject: str, to: str, given: Mapping[str, Any]) -> Column:
+    """Each text in the language *to*, a template: it may stand in a column."""
+    if not isinstance(to, str) or not to.strip():
+        raise BadInput('translate() takes a language: translate("text", to="French").')
+    prompt = f"Translate the text to {to}. Answer with the translation alone.\n\nText:\n{_hole(subject)}"
+    return build_column(prompt, given, noun="translation", defaults=_PLAIN)
+
+
+def score_column(
+    subject: str,
+    criterion: str,
+    given: Mapping[str, Any],
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    integer: bool = False,
+) -> Column:
+    """A number for each text, from *low* to *high*, or in the range that the *criterion* ends in; else from 0 to 1."""
+    if not isinstance(criterion, str) or not criterion.strip():
+        raise BadInput('score() takes a criterion: score("text", "how urgent", low=1, high=5).')
+    _refuse(given, "score() gives a number", "choices", "schema")
+    low, high, is_said = _range_of(criterion, low, high)
+    if flag("integer", integer) and not (float(low).is_integer() and float(high).is_integer()):
+        raise BadInput(
+            f"With integer=True, low= and high= are whole numbers, and {_range(low, high)} is not."
+        )
+    value = {"type": "integer" if integer else "number", "minimum": low, "maximum": high}
+    schema = {
+        "type": "object",
+        "properties": {"score": value},
+        "required": ["score"],
+        "additionalProperties": False,
+    }
+    said = "" if is_said else f", {_range(low, high)}"
+    prompt = f"Score the text: {_text(criterion)}{said}.\n\nText:\n{_hole(subject)}"
+    bound = Options(max_tokens=_SCORE_TOKENS).over(_PLAIN) if given.get("thinking") is None else _PLAIN
+    return build_column(prompt, {**given, "schema": schema}, noun="score", defaults=bound, take="score")
+
+
+def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
+    """The range of a score, and whether the *criterion* says it."""
+    found = _RANGE.search(criterion)
+    if found and _NOT_PLAIN.search(criterion[: found.start()]):
+        found = None
+    said = (float(found[1]), float(found[2])) if found else None
+    if (low is None) != (high is None):
+        raise BadInput("low= and high= are given together: score(…, low=1, high=5).")
+    if low is None:
+        if said is None and re.search(r"\d", criterion):
+            raise BadInput(
+                f"The criterion {show_value(criterion)} has digits in it, and what range they mean is not guessed. "
+                f"Say it: score(…, {show_value(criterion)}, low=0, high=10)."
+            )
+        low, high = said or (0.0, 1.0)
+    else:
+        bound = number(-_FAR, _FAR)
+        low, high = bound("low", low), bound("high", high)
+    if low >= high:
+        raise BadInput(
+            f"The range {_range(low, high)} is empty: low= must be below high=, as in score(…, low=1, high=5)."
+        )
+    if said is not None and said != (low, high):
+        raise BadInput(
+            f"The criterion says {_range(*said)} and the arguments {_range(low, high)}. Leave one of them out."
+        )
+    return low, high, said is not None
+
+
+def _range(low: float, high: float) -> str:
+    return f"{cell_text(low)} to {cell_text(high)}"
+
+
+def filter_column(statement: str, given: Mapping[str, Any]) -> Column:
+    """Whether *statement*, a template, is true of each row. A row that fails must not vanish: it is an error."""
+    _refuse(given, f"filter() asks for {YES} or {NO}", "choices", "schema")
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in ("into", "meta"):
+        if given.get(name, False) is not False:
+            raise BadInput(
+                f'filter() makes no column, so it takes no {name}=. To keep the answers, use ask(…, choices=["yes", "no"]).'
+            )
+    if given.get("on_error") == "column":
+        raise BadInput(
+            'filter() makes no column; use on_error="raise", or "null" to drop the rows that failed.'
+        )
+    if not isinstance(statement, str) or not statement.strip():
+        raise BadInput(
+            'filter() takes a statement over the columns: filter("{{ review }} mentions delivery").'
+        )
+    prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
+    options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
+    return build_column(prompt, options, noun="is it true", defaults=_PLAIN)
+
+
+def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:
+    """Refuse options that the verb would have to drop."""
+    for name in names:
+        if given.get(name) is not None:
+            raise BadInput(f"{why}, so it takes no {name}=. For a form of your own, use ask(…, {name}=…).")
+
+
+def _hole(subject: str) -> str:
+    if not isinstance(subject, str):
+        raise BadInput(
+            f'{show_value(subject)} is not a column\'s name. Give a name, or a template: "{{{{ title }}}}: {{{{ body }}}}".'
+        )
+    if "{{" in subject:
+        return subject
+    if "`" in subject or "\n" in subject or not subject:
+        raise BadInput(f"A column called {show_value(subject)} can't stand in a template. Rename it first.")
+    return f"{{{{ `{subject}` }}}}"
+
+
+def _text(words: str) -> str:
+    """*words* so that two braces in them stay text."""
+    return words.replace("{{", '{{ "{{" }}')
+
+
+def _quote(label: str) -> str:
+    return f'"{_text(label)}"'
