@@ -67,13 +67,14 @@ def public_names() -> dict[str, Any]:
     from qwennb import cli, frames, simulator, testing
     from qwennb.answer import Cost, Usage
     from qwennb.client import Piece, Plan, Stream
+    from qwennb.frames.batch_lane import BatchUnderWay
 
     names: dict[str, Any] = {}
     for name in qwennb.__all__:
         _add(names, name, getattr(qwennb, name))
     for name in ("load_ipython_extension", "unload_ipython_extension"):
         names[f"qwennb.{name}"] = getattr(qwennb, name)
-    for value in (Stream, Piece, Plan, Usage, Cost, frames.ColumnPlan):
+    for value in (Stream, Piece, Plan, Usage, Cost, frames.ColumnPlan, BatchUnderWay):
         _add(names, value.__name__, value)
     for door, thing in (("df.qwen", pl.DataFrame()), ("lf.qwen", pl.LazyFrame()), ("expr.qwen", pl.col("a"))):
         _add(names, door, type(thing.qwen))

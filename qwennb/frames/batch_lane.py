@@ -99,22 +99,25 @@ def _outcome_of(asker: ColumnAsker, key: str, said: Answer | QwenError) -> Outco
 
 @dataclass(frozen=True, slots=True)
 class BatchUnderWay:
-    """One batch under way.
+    """One batch that was handed in and is not fetched yet.
 
     Attributes
     ----------
     id : str
-        The endpoint's number; empty where it was lost and is found with the next call.
-    endpoint : str
-        Where it was handed in.
-    model : str
-        What answers it.
+        The endpoint's number; empty where it was lost, and is found with the next call.
+    endpoint, model : str
+        Where it was handed in, and whom it asks.
     questions : int
-        How many prompts it has.
+        How many it holds.
     created : datetime
         When it was handed in.
     status : str
-        How it stands at the endpoint: `"in_progress, 12 of 400 answered"`.
+        How it stands at the endpoint, which is asked: "in_progress, 12 of 400 answered".
+
+    Examples
+    --------
+    >>> for batch in qwennb.batches():
+    ...     print(batch.created, batch.questions, batch.status)
     """
 
     id: str
@@ -132,7 +135,18 @@ class BatchUnderWay:
         return "unknown" if batch is None else _state_text(batch)
 
     def cancel(self) -> None:
-        """Have the endpoint end it. What is answered by then is charged, and fetched by the column's next call."""
+        """Have the endpoint end it. What is answered by then is charged, and fetched by the column's next call.
+
+        Raises
+        ------
+        BadInput
+            If its number is not known yet, or `batches` was given another endpoint's client.
+
+        Examples
+        --------
+        >>> for batch in qwennb.batches():
+        ...     batch.cancel()
+        """
         if not self.id:
             raise BadInput(
                 "The number of this batch is not known yet. Run the column once more; it finds it."
@@ -140,7 +154,13 @@ class BatchUnderWay:
         self._ask(lambda batches: batches.cancel(self.id))
 
     def forget(self) -> None:
-        """Remove it from this cache. The endpoint goes on with it; its answers are not fetched."""
+        """Remove it from this cache. The endpoint goes on with it; its answers are not fetched.
+
+        Examples
+        --------
+        >>> for batch in qwennb.batches():
+        ...     batch.forget()
+        """
         BatchOrders(self._client.session.config.cache_dir).drop(self._order)
 
     def _ask(self, do: Callable[[Batches], Awaitable[T]]) -> T:
