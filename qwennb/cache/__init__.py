@@ -8,7 +8,7 @@ from qwennb.cache.memory_store import open_store
 from qwennb.cache.nearest import difference
 from qwennb.cache.pack import Pack
 from qwennb.cache.pack_media import PackMedia
-from qwennb.cache.packs import Packs, find_packs_beside, merge_packs
+from qwennb.cache.packs import Packs, find_pack_of, find_packs_beside, merge_packs
 from qwennb.cache.prune import PrunePlan, list_kept, plan_prune, prune
 from qwennb.cache.record import (
     Name,

@@ -47,14 +47,14 @@ def drift_options(parser: Parser) -> None:
 
 def drift(given: Any, world: World) -> int:
     """Ask again and tell what changed. 0, or 1 where the answers agree less than --min-agreement."""
+    from qwennb.cache import find_pack_of
     from qwennb.notebook.drift import ask_again, page_of
-    from qwennb.notebook.verify import pack_beside
 
     if given.min_agreement is not None and not 0 <= given.min_agreement <= 1:
         raise BadInput(f"--min-agreement {given.min_agreement:g} must be from 0 to 1.")
     above = _above(given)
     notebook = world.notebook(given.notebook)
-    pack = pack_beside(notebook) if given.pack is None else world.folder / given.pack
+    pack = find_pack_of(notebook) if given.pack is None else world.folder / given.pack
     report = ask_again(
         notebook,
         above,

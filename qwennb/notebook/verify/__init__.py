@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from qwennb.notebook.verify.cells import RanCell, tells_state
 from qwennb.notebook.verify.kernel import start_kernel
-from qwennb.notebook.verify.replay import pack_beside, verify
+from qwennb.notebook.verify.replay import verify
 from qwennb.notebook.verify.runner import run_notebook
 from qwennb.notebook.verify.sandbox import Sandbox
 from qwennb.notebook.verify.verdict import Verdict

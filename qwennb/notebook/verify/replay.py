@@ -6,21 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from qwennb.cache import Pack
+from qwennb.cache import Pack, find_pack_of
 from qwennb.errors import BadInput
 from qwennb.notebook.verify.network_guard import can_refuse
 from qwennb.notebook.verify.runner import run_notebook
 from qwennb.notebook.verify.sandbox import Sandbox
 from qwennb.notebook.verify.verdict import Verdict
-
-ENDINGS = (".qwenpack", ".qwenpack.zst")
-
-
-def pack_beside(notebook: Path) -> Path | None:
-    """Find the pack that has the notebook's name, beside it or in a folder `packs` there."""
-    folders = (notebook.parent, notebook.parent / "packs")
-    files = (folder / f"{notebook.stem}{ending}" for folder in folders for ending in ENDINGS)
-    return next((file for file in files if file.is_file()), None)
 
 
 def describe_risk(variables: Sequence[str] = ()) -> str:
@@ -55,7 +46,7 @@ def verify(
     """
     if not notebook.is_file():
         raise BadInput(f"There is no notebook {notebook}.")
-    found = pack or pack_beside(notebook)
+    found = pack or find_pack_of(notebook)
     if found is None:
         raise BadInput(
             f"There is no pack for {notebook.name}: looked for {notebook.stem}.qwenpack beside it and in packs/. "
