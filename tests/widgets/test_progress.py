@@ -62,10 +62,10 @@ def test_a_run_where_nobody_looks_makes_no_widget():
     before = set(_instances)
     runs = Runs()
     runs.see(progress(seconds=5.0))
-    assert set(_instances) == before
+    assert set(_instances) <= before
     runs.see(progress(done=300, finished=True))
     runs.settle()
-    assert set(_instances) == before
+    assert set(_instances) <= before
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_closing_leaves_no_model_behind():
     box = widgets.VBox([widgets.HBox([widgets.Button(), widgets.Text()]), widgets.Dropdown(options=["a"])])
     assert len(set(_instances) - before) > 10
     close(box)
-    assert set(_instances) == before
+    assert set(_instances) <= before
 
 
 def test_a_closed_exhibit_leaves_no_model_behind():
@@ -66,7 +66,7 @@ def test_a_closed_exhibit_leaves_no_model_behind():
     exhibit.close()
     exhibit.keep("b", "b")
     exhibit.close()
-    assert exhibit.is_closed and set(_instances) == before
+    assert exhibit.is_closed and set(_instances) <= before
 
 
 @pytest.fixture(scope="module")
