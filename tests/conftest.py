@@ -36,6 +36,7 @@ NAMES = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook, and must come later
 def pytest_collection_modifyitems(items):
     """Run in parallel, a file stays on one worker: its kernels and servers start once. All of the browser is one file.
 

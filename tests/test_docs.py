@@ -101,6 +101,7 @@ class _Anything(doctest.OutputChecker):
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if any(b.marker.startswith(RUN) for b in blocks(page))],

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import subprocess
+import sys
+
 import pytest
 
 from tests.benchmarks import house
@@ -31,6 +36,38 @@ def test_no_module_takes_an_underscore_of_another():
 def test_a_warm_question_passes_at_most_190_of_our_functions_in_36_files():
     functions, files = house.stops(*house.ASK)
     assert functions <= 190 and files <= 36
+
+
+@pytest.mark.slow
+def test_run_in_parallel_a_file_stays_with_one_worker(tmp_path):
+    """A file spread over three would start its kernel, its servers and its browser three times."""
+    files = ["tests/test_warnings.py", "tests/test_errors.py", "tests/engine/test_retry.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-n",
+        "2",
+        "--dist",
+        "loadgroup",
+        "-p",
+        "no:cacheprovider",
+        *files,
+    ]
+    done = subprocess.run(command, cwd=house.ROOT, capture_output=True, text=True, check=True)
+    ran = set(re.findall(r"\[(gw\d)\] .* (tests/[\w/]+\.py)::", done.stdout))
+    assert sorted(file for _, file in ran) == sorted(files)
+
+
+def test_a_tests_name_is_a_sentence_of_at_most_eighty_characters():
+    names = [
+        node.name
+        for path in sorted((house.ROOT / "tests").glob("**/test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+    assert [name for name in names if len(name) > 80] == []
 
 
 def test_every_library_that_is_imported_is_declared():

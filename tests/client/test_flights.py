@@ -119,6 +119,6 @@ def test_what_names_a_flight_shows_no_key(simulate, client):
 
     qwen = client(simulate(), api_key="sk-canary-8461")
     name = FlightName.of(
-        qwen.session.build_request(QUESTION, {}, Options()), qwen.endpoint, "on", qwen.memory
+        qwen.session.build_request(QUESTION, {}, Options()), qwen.endpoint, "on", qwen.session.memory
     )
     assert name.api_key is not None and "canary" not in repr(name)
