@@ -36,19 +36,32 @@ NAMES = {
 }  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook, and must come later
-def pytest_collection_modifyitems(items):
-    """Run in parallel, a file stays on one worker: its kernels and servers start once. All of the browser is one file.
+def group_of(file: str) -> str:
+    """What runs on one worker: a file, whose kernels and servers start once; of the browser, all files."""
+    return "tests/browser" if file.startswith("tests/browser/") else file
 
-    The files with the most slow tests begin, so that no worker is left alone with a long one at the end.
-    """
-    group = {item: "browser" if item.path.parent.name == "browser" else str(item.path) for item in items}
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each worker a group at a time, in our order: xdist's own marks for groups go unheard with this pytest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that have the most slow tests, so that no worker is left alone with a long one at the end."""
+    group = {item: group_of(item.nodeid.partition("::")[0]) for item in items}
     slow: Counter[tuple[str, str]] = Counter()
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group[item]))
         if item.get_closest_marker("slow") is not None:
             slow[group[item], item.function.__name__] += 1
-    first = Counter({"browser": 1_000})  # its own conftest says later than this that all of it is slow
+    first = Counter({"tests/browser": 1_000})  # its own conftest says later than this that all of it is slow
     for (name, _), times in slow.items():
         first[name] += min(times, 15)  # of very many rows, a fixture that all of them share is what is slow
     items.sort(key=lambda item: -first[group[item]])

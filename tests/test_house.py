@@ -49,8 +49,6 @@ def test_run_in_parallel_a_file_stays_with_one_worker(tmp_path):
         "-v",
         "-n",
         "2",
-        "--dist",
-        "loadgroup",
         "-p",
         "no:cacheprovider",
         *files,
