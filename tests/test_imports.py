@@ -5,7 +5,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -53,15 +52,17 @@ def test_a_mistake_loads_what_finds_the_nearest_name_and_nothing_heavy():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="Windows counts otherwise")
 def test_importing_qwennb_takes_at_most_sixty_milliseconds(tmp_path):
-    """Above the interpreter itself; the median of fifteen, taken in turns so that a busy machine slows both."""
+    """Of the processor, above the interpreter itself; the median of fifteen: what else the machine does counts for nothing."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environ["PYTHONPYCACHEPREFIX"] = str(tmp_path)
 
     def seconds(statement):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], env=environ, check=True)
-        return time.perf_counter() - began
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", statement], environ)
+        _, status, used = os.wait4(pid, 0)
+        assert status == 0
+        return used.ru_utime + used.ru_stime
 
     seconds("import qwennb")
     extra = [seconds("import qwennb") - seconds("pass") for _ in range(15)]

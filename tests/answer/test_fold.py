@@ -124,7 +124,7 @@ def test_a_chunk_split_into_its_characters_gives_the_same_draft(chunks):
     assert split == together
 
 
-def test_a_thought_of_its_own_field_is_not_touched_and_tags_in_the_text_are_read_beside_it():
+def test_a_thought_of_its_own_field_stays_and_tags_in_the_text_are_read_beside_it():
     draft, _ = folded(Chunk(reasoning="\nthink\n"), Chunk("The answer\n</think>\nis no."))
     assert (draft.text, draft.reasoning) == ("The answer\n</think>\nis no.", "\nthink\n")
     draft, _ = folded(Chunk(reasoning="a"), Chunk("<think>b</think>c"))

@@ -34,8 +34,9 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
             missing.append(f"{module} is not installed: pip install {module}")
     if missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("; ".join(missing))
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # a busy machine may take long for anything
     with sync_playwright() as playwright:
         running = Lab(tmp_path_factory.mktemp("lab"), playwright).start()
         try:

@@ -41,6 +41,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, Playwright
+from playwright.sync_api import TimeoutError as TooLate
 
 AXE = Path(__file__).parent / "axe.min.js"  # fetched by the set-up step
 FORMULA_FILES = {
@@ -94,6 +96,16 @@ DONE = """() => {
   const cells = jupyterapp.shell.currentWidget.content.model.cells;
   for (let i = 0; i < cells.length; i++) if (cells.get(i).executionState === 'running') return false;
   return !window.running && kernel.status === 'idle';
+}"""
+# What the cells have is in the page: Markdown and mathematics are drawn some time after their output has come.
+DRAWN = """() => {
+  const shown = window.jupyterapp && jupyterapp.shell.currentWidget;
+  return !!(shown && shown.content && shown.content.widgets) && shown.content.widgets.every(cell => {
+    const outputs = cell.model.outputs;
+    if (!outputs || !outputs.length) return true;
+    const drawn = [...cell.node.querySelectorAll('.jp-OutputArea-output')];
+    return drawn.length && drawn.every(one => one.childNodes.length);
+  });
 }"""
 OPEN = """async path => {
   await jupyterapp.serviceManager.kernelspecs.refreshSpecs();  // each notebook has a kind of kernel of its own
@@ -328,11 +340,12 @@ class Notebook:
         """What the button with the square does."""
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:interrupt-kernel') }")
 
-    def wait_done(self, timeout: float = 60) -> None:
-        """Until every cell has ended, well or not."""
+    def wait_done(self, timeout: float = 100) -> None:
+        """Until every cell has ended, well or not, and what it said is seen."""
         self.page.wait_for_function(DONE, timeout=timeout * 1000, polling=50)
+        self._wait_drawn()
 
-    def wait_text(self, text: str | re.Pattern[str], timeout: float = 60) -> Locator:
+    def wait_text(self, text: str | re.Pattern[str], timeout: float = 100) -> Locator:
         """Until an output shows *text*."""
         found = self.page.locator(OUTPUT).filter(has_text=text).first
         found.wait_for(timeout=timeout * 1000)
@@ -366,12 +379,14 @@ class Notebook:
         """The saved notebook, closed and opened again; its kernel lives on."""
         self.page.evaluate(CLOSE)
         self.go()
+        self._wait_drawn()
 
     def reload(self) -> None:
         """The saved notebook in a JupyterLab that is loaded anew; its kernel lives on."""
         self.page.goto(self.lab.address(self.path))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.wait_for_function(READY, timeout=60_000, polling=50)
+        self._wait_drawn()
 
     def reopen_without_kernel(self, *, trusted: bool = True, fresh: bool = False) -> None:
         """The saved notebook, and no kernel; with *fresh*, in a JupyterLab that is loaded anew.
@@ -396,6 +411,7 @@ class Notebook:
         chosen.locator("select").select_option(label="No Kernel")
         chosen.locator("button.jp-mod-accept").click()
         chosen.wait_for(state="detached")
+        self._wait_drawn()
 
     def picture(self, file: str | Path, first: int = 0, last: int | None = None) -> Path:
         """A PNG of the cells from *first* to *last*, as they are when none is chosen."""
@@ -436,6 +452,11 @@ class Notebook:
     def _show(self) -> None:
         self.page.evaluate(OPEN, self.path.name)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+
+    def _wait_drawn(self) -> None:
+        """What holds nothing to draw, an output that was cleared or is empty, is not waited for without an end."""
+        with suppress(TooLate):
+            self.page.wait_for_function(DRAWN, timeout=5_000, polling=50)
 
     def _start(self, command: str) -> None:
         self.page.evaluate(RUN, command)

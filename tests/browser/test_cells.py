@@ -77,13 +77,13 @@ def test_an_answer_grows_its_reasoning_folds_and_both_stay(asking):
     chunks = [*({"reasoning": piece} for piece in pieces(THOUGHT)), *pieces(ANSWER)]
     opened = asking(
         ["%qwen --think Which shop fell behind?"],
-        Reply(ANSWER, chunks=chunks, chunk_delay=0.06),
+        Reply(ANSWER, chunks=chunks, chunk_delay=0.12),
     )
     opened.page.evaluate(WATCH, 1)
     opened.run_all()
     opened.wait_text("qwen3.5-flash · ")
     opened.wait_done()
-    opened.page.wait_for_selector("mjx-container")
+    opened.page.wait_for_function("() => document.querySelectorAll('mjx-container').length === 2")
     seen = opened.page.evaluate("seen")
 
     thinking = [one for one in seen if one["open"]]
@@ -91,7 +91,8 @@ def test_an_answer_grows_its_reasoning_folds_and_both_stay(asking):
     assert "I compare March" in thinking[-1]["text"] and "north shop fell" not in thinking[-1]["text"]
     answering = [one for one in seen if one["folds"] and not one["open"]]
     assert len({one["text"] for one in answering}) >= 3, "the answer is seen to grow, the reasoning folded"
-    assert all(now["height"] >= before["height"] - 20 for before, now in itertools.pairwise(answering))
+    # For a moment after each update JupyterLab shows the two formulas as the text that they are made of, 23 pixels less high.
+    assert all(now["height"] >= before["height"] - 30 for before, now in itertools.pairwise(answering))
 
     output = opened.output(1)
     assert output.locator("details").count() == 1 and not output.locator("details[open]").count()
@@ -108,7 +109,7 @@ def test_an_answer_grows_its_reasoning_folds_and_both_stay(asking):
     live = opened.shown(1)
     for trusted in (True, False):
         opened.reopen_without_kernel(trusted=trusted)
-        opened.page.wait_for_selector("mjx-container")
+        opened.page.wait_for_function("() => document.querySelectorAll('mjx-container').length === 2")
         assert opened.shown(1) == live, f"trusted: {trusted}"
     assert opened.complaints() == [] and opened.strangers() == [] and opened.dialogs == []
 
@@ -153,7 +154,7 @@ def test_an_interrupt_leaves_what_had_come(asking):
     opened.run(1)
     opened.wait_text("word3 ")
     opened.interrupt()
-    opened.wait_done(20)
+    opened.wait_done()
     assert (
         "word3" in opened.shown(1) and "[interrupted]" in opened.shown(1) and "word399" not in opened.shown(1)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.conftest import until
+
 
 def test_a_notebook_runs_saves_and_is_read_without_a_kernel(notebook):
     opened = notebook(
@@ -48,7 +50,12 @@ def test_what_leaves_a_window_that_the_page_opens_is_seen_too(notebook):
     with opened.page.expect_popup():
         opened.run_all()
     opened.wait_done()
-    assert "http://evil.example/w" in opened.strangers()
+
+    def is_seen() -> bool:
+        opened.page.wait_for_timeout(50)  # only meanwhile does Playwright hear
+        return "http://evil.example/w" in opened.strangers()
+
+    until(is_seen, "what the window asked for")
 
 
 def test_the_next_notebook_finds_nothing_of_the_one_before(notebook):
@@ -72,5 +79,5 @@ def test_a_cell_is_interrupted(notebook):
     opened.run_all()
     opened.wait_text("begun")
     opened.interrupt()
-    opened.wait_done(20)
+    opened.wait_done()
     assert "KeyboardInterrupt" in opened.shown(0)

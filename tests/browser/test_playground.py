@@ -60,7 +60,7 @@ def holds(opened, name, text):
         """([name, text]) => [...document.querySelectorAll('.jp-Cell-outputArea label')].some(label =>
              label.textContent === name && label.control && label.control.value.includes(text))""",
         arg=[name, text],
-        timeout=30_000,
+        timeout=60_000,
     )
 
 

@@ -55,7 +55,7 @@ def expect(opened, name, value):
         """([name, value]) => [...document.querySelectorAll('.jp-Cell-outputArea label')].some(label =>
              label.textContent === name && label.control && label.control.value === value)""",
         arg=[name, value],
-        timeout=20_000,
+        timeout=60_000,
     )
 
 

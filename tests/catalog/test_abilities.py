@@ -91,7 +91,7 @@ def test_the_simulator_takes_everything() -> None:
     assert not abilities.ignored
 
 
-def test_what_a_server_would_drop_is_refused_with_where_it_is_taken_and_what_is_taken_here() -> None:
+def test_what_a_server_would_drop_is_refused_with_who_takes_it_and_what_is_taken() -> None:
     assert refusal("flash", "openrouter", top_k=5) == (
         "`top_k` is not supported by qwen3.5-flash at openrouter: the server would drop it in silence. "
         "It is taken by qwen3.5-9b at openrouter; qwen3.5-flash at dashscope, dashscope-intl, dashscope-us. "

@@ -125,7 +125,7 @@ def test_the_command_of_the_shell_says_its_version(tmp_path):
         assert ran.returncode == 0 and ran.stdout.startswith("qwennb ")
 
 
-def test_without_a_terminal_and_with_a_plain_encoding_there_are_no_codes_and_no_failures(tmp_path):
+def test_without_a_terminal_and_in_a_plain_encoding_there_are_no_codes_or_failures(tmp_path):
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "FORCE_COLOR": "1", "HOME": str(tmp_path)}
     ran = subprocess.run(
         [*QWENNB, "models", "-e", "dashscope"], capture_output=True, timeout=120, env=environ

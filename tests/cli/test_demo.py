@@ -66,7 +66,7 @@ def test_the_simulators_answers_are_said_to_be_no_models(run):
         ((Cost(0.00001, "server"), None), "price unknown"),
     ],
 )
-def test_what_it_cost_is_the_sum_of_its_answers_and_never_nothing_where_that_is_not_so(tmp_path, costs, told):
+def test_what_it_cost_is_the_sum_of_its_answers_and_nothing_only_where_that_is_so(tmp_path, costs, told):
     said = io.StringIO()
     world = World({}, tmp_path, said, said, io.StringIO())
     (tmp_path / "packs").mkdir()

@@ -147,7 +147,7 @@ def test_servers_of_this_machine_are_found_with_their_models(run, simulate):
     assert "Ready: vllm will be asked" in ran.out
 
 
-def test_where_a_key_is_bad_and_a_server_is_good_it_names_the_server_with_its_address(run, simulate, regions):
+def test_where_a_key_is_bad_and_a_server_good_it_names_the_server_and_its_address(run, simulate, regions):
     sim = simulate("sglang")
     ran = run("doctor", environ={"DASHSCOPE_API_KEY": KEY}, hosts=regions("none"), ports=(sim.port,))
     assert ran.code == 0

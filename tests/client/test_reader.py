@@ -177,7 +177,7 @@ def charts(there):
     return there / "charts.qwenpack"
 
 
-def test_a_figure_that_is_drawn_otherwise_is_told_with_what_takes_the_recorded_answer(charts):
+def test_a_figure_drawn_otherwise_is_told_with_what_takes_the_recorded_answer(charts):
     runtime().load(charts)
     for mode in ("replay", "on"):
         with pytest.raises((NotRecorded, BadInput)) as missed:

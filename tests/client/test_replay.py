@@ -104,7 +104,7 @@ def test_with_a_pack_loaded_hits_need_no_endpoint_and_a_miss_looks_for_one(recor
         qwen.ask("Never asked")
 
 
-def test_another_endpoint_that_is_named_has_its_own_default_once_the_pack_knows_no_answer(
+def test_another_endpoint_has_its_own_default_once_the_pack_knows_no_answer(
     recorded, simulate, tmp_path, fresh
 ):
     shown, file = recorded
@@ -176,7 +176,7 @@ def test_an_id_that_no_server_lists_replays_by_what_was_typed(model, simulate, t
 
 
 @pytest.mark.slow
-def test_recorded_on_dashscope_it_replays_for_whoever_has_nothing_another_key_or_a_server(
+def test_recorded_on_dashscope_it_replays_with_nothing_another_key_or_a_server(
     simulate, client, tmp_path, fresh
 ):
     qwen = client(simulate("dashscope"))
@@ -287,7 +287,7 @@ def test_what_two_packs_say_of_one_request_is_a_conflict_and_the_first_counts(me
     assert [(c.counts, c.other, c.file) for c in memory.conflicts()] == [("first", "second", "b")]
 
 
-def test_an_endpoint_that_was_named_is_preferred_and_else_the_packs_answer_comes_first(memory):
+def test_a_named_endpoint_is_preferred_and_else_the_packs_answer_comes_first(memory):
     asked = answer_of(0).request
     kept(memory, answer_of(0, "another's", endpoint="aaa"))
     memory.packs.load(

@@ -336,7 +336,7 @@ def test_plain_openai_that_was_asked_for_is_not_probed():
     assert (far.name, far.hosted, far.key) == ("gateway.example", True, Secret("sk-mine"))
 
 
-def test_plain_openai_is_spoken_to_a_provider_too_and_shows_it_no_key_of_the_environment():
+def test_plain_openai_is_spoken_to_a_provider_too_without_a_key_of_the_environment():
     endpoint = search(endpoint="openai+https://openrouter.ai/api/v1", environ=KEYS)
     assert (endpoint.dialect.kind, endpoint.key, endpoint.model_id("any/model")) == (
         "openai",

@@ -113,7 +113,7 @@ def health(server: LocalServer) -> dict[str, object]:
     return json.loads(body)
 
 
-def ended(process: int, within: float = 20.0) -> bool:
+def ended(process: int, within: float = 100.0) -> bool:
     """Whether *process* (a pidfd) has ended; it waits for that."""
     watch = select.poll()
     watch.register(process, select.POLLIN)

@@ -446,7 +446,7 @@ def test_many_threads_share_what_is_remembered():
 
 
 @pytest.mark.slow
-def test_photographs_of_twelve_megapixels_are_prepared_at_twice_the_rate_of_a_plain_loop():
+def test_photographs_of_twelve_megapixels_take_half_the_work_of_a_plain_loop():
     grain = np.random.default_rng(1).normal(0, 4, (3000, 4000, 1)).astype(np.int16)
     scene = np.asarray(photograph(4000, 3000)).astype(np.int16)
     photos = [

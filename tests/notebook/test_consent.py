@@ -31,7 +31,7 @@ def test_a_long_call_is_shown_to_its_last_character(kernel, find):
     assert kernel.value("len(ran[0])") == str(len(city))
 
 
-def test_a_call_too_long_for_one_question_is_asked_about_again_and_allowed_only_at_the_end():
+def test_a_call_too_long_for_one_question_is_asked_again_and_allowed_only_at_its_end():
     text = json.dumps({"city": "x" * (2 * PART) + "tail"})
     asked = list(questions(Call("1", "find", text)))
     assert len(asked) == 3 and "tail" in asked[-1][0] and asked[-1][0].startswith("find, part 3 of 3: ")

@@ -150,7 +150,7 @@ def test_what_is_a_frame():
         assert not is_frame(other)
 
 
-def test_rows_are_the_first_the_last_and_evenly_spread_ones_and_what_is_left_out_is_said():
+def test_rows_are_the_first_the_last_and_some_between_and_what_is_left_out_is_said():
     text = frame_text(pl.DataFrame({"n": range(1_000), "t": ["word " * 30] * 1_000}))
     rows = [int(line[0]) for line in table_of(text)[2:]]
     assert rows[0] == 0

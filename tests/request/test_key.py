@@ -394,7 +394,7 @@ def test_how_a_text_is_cut_into_parts_does_not_matter():
     assert key() == key(Text(""))
 
 
-def test_the_order_of_fields_names_of_classes_and_white_space_in_a_schema_do_not_matter():
+def test_order_of_fields_class_names_and_white_space_in_a_schema_do_not_matter():
     one = Schema.of(
         {"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["b", "a"]}
     )

@@ -100,7 +100,7 @@ def test_names_that_are_listed_are_sent_as_fields():
     }
 
 
-def test_formats_that_servers_do_not_know_are_left_out_where_they_make_a_grammar_of_it():
+def test_formats_that_servers_do_not_know_are_left_out_where_a_grammar_is_made():
     schema = Schema.of({"type": "array", "items": {"type": "string", "format": "path"}, "uniqueItems": True})
     assert schema.wire_form() == {"type": "array", "items": {"type": "string"}}
     assert schema.wire_form(in_words=True) == schema.json

@@ -122,7 +122,7 @@ def asked(number, *answers, outputs="", trouble="") -> CellQuestions:
     return CellQuestions(number, f"cell {number}", answers, outputs, trouble)
 
 
-def test_answers_to_the_same_question_stand_beside_each_other_in_whatever_order_they_came():
+def test_answers_to_the_same_question_are_a_pair_in_whatever_order_they_came():
     before = [asked(1, answer("a", "one"), answer("b", "two"))]
     after = [asked(1, answer("b", "two", model="new"), answer("x", "one", model="new"))]
     report = drift("n.ipynb", before, after, day="2026-11-21")
@@ -133,7 +133,7 @@ def test_answers_to_the_same_question_stand_beside_each_other_in_whatever_order_
     assert report.before == "old at vllm" and report.after == "new at vllm"
 
 
-def test_a_question_that_holds_an_earlier_answer_is_paired_by_its_place_and_said_to_be_asked_otherwise():
+def test_a_question_that_holds_an_earlier_answer_is_paired_by_its_place_and_said_so():
     before = [asked(1, answer("a", "one")), asked(2, answer("b", "shorten a"), answer("c", "same"))]
     after = [asked(1, answer("x", "one")), asked(2, answer("y", "shorten x"), answer("c", "same"))]
     pairs = drift("n", before, after, day="").pairs

@@ -33,7 +33,7 @@ def told(before, after):
     return found.part, "\n".join(found.lines)
 
 
-def test_the_order_of_names_in_a_saved_file_is_no_difference_and_the_real_one_is_told():
+def test_the_order_of_names_in_a_file_is_no_difference_and_a_real_one_is_told():
     part, lines = told([shown("The sky is **blue** today.")], [shown("The sky is **green** today.")])
     assert part == "text/markdown"
     assert "saved: The sky is [**blue**] today." in lines and "now:   The sky is [**green**] today." in lines

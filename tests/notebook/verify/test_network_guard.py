@@ -137,7 +137,7 @@ on_x86 = pytest.mark.skipif(
 
 
 @on_x86
-def test_foreign_calls_rings_local_sockets_and_others_memory_are_shut_and_pairs_are_not(guarded):
+def test_foreign_calls_rings_local_sockets_and_others_memory_are_shut_pairs_not(guarded):
     printed, _ = guarded(OTHER_DOORS)
     assert eval(printed) == SHUT
 

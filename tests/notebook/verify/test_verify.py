@@ -75,7 +75,7 @@ def cell(notebook: Path, number: int) -> nbformat.NotebookNode:
 
 
 @pytest.mark.slow
-def test_a_notebook_with_all_kinds_of_answers_is_the_same_in_an_empty_folder_and_home(sent, away):
+def test_all_kinds_of_answers_are_the_same_in_an_empty_folder_and_home(sent, away):
     notebook, pack, told = sent
     assert "word 29" in cell(notebook, 3).outputs[0].data["text/plain"], "the whole of the stream was saved"
     assert "0 already known" in cell(notebook, 2).outputs[0].data["text/plain"], (
@@ -234,7 +234,7 @@ def test_a_missing_answer_is_a_difference_even_where_nobody_noticed():
     assert not verdict.same and verdict.sentence().startswith("1 of 2 answers replayed")
 
 
-def test_pictures_that_are_drawn_otherwise_and_cells_that_are_not_compared_are_counted():
+def test_pictures_drawn_otherwise_and_cells_that_are_not_compared_are_counted():
     cells = [RanCell(1, "a", redrawn=2), RanCell(2, "b", compared=False), RanCell(3, "c", states=1)]
     told = Verdict(cells).sentence()
     assert (
