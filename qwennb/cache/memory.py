@@ -54,6 +54,7 @@ class Memory:
         writer: Writer,
         spendings: Spendings,
         packs: Packs | None = None,
+        used: UsageLog | None = None,
         logs: Sequence[UsageLog] = (),
         sources: PackMedia | None = None,
     ) -> None:
@@ -62,6 +63,7 @@ class Memory:
         self.spendings = spendings
         self.folder = spendings.folder
         self.packs = packs if packs is not None else Packs()
+        self.used = UsageLog() if used is None else used
         self._logs = logs
         self._sources = sources
         self._is_failing = False
@@ -193,13 +195,13 @@ class Memory:
         if self._sources is not None:
             self._sources.keep(media)
         pairs = list(names)
-        for log in self._logs:
+        for log in (self.used, *self._logs):
             log.note(pairs)
 
     def miss(self, keys: Iterable[str]) -> None:
         """Record that answers to these keys were looked for in replay, and there are none that serve."""
         if missing := list(keys):
-            for log in self._logs:
+            for log in (self.used, *self._logs):
                 log.miss(missing)
 
     def records(self, names: Iterable[Name]) -> dict[Name, bytes]:
@@ -286,7 +288,7 @@ class Memory:
             await kept
             if self._sources is not None:
                 self._sources.keep(answer.request.media)
-            for log in self._logs:
+            for log in (self.used, *self._logs):
                 log.keep([(name.key, name.endpoint)])
         except Exception as error:
             self._tell_of_failing(

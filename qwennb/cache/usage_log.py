@@ -52,6 +52,11 @@ class UsageLog:
     def accept(self, key: str) -> None:
         """Record that the answer under *key* was taken for a figure that is drawn otherwise here: only a trace tells it."""
 
+    def among(self, names: Iterable[Name]) -> list[Name]:
+        """List those of *names* that were used."""
+        with self._lock:
+            return [one for one in names if bytes.fromhex(one.key) in self._keys.get(one.endpoint, ())]
+
     def names(self) -> list[Name]:
         """List all of them, sorted by key."""
         with self._lock:

@@ -51,10 +51,9 @@ class Runtime:
         self.bridge = bridge or Bridge()
         self._transport = transport
         self.packs = Packs()
-        self.used = UsageLog()
         self.default_model = ""
         """The model that a request without one has meant here, for the header of a pack."""
-        self._logs = [self.used]
+        self._logs: list[UsageLog] = []
         if trace := environ.get("QWENNB_TRACE"):
             self._logs.append(TraceLog(Path(trace)))
         media = environ.get("QWENNB_MEDIA")
@@ -69,7 +68,7 @@ class Runtime:
         self._memories: WeakValueDictionary[Path, Memory] = WeakValueDictionary()
         self._ledgers: WeakValueDictionary[tuple[Path, str], Ledger] = WeakValueDictionary()
         self._kept: list[Memory] = []  # those that are nowhere but in this process
-        self._folders: dict[Path, None] = {}
+        self._used: dict[Path, UsageLog] = {}  # by folder: two may hold different answers under one name
         self._pid = os.getpid()
 
     def memory(self, folder: Path) -> Memory:
@@ -77,11 +76,16 @@ class Runtime:
         with self._lock:
             memory = self._memories.get(folder)
             if memory is None:
-                store = open_store(folder)
+                store, used = open_store(folder), self._used.setdefault(folder, UsageLog())
                 memory = self._memories[folder] = Memory(
-                    store, Writer(store), Spendings(folder), self._all_packs(), self._logs, self._sources
+                    store,
+                    Writer(store),
+                    Spendings(folder),
+                    self._all_packs(),
+                    used,
+                    self._logs,
+                    self._sources,
                 )
-                self._folders[folder] = None
                 if not memory.store.lasts:
                     self._kept.append(memory)
             return memory
@@ -128,13 +132,13 @@ class Runtime:
 
     def pack(self, names: Iterable[Name] | None = None) -> Pack:
         """Pack the answers of these *names*, or all that this process recalled or kept."""
-        wanted = self.used.names() if names is None else list(names)
+        wanted = None if names is None else list(names)
         with self._lock:
-            folders = [folder for folder in self._folders if folder in self._memories or folder.exists()]
+            folders = [folder for folder in self._used if folder in self._memories or folder.exists()]
         memories = [self.memory(folder) for folder in folders]
         records: dict[Name, bytes] = {}
         for memory in memories:
-            records = memory.records(wanted) | records
+            records |= memory.records(memory.used.names() if wanted is None else memory.used.among(wanted))
         made = Pack.of_records(records)
         return made.with_default_model(self.default_model) if self.default_model in made.models else made
 

@@ -15,7 +15,7 @@ import pytest
 
 from qwennb import Pack, Qwen
 from qwennb.answer import Answer
-from qwennb.cache import Memory, Packs, Spendings, Store, UsageLog, Writer
+from qwennb.cache import Memory, Packs, Spendings, Store, Writer
 from qwennb.client import Options, runtime
 from qwennb.endpoints import PORTS
 from qwennb.errors import InvalidAnswer, NotRecorded
@@ -234,9 +234,7 @@ def _listen(server: socket.socket, called: list[object]) -> None:
 @pytest.fixture
 def memory(tmp_path):
     store = Store(tmp_path / "cache")
-    used = UsageLog()
-    made = Memory(store, Writer(store), Spendings(tmp_path / "cache"), Packs(), [used])
-    made.used = used
+    made = Memory(store, Writer(store), Spendings(tmp_path / "cache"), Packs())
     yield made
     made.close()
 
@@ -317,6 +315,20 @@ def test_only_what_was_recalled_or_kept_counts_as_used(memory):
     memory.recall_many([answer_of(12).request], None, "on")
     assert {name.key for name in memory.used.names()} == {answer_of(0).key, answer_of(12).key}
     assert memory.used.count == 2
+
+
+def test_a_pack_has_the_answer_of_the_folder_it_was_used_from(simulate, client, tmp_path, fresh):
+    sim = simulate()
+    first, second = (client(sim, cache_dir=tmp_path / name) for name in ("first", "second"))
+    sim.script(lambda asked: "old")
+    assert first.ask("Say one").text == "old"
+    sim.script(lambda asked: "new")
+    assert second.ask("Say one").text == "new"
+    key = second.ask("Say one").key
+    log = fresh.record()
+    second.ask("Say one")
+    assert [answer.text for answer in fresh.pack(log.take()).answers() if answer.key == key] == ["new"]
+    assert [answer.text for answer in fresh.pack().answers() if answer.key == key] == ["new"]
 
 
 def test_what_is_new_is_taken_once_and_again_when_it_was_asked_anew(simulate, client, fresh):
