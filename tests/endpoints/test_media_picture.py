@@ -9,6 +9,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +128,8 @@ def test_a_picture_of_any_mode_can_be_sent(mode):
     made = (
         Pillow.fromarray((np.arange(800, dtype=np.uint16) * 80).reshape(20, 40)) if mode == "I;16" else None
     )
+    if mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("Pillow before 13 can't read such a TIFF that it wrote itself")
     content = encoded(made or quarters(40, 20).convert(mode), "TIFF")
     assert opened(prepared(content)).mode in ("L", "RGB", "RGBA")
 
