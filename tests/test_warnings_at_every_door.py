@@ -126,7 +126,7 @@ def test_every_warning_is_in_one_place_and_the_old_places_hold():
     assert all(issubclass(one, QwenWarning) and issubclass(one, UserWarning) for one in ours)
     assert {one.__name__ for one in ours} <= set(errors.__all__)
     assert client.QwenWarning is QwenWarning
-    assert frames.QwenFrameWarning is frames.column.QwenFrameWarning is QwenFrameWarning
+    assert frames.QwenFrameWarning is QwenFrameWarning
     assert cache.CacheWarning is cache.database.CacheWarning is CacheWarning
 
 
