@@ -181,9 +181,10 @@ class Evaluations:
     def tally(
         self, evaluations: Sequence[Evaluation], column: int, make: Callable[[], Tally]
     ) -> Iterator[Tally]:
-        """The one tally of all batches of the column with this number; a new one after it was stopped.
+        """The one tally of all batches of the column with this number.
 
-        It is told when the last of the *evaluations* that it may be part of is over.
+        It is told when the last of the *evaluations* that it may be part of is over. A stop holds for the batches that polars
+        still begins; where no call can be told from the next, what comes after a stop is a run of its own.
         """
         with self._lock:
             run = self._run(evaluations, column)
@@ -203,7 +204,8 @@ class Evaluations:
     def _run(self, evaluations: Sequence[Evaluation], column: int) -> ColumnRun | None:
         for run in self._runs:
             both = [evaluation for evaluation in run.evaluations if evaluation in evaluations]
-            if run.column == column and both and not run.tally.stopped:
+            may_be_the_next = run.tally.stopped and self._loose in both
+            if run.column == column and both and not may_be_the_next:
                 run.evaluations = both
                 return run
         return None

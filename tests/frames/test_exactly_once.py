@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwennb.frames.evaluator import Evaluator
-from qwennb.frames.exactly_once import LINGER, Evaluations
+from qwennb.frames.exactly_once import LINGER, Evaluation, Evaluations
 from qwennb.frames.polars_calls import OURS
 from qwennb.frames.progress import Progress, Tally
 
@@ -32,3 +32,27 @@ def test_where_no_stack_is_found_a_long_batch_and_the_next_one_are_one_run():
     now[0] += 2 * LINGER
     evaluations.settle()
     assert [progress.finished for progress in seen] == [True]
+
+
+def test_a_stop_holds_for_the_batches_that_polars_still_begins_in_the_same_call():
+    evaluations, call = Evaluations(), [Evaluation()]
+
+    def make() -> Tally:
+        return Tally(0, 0, "m", progress=False, batches=True)
+
+    with evaluations.tally(call, 1, make) as tally:
+        tally.progress().stop()
+    with evaluations.tally(call, 1, make) as still:
+        assert still is tally and still.stopped
+
+
+def test_where_no_call_is_told_from_the_next_a_run_after_a_stop_is_a_new_one():
+    evaluations = Evaluations()
+
+    def make() -> Tally:
+        return Tally(0, 0, "m", progress=False, batches=True)
+
+    with evaluations.tally(evaluations.under_way(), 1, make) as tally:
+        tally.progress().stop()
+    with evaluations.tally(evaluations.under_way(), 1, make) as after:
+        assert after is not tally and not after.stopped
