@@ -196,10 +196,9 @@ def test_every_file_and_test_that_is_named_exists(page):
             assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{page.name}: {path}::{test}"
 
 
-def test_every_room_is_drawn_and_can_be_found():
+def test_every_room_is_drawn():
     page = ROOT / "docs" / "how-it-works.md"
     drawing = next(block.text for block in blocks(page) if block.language == "text")
-    table = section(page, "Where do I find…")
     rooms = [
         path for path in (ROOT / "qwennb").iterdir() if path.suffix in ("", ".py") and path.name[0] != "_"
     ]
@@ -207,7 +206,6 @@ def test_every_room_is_drawn_and_can_be_found():
     assert len(rooms) > 10
     for room in rooms:
         assert re.search(rf"\b{room}\b", drawing), room
-        assert f"`qwennb/{room}" in table, room
 
 
 # ---------------------------------------------------------------------- names

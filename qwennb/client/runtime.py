@@ -167,7 +167,7 @@ class Runtime:
     def settle(self, folder: Path) -> None:
         """Have everything written that was kept or spent in *folder* so far."""
         with self._lock:
-            ledgers = [ledger for (endpoint, _), ledger in self._ledgers.items() if endpoint == folder]
+            ledgers = [ledger for (home, _), ledger in self._ledgers.items() if home == folder]
         for ledger in ledgers:
             ledger.flush()
         with self._lock:

@@ -49,9 +49,9 @@ class Flight:
         self._landed: Callable[[], object] | None = None
         self._drains = drains
 
-    def start(self, context: Coroutine[Any, Any, Answer], landed: Callable[[], object]) -> None:
-        """Begin. *landed* is called once it is over, whatever the outcome: from then on nobody may join it."""
-        self._task = asyncio.get_running_loop().create_task(context)
+    def start(self, asking: Coroutine[Any, Any, Answer], landed: Callable[[], object]) -> None:
+        """Begin with *asking*. *landed* is called once it is over, whatever the outcome: from then on nobody may join it."""
+        self._task = asyncio.get_running_loop().create_task(asking)
         self._landed = landed
 
         def over(task: asyncio.Task[Answer]) -> None:

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from qwennb.engine.limiter import LONGEST_NAMED
 from qwennb.errors import EndpointError, Incomplete, RateLimited, ServerFailed, TimedOut, Unreachable
 
-# Failures of one kind. RateLimited has no bound of its own: the limiter paces it and the request's deadline ends it.
+# Failures of one kind. A 429 is not among them: the limiter says how long to wait, and the request's deadline ends it.
 ATTEMPTS: dict[type[EndpointError], int] = {
-    RateLimited: 1_000_000,
     ServerFailed: 10,
     Unreachable: 4,
     TimedOut: 5,
@@ -41,7 +40,7 @@ class Retry:
         self._quota = QUOTA
 
     def refill(self) -> None:
-        """Note that an answer came."""
+        """Give back a part of the quota, because an answer came."""
         self._quota = min(self._quota + REFILL, QUOTA)
 
     def wait(

@@ -62,7 +62,7 @@ class Evaluation:
                 self.known[old_slot].pop(key, None)
 
     def first_to_say(self, what: object) -> bool:
-        """Say true once."""
+        """Give True the first time that *what* is asked about, False after that."""
         with self._lock:
             told = what in self._told
             self._told.add(what)
@@ -134,15 +134,15 @@ class EvaluationGroup:
         self._evaluations[0].note(slot, outcomes, durable=True)
 
     def first_to_say(self, what: object) -> bool:
-        """Say true once in an evaluation."""
+        """Give True the first time that *what* is asked about in an evaluation."""
         return self._evaluations[0].first_to_say(what)
 
 
 @dataclass(eq=False, slots=True)
 class ColumnRun:
-    """One column in one evaluation: its tally, the evaluations that it may be part of, and its batches under way."""
+    """One column in one evaluation: its number, its tally, the evaluations that it may be part of, and its batches under way."""
 
-    column: int
+    number: int
     tally: Tally
     evaluations: list[Evaluation]
     batches: int = 0
@@ -179,7 +179,7 @@ class Evaluations:
 
     @contextmanager
     def tally(
-        self, evaluations: Sequence[Evaluation], column: int, make: Callable[[], Tally]
+        self, evaluations: Sequence[Evaluation], number: int, make: Callable[[], Tally]
     ) -> Iterator[Tally]:
         """The one tally of all batches of the column with this number.
 
@@ -187,9 +187,9 @@ class Evaluations:
         still begins; where no call can be told from the next, what comes after a stop is a run of its own.
         """
         with self._lock:
-            run = self._run(evaluations, column)
+            run = self._run(evaluations, number)
             if run is None:
-                run = ColumnRun(column, make(), list(evaluations), pid=os.getpid())
+                run = ColumnRun(number, make(), list(evaluations), pid=os.getpid())
                 self._runs.append(run)
             run.batches += 1
         try:
@@ -201,11 +201,11 @@ class Evaluations:
                     self._loose_until = self._clock() + LINGER
                 self._sweep_later()
 
-    def _run(self, evaluations: Sequence[Evaluation], column: int) -> ColumnRun | None:
+    def _run(self, evaluations: Sequence[Evaluation], number: int) -> ColumnRun | None:
         for run in self._runs:
             both = [evaluation for evaluation in run.evaluations if evaluation in evaluations]
             may_be_the_next = run.tally.stopped and self._loose in both
-            if run.column == column and both and not may_be_the_next:
+            if run.number == number and both and not may_be_the_next:
                 run.evaluations = both
                 return run
         return None
