@@ -26,13 +26,13 @@ if TYPE_CHECKING:
         classify,
         col,
         extract,
-        filter,  # noqa: A004 - polars' own word
         plan,
         score,
         summarize,
         translate,
         use,
     )
+    from qwennb.frames import filter as filter  # noqa: A004 - polars' own word
     from qwennb.notebook import widgets as widgets
     from qwennb.request import Image, Pdf, Video
 
@@ -61,6 +61,7 @@ _HOMES = {
     "widgets": "qwennb.notebook.widgets",
 }
 
+# Not `filter`: `from qwennb import *` would put it in the place of Python's own.
 __all__ = [
     "Answer",
     "Chat",
@@ -74,7 +75,6 @@ __all__ = [
     "classify",
     "col",
     "extract",
-    "filter",
     "load_pack",
     "plan",
     "score",
@@ -99,7 +99,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})
 
 
 registration.register()

@@ -239,6 +239,12 @@ def _prompt(messages: Iterable[Mapping[str, Any]]) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
+class ScriptedRuntime(Runtime):
+    """A runtime with a folder that is gone when the last that asks through it is, at the interpreter's end at the latest."""
+
+    folder: tempfile.TemporaryDirectory[str]
+
+
 class ScriptedQwen(Qwen):
     """A client whose model says what a script says, with a memory of its own that ends with it.
 
@@ -268,13 +274,13 @@ class ScriptedQwen(Qwen):
 
     def __init__(self, script: Scripted, **settings: Any) -> None:
         self.script = script
-        # Gone when the client is, at the interpreter's end at the latest.
-        self._folder = tempfile.TemporaryDirectory(prefix="qwennb-", ignore_cleanup_errors=True)
-        own = Runtime({}, transport=script, bridge=runtime().bridge)
+        folder = tempfile.TemporaryDirectory(prefix="qwennb-", ignore_cleanup_errors=True)
+        own = ScriptedRuntime({}, transport=script, bridge=runtime().bridge)
+        own.folder = folder
         given = {
             "endpoint": "openrouter",
             "api_key": "scripted",
-            "cache_dir": self._folder.name,
+            "cache_dir": folder.name,
             "cache": "on",
         }
         self.session = Session(given | settings, lambda: own)

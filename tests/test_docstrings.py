@@ -70,7 +70,7 @@ def public_names() -> dict[str, Any]:
     from qwennb.frames.batch_lane import BatchUnderWay
 
     names: dict[str, Any] = {}
-    for name in qwennb.__all__:
+    for name in [*qwennb.__all__, "filter"]:
         _add(names, name, getattr(qwennb, name))
     for name in ("load_ipython_extension", "unload_ipython_extension"):
         names[f"qwennb.{name}"] = getattr(qwennb, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import urllib.request
@@ -107,3 +108,13 @@ def test_replaying_is_over_after_an_error_too(tmp_path):
     with pytest.raises(ValueError, match="no pack"), replaying(tmp_path / "none.qwenpack"):
         pass
     assert dict(os.environ) == before
+
+
+@pytest.mark.filterwarnings("error::qwennb.errors.CacheWarning")
+def test_the_folder_of_a_scripted_client_lasts_as_long_as_what_it_gave():
+    assert scripted("x").stream("q").answer.text == "x"
+    chat = scripted("x").chat()
+    gc.collect()
+    assert chat.ask("q").text == "x"
+    body = {"model": "qwen3.5-plus", "messages": [{"role": "user", "content": "q"}]}
+    assert scripted("x").openai.chat.completions.create(**body).choices[0].message.content == "x"

@@ -8,7 +8,7 @@ TraceLog       a line of JSON for each use          a kernel that verify or drif
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -21,11 +21,16 @@ MOST = 1_000_000  # names; a pack holds no more
 
 
 class UsageLog:
-    """A log of names, each once. `count` grows with each new one."""
+    """A log of names, each once. `count` grows with each new one.
 
-    def __init__(self, most: int = MOST) -> None:
+    What is noted here leaves the logs *beside* it: of two folders that hold different answers under one name, that counts
+    which was used last.
+    """
+
+    def __init__(self, most: int = MOST, beside: Iterable[UsageLog] = ()) -> None:
         self._lock = threading.Lock()
         self._most = most
+        self._beside = beside
         self._keys: dict[str, set[bytes]] = {}  # as bytes, by endpoint: there may be a million
         self.count = 0
 
@@ -41,6 +46,18 @@ class UsageLog:
                 left = self._most - self.count
                 known.update(islice(fresh, left))
                 self.count += min(len(fresh), left)
+        for other in tuple(self._beside):
+            if other is not self:
+                other.forget(by_endpoint)
+
+    def forget(self, keys: Mapping[str, Iterable[str]]) -> None:
+        """Take these *keys*, by endpoint, out again."""
+        with self._lock:
+            for endpoint, gone in keys.items():
+                if known := self._keys.get(endpoint):
+                    before = len(known)
+                    known.difference_update(map(bytes.fromhex, gone))
+                    self.count -= before - len(known)
 
     def keep(self, names: Iterable[tuple[str, str]]) -> None:
         """Record that these were answered anew, and kept."""

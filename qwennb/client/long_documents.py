@@ -27,10 +27,12 @@ def fit_window(
     """Make the request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
     options = replace(options, overflow=None)
     request = session.build_request(prompt, values, options)
+    if isinstance(prompt, Request):
+        return request
     window = session.window(request)
     room = int((window or 0) * BYTES_A_TOKEN)
     length = sum(len(message.text.encode()) for message in request.messages)
-    if window is None or length <= room or isinstance(prompt, Request):
+    if window is None or length <= room:
         return request
     document = max(
         (n for n, v in values.items() if isinstance(v, str)),

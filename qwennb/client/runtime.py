@@ -76,7 +76,10 @@ class Runtime:
         with self._lock:
             memory = self._memories.get(folder)
             if memory is None:
-                store, used = open_store(folder), self._used.setdefault(folder, UsageLog())
+                store, used = (
+                    open_store(folder),
+                    self._used.setdefault(folder, UsageLog(beside=self._used.values())),
+                )
                 memory = self._memories[folder] = Memory(
                     store,
                     Writer(store),
@@ -139,6 +142,10 @@ class Runtime:
         records: dict[Name, bytes] = {}
         for memory in memories:
             records |= memory.records(memory.used.names() if wanted is None else memory.used.among(wanted))
+        # A log ends after a million names: what it has no room for is in whichever folder has it.
+        left = [name for name in wanted or () if name not in records]
+        for memory in memories if left else ():
+            records |= memory.records(left)
         made = Pack.of_records(records)
         return made.with_default_model(self.default_model) if self.default_model in made.models else made
 

@@ -152,7 +152,8 @@ class Session:
                 name = self.endpoint.model_name(wanted or self.config.model)
                 is_named = wanted is not None or self._names_model
         except QwenError as error:
-            raise self._recorded.explain(error, make, wanted) from None
+            told = self._recorded.explain(error, make, wanted)
+            raise told from told.__cause__
         if not is_named:
             shared = self.runtime()
             shared.default_model = shared.default_model or name
@@ -243,7 +244,8 @@ class Session:
         try:
             return self.endpoint.identity(model)
         except QwenError as error:
-            raise self.explain(error, request, words=words) from None
+            told = self.explain(error, request, words=words)
+            raise told from told.__cause__
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """Tell the address and the API key that this session asks with; None where it asks nobody, or has not looked yet."""
@@ -313,7 +315,8 @@ class Session:
         try:
             return self.note_cut(await self.runtime().bridge.run_async(self.ask_engine(request, context)))
         except QwenError as error:
-            raise self.explain(error, request, options) from None
+            told = self.explain(error, request, options)
+            raise told from told.__cause__
 
     def recall(self, request: Request, options: Options) -> Answer | None:
         """Look up the answer to *request*; None where it is to be asked. In replay, a miss is an error."""
@@ -324,7 +327,8 @@ class Session:
         try:
             known = self.memory.recall(request, identity, mode)
         except QwenError as error:
-            raise self.explain(error, request, options) from None
+            told = self.explain(error, request, options)
+            raise told from told.__cause__
         return None if known is None else self.note_cut(known)
 
     def send(self, request: Request, options: Options) -> Answer:
@@ -333,7 +337,8 @@ class Session:
         try:
             return self.note_cut(self.runtime().bridge.run(self.ask_engine(request, context)))
         except QwenError as error:
-            raise self.explain(error, request, options) from None
+            told = self.explain(error, request, options)
+            raise told from told.__cause__
 
     def stream(self, request: Request, options: Options, *, recall: bool = True) -> Stream:
         """Give the answer piece by piece; a remembered one comes as one. Without *recall*, it is asked at once."""
@@ -365,7 +370,8 @@ class Session:
         try:
             context = self.call_context(options)
         except QwenError as error:
-            raise self.explain(error, request, options) from None
+            told = self.explain(error, request, options)
+            raise told from told.__cause__
         self.validate(request, context)
         return context
 

@@ -71,7 +71,8 @@ class LatencyWindow:
         window, mean = self._looking
         self._looking = None
         self._base, _ = self._mean_and_error()
-        return window * min(self._base / mean * ROOM, 1.0)
+        # Not below a quarter at a time: one hiccup of a minute would leave a window below one, and minutes of climbing.
+        return window * min(max(self._base / mean * ROOM, 0.25), 1.0)
 
     def _mean_and_error(self) -> tuple[float, float]:
         mean = self._sum / self._count

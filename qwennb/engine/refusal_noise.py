@@ -28,6 +28,9 @@ UNEXPLAINED = 2  # refusals, until they are noise; after one, a limit of 20 a se
 MOST_NEEDED = 16  # it doubles each time that it was no noise; if it does not, a tide is taken for noise again and again
 TOLD = 8  # refusals from which a share can be told; from none, a quota passes for noise
 MOST = 0.3  # of all, where a wait is named: where more is refused than this, slower is right whatever the reason
+# The same where none is named: slower is right only if it helps. Without it a server that refuses everything is asked
+# 630 times a second for as long as it does; at 0.6 a few times.
+MOST_UNNAMED = 0.6
 DOUBT = 1.5  # standard errors that a share may be larger; without, refusals that come in a bunch are a limit
 SURE = 12.0  # so many refusals were due between two, and none came: what there was is over
 # fmt: on
@@ -82,8 +85,8 @@ class RefusalNoise:
         *is_named*: the server said how long to wait, as one with a limit would.
         """
         self._unexplained += 1
-        too_many = is_named and self._refused > MOST * self.sent
-        if self._unexplained < self._needed or too_many:
+        most = MOST if is_named else MOST_UNNAMED
+        if self._unexplained < self._needed or self._refused > most * self.sent:
             return False
         self.usual = self._share()
         self._most_credit = self._credit = CREDIT

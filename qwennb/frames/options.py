@@ -11,8 +11,9 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, get_args
+from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 
 from qwennb.client import MEANINGS, Options, Qwen
 from qwennb.config import CacheMode
@@ -228,7 +229,7 @@ def door(verb: Callable[..., Any], **sections: str) -> Callable[..., Any]:
     def method(self: Any, *arguments: Any, **options: Any) -> Any:
         return verb(self.table, *arguments, **options)
 
-    method.__name__ = verb.__name__
+    method.__name__ = method.__qualname__ = verb.__name__
     return method
 
 
@@ -239,6 +240,13 @@ def as_in(verb: Callable[..., Any], *fixed: str, **sections: str) -> Callable[[V
     """
 
     def show(method: V) -> V:
+        @wraps(method)
+        def checked(self: Any, *arguments: Any, **options: Any) -> Any:
+            for name in fixed:
+                if name in options:
+                    raise BadInput(f"A column has no option `{name}`{nearest(name, list(KINDS)) or '.'}")
+            return method(self, *arguments, **options)
+
         signature = inspect.signature(verb)
         myself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         rest = [
@@ -258,7 +266,7 @@ def as_in(verb: Callable[..., Any], *fixed: str, **sections: str) -> Callable[[V
             told = section.sub(lambda _, new=f"{heading}\n{line}\n{words}\n\n": new, told)  # type: ignore[misc]
         if "Returns" in sections:
             made = made.replace(return_annotation=sections["Returns"].partition("\n")[0])
-        method.__signature__, method.__doc__ = made, told  # type: ignore[attr-defined]
-        return method
+        checked.__signature__, checked.__doc__ = made, told  # type: ignore[attr-defined]
+        return cast("V", checked)
 
     return show

@@ -203,11 +203,9 @@ def review() -> Review:
 def usage() -> Usage:
     """The usage: the names that the ledger holds, and what an error says."""
     rows = [Spending(attack, attack, attack, attack, requests=1, nanos=10**9) for attack in ATTACKS]
-    client = SimpleNamespace(
-        config=SimpleNamespace(cache_dir=Path(tempfile.mkdtemp()), budget=2.0),
-        memory=SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows)),
-        spent=1.0,
-    )
+    config = SimpleNamespace(cache_dir=Path(tempfile.mkdtemp()), budget=2.0)
+    memory = SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows))
+    client = SimpleNamespace(session=SimpleNamespace(config=config, memory=memory), config=config, spent=1.0)
     made = Usage(client)
     display(made)
     for by in made._by.options:

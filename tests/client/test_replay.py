@@ -324,11 +324,18 @@ def test_a_pack_has_the_answer_of_the_folder_it_was_used_from(simulate, client, 
     assert first.ask("Say one").text == "old"
     sim.script(lambda asked: "new")
     assert second.ask("Say one").text == "new"
-    key = second.ask("Say one").key
-    log = fresh.record()
-    second.ask("Say one")
-    assert [answer.text for answer in fresh.pack(log.take()).answers() if answer.key == key] == ["new"]
-    assert [answer.text for answer in fresh.pack().answers() if answer.key == key] == ["new"]
+    for qwen, text in ((second, "new"), (first, "old"), (second, "new")):
+        log = fresh.record()
+        key = qwen.ask("Say one").key
+        for pack in (fresh.pack(log.take()), fresh.pack()):
+            assert [answer.text for answer in pack.answers() if answer.key == key] == [text]
+
+
+def test_what_a_full_log_has_no_room_for_is_packed_all_the_same(simulate, client, fresh):
+    qwen, log = client(simulate()), fresh.record()
+    asked = qwen.ask("Why?")
+    qwen.session.memory.used.forget({asked.endpoint: [asked.key]})
+    assert [answer.key for answer in fresh.pack(log.take()).answers()] == [asked.key]
 
 
 def test_what_is_new_is_taken_once_and_again_when_it_was_asked_anew(simulate, client, fresh):

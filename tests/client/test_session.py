@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+import pytest
+
 from qwennb.client import Options, Runtime, Session, runtime, turns_of
-from qwennb.errors import QwenWarning
+from qwennb.errors import CacheError, QwenWarning
 from qwennb.testing import Scripted, scripted
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"city":"Ulm"}'}}
@@ -57,3 +61,14 @@ def test_what_a_session_was_told_to_warn_of_is_told_once(recwarn):
     session.emit_warnings()
     session.emit_warnings()
     assert [str(one.message) for one in recwarn if one.category is QwenWarning] == ["The sky falls."]
+
+
+@pytest.mark.parametrize("mode", ["on", "replay", "off", "refresh"])
+def test_an_error_keeps_its_cause(simulate, client, tmp_path, mode):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    (folder / "cache.db").write_bytes(b"no database, but long enough to be looked at" * 100)
+    (folder / "cache.db").chmod(0o600)
+    with pytest.raises(CacheError) as raised:
+        client(simulate(), cache_dir=folder, cache=mode, model="flash").ask("Why?")
+    assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)

@@ -202,6 +202,30 @@ def test_more_refused_than_a_third_is_never_noise():
     assert not any(noise.note_unexplained() for _ in range(30))
 
 
+def test_a_server_that_refuses_everything_for_a_minute_is_not_stormed():
+    async def go() -> int:
+        limiter, clock, refused = Limiter(most=256, jitter=lambda: 0.5), asyncio.get_running_loop().time, 0
+
+        async def one() -> None:
+            nonlocal refused
+            while True:
+                ticket, alone = await limiter.enter(), 0.0
+                try:
+                    await asyncio.sleep(0.2)
+                    if not 1 < clock() - began < 61:
+                        return limiter.note_success(0.2, ticket)
+                    refused, alone = refused + 1, limiter.note_refusal(None, ticket)
+                finally:
+                    limiter.leave()
+                await asyncio.sleep(alone)
+
+        began = clock()
+        await asyncio.gather(*(one() for _ in range(4000)))
+        return refused
+
+    assert run(go()) <= 200
+
+
 # ---------------------------------------------------------------------- the pace
 
 

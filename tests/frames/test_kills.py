@@ -50,13 +50,16 @@ url, folder, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
 qwen = Qwen(endpoint="openrouter+" + url, api_key="sk-sim", cache_dir=folder)
 table = pl.DataFrame({"n": range(rows)})
 options = dict(client=qwen, max_tokens=20, thinking=False)
-caught, made, done = [0], [None], []
+caught, made, begun, done = [0], [None], [], []
 # One that falls into polars' own conversions comes out as whatever they make of it; what always fails never ends.
 INTERRUPTED = BaseException
 
 def ask():
     while not done:
         try:
+            if not begun:  # the storm is called when it can be met, and not a moment before
+                begun.append(True)
+                print("begin", flush=True)
             if made[0] is not None:
                 pass
             elif caught[0] % 2:
@@ -81,7 +84,6 @@ def guarded(depth):  # an interrupt may come between two attempts, too
 # Everything is loaded before the first one: an interrupt within an import can leave Python's own import lock held.
 table.head(1).qwen.ask("Say {{ n }}", **options)
 table.head(2).lazy().qwen.ask("Say {{ n }}", **options).collect(engine="streaming")
-print("begin", flush=True)
 guarded(50)
 print(caught[0], made[0]["answer"].null_count(), flush=True)
 """

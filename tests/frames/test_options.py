@@ -134,3 +134,10 @@ def test_plan_as_a_function_is_the_plan_of_the_frame(simulate, client):
 def test_what_is_no_table_is_refused_in_a_sentence():
     with pytest.raises(BadInput, match="polars or pandas frame, not list"):
         qwennb.classify([1], "text", ["a", "b"])
+
+
+def test_what_the_table_or_the_expression_gives_itself_is_no_option():
+    with pytest.raises(BadInput, match="A column has no option `table`"):
+        FRAME.qwen.ask("Say {{ text }}", table=FRAME)
+    with pytest.raises(BadInput, match="A column has no option `column`"):
+        pl.col("text").qwen.classify(["yes", "no"], column="text")

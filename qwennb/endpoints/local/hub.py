@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
@@ -180,20 +180,21 @@ class Hub:
     ) -> Iterator[httpx2.Response]:
         """Ask for *address*, and nothing that it redirects to."""
         sent = {"Accept-Encoding": "identity", "User-Agent": connect.user_agent(), **(headers or {})}
-        with httpx2.Client(
-            proxy=connect.proxy_of(address),
-            verify=connect.certificates(),
-            trust_env=False,
-            timeout=self._patience,
-        ) as client:
+        with ExitStack() as stack:
             try:
+                client = stack.enter_context(
+                    httpx2.Client(
+                        proxy=connect.proxy_of(address),
+                        verify=connect.certificates(),
+                        trust_env=False,
+                        timeout=self._patience,
+                    )
+                )
                 reply = client.send(client.build_request(method, address, headers=sent), stream=True)
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # the second: a mistyped proxy
                 raise _Broken(connect.http_reason(error)) from None
-            try:
-                yield reply
-            finally:
-                reply.close()
+            stack.callback(reply.close)
+            yield reply
 
     def _circle(self) -> Exception:
         return Unreachable(f"The hub at {self._base} sends {self._wanted} round in a circle.")

@@ -156,5 +156,5 @@ def start_kernel(
             if sockets is not None:
                 runner.shut_local_sockets()
         except Exception as error:
-            raise QwenError(f"No kernel could be started ({error}).") from error
+            raise QwenError(f"No kernel could be started in {folder} ({error}).") from error
         yield runner
