@@ -135,4 +135,6 @@ def test_a_real_grammar_takes_the_schema(real_llama_cpp):  # noqa: F811
     made = pl.DataFrame({"text": ["The kettle took 90 minutes and cost 19.99 plus 1.50 tax."]}).qwen.extract(
         "text", Bill, into="bill", client=real_llama_cpp, on_error="column", max_tokens=400
     )
-    assert made["bill_error"].to_list() == [None] and made["bill"][0]["price"] is not None
+    # A small model may write digits until its tokens are used up. A schema that is not taken is another error.
+    [error], [bill] = made["bill_error"].to_list(), made["bill"].to_list()
+    assert bill["price"] is not None if error is None else "was cut off before its form was whole" in error
