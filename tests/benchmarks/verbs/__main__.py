@@ -49,7 +49,7 @@ def measure(qwen: Qwen, way: Way, labelled: LabelledSet) -> dict[str, float]:
     rows = len(labelled.rows)
     return {
         "said": said / rows, "raw": raw / rows, "mended": mended / rows, "error": calibration_error(told),
-        "tokens": sum(answer.usage.input_tokens for answer in asked) / rows, "seconds": seconds,
+        "tokens": sum(answer.usage.input for answer in asked) / rows, "seconds": seconds,
     }  # fmt: skip
 
 
