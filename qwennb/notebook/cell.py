@@ -6,7 +6,7 @@ while it comes, a tool runs only with consent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from qwennb.client import Options, Qwen, QwenWarning, turns_of
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
-from qwennb.notebook.display import Cell, Screen, screen_of, show_in_one_line, show_state
+from qwennb.notebook.display import Screen, screen_of, show_in_one_line, show_state
 from qwennb.notebook.interpolated import Interpolated
 from qwennb.notebook.namespace import Scope, escape_braces
 from qwennb.notebook.options import SETTINGS
@@ -24,6 +24,8 @@ from qwennb.notebook.outputs import CellOutputs
 from qwennb.notebook.stale import StaleTracker
 from qwennb.request import Image, Request, Video, recognise
 from qwennb.warn import warn_user
+
+_Read = Callable[[Scope, Any], Any]
 
 
 @dataclass(slots=True)
@@ -155,8 +157,7 @@ class _Steps:
         """Ask one step. What is remembered is not shown as it comes: that would be another output than at replay."""
         session, options = self._asker.client.session, self._options
         self._asker.last = request
-        if isinstance(self._screen, Cell):
-            self._screen.step()
+        self._screen.step()
         if (known := session.recall(request, options)) is not None:
             return known
         if request.schema is not None or request.choices is not None:
@@ -174,44 +175,55 @@ class _Steps:
         self.answers = tuple(answers)
 
 
+def _number(name: str, kind: type[int] | type[float]) -> _Read:
+    def read(_: Scope, written: str) -> float:
+        try:
+            return kind(written)
+        except ValueError:
+            whole = "a whole number" if kind is int else "a number"
+            raise BadInput(f"--{name.replace('_', '-')} {written!r} is not {whole}.") from None
+
+    return read
+
+
+def _media(name: str, of: Callable[[Any], Any]) -> _Read:
+    return lambda scope, texts: [part for text in texts for part in scope.media(name, text, of)]
+
+
+def _level(_: Scope, typed: str | bool) -> str | bool | int:
+    return int(typed) if isinstance(typed, str) and typed.isdigit() else typed
+
+
+# What an option of a line is to a call: its name there, and how its value is read.
+_MEANINGS: Mapping[str, tuple[str, _Read]] = {
+    "model": ("model", lambda _, text: text),
+    "system": ("system", lambda _, text: text),
+    "temperature": ("temperature", _number("temperature", float)),
+    "top_p": ("top_p", _number("top_p", float)),
+    "max_tokens": ("max_tokens", _number("max_tokens", int)),
+    "seed": ("seed", _number("seed", int)),
+    "budget": ("budget", _number("budget", float)),
+    "image": ("images", _media("image", Image.of)),
+    "video": ("videos", _media("video", Video.of)),
+    "file": ("files", _media("file", recognise)),
+    "schema": ("schema", Scope.schema),
+    "choices": ("choices", Scope.choices),
+    "tools": ("tools", Scope.tools),
+    "think": ("thinking", _level),
+    "no_think": ("thinking", lambda *_: False),
+    "search": ("search", lambda *_: True),
+    "refresh": ("cache", lambda *_: "refresh"),
+    "replay": ("cache", lambda *_: "replay"),
+    "no_cache": ("cache", lambda *_: "off"),
+}
+
+
 def options_of(given: dict[str, Any], defaults: dict[str, Any], scope: Scope) -> Options:
     """The options of a call that a line's options stand for."""
     made: dict[str, Any] = {name: value for name, value in defaults.items() if value is not None}
-    for name in ("model", "system"):
+    for name, (option, read) in _MEANINGS.items():
         if name in given:
-            made[name] = given[name]
-    for name, kind in (
-        ("temperature", float),
-        ("top_p", float),
-        ("max_tokens", int),
-        ("seed", int),
-        ("budget", float),
-    ):
-        if name in given:
-            made[name] = _number(name, given[name], kind)
-    for name, option, of in (
-        ("image", "images", Image.of),
-        ("video", "videos", Video.of),
-        ("file", "files", recognise),
-    ):
-        if name in given:
-            made[option] = [part for text in given[name] for part in scope.media(name, text, of)]
-    if "schema" in given:
-        made["schema"] = scope.schema(given["schema"])
-    if "choices" in given:
-        made["choices"] = scope.choices(given["choices"])
-    if "tools" in given:
-        made["tools"] = scope.tools(given["tools"])
-    if "think" in given:
-        level = given["think"]
-        made["thinking"] = level if level is True else int(level) if level.isdigit() else level
-    if "no_think" in given:
-        made["thinking"] = False
-    if "search" in given:
-        made["search"] = True
-    for flag, mode in (("refresh", "refresh"), ("replay", "replay"), ("no_cache", "off")):
-        if flag in given:
-            made["cache"] = mode
+            made[option] = read(scope, given[name])
     for text in given.get("param", ()):
         _param(made, text)
     return Options(**made)
@@ -235,11 +247,3 @@ def _param(made: dict[str, Any], text: str) -> None:
         raise BadInput(
             f"--param knows no `{name}`{nearest(name, SETTINGS) or '.'} To pass it on as it is: --param extra.{name}=…"
         )
-
-
-def _number(name: str, written: str, kind: Any) -> Any:
-    try:
-        return kind(written)
-    except ValueError:
-        whole = "a whole number" if kind is int else "a number"
-        raise BadInput(f"--{name.replace('_', '-')} {written!r} is not {whole}.") from None

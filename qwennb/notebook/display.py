@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from qwennb.answer import Page, markup, under_way
 from qwennb.terminal import drop_controls
@@ -20,36 +20,23 @@ from qwennb.terminal import drop_controls
 EVERY = 0.2
 
 
-class Screen(Protocol):
-    """What an answer is shown on."""
+class Screen:
+    """What an answer is shown on. This one shows nothing."""
+
+    def step(self) -> None:
+        """Begin another question of the same cell."""
 
     def grow(self, text: str, reasoning: str) -> None:
         """Show more of the answer."""
-        ...
 
     def end(self, page: Page) -> None:
         """Show the whole answer."""
-        ...
 
     def close(self) -> None:
         """Show nothing from here on."""
-        ...
 
 
-class Silent:
-    """Shows nothing."""
-
-    def grow(self, text: str, reasoning: str) -> None:
-        """Show nothing."""
-
-    def end(self, page: Page) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
-
-
-class Cell:
+class Cell(Screen):
     """The output of a notebook's cell."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -122,7 +109,7 @@ class Cell:
             display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
-class Terminal:
+class Terminal(Screen):
     """A terminal: text as it comes, then the footer."""
 
     def __init__(self, write: Callable[[str], Any] | None = None) -> None:
@@ -144,9 +131,6 @@ class Terminal:
             shown = f"{mark}\n\n[{markup.plain(page.footer())}]"
         self._write(shown + "\n")
 
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
-
     def _write(self, text: str) -> None:
         self._stream(drop_controls(text))
 
@@ -154,7 +138,7 @@ class Terminal:
 def screen_of(shell: Any, *, quiet: bool) -> Screen:
     """Choose the screen that *shell* has."""
     if quiet:
-        return Silent()
+        return Screen()
     return Cell() if hasattr(shell, "kernel") else Terminal()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import EscapedCommand
@@ -9,16 +10,10 @@ from IPython.core.inputtransformer2 import EscapedCommand
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from qwennb.notebook.columns import Columns
-    from qwennb.notebook.completion import Completion
     from qwennb.notebook.magics import QwenMagics
 
-NAMES = (
-    "qwen", "qwen_fix", "qwen_look", "qwen_models", "qwen_usage", "qwen_cache", "qwen_config", "qwen_chat", "qwen_sent",
-    "qwen_pack", "qwen_stale", "qwen_methods",
-)  # fmt: skip
-
-_loaded: dict[int, tuple[QwenMagics, Completion, Columns]] = {}
+# What takes away again all that a shell was given, by its id.
+_loaded: dict[int, ExitStack] = {}
 
 
 class QwenLine(EscapedCommand):
@@ -64,26 +59,36 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     from qwennb.notebook.completion import Completion
     from qwennb.notebook.figures import FIGURES
     from qwennb.notebook.magics import QwenMagics
-    from qwennb.notebook.sharing import begin_sharing
 
     if id(shell) in _loaded:
         return
-    magics = QwenMagics(shell)
+    magics, columns = QwenMagics(shell), Columns()
+    matcher = Completion(shell, magics.chats).matcher
+    undo = ExitStack()
     shell.register_magics(magics)
-    completion = Completion(shell, magics.chats)
-    shell.Completer.custom_matchers.append(completion.matcher)
-    shell.input_transformer_manager.token_transformers.insert(0, QwenLine)
-    shell.events.register("pre_run_cell", magics.chats.cell_begins)
-    shell.events.register("pre_run_cell", magics.stale_tracker.cell_begins)
-    shell.events.register("pre_run_cell", magics.outputs.cell_begins)
-    shell.events.register("post_run_cell", magics.outputs.cell_ended)
-    begin_sharing(shell, magics)
+    undo.callback(_drop_magics, shell, magics)
+    shell.Completer.custom_matchers.append(matcher)
+    undo.callback(shell.Completer.custom_matchers.remove, matcher)
+    transformers = shell.input_transformer_manager.token_transformers
+    transformers.insert(0, QwenLine)
+    undo.callback(transformers.remove, QwenLine)
+    undo.callback(magics.recorder.stop)
+    for event, call in (
+        ("pre_run_cell", magics.chats.cell_begins),
+        ("pre_run_cell", magics.stale_tracker.cell_begins),
+        ("pre_run_cell", magics.outputs.cell_begins),
+        ("pre_run_cell", columns.cell_begins),
+        ("post_run_cell", magics.outputs.cell_ended),
+        ("post_run_cell", magics.recorder.cell_ended),
+        ("post_run_cell", columns.cell_ended),
+    ):
+        shell.events.register(event, call)
+        undo.callback(shell.events.unregister, event, call)
     shell.events.callbacks["post_execute"].insert(0, FIGURES.note)  # matplotlib closes its figures there
-    columns = Columns()
+    undo.callback(shell.events.unregister, "post_execute", FIGURES.note)
     columns.load(shell)
-    shell.events.register("pre_run_cell", columns.cell_begins)
-    shell.events.register("post_run_cell", columns.cell_ended)
-    _loaded[id(shell)] = magics, completion, columns
+    undo.callback(columns.unload)
+    _loaded[id(shell)] = undo
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -104,24 +109,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     >>> %unload_ext qwennb
     >>> %load_ext qwennb
     """
-    if id(shell) not in _loaded:
-        return
-    magics, completion, columns = _loaded.pop(id(shell))
-    columns.unload()
-    from qwennb.notebook.figures import FIGURES
-    from qwennb.notebook.sharing import end_sharing
+    if id(shell) in _loaded:
+        _loaded.pop(id(shell)).close()
 
-    shell.events.unregister("post_execute", FIGURES.note)
 
-    end_sharing(shell)
-    shell.events.unregister("pre_run_cell", columns.cell_begins)
-    shell.events.unregister("post_run_cell", columns.cell_ended)
-    shell.Completer.custom_matchers.remove(completion.matcher)
-    shell.input_transformer_manager.token_transformers.remove(QwenLine)
-    shell.events.unregister("pre_run_cell", magics.chats.cell_begins)
-    shell.events.unregister("pre_run_cell", magics.stale_tracker.cell_begins)
-    shell.events.unregister("pre_run_cell", magics.outputs.cell_begins)
-    shell.events.unregister("post_run_cell", magics.outputs.cell_ended)
-    for kind in ("line", "cell"):
-        for name in NAMES:
+def _drop_magics(shell: InteractiveShell, magics: QwenMagics) -> None:
+    for kind, named in magics.magics.items():
+        for name in named:
             shell.magics_manager.magics[kind].pop(name, None)

@@ -18,6 +18,7 @@ from qwennb.errors import BadInput, NotRecorded, QwenError
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.options import help_text, read_line
 from qwennb.notebook.outputs import CellOutputs
+from qwennb.notebook.sharing import PackRecorder
 from qwennb.notebook.stale import StaleTracker
 
 if TYPE_CHECKING:
@@ -61,17 +62,17 @@ Paris
 """
 
 
-def with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
+def _with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
     """Have *magic* show our own errors as the one sentence that each is."""
 
     @functools.wraps(magic)
-    def run(self: Any, *arguments: Any) -> Any:
+    def run(self: QwenMagics, *arguments: Any) -> Any:
         try:
             return magic(self, *arguments)
         except QwenError as error:
             from qwennb.notebook.display import show_in_one_line
 
-            number = self.stale_tracker.number if isinstance(self, QwenMagics) else None
+            number = self.stale_tracker.number
             if isinstance(error, NotRecorded) and number is not None:
                 error = NotRecorded(f"Cell [{number}]. {error}")
             raise show_in_one_line(error.with_traceback(None)) from None
@@ -108,6 +109,7 @@ class QwenMagics(Magics):
         super().__init__(shell)
         self.chats = Chats()
         self.outputs = CellOutputs(shell)
+        self.recorder = PackRecorder()
         self.stale_tracker = StaleTracker(lambda: len(shell.user_ns.get("In", "")) - 1)
         self._clients: dict[Config, Qwen] = {}
         self._asker: CellAsker | None = None
@@ -117,7 +119,7 @@ class QwenMagics(Magics):
     @no_var_expand
     @line_magic("qwen")  # type: ignore[arg-type]
     @_with_help
-    @with_short_errors
+    @_with_short_errors
     def line(self, line: str) -> None:  # noqa: D102  (told by _with_help)
         read = read_line(line)
         self.ask(read.prompt, read.given)
@@ -125,7 +127,7 @@ class QwenMagics(Magics):
     @no_var_expand
     @cell_magic("qwen")  # type: ignore[arg-type]
     @_with_help
-    @with_short_errors
+    @_with_short_errors
     def cell(self, line: str, cell: str) -> None:  # noqa: D102
         read = read_line(line)
         self.ask("\n".join(filter(None, [read.prompt, cell.rstrip("\n")])), read.given)
@@ -172,7 +174,7 @@ class QwenMagics(Magics):
 
     @no_var_expand
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_fix(self, line: str) -> None:
         """Ask what went wrong in the cell that failed last.
 
@@ -200,7 +202,7 @@ class QwenMagics(Magics):
 
     @no_var_expand
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_look(self, line: str) -> None:
         """Ask about the last figure.
 
@@ -234,7 +236,7 @@ class QwenMagics(Magics):
             self.shell.user_ns.pop(name, None)
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_models(self, line: str) -> None:
         """List the models, where they are served, and what they cost.
 
@@ -260,7 +262,7 @@ class QwenMagics(Magics):
         reports.show_state(reports.models(line.strip() or None), "models")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_usage(self, line: str) -> None:
         """Show what was spent, by day and model, with a small chart.
 
@@ -274,7 +276,7 @@ class QwenMagics(Magics):
         reports.show_state(reports.usage(self.client()), "usage")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_cache(self, line: str) -> None:
         """Show what is remembered, and set the mode.
 
@@ -312,7 +314,35 @@ class QwenMagics(Magics):
         reports.show_state(reports.cache(self.client()), "cache")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
+    def qwen_pack(self, line: str) -> None:
+        """Recall from a pack, and record into it: what is asked from here on is written at the end of each cell.
+
+        Parameters
+        ----------
+        line
+            The file; where its name ends in .zst it is compressed. Nothing: what is loaded. `off`: no pack any more.
+            With `--accept-figures` its answers are taken for figures that another matplotlib draws otherwise, and each such
+            answer is marked.
+
+        Raises
+        ------
+        PackRefused
+            If the file is no pack, or would hold a secret.
+
+        Examples
+        --------
+        >>> %qwen_pack analysis.qwenpack
+        recording into analysis.qwenpack
+        >>> %qwen_pack off
+        No pack is loaded: %qwen_pack FILE recalls from one and records into it.
+        """
+        from qwennb.notebook import reports
+
+        reports.show_state(self.recorder.load(line, self.client()), "pack")
+
+    @line_magic
+    @_with_short_errors
     def qwen_config(self, line: str) -> None:
         """Show the settings as they hold now. No key is shown, only whether there is one.
 
@@ -330,7 +360,7 @@ class QwenMagics(Magics):
         reports.show_state(reports.settings(self.client().session.config, self.defaults()), "config")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_chat(self, line: str) -> None:
         """Open a chat in the cell, or work with the notebook's conversations (`%%qwen --chat NAME`).
 
@@ -370,7 +400,7 @@ class QwenMagics(Magics):
         reports.show_state(reports.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_sent(self, line: str) -> None:
         """Show exactly what the last request carried: its canonical JSON, media by hash.
 
@@ -395,7 +425,7 @@ class QwenMagics(Magics):
         reports.show_state(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_stale(self, line: str) -> None:
         """Show which answers rest on something that has changed since.
 
@@ -413,7 +443,7 @@ class QwenMagics(Magics):
         reports.show_state(stale(self.stale_tracker, self.shell.user_ns), "stale")
 
     @line_magic
-    @with_short_errors
+    @_with_short_errors
     def qwen_methods(self, line: str) -> None:
         """Write the paragraph and the table that a paper needs about the models used, from what is recorded.
 

@@ -11,56 +11,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class
-
 from qwennb.config import above
 from qwennb.errors import BadInput, QwenError
-from qwennb.notebook.magics import QwenMagics, with_short_errors
 from qwennb.text import plural
 
 if TYPE_CHECKING:
     from qwennb.cache import Memory, RecordingLog
+    from qwennb.client import Qwen
 
 ACCEPT = "--accept-figures"
 
 
-@magics_class
-class SharingMagics(Magics):
-    """Packs in the notebook."""
+class PackRecorder:
+    """The pack that one notebook records into, if it does."""
 
-    shell: Any
-
-    def __init__(self, shell: Any, magics: QwenMagics) -> None:
-        super().__init__(shell)
-        self._magics = magics
+    def __init__(self) -> None:
         self._recording: Recording | None = None
 
-    @line_magic
-    @with_short_errors
-    def qwen_pack(self, line: str) -> None:
-        """Recall from a pack, and record into it: what is asked from here on is written at the end of each cell.
-
-        Parameters
-        ----------
-        line
-            The file; where its name ends in .zst it is compressed. Nothing: what is loaded. `off`: no pack any more.
-            With `--accept-figures` its answers are taken for figures that another matplotlib draws otherwise, and each such
-            answer is marked.
-
-        Raises
-        ------
-        PackRefused
-            If the file is no pack, or would hold a secret.
-
-        Examples
-        --------
-        >>> %qwen_pack analysis.qwenpack
-        recording into analysis.qwenpack
-        >>> %qwen_pack off
-        No pack is loaded: %qwen_pack FILE recalls from one and records into it.
-        """
+    def load(self, line: str, client: Qwen) -> str:
+        """Do what stands behind `%qwen_pack`, and list what is loaded then."""
         from qwennb.client import runtime
-        from qwennb.notebook import reports
 
         words = [word for word in line.split() if word != ACCEPT]
         accepts, wanted = ACCEPT in line.split(), " ".join(words).strip("\"'")
@@ -69,7 +39,6 @@ class SharingMagics(Magics):
         if accepts and wanted in ("", "off"):
             raise BadInput(f"{ACCEPT} is for a pack. Type: %qwen_pack FILE {ACCEPT}")
         shared_runtime = runtime()
-        client = self._magics.client()
         client.session.memory  # noqa: B018  (loads what QWENNB_PACK names, before anything else)
         if wanted == "off":
             self.stop()
@@ -82,7 +51,7 @@ class SharingMagics(Magics):
             if client.session.config.cache != "replay":
                 self._recording = Recording(path, shared_runtime.record())
         recording = self._recording.path.name if self._recording is not None else None
-        reports.show_state(describe_loaded(client.session.memory, recording), "pack")
+        return describe_loaded(client.session.memory, recording)
 
     def cell_ended(self, result: Any) -> None:
         """Write what the cell that is over has added."""
@@ -141,20 +110,3 @@ def describe_loaded(memory: Memory, recording: str | None) -> str:
     if recording is not None:
         rows.append(f"recording into {recording}")
     return "\n".join(rows) or "No pack is loaded: %qwen_pack FILE recalls from one and records into it."
-
-
-_sharing: dict[int, SharingMagics] = {}
-
-
-def begin_sharing(shell: Any, magics: QwenMagics) -> None:
-    """Give *shell* its `%qwen_pack`."""
-    sharing = _sharing[id(shell)] = SharingMagics(shell, magics)
-    shell.register_magics(sharing)
-    shell.events.register("post_run_cell", sharing.cell_ended)
-
-
-def end_sharing(shell: Any) -> None:
-    """Take it away, and write what was recorded."""
-    sharing = _sharing.pop(id(shell))
-    shell.events.unregister("post_run_cell", sharing.cell_ended)
-    sharing.stop()
