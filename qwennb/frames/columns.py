@@ -8,7 +8,7 @@ these questions rarely need it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +16,13 @@ from typing import Any, Literal
 import polars as pl
 
 from qwennb.client import Options, Qwen
-from qwennb.errors import BadInput, TemplateError, show_value
+from qwennb.errors import BadInput, TemplateError, nearest, show_value
 from qwennb.frames.form import ColumnForm
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.polars_calls import refuse_after_fork
 from qwennb.frames.progress import Progress
-from qwennb.frames.prompts import check_image_column, check_names
+from qwennb.frames.prompts import check_image_column, check_names, fill_in, read_values
 from qwennb.request import (
     Request,
     Schema,
@@ -50,6 +50,7 @@ class Column:
     system: Template | None  # where the system text differs from row to row; else it is an option
     templates: tuple[Template, ...]  # what is filled from the columns: the prompt, and `system`
     columns: list[str]  # those of the frame that it reads
+    values: tuple[str, ...]  # the names of constants that stand in the templates already
     beside: tuple[str, ...]  # what meta has beside the usual, because it was asked for and is paid
     outputs: Mapping[str, pl.DataType]  # the columns that it makes
     on_error: OnError = "null"
@@ -73,8 +74,13 @@ class Column:
 
     def check_names(self, schema: Mapping[str, object]) -> None:
         """Refuse a column that reads what is not there, or takes for pictures what are none."""
+        for name in self.values:
+            if name in schema:
+                raise BadInput(
+                    f"`{name}` is a column and stands in values= too, so what {{{{ {name} }}}} means is not clear. Give the constant another name."
+                )
         for template in self.templates:
-            check_names(template, schema)
+            check_names(template, [*schema, *self.values])
         if self.image is not None:
             if self.image not in schema:
                 check_names(Template.of(f"{{{{ `{self.image}` }}}}"), schema)
@@ -104,8 +110,12 @@ def build_column(
     schema = None if options.schema is None else Schema.of(options.schema)
     # A request without a text: what can't be asked for is said now, and not with the first row.
     Request("", (), settings=options.settings, schema=schema, choices=options.choices)
+    values = read_values(own.pop("values", {}))
     template = Template.of(prompt)
     system = Template.of(options.system) if options.system else None
+    if values:
+        _refuse_unused(values, [template] if system is None else [template, system])
+        template, system = fill_in(template, values), system and fill_in(system, values)
     if system is not None and not system.holes:
         options, system = replace(options, system="".join(map(str, system.pieces))), None
     if not template.holes and system is None and own.get("image") is None:
@@ -133,10 +143,20 @@ def build_column(
         system,
         templates,
         list(dict.fromkeys(columns)),
+        tuple(values),
         beside,
         outputs,
         **own,
     )
+
+
+def _refuse_unused(values: Iterable[str], templates: Iterable[Template]) -> None:
+    named = {hole.name for template in templates for hole in template.holes}
+    for name in values:
+        if name not in named:
+            raise BadInput(
+                f"values= has `{name}`, and no template names `{name}`{nearest(name, named) or '. Leave it out, or name it: {{ … }}.'}"
+            )
 
 
 def _list_beside(options: Options, client: Qwen | None) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class ColumnOptions(TypedDict, total=False):
     progress: bool | Callable[[Progress], None] | None
     image: str | None
     root: str | Path | None
+    values: Mapping[str, Any] | None
     lane: Lane | None
 
     client: Qwen | None
@@ -85,6 +86,7 @@ OWN_MEANINGS = {
     "progress": "`False`, or a function that is told",
     "image": "the column of pictures: bytes, or paths under `root`",
     "root": "the folder in which paths are looked for",
+    "values": 'constants for the template, beside the columns: `{"lang": "French"}` is `{{ lang }}`',
     "lane": '`"live"` (the default), or `"batch"`: half the price, hours later',
     "client": "the `Qwen` that is asked; by default the notebook's, which `qwennb.use` sets",
     "endpoint": "in place of a client: an endpoint's name or address",
@@ -113,6 +115,14 @@ def _progress(name: str, value: Any) -> Any:
     return value
 
 
+def _values(name: str, value: Any) -> Any:
+    if not isinstance(value, Mapping) or not all(isinstance(one, str) and one for one in value):
+        raise BadInput(
+            f'{name}={show_value(value)} must be a dict that maps names to constants: {name}={{"lang": "French"}}.'
+        )
+    return value
+
+
 _CHECKS: dict[str, Check] = {
     "into": text("the name of a column"),
     "on_error": one_of(*get_args(OnError)),
@@ -122,6 +132,7 @@ _CHECKS: dict[str, Check] = {
     "progress": _progress,
     "image": text("the name of a column"),
     "root": folder,
+    "values": _values,
     "lane": one_of(*get_args(Lane)),
 }
 

@@ -12,7 +12,7 @@ are allowed; nothing else is opened.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +32,7 @@ from qwennb.request import (
     Template,
     Text,
     canonical_json,
+    check_characters,
     merge_texts,
 )
 
@@ -93,12 +94,46 @@ def cell(value: pl.Expr, dtype: pl.DataType, name: str) -> pl.Expr:
     return value.cast(pl.String)
 
 
+def read_values(values: Mapping[str, Any]) -> dict[str, pl.Series]:
+    """Read the constants of `values=`, each as a column of one cell."""
+    read: dict[str, pl.Series] = {}
+    for name, value in values.items():
+        if isinstance(value, str):
+            check_characters(f"values={{'{name}': …}}", value)
+        try:
+            read[name] = pl.Series(name, [value])
+        except Exception:  # what polars has no type for is anybody's guess
+            read[name] = pl.Series(name, [value], dtype=pl.Object)
+        dtype = read[name].dtype
+        if _has(dtype, pl.Object) or _has(dtype, pl.Binary):
+            raise BadInput(
+                f"values={{'{name}': …}} is {type(value).__name__}, which can't be written in a text. Give text, a number, a date, a list or a dict."
+            )
+    return read
+
+
+def fill_in(template: Template, values: Mapping[str, pl.Series]) -> Template:
+    """Put constants into *template*, each written as a cell would be."""
+    pieces: list[str | Hole] = []
+    for piece in template.pieces:
+        if isinstance(piece, Hole) and piece.name in values:
+            text = pl.DataFrame(dict(values)).select(cell(*_field(piece, values), piece.source)).item()
+            if text is None:
+                raise BadInput(
+                    f"values= gives `{piece.source}`, which is null, so that no row would be asked."
+                )
+            pieces.append(text)
+        else:
+            pieces.append(piece)
+    return Template(tuple(pieces))
+
+
 def names_in(template: Template) -> list[str]:
     """The columns that *template* names, each once."""
     return list(dict.fromkeys(hole.name for hole in template.holes))
 
 
-def check_names(template: Template, schema: Mapping[str, object]) -> None:
+def check_names(template: Template, schema: Collection[str]) -> None:
     """Raise TemplateError for a name that is no column, with the nearest that is."""
     for hole in template.holes:
         if hole.name not in schema:
