@@ -270,7 +270,7 @@ def most_tokens(request: Request) -> int:
         total += len(tool.parameters) + len(tool.description) + 64
     for message in request.messages:
         # Half a character is refused where the key is made, in a sentence of ours.
-        total += 16 + sum(len(text.encode("utf-8", "replace")) for text in (message.text, message.reasoning))
+        total += 16 + len((message.text + message.reasoning).encode("utf-8", "replace"))
         for call in message.tool_calls:
             total += len(call.arguments.encode()) + 64
     for item in request.media:

@@ -1,20 +1,27 @@
-"""What both transports do with the bytes of a reply, so that they can't differ."""
+"""What both transports do with the bytes of a reply, so that they can't differ.
+
+A reply is one JSON object, or a stream of server-sent events: of these only what language-model servers use (`data:` lines,
+blank lines between events, comments). Both keep to caps, so that a server which never ends costs bounded memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from qwennb.endpoints.call import Call, Payload
-from qwennb.endpoints.sse import EventReader
 from qwennb.errors import ServerFailed
 
 MOST_BODY = 32 << 20
 MOST_ERROR = 1 << 20
+MOST_LINE = 16 << 20  # of a stream
+MOST_STREAM = 256 << 20
+DONE = b"[DONE]"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CLOSING_SECONDS = 0.1
 
 
@@ -86,3 +93,68 @@ def _parse(call: Call, body: bytes) -> Any:
         raise ServerFailed(
             f"{call.endpoint} answered {len(body)} bytes that are not JSON.", status=200, maybe_billed=True
         ) from None
+
+
+class EventReader:
+    """Takes bytes in, gives the data of whole events out. `done` is set by the `[DONE]` event; what follows it is not read."""
+
+    __slots__ = ("_begins", "_buffer", "_data", "_most_body", "_most_line", "_taken", "done")
+
+    def __init__(self, most_line: int = MOST_LINE, most_body: int = MOST_STREAM) -> None:
+        self._buffer = bytearray()
+        self._data: list[bytes] = []
+        self._taken = 0
+        self._most_line = most_line
+        self._most_body = most_body
+        self._begins = True
+        self.done = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Give the data of each event that *piece* completes."""
+        self._taken += len(piece)
+        if self._taken > self._most_body:
+            raise ServerFailed(
+                f"The answer is over {self._most_body >> 20} MiB and still going; it was cut off.",
+                maybe_billed=True,
+                transient=False,
+            )
+        start, unread = 0, len(self._buffer)  # what was there before has no line's end
+        self._buffer += piece
+        while (end := self._buffer.find(b"\n", unread)) >= 0:
+            line = bytes(self._buffer[start:end]).removesuffix(b"\r")
+            start = unread = end + 1
+            if (event := self._take(line)) is not None:
+                yield event
+            if self.done:
+                self._buffer.clear()
+                return
+        del self._buffer[:start]
+        if len(self._buffer) > self._most_line:
+            raise ServerFailed(
+                f"One line of the answer is over {self._most_line >> 20} MiB; it was cut off.",
+                maybe_billed=True,
+                transient=False,
+            )
+
+    def end(self) -> Iterator[bytes]:
+        """Give the last event, when the stream ended without a blank line after it."""
+        for line in (bytes(self._buffer), b""):
+            if (event := self._take(line)) is not None:
+                yield event
+        self._buffer.clear()
+
+    def _take(self, line: bytes) -> bytes | None:
+        if self._begins:
+            self._begins, line = False, line.removeprefix(BYTE_ORDER_MARK)
+        if line:
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            return None
+        if not self._data:
+            return None
+        data = b"\n".join(self._data)
+        self._data.clear()
+        if data.strip() == DONE:
+            self.done = True
+            return None
+        return data

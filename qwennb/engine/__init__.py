@@ -6,9 +6,8 @@ Start with `Engine.answer` in engine.py: the whole river is there.
 from __future__ import annotations
 
 from qwennb.engine.batch import BatchRun
-from qwennb.engine.budget import Budget
+from qwennb.engine.budget import Budget, Ledger
 from qwennb.engine.engine import Engine
-from qwennb.engine.job import CallContext
-from qwennb.engine.ledger import Ledger
+from qwennb.engine.flight import CallContext
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry

@@ -32,7 +32,7 @@ from qwennb.endpoints import Batch, Batches, BatchTerms, batch_terms
 from qwennb.engine.batch_download import BatchDownload
 from qwennb.engine.batch_upload import BatchUpload
 from qwennb.engine.budget import Reservation
-from qwennb.engine.job import CallContext
+from qwennb.engine.flight import CallContext
 from qwennb.errors import (
     BadInput,
     CacheError,

@@ -22,7 +22,7 @@ from qwennb.cache import BatchOrder, BatchOrders, Name
 from qwennb.endpoints import Batch, Batches, line_reply, was_asked
 from qwennb.engine.budget import Reservation
 from qwennb.engine.drafts import build_answer, check_whole, estimate_usage
-from qwennb.engine.job import CallContext, Spent
+from qwennb.engine.flight import CallContext, Spent
 from qwennb.errors import EndpointError, InvalidAnswer, QwenError, ValidatorFailed
 from qwennb.request import Request
 

@@ -15,7 +15,7 @@ from qwennb.answer import money
 from qwennb.cache import BatchOrder, BatchOrders
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import BatchTerms, batch_line
-from qwennb.engine.job import CallContext
+from qwennb.engine.flight import CallContext
 from qwennb.errors import BudgetExceeded, QwenError, RequestRefused, WindowExceeded
 from qwennb.request import Request
 

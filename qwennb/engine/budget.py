@@ -1,4 +1,4 @@
-"""Money that may be spent, reserved before a request goes and settled when its cost is known.
+"""Money: what may be spent, reserved before a request goes and settled when its cost is known; and what was spent.
 
 A request reserves its upper bound. While reservations fill the budget, fewer requests run at once, down to one; when
 not even one bound fits, it stops there, with what to type. So what servers report never adds up to more than the
@@ -6,24 +6,36 @@ limit. An attempt that may have been billed without an answer keeps its reservat
 
 A bound rests on the price and the length of a request. A server that reports more than that is believed: from then on,
 that many times the bound is set aside for each request, for those under way too.
+
+What was spent is kept for good, by model, endpoint, day and notebook (`Ledger`). Paid attempts are added up in memory and
+written by the writer thread, a quarter of a second later at the most, so that no answer waits for it. What is read back is
+the sum over all processes that share the folder.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from datetime import UTC, datetime
+from functools import partial
 from typing import Self
 
-from qwennb.answer import money
-from qwennb.errors import BudgetExceeded
+from qwennb.answer import Cost, Usage, money
+from qwennb.cache import Memory, Spending
+from qwennb.endpoints import Endpoint
+from qwennb.errors import BudgetExceeded, CacheError
 
 WARN_AT = 0.8
 LEAST = (
     1e-9  # dollars set aside for what should cost nothing: what it is reported to cost can be held against it
 )
+DELAY = 0.25  # seconds until what was spent is written
+
+_now = partial(datetime.now, UTC)
 
 
 class Budget:
@@ -139,7 +151,7 @@ class Reservation:
 
     async def renew(self) -> None:
         """Let go of what was set aside, and wait for as much as is needed now."""
-        self._settle()
+        await self.__aexit__()
         await self.__aenter__()
 
     async def __aenter__(self) -> Self:
@@ -148,16 +160,55 @@ class Reservation:
                 await budget.reserve(self._bound)
                 self._reserved.append(budget)
         except BaseException:
-            self._settle()
+            await self.__aexit__()
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._settle()
-
-    def _settle(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         reserved, self._reserved = self._reserved, []
         for budget in reserved:
             budget.settle(self._bound, self.cost, maybe_billed=self.maybe_billed)
+
+
+class Ledger:
+    """Records spending for one notebook (or script, or none) in one folder."""
+
+    def __init__(self, memory: Memory, notebook: str = "", *, now: Callable[[], datetime] = _now) -> None:
+        self._memory = memory
+        self._notebook = notebook
+        self._now = now
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, str, str], list[int]] = {}
+
+    def record(self, model: str, endpoint: Endpoint, usage: Usage | None, cost: Cost | None = None) -> None:
+        """Add one attempt that was answered, whole or not; without *usage*, one that may have been paid for all the same.
+
+        On the engine's loop.
+        """
+        if usage is None:
+            figures = (0, 0, 0, 0, 0, 1)
+        else:
+            nanos = 0 if cost is None else round(cost * 1e9)
+            figures = (1, usage.input, usage.output, nanos, int(cost is None), 0)
+        account = (self._now().date().isoformat(), model, endpoint.name)
+        with self._lock:
+            first = not self._sums
+            sums = self._sums.setdefault(account, [0] * len(figures))
+            for position, number in enumerate(figures):
+                sums[position] += number
+        if first:
+            asyncio.get_running_loop().call_later(DELAY, self.flush)
+
+    def flush(self) -> None:
+        """Have the writer write what is not yet written."""
+        with contextlib.suppress(CacheError):  # closed meanwhile: what it owed was written on closing
+            self._memory.writer.run(lambda _: self._write(), lambda _: None)
+
+    def _write(self) -> None:
+        with self._lock:
+            sums, self._sums = self._sums, {}
+        if sums:
+            self._memory.spendings.add(
+                Spending(day, self._notebook, model, endpoint, *figures)
+                for (day, model, endpoint), figures in sums.items()
+            )

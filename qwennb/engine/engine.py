@@ -22,8 +22,7 @@ from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Transport, Wire
 from qwennb.engine.budget import Reservation
 from qwennb.engine.drafts import add_complaint, build_answer, check_whole, estimate_usage
-from qwennb.engine.flight import Flight, FlightName
-from qwennb.engine.job import IDLE_SECONDS, CallContext, Job
+from qwennb.engine.flight import IDLE_SECONDS, CallContext, Flight, FlightName, Job
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
 from qwennb.errors import EndpointError, Incomplete, QwenError, RateLimited, TimedOut, in_words
@@ -107,7 +106,10 @@ class Engine:
     def _join(self, request: Request, context: CallContext) -> Flight:
         """Join the flight of *request*, or start it."""
         endpoint = context.endpoint
-        name = FlightName.of(request, endpoint, context.mode, context.memory)
+        identity = endpoint.identity(request.model)
+        name = FlightName(
+            request.key, identity, endpoint.base_url, endpoint.key, context.mode, context.memory
+        )
         if (flight := self._flights.get(name)) is None:
             flight = self._flights[name] = Flight(partial(endpoint.bills_cancelled, request.model))
             if (retry := self._retries.get(endpoint.base_url)) is None:
@@ -115,7 +117,7 @@ class Engine:
             job = Job(
                 request,
                 context,
-                name.identity,
+                identity,
                 flight,
                 self.limiter(context, request.model),
                 retry,
@@ -260,7 +262,7 @@ class Engine:
                 if reservation.maybe_billed:
                     job.spent.maybe_billed = True
                     if context.ledger is not None:
-                        context.ledger.maybe_billed(request.model, endpoint)
+                        context.ledger.record(request.model, endpoint, None)
 
     async def _receive(self, wire: Wire, job: Job, limit: asyncio.Timeout) -> Fold:
         """Show the flight what comes back over the wire, piece by piece; *limit* is drawn in while nothing comes."""

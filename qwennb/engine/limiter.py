@@ -217,7 +217,7 @@ class Limiter:
             self._named, self._probe = max(self._named, now + wait), self._number
             wait = LONGEST_NAMED
         self._gate = max(self._gate, now + max(wait, SHORTEST_PAUSE))
-        self._arm()
+        self._grant()
         return 0.0
 
     def note_failure(self) -> None:
@@ -228,7 +228,7 @@ class Limiter:
             self.is_told = False
             self._gate = now + FIRST_PAUSE * 2 ** min(self._pauses, DOUBLINGS) * (0.5 + self._jitter())
             self._pauses += 1
-            self._arm()
+            self._grant()
 
     def _is_limit(self, now: float, in_flight: int, *, is_named: bool) -> bool:
         """Slow down for a limit that was met; False where it turns out that refusals have another reason."""
@@ -295,22 +295,21 @@ class Limiter:
         return max(wait, 0.0)
 
     def _grant(self) -> None:
+        """Let those go who may, and see to it that the next in line is looked at when it may."""
         while self._waiting:
             turn, tokens = self._waiting[0]
             if turn.done():  # cancelled while it waited
                 self._waiting.popleft()
                 continue
-            if self._wait(tokens) != 0.0:
-                break
+            wait = self._wait(tokens)
+            if wait != 0.0:
+                if wait is not None and self._timer is None:
+                    self._timer = asyncio.get_running_loop().call_later(max(wait, 0.001), self._ring)
+                return
             self._waiting.popleft()
             turn.set_result(self._take(tokens))
-        self._arm()
-
-    def _arm(self) -> None:
-        """See to it that the next in line is looked at when it may go. A timer that is early looks again."""
-        if self._timer is None and self._waiting and (wait := self._wait(self._waiting[0][1])) is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(wait, 0.001), self._ring)
 
     def _ring(self) -> None:
+        """Look again: a timer may be early."""
         self._timer = None
         self._grant()

@@ -118,7 +118,6 @@ def test_what_names_a_flight_shows_no_key(simulate, client):
     from qwennb.engine.flight import FlightName
 
     qwen = client(simulate(), api_key="sk-canary-8461")
-    name = FlightName.of(
-        qwen.session.build_request(QUESTION, {}, Options()), qwen.endpoint, "on", qwen.session.memory
-    )
+    request, endpoint = qwen.session.build_request(QUESTION, {}, Options()), qwen.endpoint
+    name = FlightName(request.key, "openrouter", endpoint.base_url, endpoint.key, "on", qwen.session.memory)
     assert name.api_key is not None and "canary" not in repr(name)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwennb.endpoints.sse import EventReader
+from qwennb.endpoints.reply import EventReader
 from qwennb.errors import ServerFailed
 
 TEXTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)

@@ -29,7 +29,7 @@ from qwennb.endpoints.reading import (
     usage_of,
 )
 from qwennb.errors import EndpointError, Incomplete, UnsupportedOption
-from qwennb.request import SETTINGS, Message, Request, Text, ToolCall
+from qwennb.request import SETTINGS, Message, Request, Settings, Text, ToolCall
 
 _FINISH = {
     "stop": "stop",
@@ -78,6 +78,8 @@ class Dialect:
 
     kind = "openai"
     reasoning_field = "reasoning_content"
+    blocks_field: str | None = None
+    """Where a thought goes back as the very blocks that it came in, unmodified."""
     streams_usage_unasked = False
     null_finish_is_stop = False
 
@@ -85,7 +87,7 @@ class Dialect:
 
     def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
         """*request* as this server takes it."""
-        fixed = self._shared_fields(request, model_id, abilities, stream)
+        fixed = self._find_fixed(request, model_id, abilities, stream)
         limits = MediaLimits.of(abilities, self.kind) if request.media else None
         messages: list[dict[str, Any]] = []
         last = len(request.messages) - 1
@@ -100,17 +102,17 @@ class Dialect:
             body["messages"] = messages
         return Wire(body, fixed.headers, fixed.defaults)
 
-    def _shared_fields(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
-        """Find what a request shares with all others of its settings, form and tools, as the rows of a column do."""
+    def _find_fixed(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
+        """Find what *request* shares with all others of its settings, form and tools, as the rows of a column do."""
         of = (self, request.settings, request.schema, request.choices, request.tools, abilities)
         name = (*map(id, of), request.model, model_id, stream)
         if (known := _fixed.get(name)) is None:
             while len(_fixed) >= MOST_FIXED:
                 _fixed.pop(next(iter(_fixed)), None)
-            known = _fixed[name] = self._write_shared(request, model_id, abilities, stream, of)
+            known = _fixed[name] = self._write_fixed(request, model_id, abilities, stream, of)
         return known
 
-    def _write_shared(
+    def _write_fixed(
         self, request: Request, model_id: str, abilities: Abilities, stream: bool, of: tuple[object, ...]
     ) -> Fixed:
         defaults = self.defaults(request, abilities)
@@ -135,9 +137,13 @@ class Dialect:
             body["stream"] = True
             if not self.streams_usage_unasked:
                 body["stream_options"] = {"include_usage": True}
-        body = merge_fields(body, settings.extra_fields)
+        body = self.add_extra(body, settings)
         words = tuple(message["content"] for message in said)
         return Fixed(of, body, words, self.headers(request), defaults)
+
+    def add_extra(self, body: dict[str, Any], settings: Settings) -> dict[str, Any]:
+        """Add the user's own fields to *body*."""
+        return merge_fields(body, settings.extra_fields)
 
     def defaults(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """Settings that are sent though the user left them alone: where the server's own are poor, or a form needs them."""
@@ -188,8 +194,11 @@ class Dialect:
             made["content"] = made["content"] or None
         if message.tool_call_id is not None:
             made["tool_call_id"] = message.tool_call_id
-        if message.role == "assistant" and in_turn and message.reasoning:
-            made[self.reasoning_field] = message.reasoning
+        if message.role == "assistant" and in_turn:
+            if self.blocks_field is not None and message.reasoning_blocks:
+                made[self.blocks_field] = orjson.loads(message.reasoning_blocks)
+            elif message.reasoning:
+                made[self.reasoning_field] = message.reasoning
         return made
 
     def sampling(self, request: Request) -> dict[str, Any]:
@@ -265,7 +274,8 @@ class Dialect:
         usage = mapping(whole.get("usage"))
         return Chunk(
             text=content_of(said.get("content")),
-            reasoning=self.reasoning(said),
+            # From whichever field carries it; never from two at once.
+            reasoning=text(said.get("reasoning")) or text(said.get("reasoning_content")),
             reasoning_blocks=tuple(map(dict, mappings(blocks)))
             if (blocks := said.get("reasoning_details"))
             else (),
@@ -286,10 +296,6 @@ class Dialect:
             return draft
         calls = (replace(call, arguments=call.arguments.strip() or "{}") for call in draft.tool_calls)
         return replace(draft, tool_calls=tuple(calls))
-
-    def reasoning(self, said: Mapping[str, Any]) -> str:
-        """The thought in a message or delta, from whichever field carries it; never from two at once."""
-        return text(said.get("reasoning")) or text(said.get("reasoning_content"))
 
     def finish(self, reason: Any, payload: Payload) -> str | None:
         """Why the answer ended, in our words; None while it has not."""

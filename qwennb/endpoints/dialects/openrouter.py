@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from qwennb.catalog import Abilities
-from qwennb.endpoints.dialects.dialect import Dialect, Wire
-from qwennb.endpoints.media import MediaLimits
+from qwennb.endpoints.dialects.dialect import Dialect
 from qwennb.endpoints.reading import mapping
-from qwennb.request import Message, Request
+from qwennb.request import Request, Settings
 
 
 class OpenRouter(Dialect):
@@ -19,6 +16,7 @@ class OpenRouter(Dialect):
 
     kind = "openrouter"
     reasoning_field = "reasoning"
+    blocks_field = "reasoning_details"
     streams_usage_unasked = True
 
     def __init__(self, attribution: Mapping[str, str] | None = None) -> None:
@@ -28,17 +26,13 @@ class OpenRouter(Dialect):
         """The attribution headers, when the user set them."""
         return self._attribution
 
-    def write(self, request: Request, model_id: str, abilities: Abilities, *, stream: bool) -> Wire:
+    def add_extra(self, body: dict[str, Any], settings: Settings) -> dict[str, Any]:
         """Plugins of the user's own stand beside the one that searches, or in its place."""
-        wire = super().write(request, model_id, abilities, stream=stream)
-        own = wire.body.get("plugins")
-        if (
-            request.settings.search
-            and isinstance(own, list)
-            and not any(mapping(p).get("id") == "web" for p in own)
-        ):
-            wire.body["plugins"] = [*self.search(request)["plugins"], *own]
-        return wire
+        made = super().add_extra(body, settings)
+        own = made.get("plugins")
+        if settings.search and isinstance(own, list) and not any(mapping(p).get("id") == "web" for p in own):
+            made["plugins"] = [*body["plugins"], *own]
+        return made
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
         """One map: a switch, an effort, or a budget; the last two exclude each other."""
@@ -48,14 +42,6 @@ class OpenRouter(Dialect):
         if isinstance(thinking, bool):
             return {"reasoning": {"enabled": thinking}}
         return {"reasoning": {"effort": thinking} if isinstance(thinking, str) else {"max_tokens": thinking}}
-
-    def message(self, message: Message, limits: MediaLimits | None, *, in_turn: bool) -> dict[str, Any]:
-        """Reasoning blocks go back as they came; without blocks, the text of the thought."""
-        made = super().message(message, limits, in_turn=in_turn)
-        if message.role == "assistant" and in_turn and message.reasoning_blocks:
-            made.pop("reasoning", None)
-            made["reasoning_details"] = orjson.loads(message.reasoning_blocks)
-        return made
 
     def search(self, request: Request) -> dict[str, Any]:
         """Search is a plugin here."""
