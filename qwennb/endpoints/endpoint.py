@@ -8,7 +8,7 @@ is the same endpoint, another model at the same port is not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
 from qwennb.endpoints.local import LocalServer
 from qwennb.errors import BadInput, EndpointError, UnknownModel, nearest
+from qwennb.machine import is_loopback
 from qwennb.request import Image, Pdf, Request, Video
 from qwennb.terminal import flatten
 
@@ -165,9 +166,14 @@ class Endpoint:
 
     def write(self, request: Request, *, stream: bool) -> Wire:
         """*request* as it goes over the wire here."""
-        return self.dialect.write(
+        wire = self.dialect.write(
             request, self.model_id(request.model), self.abilities(request.model), stream=stream
         )
+        # A server draws by chance and is sent the same each time. The simulator knows no chance: it is told which draw this
+        # is, beside the body, and nobody who is not on this machine.
+        if (sample := request.settings.sample) is not None and is_loopback(self.base_url):
+            wire = replace(wire, headers={**wire.headers, "X-Sample": str(sample)})
+        return wire
 
     def call(self, wire: Wire) -> Call:
         """The call that carries *wire*."""

@@ -26,7 +26,8 @@ class Constraint:
 class Asked:
     """One question. `body` holds only the fields that the server reads, `sent` all that came.
 
-    `index` counts questions from 0 (refused ones too). `key` is the sha256 of the content; `seed` the simulator's.
+    `index` counts questions from 0 (refused ones too). `key` is the sha256 of the content, and of which draw it is where
+    that is said (`sample`); `seed` the simulator's.
     """
 
     index: int
@@ -42,6 +43,12 @@ class Asked:
     messages: list[dict[str, Any]]
     constraint: Constraint | None = None
     budget: int | None = None
+
+    @property
+    def sample(self) -> int:
+        """Which draw this is, from 0. A real server draws by chance; this one is told, in a header."""
+        said = self.headers.get("x-sample", "")
+        return int(said) if said.isdecimal() else 0
 
     @property
     def stream(self) -> bool:

@@ -1,7 +1,7 @@
 """What the simulated model says.
 
 A script decides first: a list of replies used in order, or a function of the question. Without one, or past the list's
-end, the reply is invented from the seed and the content alone:
+end, the reply is invented from the seed and the content alone (and from which draw it is, `X-Sample: 3`):
 
     a tool is called when the choice forces one, or when the last message is the user's and names it
     a constraint (schema, JSON, regex, grammar, choice) is met

@@ -413,10 +413,12 @@ class RequestLog:
             self._forget()
 
 
-def content_key(body: Any) -> str:
-    """sha256 of the canonical body: what was asked, however it was to be delivered."""
+def content_key(body: Any, sample: str = "") -> str:
+    """sha256 of the canonical body: what was asked, however it was to be delivered. Another *sample* is another question."""
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name not in NOT_CONTENT}
+    if sample:
+        body = [body, sample]
     return hashlib.sha256(_CANONICAL.encode(body).encode()).hexdigest()
 
 

@@ -144,7 +144,8 @@ class Service:
         seen: dict[str, Any] = {}
         key = ""
         if isinstance(sent, dict):
-            fields, key = Fields(sent, self.dialect.tree(sent)), content_key(sent)
+            fields = Fields(sent, self.dialect.tree(sent))
+            key = content_key(sent, headers.get("x-sample", ""))
             seen = fields.seen
             self._ledger.note(
                 index, body=sent, key=key, read=frozenset(fields.read), ignored=frozenset(fields.ignored)

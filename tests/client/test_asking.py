@@ -620,3 +620,22 @@ def test_the_budget_of_one_call_holds_for_that_call(simulate, client):
         qwen.ask("Why?", budget=1e-7, max_tokens=100, thinking=False)
     assert sim.ledger.count("asked") == 0
     assert qwen.ask("Why?", max_tokens=100, thinking=False).complete
+
+
+def test_another_sample_is_another_draw_and_the_same_one_the_same(simulate, client):
+    """The body is the same: which draw it is stands beside it, and another seed draws otherwise."""
+
+    def ask(seed: int) -> list[str]:
+        qwen = client(simulate("vllm", seed=seed), cache="off")
+        return [qwen.ask("Red or blue?", choices=["red", "blue"], sample=n).text for n in range(12)]
+
+    first = ask(seed=1)
+    assert set(first) == {"red", "blue"} and ask(seed=1) == first and ask(seed=2) != first
+
+
+def test_a_script_is_told_which_draw_it_is(simulate, client):
+    sim = simulate("vllm", script=lambda asked: f"draw {asked.sample}")
+    qwen = client(sim)
+    assert [qwen.ask("Which?", sample=n).text for n in (0, 2)] == ["draw 0", "draw 2"]
+    assert all("sample" not in asked.body for asked in sim.ledger.asks())
+    assert sim.ledger.duplicates == {}
