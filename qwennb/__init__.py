@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from qwennb.frames import filter as filter  # noqa: A004 - polars' own word
     from qwennb.notebook import widgets as widgets
     from qwennb.request import Image, Pdf, Video
+    from qwennb.truth import compare
 
 _HOMES = {
     "Answer": "qwennb.answer",
@@ -48,6 +49,7 @@ _HOMES = {
     "batches": "qwennb.frames",
     "classify": "qwennb.frames",
     "col": "qwennb.frames",
+    "compare": "qwennb.truth",
     "extract": "qwennb.frames",
     "filter": "qwennb.frames",
     "plan": "qwennb.frames",
@@ -74,6 +76,7 @@ __all__ = [
     "batches",
     "classify",
     "col",
+    "compare",
     "extract",
     "load_pack",
     "plan",

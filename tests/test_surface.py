@@ -87,6 +87,10 @@ CALLS = {
     "use": lambda q, v: qwennb.use(v),
     "use an endpoint": lambda q, v: qwennb.use(endpoint=v),
     "batches": lambda q, v: qwennb.batches(v),
+    "compare": lambda q, v: qwennb.compare(v, ["a", "b"]),
+    "compare with": lambda q, v: qwennb.compare(["a", None], v),
+    "df.ask several": lambda q, v: FRAME.qwen.ask({"a": "{{ text }}", "b": v}, client=q),
+    "df.ask with a value": lambda q, v: FRAME.qwen.ask("{{ text }} {{ x }}", values={"x": v}, client=q),
     "Image": lambda q, v: Image(v),
     "Image.of": lambda q, v: Image.of(v),
     "Video": lambda q, v: Video(v),
@@ -127,7 +131,11 @@ CALLS = {
     },
     **{
         f"df.ask({name}=)": lambda q, v, name=name: FRAME.qwen.ask("{{ text }}", **{"client": q, name: v})
-        for name in ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root", "lane", "client", "system", "schema", "choices", "extra", "logit_bias", "stop", "model")
+        for name in ("into", "on_error", "meta", "nulls", "concurrency", "progress", "image", "root", "lane", "client", "system", "schema", "choices", "extra", "logit_bias", "stop", "model", "values")
+    },
+    **{
+        f"df.classify({name}=)": lambda q, v, name=name: FRAME.qwen.classify("text", ["a", "b"], **{"client": q, name: v})
+        for name in ("draws", "truth")
     },
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ Checkers can't know `df.qwen`, since polars hangs it on at run time: `qwennb.cla
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 import polars as pl
@@ -102,7 +102,7 @@ class QwenExpr:
         self._value: Any = Value(expr)
 
     @as_in(verbs.ask, "table", Returns=_ANSWERS)
-    def ask(self, prompt: str, **options: Unpack[AskOptions]) -> pl.Expr:  # noqa: D102 - as_in gives it the verb's
+    def ask(self, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> pl.Expr:  # noqa: D102 - as_in gives it the verb's
         return verbs.ask(self._value, prompt, **options)  # type: ignore[no-any-return]
 
     @as_in(verbs.classify, "table", "column", Returns=_ANSWERS)

@@ -10,8 +10,8 @@ import asyncio
 import concurrent.futures
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from qwennb.answer import Answer, read_form
 from qwennb.cache import ShortBeside, read_short, read_short_beside
 from qwennb.client import Qwen
 from qwennb.collector import gc_paused, gc_relaxed
+from qwennb.endpoints import most_tokens
 from qwennb.engine import CallContext
 from qwennb.errors import (
     BudgetExceeded,
@@ -29,10 +30,11 @@ from qwennb.errors import (
     NotRecorded,
     QwenError,
     ValidatorFailed,
+    WindowExceeded,
     in_words,
 )
 from qwennb.frames.batch_lane import ask_by_batch
-from qwennb.frames.columns import Column
+from qwennb.frames.columns import Column, check_draws
 from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.outcome import Beside, Outcome, confidence_of
@@ -88,24 +90,26 @@ class ColumnAsker:
         self._with_beside = bool(column.beside)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
         self._lock = threading.RLock()
-        self._templates: dict[str | None, RequestTemplate] = {}
+        if column.draws is not None:
+            check_draws(column.draws, self.options)
+        self._templates: dict[tuple[str | None, int], RequestTemplate] = {}
         self._context: CallContext | None = None
 
-    def template(self, system: str | None = None) -> RequestTemplate:
-        """What requests are made with; *system* where it differs from row to row. Finds the endpoint, if no one has yet."""
-        if (made := self._templates.get(system)) is not None:
+    def template(self, system: str | None = None, sample: int = 0) -> RequestTemplate:
+        """What requests are made with; *system* and *sample* where they differ. Finds the endpoint, if no one has yet."""
+        if (made := self._templates.get((system, sample))) is not None:
             return made
-        options = self.options
+        options = replace(self.options, sample=sample) if sample else self.options
         with self._lock:
-            if system not in self._templates:
-                self._templates[system] = RequestTemplate(
+            if (system, sample) not in self._templates:
+                self._templates[system, sample] = RequestTemplate(
                     self.session.model(options),
                     options.system if system is None else system,
                     settings=options.settings,
                     schema=None if options.schema is None else Schema.of(options.schema),
                     choices=options.choices,
                 )
-            return self._templates[system]
+            return self._templates[system, sample]
 
     def context(self) -> CallContext:
         """How it is asked; one for all batches, because the budget is in it."""
@@ -119,7 +123,7 @@ class ColumnAsker:
 
     def build_request(self, prompt: Prompt, key: str | None = None, *, check: bool = False) -> Request:
         """Make the request of *prompt*; with *check*, one that its model can't take is refused."""
-        request = self.template(prompt.system).request(prompt.text, prompt.image, key)
+        request = self.template(prompt.system, prompt.sample).request(prompt.text, prompt.image, key)
         if check and len(prompt.text) + len(prompt.system or "") > SURELY_FITS:
             self.session.validate(request, self.context())
         return request
@@ -129,10 +133,15 @@ class ColumnAsker:
         key = self.template().key
         return [
             key(prompt.text)
-            if prompt.image is None and prompt.system is None
-            else self.build_request(prompt).key
+            if prompt.image is None and prompt.system is None and not prompt.sample
+            else self._find_key(prompt)
             for prompt in prompts
         ]
+
+    def _find_key(self, prompt: Prompt) -> str:
+        if prompt.image is None and prompt.system is None:
+            return self.template(None, prompt.sample).key(prompt.text)
+        return self.build_request(prompt).key
 
     # ------------------------------------------------------------------ all of them
 
@@ -164,7 +173,7 @@ class ColumnAsker:
         waiting = batch.waiting()
         if waiting and mode == "replay":
             self._miss(waiting, batch)
-        elif waiting and not tally.stopped:
+        elif waiting and not tally.stopped and (waiting := self._refuse_too_long(waiting, batch)):
             if self.lane == "batch":
                 ask_by_batch(self, waiting, batch)
             else:
@@ -300,6 +309,42 @@ class ColumnAsker:
         )
 
     # ------------------------------------------------------------------ what is asked
+
+    def find_too_long(self, prompts: Iterable[Prompt]) -> dict[int, QwenError]:
+        """What refuses those of *prompts* that are longer than the model takes, by their index."""
+        request = self.template().sample
+        window = self.context().endpoint.abilities(request.model).max_input(request.settings.thinking)
+        found: dict[int, QwenError] = {}
+        if window is None:
+            return found
+        room = window - most_tokens(request)
+        for index, prompt in enumerate(prompts):
+            letters = prompt.text + (prompt.system or "")
+            # A token is at least a byte, and a letter at most four of them: most prompts need no counting.
+            if 4 * len(letters) > room and len(letters.encode("utf-8", "replace")) > room:
+                try:
+                    self.build_request(prompt, check=True)
+                except WindowExceeded as error:
+                    found[index] = error
+        return found
+
+    def _refuse_too_long(self, waiting: list[int], batch: PromptBatch) -> list[int]:
+        """Tell of prompts that are longer than the model takes before any is paid for; give those that can be asked."""
+        found = self.find_too_long(map(batch.prompts.__getitem__, waiting))
+        if not found:
+            return waiting
+        left = [index for place, index in enumerate(waiting) if place not in found]
+        if left and (batch.group is None or batch.group.first_to_say((id(self), "too long"))):
+            self.session.warn(
+                f"{len(found):,} of {len(waiting):,} questions are longer than the model takes, and are not asked. "
+                f"The first: {next(iter(found.values()))}"
+            )
+            self.session.emit_warnings()
+        for place, error in found.items():
+            key = batch.keys[waiting[place]]
+            model, endpoint = self.template().model, str(self.context().endpoint)
+            batch.set(waiting[place], Outcome.from_error(key, error, model, endpoint))
+        return left
 
     def _ask(self, waiting: list[int], batch: PromptBatch) -> None:
         context = self.context()

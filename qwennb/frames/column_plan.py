@@ -14,7 +14,7 @@ from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
 from qwennb.frames.evaluator import Evaluator
-from qwennb.frames.prompts import Prompt, read_rows
+from qwennb.frames.prompts import Prompt, draw_each, read_rows
 from qwennb.terminal import drop_controls
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
@@ -42,7 +42,7 @@ class ColumnPlan:
     skipped : int
         Rows without a prompt: a column that it names is null.
     unique : int
-        Prompts that differ; rows that ask the same are one.
+        Prompts that differ, and each of their draws; rows that ask the same are one.
     known : int
         Prompts whose answers are recorded.
     refused : int
@@ -70,6 +70,10 @@ class ColumnPlan:
         Prompts in a batch that was handed in already; they are not counted again.
     share : float or None
         A batch's share of the price.
+    draws : int
+        How often each prompt is asked.
+    why_refused : str
+        Why the first of those can't be asked that can't: it is longer than the model takes, or its picture can't be read.
 
     Examples
     --------
@@ -94,6 +98,8 @@ class ColumnPlan:
     under_way: int = 0
     share: float | None = None
     cost_thinking: float | None = None
+    draws: int = 1
+    why_refused: str = ""
 
     @property
     def to_ask(self) -> int:
@@ -107,8 +113,9 @@ class ColumnPlan:
     def __str__(self) -> str:
         skipped = f" ({self.skipped:,} skipped)" if self.skipped else ""
         under_way = f"{self.under_way:,} under way in a batch, " if self.under_way else ""
+        each = f" ({self.draws:,} draws each)" if self.draws > 1 else ""
         lines = [
-            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions, {self.known:,} already known, {under_way}{self.to_ask:,} to ask of {self.model} at {self.endpoint}",
+            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions{each}, {self.known:,} already known, {under_way}{self.to_ask:,} to ask of {self.model} at {self.endpoint}",
             f"about {self.tokens:,} tokens in",
         ]
         if self.to_ask and self.cost is None:
@@ -129,7 +136,7 @@ class ColumnPlan:
         if self.seconds:
             lines.append(f"at least {self.seconds:,.0f} s at the endpoint's limits")
         if self.refused:
-            lines.append(f"{self.refused:,} can't be asked as they stand")
+            lines.append(f"{self.refused:,} can't be asked as they stand. The first: {self.why_refused}")
         return drop_controls("\n".join(lines))
 
 
@@ -138,6 +145,9 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     rows = read_rows(evaluator.column, columns)
     asker = evaluator.find_asker()
     questions = [prompt for prompt in rows.prompts if isinstance(prompt, Prompt)]
+    refused = len(rows.prompts) - len(questions)
+    if (draws := evaluator.column.draws) is not None:
+        questions = draw_each(questions, draws)
     keys = asker.keys(questions)
     known = {key for key, outcome in asker.recall(keys).items() if outcome.error is None}
     context = asker.context()
@@ -151,6 +161,11 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
         )
         under_way = frozenset[str]().union(*(order.keys for order in orders)) - known
     to_ask = [q for key, q in zip(keys, questions, strict=True) if key not in known and key not in under_way]
+    too_long = asker.find_too_long(to_ask)
+    first_refused = next((one for one in rows.prompts if not isinstance(one, Prompt)), None)
+    first_refused = first_refused or next(iter(too_long.values()), None)
+    refused += len(too_long)
+    to_ask = [question for index, question in enumerate(to_ask) if index not in too_long]
     settings = request_template.sample.settings
     bound = endpoint.abilities(request_template.model).output_bound(settings.max_tokens, settings.thinking)
     output = min(settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
@@ -198,10 +213,10 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
         seconds = 60 * max(len(to_ask) / quota.rpm, by_tokens) / context.pace
     return ColumnPlan(
         rows=rows.count,
-        skipped=rows.indices.null_count(),
-        unique=len(rows.prompts),
+        skipped=rows.skipped,
+        unique=rows.count_questions(draws or 1),
         known=len(known),
-        refused=len(rows.prompts) - len(questions),
+        refused=refused,
         tokens=total,
         tiers=tuple(tiers),
         cost=None if any(cost is None for cost in costs) else sum(cost or 0.0 for cost in costs),
@@ -214,6 +229,8 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
         cost_thinking=None
         if free or not thought or None in thinking
         else sum(cost for cost in thinking if cost is not None),
+        draws=draws or 1,
+        why_refused=str(first_refused or ""),
     )
 
 

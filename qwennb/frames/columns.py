@@ -36,19 +36,34 @@ from qwennb.request import (
 
 YES, NO = "yes", "no"
 
+# What each verb calls its column, unless a name is given.
+_VERBS = {
+    "answer": "ask",
+    "label": "classify",
+    "extracted": "extract",
+    "summary": "summarize",
+    "translation": "translate",
+    "score": "score",
+    "is it true": "filter",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What is asked of each row. `into` names the column; `it` is what an expression's own value is called."""
+    """What is asked of each row: one question, or several that share all but their prompts, each with a column of its own.
 
-    template: Template
+    `it` is what an expression's own value is called in a template.
+    """
+
+    verb: str
+    questions: Mapping[str, Template]  # by the name of the column that each makes
     options: Options
     form: ColumnForm
-    into: str
+    into: str  # the first of these names
     is_named: bool  # by the user; a verb's own noun replaces no column
     client: Qwen | None  # None: the default one, when it is first needed
     system: Template | None  # where the system text differs from row to row; else it is an option
-    templates: tuple[Template, ...]  # what is filled from the columns: the prompt, and `system`
+    templates: tuple[Template, ...]  # what is filled from the columns: the prompts, and `system`
     columns: list[str]  # those of the frame that it reads
     values: tuple[str, ...]  # the names of constants that stand in the templates already
     beside: tuple[str, ...]  # what meta has beside the usual, because it was asked for and is paid
@@ -61,6 +76,26 @@ class Column:
     image: str | None = None
     root: Path | None = None
     lane: Lane = "live"
+    draws: int | None = None  # so many of each prompt, of which the majority counts
+    truth: str | None = None  # the column that says what is right
+    span: float | None = None  # the whole range of a score
+
+    @property
+    def title(self) -> str:
+        """What errors and warnings call it."""
+        names = ", ".join(f"`{name}`" for name in self.questions)
+        return f"column{'s' if len(self.questions) > 1 else ''} {names}"
+
+    def question_of(self, output: str) -> str:
+        """The name of the question whose answers, or whose errors or meta, make the column *output*."""
+        return output if output in self.questions else output.rpartition("_")[0]
+
+    def columns_of(self, question: str) -> list[str]:
+        """The columns that *question* reads."""
+        others = [hole.name for name, one in self.questions.items() if name != question for hole in one.holes]
+        mine = [hole.name for one in (self.questions[question], self.system) if one for hole in one.holes]
+        mine += [name for name in (self.image, self.truth) if name]
+        return [name for name in self.columns if name in mine or name not in others]
 
     def check(self, schema: Mapping[str, object]) -> None:
         """Refuse a column that reads what is not in *schema*, or takes a name in it that nobody gave."""
@@ -81,6 +116,10 @@ class Column:
                 )
         for template in self.templates:
             check_names(template, [*schema, *self.values])
+        if self.truth is not None and self.truth not in schema:
+            raise BadInput(
+                f"truth={show_value(self.truth)} names no column{nearest(self.truth, schema) or '.'}"
+            )
         if self.image is not None:
             if self.image not in schema:
                 check_names(Template.of(f"{{{{ `{self.image}` }}}}"), schema)
@@ -90,55 +129,73 @@ class Column:
 
 
 def build_column(
-    prompt: str,
+    prompt: str | Mapping[str, str],
     given: Mapping[str, Any],
     *,
     noun: str,
     defaults: Options | None = None,
     take: str | None = None,
+    span: float | None = None,
+    votes: bool = False,
 ) -> Column:
-    """Make the column that a call with the options *given* stands for; *noun* is its name unless they name it."""
+    """Make the column that a call with the options *given* stands for; *noun* is its name unless they name it.
+
+    *prompt* may be several, by the names of their columns. Where its answers can be counted (*votes*) there may be several
+    draws of each, and a column of truth; *span* is the range of numbers.
+    """
     refuse_after_fork()
-    if not isinstance(prompt, str):
-        raise BadInput(
-            f'The prompt is {type(prompt).__name__}, not text. Columns are named in it: "… {{{{ review }}}}".'
-        )
-    check_characters("The prompt", prompt)
     own, options, client = split_options(given)
+    into = own.pop("into", None)
+    prompts = _name_prompts(prompt, into) if isinstance(prompt, Mapping) else {into or noun: prompt}
+    for one in prompts.values():
+        if not isinstance(one, str):
+            raise BadInput(
+                f'The prompt is {type(one).__name__}, not text. Columns are named in it: "… {{{{ review }}}}".'
+            )
+        check_characters("The prompt", one)
+    if not votes:
+        for name in ("draws", "truth"):
+            if own.get(name) is not None:
+                raise BadInput(
+                    f"{name}= is for classify(), score() and filter(), whose answers can be counted. For another draw of a text, ask with sample=1, 2 …"
+                )
+    if draws := own.get("draws"):
+        check_draws(draws, options, sample=options.sample)
+        defaults = defaults and replace(defaults, temperature=None)  # draws at temperature 0 are all the same
     if defaults is not None:
         options = options.over(defaults)
     schema = None if options.schema is None else Schema.of(options.schema)
     # A request without a text: what can't be asked for is said now, and not with the first row.
     Request("", (), settings=options.settings, schema=schema, choices=options.choices)
-    values = read_values(own.pop("values", {}))
-    template = Template.of(prompt)
+    questions = dict(zip(prompts, map(Template.of, prompts.values()), strict=True))
     system = Template.of(options.system) if options.system else None
-    if values:
-        _refuse_unused(values, [template] if system is None else [template, system])
-        template, system = fill_in(template, values), system and fill_in(system, values)
+    values: Mapping[str, pl.Series] = {}
+    if constants := own.pop("values", None):
+        values = read_values(constants)
+        _refuse_unused(values, [*questions.values(), *([] if system is None else [system])])
+        questions = {name: fill_in(template, values) for name, template in questions.items()}
+        system = system and fill_in(system, values)
     if system is not None and not system.holes:
         options, system = replace(options, system="".join(map(str, system.pieces))), None
-    if not template.holes and system is None and own.get("image") is None:
-        raise TemplateError(
-            'The prompt names no column, so every row would ask the same. Put one in: "… {{ review }}".'
-        )
-    form, into = ColumnForm.of(schema, options.choices, take=take), own.pop("into", None) or noun
+    for name, template in questions.items():
+        if not template.holes and system is None and own.get("image") is None:
+            of = f" of `{name}`" if len(questions) > 1 else ""
+            raise TemplateError(
+                f'The prompt{of} names no column, so every row would ask the same. Put one in: "… {{{{ review }}}}".'
+            )
+    form = ColumnForm.of(schema, options.choices, take=take)
     beside = _list_beside(options, client) if own.get("meta") else ()
-    outputs: dict[str, pl.DataType] = {into: form.dtype}
-    if meta := own.get("meta"):
-        outputs[f"{into}_meta"] = meta_type(beside, of_the_run=meta == "run")
-    if own.get("on_error") == "column":
-        outputs[f"{into}_error"] = pl.String()
-    templates = (template,) if system is None else (template, system)
+    outputs = _list_outputs(questions, form, beside, own)
+    templates = (*questions.values(), *([] if system is None else [system]))
     columns = [hole.name for template in templates for hole in template.holes]
-    if image := own.get("image"):
-        columns.append(image)
+    columns += filter(None, (own.get("image"), own.get("truth")))
     return Column(
-        template,
+        _VERBS[noun],
+        questions,
         options,
         form,
-        into,
-        given.get("into") is not None,
+        next(iter(questions)),
+        isinstance(prompt, Mapping) or into is not None,
         client,
         system,
         templates,
@@ -146,8 +203,55 @@ def build_column(
         tuple(values),
         beside,
         outputs,
+        span=span,
         **own,
     )
+
+
+def check_draws(draws: int, options: Options, *, sample: int | None = None) -> None:
+    """Refuse *options* under which all draws would be the same."""
+    if sample is not None:
+        raise BadInput(
+            f"draws={draws} asks for the samples 0 to {draws - 1}, so there is no sample=. Leave one of them out."
+        )
+    for name, is_fixed in (("temperature", options.temperature == 0), ("seed", options.seed is not None)):
+        if is_fixed:
+            raise BadInput(
+                f"{name}={getattr(options, name)} makes every one of {draws} draws the same. Leave it out; a draw that was made is kept, and the same call asks for none again."
+            )
+
+
+def _name_prompts(prompts: Mapping[str, str], into: str | None) -> Mapping[str, str]:
+    """Several prompts, by the names of their columns."""
+    if into is not None:
+        raise BadInput(
+            f'Several prompts are given, and each names its own column, so there is no into={show_value(into)}. Rename it there: {{"mood": "…"}}.'
+        )
+    if not prompts or not all(isinstance(name, str) and name for name in prompts):
+        raise BadInput(
+            'Several prompts are a dict from the names of the new columns to the prompts: {"mood": "… {{ review }}", "dish": "… {{ review }}"}.'
+        )
+    for name in prompts:
+        check_characters("The name of a column", name)
+    return prompts
+
+
+def _list_outputs(
+    questions: Iterable[str], form: ColumnForm, beside: tuple[str, ...], own: Mapping[str, Any]
+) -> dict[str, pl.DataType]:
+    """The columns that *questions* make: of each its answers, and beside them what the options *own* ask for."""
+    outputs: dict[str, pl.DataType] = {}
+    for into in questions:
+        made: dict[str, pl.DataType] = {into: form.dtype}
+        if meta := own.get("meta"):
+            of_draws = own.get("draws") is not None
+            made[f"{into}_meta"] = meta_type(beside, of_the_run=meta == "run", of_draws=of_draws)
+        if own.get("on_error") == "column":
+            made[f"{into}_error"] = pl.String()
+        for name in made.keys() & outputs.keys():
+            raise BadInput(f"Two of the columns would be called `{name}`. Rename one of the questions.")
+        outputs |= made
+    return outputs
 
 
 def _refuse_unused(values: Iterable[str], templates: Iterable[Template]) -> None:
@@ -182,8 +286,8 @@ _FAR = 1e15  # beyond it a float no longer tells whole numbers apart
 _SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
 
 
-def ask_column(prompt: str, given: Mapping[str, Any]) -> Column:
-    """The user's own question."""
+def ask_column(prompt: str | Mapping[str, str], given: Mapping[str, Any]) -> Column:
+    """The user's own question, or several by the names of their columns."""
     return build_column(prompt, given, noun="answer")
 
 
@@ -199,7 +303,9 @@ def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Colu
         prompt = f"Which of these describes the text best?{listed}\n\nText:\n{_hole(subject)}"
     else:
         prompt = f"Which of these describes the text best: {listed}?\n\nText:\n{_hole(subject)}"
-    return build_column(prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN)
+    return build_column(
+        prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN, votes=True
+    )
 
 
 def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
@@ -253,7 +359,15 @@ def score_column(
     said = "" if is_said else f", {_range(low, high)}"
     prompt = f"Score the text: {_text(criterion)}{said}.\n\nText:\n{_hole(subject)}"
     bound = Options(max_tokens=_SCORE_TOKENS).over(_PLAIN) if given.get("thinking") is None else _PLAIN
-    return build_column(prompt, {**given, "schema": schema}, noun="score", defaults=bound, take="score")
+    return build_column(
+        prompt,
+        {**given, "schema": schema},
+        noun="score",
+        defaults=bound,
+        take="score",
+        span=high - low,
+        votes=True,
+    )
 
 
 def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
@@ -308,7 +422,7 @@ def filter_column(statement: str, given: Mapping[str, Any]) -> Column:
         )
     prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
     options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
-    return build_column(prompt, options, noun="is it true", defaults=_PLAIN)
+    return build_column(prompt, options, noun="is it true", defaults=_PLAIN, votes=True)
 
 
 def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:

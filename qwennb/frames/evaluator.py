@@ -12,22 +12,25 @@ import atexit
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
-from qwennb.errors import Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
+from qwennb.errors import BadInput, Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
 from qwennb.frames.asking import ColumnAsker
-from qwennb.frames.columns import Column
+from qwennb.frames.columns import NO, YES, Column
 from qwennb.frames.default import default_client
 from qwennb.frames.exactly_once import Evaluation, EvaluationGroup, Evaluations
-from qwennb.frames.outcome import Outcome, error_text, meta_series
+from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompts import Prompt, Rows, read_rows
+from qwennb.frames.prompts import Prompt, Rows, draw_each, read_rows
 from qwennb.frames.sinks import Sink
+from qwennb.terminal import drop_controls
+from qwennb.truth import Kind, compare_pairs
 from qwennb.warn import warn_user
 
 EVALUATIONS = Evaluations()
@@ -40,6 +43,9 @@ class Evaluator:
 
     def __init__(self, column: Column) -> None:
         self.column = column
+        self._draws = column.draws or 1
+        # A row of which one draw failed has its answer, so that nothing is raised; it is told all the same.
+        self._warns = column.on_error == "null" or (column.on_error == "raise" and column.draws is not None)
         self._number = next(_numbers)  # and not its id(), which Python gives to another when it has gone
         self._built = time.time()
         self._lock = threading.Lock()
@@ -57,10 +63,12 @@ class Evaluator:
         column = self.column
         try:
             rows = read_rows(column, columns)
+            truth = None if column.truth is None else read_truth(column, columns[column.truth])
             if not rows.prompts:
                 return self._lay_out(rows, [])
             model = self.find_asker().template().model
-            tally = Tally(rows.count, len(rows.prompts), model, progress=column.progress)
+            questions = len(rows.prompts) if self._draws == 1 else rows.count_questions(self._draws)
+            tally = Tally(rows.count, questions, model, progress=column.progress, draws=self._draws)
             # Unique prompts are unique requests, but for pictures: two paths may hold the same one.
             group = None if column.image is None else EvaluationGroup([Evaluation()])
             try:
@@ -68,18 +76,27 @@ class Evaluator:
             except BaseException:
                 tally.tell_end()
                 raise
-            if column.on_error == "null" and (tally.first_error or tally.cut):
+            if self._warns and (tally.first_error or tally.cut):
                 self._warn(tally, so_far="", where=_find(rows, outcomes, tally.first_error))
+            if truth is not None:
+                print_comparison(column, self._pair(rows, outcomes, truth))
             return self._lay_out(rows, outcomes)
         except BaseException as error:
             raise self._in_our_words(error)  # noqa: B904 - it carries its cause
 
-    def batch(self, series: Sequence[pl.Series], name: str) -> pl.Series:
-        """Make the output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives."""
+    def batch(self, series: Sequence[pl.Series], names: Sequence[str], name: str) -> pl.Series:
+        """Make the output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives.
+
+        *names*: which columns the *series* are.
+        """
         try:
             with Sink(self._built):
-                rows = read_rows(self.column, {one.name: one for one in series})
-                outcomes = self._batch_outcomes(rows) if rows.prompts else []
+                columns = dict(zip(names, series, strict=True))
+                questions = [self.column.question_of(name)] if name else []
+                rows, truth = read_rows(self.column, columns, questions), None
+                if self.column.truth is not None:
+                    truth = read_truth(self.column, columns[self.column.truth])
+                outcomes = self._batch_outcomes(rows, truth) if rows.prompts else []
                 made = self._lay_out(rows, outcomes)
                 return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
         except BaseException as error:
@@ -90,25 +107,36 @@ class Evaluator:
         if isinstance(error, QwenError | KeyboardInterrupt | Warning):
             return error
         ours = QwenError(
-            f"The column `{self.column.into}` failed with what qwennb did not foresee: {in_words(error)}"
+            f"The {self.column.title} failed with what qwennb did not foresee: {in_words(error)}"
             f"{where_raised(error.__traceback__)}. Every finished answer is kept. Please report it."
         )
         ours.__cause__ = error
         return ours
 
-    def _batch_outcomes(self, rows: Rows) -> list[Outcome | None]:
+    def _batch_outcomes(self, rows: Rows, truth: list[Any] | None) -> list[Outcome | None]:
         under_way, asker = EVALUATIONS.under_way(), self.find_asker()
         group = EvaluationGroup([*under_way, asker.answers])
         # The model first: it may look for the endpoint, and not while others wait for their tally.
-        make = partial(Tally, 0, 0, asker.template().model, progress=self.column.progress, batches=True)
+        make = partial(
+            Tally,
+            0,
+            0,
+            asker.template().model,
+            progress=self.column.progress,
+            batches=True,
+            draws=self._draws,
+            compare=None if truth is None else partial(print_comparison, self.column),
+        )
         with EVALUATIONS.tally(under_way, self._number, make) as tally:
-            tally.batch(rows.prompts, rows.count)
+            is_new = tally.batch(rows.prompts, rows.count, of=tuple(rows.indices))
             outcomes = self._outcomes(rows, group, tally, batches=True)
+            if truth is not None and is_new:
+                tally.add_pairs(self._pair(rows, outcomes, truth))
             if tally.stopped:
                 raise Stopped(
                     f"Stopped. Every finished answer is kept; the same plan, run again, asks for the rest. {_remaining_text(tally)}"
                 )
-            if self.column.on_error == "null":
+            if self._warns:
                 self._warn(
                     tally, so_far=" so far", is_new=lambda kind: group.first_to_say((self._number, kind))
                 )
@@ -122,12 +150,20 @@ class Evaluator:
             asked = cast("Sequence[Prompt]", rows.prompts)
         else:
             asked = [prompt for prompt in rows.prompts if isinstance(prompt, Prompt)]
+        if self.column.draws is not None:
+            asked = draw_each(asked, self.column.draws)
         try:
             outcomes = self.find_asker().outcomes(asked, group, tally, batches=batches)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(_remaining_text(tally))
             raise
-        if len(asked) < len(rows.prompts):
+        if (draws := self.column.draws) is not None:
+            dtype, span = self.column.form.dtype, self.column.span
+            outcomes = [
+                count_votes(outcomes[start : start + draws], dtype, span)
+                for start in range(0, len(outcomes), draws)
+            ]
+        if len(outcomes) < len(rows.prompts):
             answered, outcomes = iter(outcomes), []
             for prompt in rows.prompts:
                 if isinstance(prompt, Prompt):
@@ -144,9 +180,12 @@ class Evaluator:
         self, rows: Rows, outcomes: Sequence[Outcome | None], tally: Tally, *, batches: bool
     ) -> None:
         """Raise the first error, else that a text was cut. In *batches* rows are not counted from the table's first."""
-        if tally.first_error is not None:
-            error = tally.first_error.error
-            where = "" if batches else _find(rows, outcomes, tally.first_error)
+        failed = tally.first_error
+        if failed is not None and self.column.draws is not None:
+            failed = next((one for one in outcomes if one is not None and one.error is not None), None)
+        if failed is not None:
+            error = failed.error
+            where = "" if batches else _find(rows, outcomes, failed)
             raise type(error)(  # type: ignore[misc]
                 f"{tally.failed:,} of {tally.progress().unique:,} failed; all others are kept. The first: {error}{where}"
             ) from None
@@ -163,19 +202,31 @@ class Evaluator:
             come = [outcome or _NOT_ASKED for outcome in outcomes]
         made: dict[str, pl.Series] = {}
         for name, dtype in self.column.outputs.items():
-            if name == self.column.into:
+            if (indices := rows.indices.get(self.column.question_of(name))) is None:
+                continue
+            if name in self.column.questions:
                 unique = self.column.form.series([outcome.value for outcome in come])
             elif isinstance(dtype, pl.Struct):
                 unique = meta_series(come, dtype)
             else:
                 unique = pl.Series([self._error_beside(outcome) for outcome in come], dtype=pl.String)
-            made[name] = unique.gather(rows.indices).alias(name)
+            made[name] = unique.gather(indices).alias(name)
         return made
+
+    def _pair(
+        self, rows: Rows, outcomes: Sequence[Outcome | None], truth: list[Any]
+    ) -> Counter[tuple[Any, Any]]:
+        """Count which answer came to which truth."""
+        unique = self.column.form.series([outcome and outcome.value for outcome in outcomes])
+        answers = as_compared(unique).gather(rows.indices[self.column.into])
+        return Counter(zip(answers.to_list(), truth, strict=True))
 
     def _error_beside(self, outcome: Outcome) -> str | None:
         """What the column beside says of a row: its error, or that its text was cut."""
         if outcome.is_cut:
             return tell_of_cut("The text was", [self.find_asker().template().sample])
+        if outcome.error is None and outcome.votes is not None and (lost := outcome.votes.lost):
+            return f"{len(lost)} of {self._draws} draws failed. The first: {error_text(lost[0].error)}"
         return error_text(outcome.error)
 
     def _warn(
@@ -184,9 +235,15 @@ class Evaluator:
         """Warn once of rows that failed and of texts that were cut, each where *is_new* says that it was not told yet."""
         told: list[str] = []
         if tally.first_error is not None and is_new("failed"):
+            of_draws = self.column.draws is not None
+            become = (
+                "; the others of their rows decide, and a row without any is null"
+                if of_draws
+                else " and are null"
+            )
             told.append(
-                f"{tally.failed:,} of {tally.progress().unique:,} questions of column `{self.column.into}` failed{so_far} "
-                f"and are null. The first: {error_text(tally.first_error.error)}{where}{_cost_of_failures(tally)}"
+                f"{tally.failed:,} of {tally.progress().unique:,} {'draws' if of_draws else 'questions'} of {self.column.title} failed{so_far}"
+                f"{become}. The first: {error_text(tally.first_error.error)}{where}{_cost_of_failures(tally)}"
             )
         if tally.cut and is_new("cut"):
             told.append(self._cut(tally, so_far))
@@ -194,14 +251,16 @@ class Evaluator:
             warn_user(" ".join(told), QwenFrameWarning)
 
     def _cut(self, tally: Tally, so_far: str = "") -> str:
-        of = f" of column `{self.column.into}`{so_far}"
+        of = f" of {self.column.title}{so_far}"
         return tell_of_cuts(tally.cut, tally.progress().unique, [self.find_asker().template().sample], of=of)
 
 
 def _find(rows: Rows, outcomes: Sequence[Outcome | None], outcome: Outcome | None) -> str:
     """The first row that came to *outcome*, as an error tells it."""
     for index, one in enumerate(outcomes):
-        if one is not None and one is outcome:
+        if one is not None and (
+            one is outcome or (one.votes is not None and any(outcome is lost for lost in one.votes.lost))
+        ):
             return rows.find(index)
     return ""
 
@@ -223,3 +282,43 @@ def _cost_of_failures(tally: Tally) -> str:
 
 
 _NOT_ASKED = Outcome("", error=Stopped("The run was stopped before this row was asked."))
+
+
+# ---------------------------------------------------------------------- answers held against the truth
+
+
+_WORDS: dict[bool, str] = {True: YES, False: NO}
+
+
+def read_truth(column: Column, values: pl.Series) -> list[Any]:
+    """What is right, row by row, as *values* say; refused where no answer could ever equal it."""
+    answers = column.form.dtype
+    if answers.is_numeric() and not values.dtype.is_numeric() and values.dtype != pl.Null:
+        raise BadInput(
+            f"truth= names `{column.truth}`, which is {values.dtype}, and a score is held against numbers. Cast it first."
+        )
+    if isinstance(answers, pl.List) != isinstance(values.dtype, pl.List) and values.dtype != pl.Null:
+        raise BadInput(
+            f"truth= names `{column.truth}`, which is {values.dtype}, and the answers are {answers}. Both are one label a row, or lists."
+        )
+    return as_compared(values).to_list()
+
+
+def as_compared(values: pl.Series) -> pl.Series:
+    """*values* as both sides are compared: numbers, or texts; of several labels, all of them in one text."""
+    if values.dtype.is_numeric():
+        return values.cast(pl.Float64)
+    if values.dtype == pl.Boolean:
+        return values.replace_strict(_WORDS, return_dtype=pl.String)
+    if isinstance(values.dtype, pl.List):
+        return values.cast(pl.List(pl.String)).list.sort().list.join(", ")
+    return values.cast(pl.String)
+
+
+def print_comparison(column: Column, pairs: Counter[tuple[Any, Any]]) -> None:
+    """Print how well the answers agree with the truth."""
+    dtype = column.form.dtype
+    labels = dtype.categories.to_list() if isinstance(dtype, pl.Enum) else []
+    kind: Kind = "numbers" if dtype.is_numeric() else "yes or no" if labels == [YES, NO] else "labels"
+    name = f"`{column.into}` against `{column.truth}`"
+    print(drop_controls(str(compare_pairs(pairs, labels=labels, name=name, kind=kind))))  # noqa: T201 - it was asked for

@@ -40,6 +40,8 @@ class ColumnOptions(TypedDict, total=False):
     root: str | Path | None
     values: Mapping[str, Any] | None
     lane: Lane | None
+    draws: int | None
+    truth: str | None
 
     client: Qwen | None
     endpoint: str | None
@@ -88,6 +90,8 @@ OWN_MEANINGS = {
     "root": "the folder in which paths are looked for",
     "values": 'constants for the template, beside the columns: `{"lang": "French"}` is `{{ lang }}`',
     "lane": '`"live"` (the default), or `"batch"`: half the price, hours later',
+    "draws": "so many draws of each row, at the model's own temperature: the majority, of scores the median; `agreement` is in `meta`",
+    "truth": "the column of what is right: at the end of the run, how well the answers agree with it is printed",
     "client": "the `Qwen` that is asked; by default the notebook's, which `qwennb.use` sets",
     "endpoint": "in place of a client: an endpoint's name or address",
     "api_key": "in place of a client: that endpoint's key",
@@ -104,7 +108,8 @@ _NOT_HERE = {
 }
 
 
-_ONLY_ASK = ("schema", "choices")  # the other verbs choose the form of their answer themselves
+# `ask` alone leaves the form of its answer open; only what can be counted is drawn several times, or held against a truth.
+_NOT_EVERYWHERE = ("schema", "choices", "draws", "truth")
 
 
 def _progress(name: str, value: Any) -> Any:
@@ -134,6 +139,8 @@ _CHECKS: dict[str, Check] = {
     "root": folder,
     "values": _values,
     "lane": one_of(*get_args(Lane)),
+    "draws": number(whole=True, above=0),
+    "truth": text("the name of a column"),
 }
 
 
@@ -188,12 +195,12 @@ KINDS = {
 
 
 def shows_options(*also: str, without: Sequence[str] = ()) -> Callable[[V], V]:
-    """Have a verb show what it takes as `**options`: all but those *without*, and what only `ask` takes where it is in *also*."""
+    """Have a verb show what it takes as `**options`: all but those *without*, and what few verbs take where it is in *also*."""
 
     def show(verb: V) -> V:
         signature = inspect.signature(verb)
         named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        names = [name for name in KINDS if name in also or name not in (*_ONLY_ASK, *without)]
+        names = [name for name in KINDS if name in also or name not in (*_NOT_EVERYWHERE, *without)]
         shown = [
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=KINDS[name]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -21,6 +23,15 @@ class Beside(NamedTuple):
     confidence: float | None = None
 
 
+class Votes(NamedTuple):
+    """How the draws of a row went: how far they agree, how many came, whether it was a tie, and those that failed."""
+
+    agreement: float | None
+    draws: int
+    tie: bool
+    lost: Sequence[Outcome]
+
+
 class Outcome(NamedTuple):
     """One question's value or error. A tuple, because there may be a million of them."""
 
@@ -36,6 +47,7 @@ class Outcome(NamedTuple):
     finish_reason: str = ""
     cached: bool = False
     beside: Beside | None = None
+    votes: Votes | None = None
 
     @classmethod
     def from_error(cls, key: str, error: QwenError, model: str = "", endpoint: str = "") -> Outcome:
@@ -68,10 +80,64 @@ _BESIDE: dict[str, pl.DataType] = {
 }
 
 
-def meta_type(beside: Sequence[str], *, of_the_run: bool) -> pl.Struct:
+_VOTES: dict[str, pl.DataType] = {"agreement": pl.Float64(), "draws": pl.Int64(), "tie": pl.Boolean()}
+
+
+def meta_type(beside: Sequence[str], *, of_the_run: bool, of_draws: bool = False) -> pl.Struct:
     """The type of a meta column that has what was asked for *beside* the answer."""
     run: dict[str, pl.DataType] = {"cached": pl.Boolean()} if of_the_run else {}
-    return pl.Struct({**_META, **{name: _BESIDE[name] for name in beside}, **run})
+    votes = _VOTES if of_draws else {}
+    return pl.Struct({**_META, **{name: _BESIDE[name] for name in beside}, **votes, **run})
+
+
+def count_votes(draws: Sequence[Outcome | None], dtype: pl.DataType, span: float | None) -> Outcome | None:
+    """What the *draws* of one row come to; None where they were not all asked.
+
+    Of labels the majority, of several labels those that most draws have, of numbers the median. How far the draws agree is
+    the share of those that gave that; of numbers, how near they lie to it, where *span* is the whole range.
+    """
+    asked = [draw for draw in draws if draw is not None]
+    if len(asked) < len(draws):
+        return None
+    came = [draw for draw in asked if draw.error is None]
+    value, tie, agreement = (
+        _decide([draw.value for draw in came], dtype, span) if came else (None, False, None)
+    )
+    first = next((draw for draw in came if draw.value == value), (came or asked)[0])
+    costs = [draw.cost for draw in asked]
+    return first._replace(
+        key=asked[0].key,
+        value=value,
+        input_tokens=sum(draw.input_tokens for draw in asked),
+        output_tokens=sum(draw.output_tokens for draw in asked),
+        cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+        attempts=sum(draw.attempts for draw in asked),
+        cached=all(draw.cached for draw in asked),
+        votes=Votes(agreement, len(came), tie, [draw for draw in asked if draw.error is not None]),
+    )
+
+
+def _decide(values: list[Any], dtype: pl.DataType, span: float | None) -> tuple[Any, bool, float]:
+    """The value that *values* come to, whether it was a tie, and how far they agree."""
+    count = len(values)
+    if dtype.is_numeric():
+        value = statistics.median_low(values) if dtype.is_integer() else statistics.median(values)
+        off = sum(abs(one - value) for one in values) / count
+        return value, False, max(0.0, 1 - off / (span or 1.0))
+    if isinstance(dtype, pl.List):
+        votes = Counter(label for labels in values for label in labels)
+        order = _labels_of(dtype.inner, votes)
+        value = [label for label in order if 2 * votes[label] > count]
+        same = sum(sorted(labels) == sorted(value) for labels in values)
+        return value, any(2 * votes[label] == count for label in votes), same / count
+    votes = Counter(values)
+    most = max(votes.values())
+    first, *others = [label for label in _labels_of(dtype, votes) if votes[label] == most]
+    return first, bool(others), most / count
+
+
+def _labels_of(dtype: Any, votes: Iterable[Any]) -> list[Any]:
+    return dtype.categories.to_list() if isinstance(dtype, pl.Enum) else list(votes)
 
 
 def confidence_of(logprobs: Sequence[Logprob], label: str | None) -> float | None:
@@ -101,6 +167,8 @@ def meta_series(outcomes: list[Outcome], dtype: pl.Struct) -> pl.Series:
     for field in dtype.fields:
         if field.name == "error":
             values: list[Any] = [error_text(outcome.error) for outcome in outcomes]
+        elif field.name in _VOTES:
+            values = [outcome.votes and getattr(outcome.votes, field.name) for outcome in outcomes]
         elif field.name in _BESIDE:
             values = [outcome.beside and _PLAIN[field.name](outcome.beside) for outcome in outcomes]
         else:

@@ -11,10 +11,11 @@ import itertools
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from qwennb.answer import money
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
@@ -54,6 +55,7 @@ class Progress:
     run: int = 0
     batches: bool = False
     note: str = ""
+    draws: int = 1
 
     @property
     def per_minute(self) -> float:
@@ -84,7 +86,8 @@ class Progress:
         missing = self.unique - self.done
         unasked = f", {missing:,} not asked" if missing else ""
         tokens = f"{self.tokens[0]:,} tokens in, {self.tokens[1]:,} out"
-        return f"{self.rows:,} rows, {self.unique:,} unique{failed}{unasked}; {tokens}, {money(self.cost)}; {self.model}"
+        draws = f" ({self.draws:,} draws each)" if self.draws > 1 else ""
+        return f"{self.rows:,} rows, {self.unique:,} unique{draws}{failed}{unasked}; {tokens}, {money(self.cost)}; {self.model}"
 
 
 Watcher = Callable[[Progress], None]
@@ -111,10 +114,14 @@ class Tally:
         *,
         progress: bool | Watcher | None = None,
         batches: bool = False,
+        draws: int = 1,
+        compare: Callable[[Counter[Any]], None] | None = None,
         out: IO[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._run, self._batches = next(_runs), batches
+        self._run, self._batches, self._draws = next(_runs), batches, draws
+        self._rows_of: Counter[object] = Counter()
+        self._compare, self._pairs = compare, Counter[Any]()
         self._seen: set[int] = set()  # hashes: of batches, and of the keys of their questions
         self._awaited: set[int] = set()
         self._note = ""
@@ -160,11 +167,22 @@ class Tally:
         """Questions without an outcome."""
         return self._unique - self._done
 
-    def batch(self, questions: Sequence[object], rows: int) -> None:
-        """A batch of this many rows, with these questions, is to be counted."""
+    def batch(self, questions: Sequence[object], rows: int, *, of: object = None) -> bool:
+        """Count a batch of this many rows, with these questions; False where it was counted already.
+
+        *of* says whose they are: each has all rows.
+        """
         with self._lock:
             if self._is_new(hash((rows, *(str(q) if isinstance(q, Exception) else q for q in questions)))):
-                self._rows += rows
+                self._rows_of[of] += rows
+                self._rows = max(self._rows_of.values())
+                return True
+        return False
+
+    def add_pairs(self, pairs: Counter[Any]) -> None:
+        """Count pairs of an answer and its truth, to be compared when the run is over."""
+        with self._lock:
+            self._pairs += pairs
 
     def expect(self, keys: Iterable[str]) -> None:
         """These are asked for in a batch."""
@@ -248,6 +266,8 @@ class Tally:
             self.show(finished=True)
         except CallbackFailed as failed:  # the run is over: there is nobody to raise it to
             warn_user(str(failed), QwenFrameWarning)
+        if self._compare is not None and self._pairs:
+            self._compare(self._pairs)
 
     def _write(self, progress: Progress, seconds: float) -> None:
         is_bar = self._style == "bar"
@@ -289,6 +309,7 @@ class Tally:
                 self._run,
                 self._batches,
                 "" if finished else self._note,
+                self._draws,
             )
 
 

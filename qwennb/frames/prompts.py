@@ -12,7 +12,7 @@ are allowed; nothing else is opened.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -170,11 +170,20 @@ def _has(dtype: pl.DataType, kind: type[pl.DataType]) -> bool:
 
 
 class Prompt(NamedTuple):
-    """What differs from row to row: the text, a picture where the column has one, the system text where it is a template."""
+    """What differs from row to row: the text, a picture where the column has one, the system text where it is a template.
+
+    Of several draws, `sample` says which.
+    """
 
     text: str
     image: Image | None = None
     system: str | None = None
+    sample: int = 0
+
+
+def draw_each(prompts: Iterable[Prompt], draws: int) -> list[Prompt]:
+    """Each of *prompts* so many times, one draw after the other: what a server remembers of a prompt serves the next."""
+    return [prompt._replace(sample=sample) for prompt in prompts for sample in range(draws)]
 
 
 SURELY_FITS = 4_000  # characters of a prompt; every model's window is larger
@@ -184,28 +193,40 @@ SURELY_FITS = 4_000  # characters of a prompt; every model's window is larger
 class Rows:
     """The unique prompts of some rows, and for each row the index of its prompt; null for a row without one.
 
-    In place of a prompt whose picture can't be read stands its error.
+    `indices` has them by the name of the question. In place of a prompt whose picture can't be read stands its error.
     """
 
     count: int
     prompts: Sequence[Prompt | QwenError]
-    indices: pl.Series
+    indices: Mapping[str, pl.Series]
+
+    @property
+    def skipped(self) -> int:
+        """How many rows ask nothing."""
+        return pl.DataFrame(self.indices).select(pl.all_horizontal(pl.all().is_null()).sum()).item()  # type: ignore[no-any-return]
+
+    def count_questions(self, draws: int) -> int:
+        """How many questions they are, with so many *draws* of each; what can't be asked is one."""
+        return sum(draws if isinstance(prompt, Prompt) else 1 for prompt in self.prompts)
 
     def find(self, index: int) -> str:
         """The first row with the prompt at *index*, as an error tells it; rows are counted from 0, as polars does."""
-        row = self.indices.index_of(index)
-        return "" if row is None else f" (row {row:,})"
+        for name, indices in self.indices.items():
+            if (row := indices.index_of(index)) is not None:
+                return f" (row {row:,}{f' of `{name}`' if len(self.indices) > 1 else ''})"
+        return ""
 
 
-def read_rows(column: Column, columns: Mapping[str, pl.Series]) -> Rows:
-    """Read what *column* asks of the rows that *columns* hold."""
+def read_rows(column: Column, columns: Mapping[str, pl.Series], names: Sequence[str] = ()) -> Rows:
+    """Read what *column* asks of the rows that *columns* hold: all of its questions, or those of *names*."""
     nulls = column.nulls == "send"
     count = len(next(iter(columns.values())))
-    if column.template.holes:
-        texts = prompts(column.template, columns, nulls=nulls)
-    else:
-        texts = pl.Series([_text_without_holes(column.template)], dtype=pl.String).new_from_index(0, count)
+    questions = {name: column.questions[name] for name in names} if names else column.questions
+    # Of several questions, the rows of one stand below those of the other: what two of them ask alike is one prompt.
+    texts = pl.concat([_read_texts(template, columns, count, nulls=nulls) for template in questions.values()])
     asked, keys = pl.DataFrame({"text": texts}), ["text"]
+    if len(questions) > 1:
+        columns = {name: pl.concat([values] * len(questions)) for name, values in columns.items()}
     if column.system is not None:
         asked.insert_column(0, prompts(column.system, columns, nulls=nulls).alias("system"))
         keys.insert(0, "system")
@@ -213,25 +234,30 @@ def read_rows(column: Column, columns: Mapping[str, pl.Series]) -> Rows:
         asked = asked.with_columns(columns[column.image].alias("image"))
         keys.append("image")
     unique = asked.drop_nulls().unique(maintain_order=True)
-    is_grouped = len(column.template.holes) > 1 or column.system is not None
+    is_grouped = column.system is not None or any(len(one.holes) > 1 for one in questions.values())
     if is_grouped:
         # What begins alike goes one after the other, as a server's prefix cache likes it.
         unique = unique.sort(keys[:2] if keys[0] == "system" else "text", maintain_order=True)
     unique = unique.with_row_index("index")
-    if len(unique) == count and not is_grouped:  # each row is a prompt of its own
+    if len(unique) == len(asked) and not is_grouped:  # each row is a prompt of its own
         indices = unique["index"]
     else:
         indices = asked.join(unique, on=keys, how="left", maintain_order="left")["index"]
+    by_name = {name: indices.slice(place * count, count) for place, name in enumerate(questions)}
     if keys == ["text"]:
         with gc_paused:
-            return Rows(count, list(map(Prompt, unique["text"].to_list())), indices)
-    return Rows(
-        count, [_read_prompt(column, **row) for row in unique.select(keys).iter_rows(named=True)], indices
-    )
+            return Rows(count, list(map(Prompt, unique["text"].to_list())), by_name)
+    made = [_read_prompt(column, **row) for row in unique.select(keys).iter_rows(named=True)]
+    return Rows(count, made, by_name)
 
 
-def _text_without_holes(template: Template) -> str:
-    return "".join(piece for piece in template.pieces if isinstance(piece, str))
+def _read_texts(
+    template: Template, columns: Mapping[str, pl.Series], count: int, *, nulls: bool
+) -> pl.Series:
+    if template.holes:
+        return prompts(template, columns, nulls=nulls)
+    text = "".join(piece for piece in template.pieces if isinstance(piece, str))
+    return pl.Series("prompt", [text], dtype=pl.String).new_from_index(0, count)
 
 
 def _read_prompt(

@@ -81,15 +81,21 @@ class LazyTable:
         column.check(self._frame.collect_schema())
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)
-        return [
-            pl.map_batches(
-                [pl.col(name) for name in column.columns],
-                partial(evaluator.batch, name=name),
-                return_dtype=dtype,
-                is_elementwise=_comes_in_pieces(column),
-            ).alias(name)
-            for name, dtype in column.outputs.items()
-        ]
+        made = []
+        for name, dtype in column.outputs.items():
+            names = column.columns_of(column.question_of(name))
+            # polars calls every function of Python's `python_udf`: `explain` tells the verb by what it reads.
+            first, *others = map(pl.col, names)
+            batch = partial(evaluator.batch, names=names, name=name)
+            made.append(
+                pl.map_batches(
+                    [first.alias(f"qwen.{column.verb}({names[0]})"), *others],
+                    batch,
+                    return_dtype=dtype,
+                    is_elementwise=_comes_in_pieces(column),
+                ).alias(name)
+            )
+        return made
 
 
 class Value:
@@ -115,7 +121,7 @@ class Value:
         name = column.into if is_one else ""
 
         def batch(value: pl.Series) -> pl.Series:
-            return evaluator.batch(_read_value(value, column), name)
+            return evaluator.batch(_read_value(value, column), column.columns, name)
 
         dtype = outputs[column.into] if is_one else pl.Struct(outputs)
         return self._expr.map_batches(batch, return_dtype=dtype, is_elementwise=_comes_in_pieces(column))

@@ -6,6 +6,7 @@ come here too (accessors.py), with an expression or a plan in place of the table
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from qwennb.errors import BadInput
@@ -33,9 +34,9 @@ T = TypeVar("T")
 @overload
 def ask(table: str, **options: Any) -> Answer: ...
 @overload
-def ask(table: T, prompt: str, **options: Unpack[AskOptions]) -> T: ...
+def ask(table: T, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> T: ...
 @shows_options("schema", "choices")
-def ask(table: Any, prompt: str | None = None, **options: Any) -> Any:
+def ask(table: Any, prompt: str | Mapping[str, str] | None = None, **options: Any) -> Any:
     """Ask a question of each row, and add the answers as a column.
 
     Rows that ask the same are one question. Every answer is kept before you see it: the same call, run again, asks only
@@ -45,14 +46,15 @@ def ask(table: Any, prompt: str | None = None, **options: Any) -> Any:
     ----------
     table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
         What is read. It is left as it is.
-    prompt : str
+    prompt : str or dict
         A template over the columns: `"Is it about food? {{ review }}"`. A struct's field stands after a dot, an odd name
-        in backticks. On an expression, `{{ it }}` is the value.
+        in backticks. On an expression, `{{ it }}` is the value. Several at once are a dict by the names of their columns;
+        the options hold for all of them.
 
     Returns
     -------
     The same kind of table with the column `answer`
-        Text; with `choices` an Enum, with `schema` a Struct.
+        Text; with `choices` an Enum, with `schema` a Struct. Several prompts make a column each, on an expression a Struct.
 
     Examples
     --------
@@ -64,6 +66,8 @@ def ask(table: Any, prompt: str | None = None, **options: Any) -> Any:
     True
     >>> reviews.select(pl.col("review").qwen.ask("Is this about food? {{ it }}")).columns
     ['review']
+    >>> reviews.qwen.ask({"mood": "How do they feel? {{ review }}", "dish": "Which dish? {{ review }}"}).columns
+    ['review', 'mood', 'dish']
     """
     if prompt is None:
         if isinstance(table, str):
@@ -72,7 +76,7 @@ def ask(table: Any, prompt: str | None = None, **options: Any) -> Any:
     return open_table(table).add(ask_column(prompt, options))
 
 
-@shows_options()
+@shows_options("draws", "truth")
 def classify(table: T, column: str, labels: Any, **options: Unpack[ColumnOptions]) -> T:
     """Say of each text which label describes it best.
 
@@ -198,7 +202,7 @@ def translate(table: T, column: str, to: str, **options: Unpack[ColumnOptions]) 
     return open_table(table).add(translate_column(column, to, options))  # type: ignore[no-any-return]
 
 
-@shows_options()
+@shows_options("draws", "truth")
 def score(
     table: T,
     column: str,
@@ -248,7 +252,7 @@ def score(
     )
 
 
-@shows_options(without=("into", "meta"))
+@shows_options("draws", "truth", without=("into", "meta"))
 def filter(table: T, statement: str, **options: Unpack[ColumnOptions]) -> T:  # noqa: A001 - polars' own word
     """Keep the rows of which a statement is true.
 
@@ -279,7 +283,7 @@ def filter(table: T, statement: str, **options: Unpack[ColumnOptions]) -> T:  # 
 
 
 @shows_options("schema", "choices")
-def plan(table: Any, prompt: str, **options: Unpack[AskOptions]) -> ColumnPlan:
+def plan(table: Any, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> ColumnPlan:
     """Say what `ask` would take, before anything is sent or paid.
 
     The other verbs are planned where the table is: `df.qwen.plan.classify("review", [...])`.
@@ -288,8 +292,8 @@ def plan(table: Any, prompt: str, **options: Unpack[AskOptions]) -> ColumnPlan:
     ----------
     table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
         What is read; of a lazy frame, the columns that are read are collected.
-    prompt : str
-        A template over the columns, as for `ask`.
+    prompt : str or dict
+        A template over the columns, or several, as for `ask`.
 
     Returns
     -------

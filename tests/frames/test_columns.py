@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import polars as pl
 import pydantic
 import pytest
@@ -179,6 +181,33 @@ def test_advice_about_a_long_row_is_advice_that_can_be_followed(simulate, client
     said = made["answer_error"][0]
     assert said.startswith("WindowExceeded")
     assert 'Qwen().ask("… {{ doc }}", doc=text, overflow="map")' in said
+
+
+def test_rows_longer_than_the_window_are_told_before_anything_is_paid(simulate, client):
+    sim = simulate("dashscope")
+    qwen = client(sim)
+    table = pl.DataFrame({"text": ["word " * 1_200_000, "short"]})
+    plan = table.qwen.plan("Say {{ text }}", client=qwen)
+    assert (plan.refused, plan.to_ask) == (
+        1,
+        1,
+    ) and "1 can't be asked as they stand. The first: The input is" in str(plan)
+    told = []
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: told.append((str(message), sim.ledger.count("asked")))
+        warnings.simplefilter("always")
+        made = table.qwen.ask("Say {{ text }}", client=qwen)
+    assert made["answer"].is_null().to_list() == [True, False]
+    [(first, asked), *_] = told
+    assert (
+        first.startswith("1 of 2 questions are longer than the model takes, and are not asked") and asked == 0
+    )
+    assert "(row 0)" in told[-1][0] and sim.ledger.count("asked") == 1
+
+
+def test_explain_names_the_verb_and_the_column_that_it_reads(frame):
+    plan = frame.lazy().qwen.classify("text", ["good", "bad"]).explain()
+    assert 'alias("qwen.classify(text)").python_udf().alias("label")' in plan
 
 
 def test_replay_gives_the_same_column_with_no_server(simulate, client, frame, tmp_path):

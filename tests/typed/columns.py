@@ -23,6 +23,10 @@ assert_type(qwennb.score(df, "review", "how urgent", low=1, high=5, integer=True
 assert_type(qwennb.filter(lf, "{{ review }} is urgent"), pl.LazyFrame)
 assert_type(qwennb.plan(df, "Say {{ review }}"), ColumnPlan)
 assert_type(qwennb.col("review").classify(labels, model="plus"), pl.Expr)
+assert_type(qwennb.ask(df, {"mood": "{{ lang }}: {{ review }}"}, values={"lang": "French"}), pl.DataFrame)
+assert_type(qwennb.classify(df, "review", labels, draws=5, truth="gold"), pl.DataFrame)
+assert_type(qwennb.compare(["praise"], df["review"]).accuracy.value, float | None)
+qwennb.classify(df, "review", labels, draws="five")  # type: ignore[arg-type]
 qwennb.classify(df, "review", labels, on_error="never")  # type: ignore[arg-type]
 qwennb.classify(df, "review", labels, temprature=1.0)  # type: ignore[call-arg]
 qwennb.classify(df, "review", labels, schema="name")  # type: ignore[call-arg]

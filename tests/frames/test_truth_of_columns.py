@@ -1,0 +1,107 @@
+"""`truth=`: at the end of a column's run, how well its answers agree with a column of what is right."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import qwennb
+from qwennb.errors import BadInput
+
+FRAME = pl.DataFrame(
+    {
+        "text": ["soup", "tea", "cake", "rice"],
+        "gold": ["praise", "praise", None, "complaint"],
+        "stars": [1, 4, 5, None],
+        "is_food": [True, False, True, True],
+    }
+)
+LABELS = ["praise", "complaint"]
+
+
+def labels(asked) -> str:
+    return json.dumps({"answer": "complaint" if "tea" in asked.text or "rice" in asked.text else "praise"})
+
+
+TABLE = """\
+`label` against `gold`: accuracy 66.7% (2 of 3; 95 %: 20.8% to 93.9%)
+  truth \\ answer  praise  complaint
+  praise               1          1
+  complaint            0          1
+  left out: 1 row without a truth
+"""
+
+
+def test_a_run_with_truth_prints_accuracy_interval_and_confusion(simulate, client, capsys):
+    qwen = client(simulate("openrouter", script=labels))
+    made = FRAME.qwen.classify("text", LABELS, client=qwen, truth="gold")
+    assert capsys.readouterr().out == TABLE
+    assert "label" in made.columns and made.columns[:4] == FRAME.columns
+
+
+def test_every_door_prints_it_once(simulate, client, capsys):
+    qwen = client(simulate("openrouter", script=labels))
+    given = {"client": qwen, "truth": "gold"}
+    qwennb.classify(FRAME, "text", LABELS, **given)
+    assert capsys.readouterr().out == TABLE
+    qwennb.classify(pd.DataFrame(FRAME.to_dict(as_series=False)), "text", LABELS, **given)
+    assert capsys.readouterr().out == TABLE
+    for make in (
+        lambda: FRAME.lazy().qwen.classify("text", LABELS, meta=True, on_error="column", **given).collect(),
+        lambda: FRAME.lazy().qwen.classify("text", LABELS, meta=True, **given).unnest("label_meta").collect(),
+    ):
+        make()
+        qwennb.frames.EVALUATIONS.settle(at_once=True)
+        assert capsys.readouterr().out == TABLE, "however often polars asks for a batch"
+    plan = FRAME.qwen.plan.classify("text", LABELS, **given)
+    assert plan.known == 4 and capsys.readouterr().out == ""
+
+
+def test_a_score_is_held_against_numbers(simulate, client, capsys):
+    sim = simulate("openrouter", script=lambda asked: json.dumps({"score": 5 if "cake" in asked.text else 2}))
+    FRAME.qwen.score("text", "how good", low=1, high=5, integer=True, client=client(sim), truth="stars")
+    assert capsys.readouterr().out == (
+        "`score` against `stars`: mean error 1, rank correlation 0.87, over 3 rows\n  left out: 1 row without a truth\n"
+    )
+
+
+def test_a_filter_has_precision_and_recall(simulate, client, capsys):
+    sim = simulate(
+        "openrouter", script=lambda asked: json.dumps({"answer": "no" if "soup" in asked.text else "yes"})
+    )
+    FRAME.qwen.filter("{{ text }} is food", client=client(sim), truth="is_food")
+    said = capsys.readouterr().out
+    assert "precision 66.7% (2 of 3" in said and "recall    66.7% (2 of 3" in said
+
+
+def test_a_truth_that_is_no_label_counts_as_wrong_and_is_told(simulate, client, capsys):
+    qwen = client(simulate("openrouter", script=labels))
+    FRAME.with_columns(gold=pl.lit("Praise")).qwen.classify("text", LABELS, client=qwen, truth="gold")
+    assert "4 rows with a truth that is none of the labels: counted as wrong" in capsys.readouterr().out
+
+
+def test_the_same_figures_can_be_had_as_data(simulate, client, capsys):
+    qwen = client(simulate("openrouter", script=labels))
+    made = FRAME.qwen.classify("text", LABELS, client=qwen)
+    found = qwennb.compare(made["label"], made["gold"], labels=LABELS, name="`label` against `gold`")
+    assert f"{found}\n" == TABLE and found.accuracy.interval[0] == pytest.approx(0.2077, abs=1e-4)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda frame, given: frame.qwen.classify("text", LABELS, truth="golde", **given), "names no column; did you mean `gold`"),
+        (lambda frame, given: frame.lazy().qwen.classify("text", LABELS, truth="golde", **given), "names no column"),
+        (lambda frame, given: frame.qwen.score("text", "how good", truth="gold", **given), "is held against numbers"),
+        (lambda frame, given: frame.qwen.summarize("text", truth="gold", **given), "truth= is for classify"),
+    ],
+)  # fmt: skip
+def test_a_truth_that_can_not_be_meant_is_refused_before_anything_is_sent(simulate, client, call, words):
+    sim = simulate()
+    with pytest.raises(BadInput, match=words):
+        call(FRAME, {"client": client(sim)})
+    assert sim.ledger.count("arrived") == 0
