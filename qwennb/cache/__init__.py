@@ -9,14 +9,13 @@ from qwennb.cache.nearest import difference
 from qwennb.cache.pack import Pack
 from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.packs import Packs, find_pack_of, find_packs_beside, merge_packs
-from qwennb.cache.prune import PrunePlan, list_kept, plan_prune, prune
+from qwennb.cache.prune import PrunePlan, PruneRule, list_kept, plan_prune, prune
 from qwennb.cache.record import (
+    DetailedAnswer,
     Name,
-    ShortBeside,
     read_answer,
+    read_brief,
     read_record,
-    read_short,
-    read_short_beside,
     record_of,
 )
 from qwennb.cache.spending import Spending, Spendings

@@ -18,9 +18,9 @@ from typing import IO
 
 import orjson
 
-from qwennb.cache.database import safe_folder
+from qwennb.cache.database import safe_folder, take_lock
 from qwennb.errors import CacheError
-from qwennb.files import lock, open_lock_file, open_private, replace_file
+from qwennb.files import open_private, replace_file
 from qwennb.request import Request, canonical_json
 
 REMEMBERED = 60 * 86_400.0  # seconds; longer than any endpoint lists a batch with its answers
@@ -45,39 +45,18 @@ class BatchOrder:
     keys: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-class Claim:
-    """The right to hand in and to fetch, until it is let go or the process ends."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def release(self) -> None:
-        """Let go."""
-        self._file.close()
-
-
 class BatchOrders:
     """The orders of one cache folder. Its files are made with the first of them."""
 
     def __init__(self, cache_folder: Path) -> None:
         self.folder = cache_folder / "batches"
 
-    def claim(self) -> Claim | None:
-        """Take the right to hand in and to fetch; None while another process, or another run of this one, has it."""
-        safe_folder(self.folder)
-        try:
-            file = open_lock_file(self.folder / "claim")
-        except OSError as error:
-            raise CacheError(f"The folder {self.folder} can't be written ({error.strerror}).") from error
-        try:
-            has_it = lock(file, wait=False)
-        except OSError as error:  # a file system without locks
-            file.close()
-            raise CacheError(f"The folder {self.folder} can't be locked ({error.strerror}).") from error
-        if has_it:
-            return Claim(file)
-        file.close()
-        return None
+    def claim(self) -> IO[bytes] | None:
+        """Take the right to hand in and to fetch, until what this gives is closed or the process ends.
+
+        None while another process, or another run of this one, has it.
+        """
+        return take_lock(safe_folder(self.folder) / "claim", wait=False)
 
     def under_way(self, endpoint: str | None = None) -> list[BatchOrder]:
         """List the orders that were not fetched yet, of one endpoint or of all, the oldest first."""

@@ -21,10 +21,10 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from qwennb.errors import CacheError, CacheWarning
 from qwennb.files import (
@@ -161,16 +161,24 @@ def journal_mode(
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Let only one process at a time make or mend the files in *folder*. Held for milliseconds."""
-    try:
-        file = open_lock_file(folder / "lock")
-    except OSError as error:
-        raise CacheError(f"The cache folder {folder} can't be written ({error.strerror}).") from error
-    with file:
-        try:
-            lock(file)
-        except OSError as error:  # a file system without locks
-            raise CacheError(f"The cache folder {folder} can't be locked ({error.strerror}).") from error
+    with take_lock(folder / "lock") or nullcontext():
         yield
+
+
+def take_lock(path: Path, *, wait: bool = True) -> IO[bytes] | None:
+    """Lock the file *path*, made where it is missing, until it is closed; None where another has it and no *wait* is wanted."""
+    try:
+        file = open_lock_file(path)
+    except OSError as error:
+        raise CacheError(f"The cache folder {path.parent} can't be written ({error.strerror}).") from error
+    try:
+        if lock(file, wait=wait):
+            return file
+    except OSError as error:  # a file system without locks
+        file.close()
+        raise CacheError(f"The cache folder {path.parent} can't be locked ({error.strerror}).") from error
+    file.close()
+    return None
 
 
 # ---------------------------------------------------------------------- the file
@@ -188,9 +196,11 @@ class FileForm:
     """What a new file is filled with."""
 
 
-def connect(path: Path, *, wait: float, pragmas: Sequence[str] = ()) -> sqlite3.Connection:
+def connect(
+    path: Path, *, wait: float, access: str = "rw", pragmas: Sequence[str] = ()
+) -> sqlite3.Connection:
     """Open a connection that trusts nothing in the file, never makes one, and leaves transactions to us."""
-    connection = _connect(path, "rw", wait)
+    connection = _connect(path, access, wait)
     try:
         for pragma in (*TRUST_NOTHING, "synchronous = FULL", *pragmas):
             connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -286,11 +296,13 @@ def has_form(path: Path, folder: Path, form: FileForm) -> bool:
         if size < 512:  # less than the smallest page: SQLite would take it for empty, and write over it
             raise sqlite3.DatabaseError
         try:
-            application, version = _header(path, "ro")
+            application, version = _look_at_header(path, "ro")
         except sqlite3.OperationalError as error:
             if is_waiting(error):
                 raise
-            application, version = _header(path, "rw")  # after a crash, SQLite has first to undo a write
+            application, version = _look_at_header(
+                path, "rw"
+            )  # after a crash, SQLite has first to undo a write
     except sqlite3.DatabaseError as error:
         if is_waiting(error) or is_of_the_disk(error):
             raise
@@ -318,21 +330,17 @@ def look_into(path: Path, folder: Path, form: FileForm) -> sqlite3.Connection:
     a page may be read half written: every value is sealed, and one whose seal does not fit counts as not there.
     """
     try:
-        return _looking(path, "ro", folder, form)
+        return _look(path, "ro", folder, form)
     except sqlite3.OperationalError as error:
         if is_waiting(error):
             raise
-        return _looking(path, "ro&immutable=1", folder, form)
+        return _look(path, "ro&immutable=1", folder, form)
 
 
-def _looking(path: Path, access: str, folder: Path, form: FileForm) -> sqlite3.Connection:
-    connection = _connect(path, access, wait=0)
+def _look(path: Path, access: str, folder: Path, form: FileForm) -> sqlite3.Connection:
+    connection = connect(path, access=access, wait=0, pragmas=("query_only = ON",))
     try:
-        for pragma in (*TRUST_NOTHING, "query_only = ON"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
-        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-        _refuse_others(application, version, folder, form)
+        _refuse_others(*_read_header(connection), folder, form)
         inspect(connection, folder, form)
     except BaseException:
         connection.close()
@@ -340,13 +348,18 @@ def _looking(path: Path, access: str, folder: Path, form: FileForm) -> sqlite3.C
     return connection
 
 
-def _header(path: Path, access: str) -> tuple[int, int]:
+def _look_at_header(path: Path, access: str) -> tuple[int, int]:
     with closing(_connect(path, access, wait=0)) as connection:
         # Else SQLite would refuse, before anything can be known, a file that was cut short.
         connection.execute("PRAGMA writable_schema = ON")
-        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
-        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-        return application, version
+        return _read_header(connection)
+
+
+def _read_header(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Read whose the file is, and in which format."""
+    ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+    return application, version
 
 
 def inspect(connection: sqlite3.Connection, folder: Path, form: FileForm) -> None:
@@ -364,7 +377,7 @@ def swap(new: Path, path: Path, *, aside: bool) -> None:
     number = 1
     while (kept := path.with_name(f"{path.name}.corrupt-{number}")).exists():
         number += 1
-    for suffix in ("-journal", "-wal", "-shm"):
+    for suffix in COMPANIONS:
         left = path.with_name(path.name + suffix)
         if aside and left.exists():
             left.rename(kept.with_name(kept.name + suffix))
@@ -381,7 +394,7 @@ def swap(new: Path, path: Path, *, aside: bool) -> None:
 
 def clear(path: Path) -> None:
     """Remove *path* and what SQLite laid beside it."""
-    for suffix in ("-journal", "-wal", "-shm", ""):
+    for suffix in (*COMPANIONS, ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
@@ -438,6 +451,24 @@ def patiently(work: Callable[[], T], seconds: float) -> T:
             if not is_waiting(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.0005)
+
+
+def use_file(work: Callable[[], T], folder: Path, what: str, seconds: float, mend: Callable[[], bool]) -> T:
+    """Do *work* with a file in *folder*, patiently; where it is damaged, *mend* it, and try once more if that was of use.
+
+    What goes wrong all the same is said in one sentence: by what SQLite says, or that of *what* the disk did not allow.
+    """
+    try:
+        try:
+            return patiently(work, seconds)
+        except sqlite3.DatabaseError as error:
+            if not (is_damage(error) and mend()):
+                raise
+        return patiently(work, seconds)
+    except sqlite3.DatabaseError as error:
+        raise explain(error, folder) from error
+    except OSError as error:
+        raise CacheError(f"{what} ({error.strerror}).") from error
 
 
 def explain(error: sqlite3.Error, folder: Path) -> CacheError:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from typing import Literal
 
 import orjson
 
@@ -33,7 +34,7 @@ from qwennb.cache.packs import Conflict, Packs, same_answer, text_of
 from qwennb.cache.record import Name, read_answer, record_of
 from qwennb.cache.spending import Spendings
 from qwennb.cache.store import Store
-from qwennb.cache.usage_log import UsageLog
+from qwennb.cache.usage_log import RecordingLog, TraceLog, UsageLog
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
@@ -51,17 +52,15 @@ class Memory:
     def __init__(
         self,
         store: Store,
-        writer: Writer,
-        spendings: Spendings,
         packs: Packs | None = None,
         used: UsageLog | None = None,
-        logs: Sequence[UsageLog] = (),
+        logs: Sequence[RecordingLog | TraceLog] = (),
         sources: PackMedia | None = None,
     ) -> None:
         self.store = store
-        self.writer = writer
-        self.spendings = spendings
-        self.folder = spendings.folder
+        self.folder = store.folder
+        self.writer = Writer(store)
+        self.spendings = Spendings(self.folder)
         self.packs = packs if packs is not None else Packs()
         self.used = UsageLog() if used is None else used
         self._logs = logs
@@ -69,7 +68,7 @@ class Memory:
         self._is_failing = False
         self._unkept: MemoryStore | None = None  # what the disk did not take: remembered here until it does
         # Who drops the last of it gives the folder back: the writer's thread ends, and the files are closed.
-        weakref.finalize(self, writer.retire).atexit = False
+        weakref.finalize(self, self.writer.retire).atexit = False
         self._done: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
 
     def recall(self, request: Request, identity: str | None, mode: CacheMode) -> Answer | None:
@@ -77,23 +76,18 @@ class Memory:
 
         *identity* is the endpoint whose answer is wanted. In replay, and from a pack, it is only preferred.
         """
-        if mode in ("off", "refresh"):
+        found = _read_first(self.look_up([request.key], identity, mode).get(request.key, ()), request)
+        if isinstance(found, Answer):
+            self.record_use([(found.key, found.endpoint)], request.media)
+            return found
+        if isinstance(found, ValidatorFailed):
+            raise found  # asked again, it would be paid for, and fail again
+        if mode != "replay":
             return None
-        problem: ValueError | ValidatorFailed | None = None
-        for value in self.look_up([request.key], identity, mode).get(request.key, ()):
-            answer = read_answer(value, request)
-            if isinstance(answer, Answer):
-                self.note([(answer.key, answer.endpoint)], request.media)
-                return answer
-            problem = answer
-        if isinstance(problem, ValidatorFailed):
-            raise problem  # asked again, it would be paid for, and fail again
-        if mode == "on":
-            return None
-        self.miss([request.key])
-        if problem is not None:
+        self.record_miss([request.key])
+        if found is not None:
             raise InvalidAnswer(
-                f'The recorded answer to {request.key[:12]} no longer fits the schema: {problem}. Record it again with cache="refresh".'
+                f'The recorded answer to {request.key[:12]} no longer fits the schema: {found}. Record it again with cache="refresh".'
             )
         raise self.not_recorded(request)
 
@@ -104,17 +98,12 @@ class Memory:
         if mode != "on":
             return [self.recall(request, identity, mode) for request in requests]
         known = self.look_up([request.key for request in requests], identity, mode)
-        made: list[Answer | ValidatorFailed | None] = []
-        for request in requests:
-            read = [read_answer(value, request) for value in known.get(request.key, ())]
-            found = next((answer for answer in read if isinstance(answer, Answer)), None)
-            if found is None and any(isinstance(answer, ValidatorFailed) for answer in read):
-                made.append(next(answer for answer in read if isinstance(answer, ValidatorFailed)))
-                continue
-            if found is not None:
-                self.note([(found.key, found.endpoint)], request.media)
-            made.append(found)
-        return made
+        made = [_read_first(known.get(request.key, ()), request) for request in requests]
+        used = [one for one in made if isinstance(one, Answer)]
+        self.record_use(
+            [(one.key, one.endpoint) for one in used], (item for one in used for item in one.request.media)
+        )
+        return [None if isinstance(one, ValueError) else one for one in made]
 
     def look_up(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
         """Find the records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
@@ -140,7 +129,9 @@ class Memory:
             found = {key: list(packed.values()) for key, packed in self.packs.find_many(keys).items()}
         if self._unkept is not None:
             for key, unkept in self._unkept.find_many(keys).items():
-                serving = [value for name, value in unkept if mode == "replay" or name.endpoint == identity]
+                serving = [
+                    value for name, value in unkept.items() if mode == "replay" or name.endpoint == identity
+                ]
                 found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
         return found
 
@@ -148,23 +139,18 @@ class Memory:
         self, keys: Sequence[str], identity: str | None, mode: str
     ) -> dict[str, Sequence[bytes]]:
         """Do as `look_up`, in the packs too, and in replay among the answers of all endpoints."""
-        packed = self.packs.find_many(keys)
-        own: dict[str, dict[Name, bytes]] = {}
-        if mode == "on":
-            wanted = [Name(key, identity) for key in keys] if identity is not None else []
-            wanted += [name for candidates in packed.values() for name in candidates]
-            for name, value in self.store.get_many(wanted).items():
-                own.setdefault(name.key, {})[name] = value
-        else:
-            own = {key: dict(found) for key, found in self.store.find_many(keys).items()}
-        made: dict[str, Sequence[bytes]] = {}
-        for key in packed.keys() | own.keys():
+        found = self.packs.find_many(keys)
+        for key, own in self.store.find_many(keys).items():
+            packed = found.setdefault(key, {})
             # What a pack brings stands first: it is what the notebook was saved with. One's own counts under its name.
-            candidates = packed.get(key, {}) | own.get(key, {})
-            made[key] = [
-                candidates[name] for name in sorted(candidates, key=lambda n: not _is_of(n, identity))
-            ]
-        return made
+            for name, value in own.items():
+                if mode == "replay" or name.endpoint == identity or name in packed:
+                    packed[name] = value
+        return {
+            key: [some[name] for name in sorted(some, key=lambda n: not _is_of(n, identity))]
+            for key, some in found.items()
+            if some
+        }
 
     def holds(self, request: Request, identity: str | None, mode: str) -> bool:
         """Tell whether `recall` would find a record. Nothing counts as used by it."""
@@ -172,11 +158,8 @@ class Memory:
 
     def find(self, request: Request, identity: str | None, mode: str) -> Answer | None:
         """Find the answer that `recall` would give, None where there is none. Nothing counts as used by it."""
-        read = (
-            read_answer(value, request)
-            for value in self.look_up([request.key], identity, mode).get(request.key, ())
-        )
-        return next((answer for answer in read if isinstance(answer, Answer)), None)
+        found = _read_first(self.look_up([request.key], identity, mode).get(request.key, ()), request)
+        return found if isinstance(found, Answer) else None
 
     def is_own(self, answer: Answer) -> bool:
         """Tell whether a recalled *answer* is one's own: no pack holds its name, or one's own store has the same calls under it."""
@@ -190,19 +173,23 @@ class Memory:
         calls = [] if own is None else orjson.loads(own)["answer"].get("tool_calls", [])
         return bool(calls) and calls == [call.to_json() for call in answer.tool_calls]
 
-    def note(self, names: Iterable[tuple[str, str]], media: Iterable[Image | Video | Pdf] = ()) -> None:
-        """Record that these answers were used: by key and endpoint, to requests with these *media*."""
+    def record_use(
+        self,
+        names: Sequence[tuple[str, str]],
+        media: Iterable[Image | Video | Pdf] = (),
+        event: Literal["used", "kept"] = "used",
+    ) -> None:
+        """Record that these answers were used, or kept: by key and endpoint, to requests with these *media*."""
         if self._sources is not None:
             self._sources.keep(media)
-        pairs = list(names)
-        for log in (self.used, *self._logs):
-            log.note(pairs)
+        self.used.record(names, self.folder)
+        for log in self._logs:
+            log.record(event, names)
 
-    def miss(self, keys: Iterable[str]) -> None:
+    def record_miss(self, keys: Sequence[str]) -> None:
         """Record that answers to these keys were looked for in replay, and there are none that serve."""
-        if missing := list(keys):
-            for log in (self.used, *self._logs):
-                log.miss(missing)
+        for log in self._logs if keys else ():
+            log.record("missing", [(key, "") for key in keys])
 
     def records(self, names: Iterable[Name]) -> dict[Name, bytes]:
         """Read what counts under each of *names*; those that are nowhere are absent."""
@@ -267,7 +254,6 @@ class Memory:
     def close(self) -> None:
         """Write out what is still to be written, and close the files."""
         self.writer.close()
-        self.store.close()
 
     def _tell_of_failing(self, words: str, tell: Callable[[str], None] = warn) -> None:
         """Say once that the cache fails, until it works again: a thousand rows must not say it a thousand times."""
@@ -286,10 +272,7 @@ class Memory:
         try:
             self.writer.put(name, record_of(answer), lambda error: self._wake(loop, kept, error))
             await kept
-            if self._sources is not None:
-                self._sources.keep(answer.request.media)
-            for log in (self.used, *self._logs):
-                log.keep([(name.key, name.endpoint)])
+            self.record_use([name], answer.request.media, "kept")
         except Exception as error:
             self._tell_of_failing(
                 f"An answer could not be kept in the cache ({error}); it is given to you, and remembered only until this "
@@ -331,6 +314,17 @@ class Memory:
                 kept.set_result(None)
             else:
                 kept.set_exception(error)
+
+
+def _read_first(values: Iterable[bytes], request: Request) -> Answer | ValueError | ValidatorFailed | None:
+    """Read the first of *values* that answers *request*; where none does, the error, that of a broken validator before others."""
+    problem: ValueError | ValidatorFailed | None = None
+    for value in values:
+        read = read_answer(value, request)
+        if isinstance(read, Answer):
+            return read
+        problem = problem if isinstance(problem, ValidatorFailed) else read
+    return problem
 
 
 def _is_of(name: Name, identity: str | None) -> bool:

@@ -7,16 +7,15 @@ is told once, answers are given all the same, and what can still be read there i
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from qwennb.cache import database
-from qwennb.cache.database import Connection, is_of_the_disk, patiently, safe_file, warn
+from qwennb.cache.database import is_of_the_disk, patiently, safe_file, warn
 from qwennb.cache.record import Name
-from qwennb.cache.store import PATIENCE, Store, track
+from qwennb.cache.store import PATIENCE, Store
 from qwennb.cache.table import FORM
 from qwennb.errors import CacheError
 
@@ -32,146 +31,105 @@ def open_store(folder: Path) -> Store:
         cause = error.__cause__
         if not is_of_the_disk(cause):
             raise
-    beneath = _readable(folder)
+    is_readable = _can_be_read(folder)
     reason = cause.strerror if isinstance(cause, OSError) else str(cause)
-    read = "; those that it holds are read" if beneath is not None else ""
+    read = "; those that it holds are read" if is_readable else ""
     warn(
         f"The cache folder {folder} can't be written ({reason}), so new answers are remembered only until this session "
         f"ends{read}. Set QWENNB_CACHE_DIR to a folder of yours to keep them."
     )
-    return MemoryStore(folder, beneath)
+    return MemoryStore(folder, is_readable=is_readable)
 
 
-def _readable(folder: Path) -> Store | None:
-    """Open what *folder* holds, to be read only; None where there is nothing that can be read."""
+def _can_be_read(folder: Path) -> bool:
+    """Tell whether what *folder* holds can be read."""
     path = folder / FORM.name
     try:
         if not safe_file(path):
-            return None
+            return False
         patiently(lambda: database.look_into(path, folder, FORM), PATIENCE).close()
     except sqlite3.Error:
-        return None
+        return False
     except CacheError as error:
         if is_of_the_disk(error.__cause__):
-            return None
+            return False
         raise
-    return FrozenStore(folder, path)
-
-
-class FrozenStore(Store):
-    """The answers in a folder that can't be written or locked."""
-
-    def __init__(self, folder: Path, path: Path) -> None:
-        self.folder = folder
-        self.problems = Counter()
-        self._path = path
-        self._patience = PATIENCE
-        self._writing = self._reading = threading.RLock()
-        self._suspects = set()
-        self._damaged = False
-        self._reader = Connection(path, partial(database.look_into, path, folder, FORM))
-        track(self)
-
-    def put(self, records: Iterable[tuple[Name, bytes]]) -> None:
-        """Refuse: nothing can be put here."""
-        raise CacheError(f"The cache in {self.folder} is only read.")
-
-    def _disconnect(self, *, for_good: bool = False) -> None:
-        self._reader.close(for_good=for_good)
-
-    def _recover_once(self) -> bool:
-        return False
+    return True
 
 
 class MemoryStore(Store):
-    """What a store does, in a dictionary that ends with the process; *beneath* it what its folder held already."""
+    """What a store does, in a dictionary that ends with the process; beneath it what its *folder* holds, if that can be read."""
 
     lasts = False
 
-    def __init__(self, folder: Path = Path(), beneath: Store | None = None) -> None:
-        self.folder = folder
-        self.problems = Counter()
-        self._beneath = beneath
-        self._lock = threading.Lock()
+    def __init__(self, folder: Path = Path(), *, is_readable: bool = False) -> None:
+        path = folder / FORM.name
+        self._prepare(path, partial(database.look_into, path, folder, FORM), PATIENCE)
+        self._is_readable = is_readable
         self._answers: dict[str, dict[Name, bytes]] = {}
 
     def get(self, name: Name) -> bytes | None:
         """Read the value; None where there is none."""
         value = self._answers.get(name.key, {}).get(name)
-        return self._beneath.get(name) if value is None and self._beneath is not None else value
+        return super().get(name) if value is None else value
 
     def get_many(self, names: Iterable[Name]) -> dict[Name, bytes]:
         """Read those that are there."""
         wanted = list(names)
-        found = {} if self._beneath is None else self._beneath.get_many(wanted)
-        return found | {
-            n: value for n in wanted if (value := self._answers.get(n.key, {}).get(n)) is not None
-        }
+        own = {name: self._answers.get(name.key, {}).get(name) for name in wanted}
+        return super().get_many(wanted) | {name: value for name, value in own.items() if value is not None}
 
     def get_each(self, keys: Iterable[str], endpoint: str) -> Iterator[tuple[str, bytes]]:
         """Read what one endpoint answered to each of these request keys."""
         found = self.get_many(Name(key, endpoint) for key in sorted(set(keys)))
         return ((name.key, value) for name, value in found.items())
 
-    def find_many(self, keys: Iterable[str]) -> dict[str, list[tuple[Name, bytes]]]:
-        """Read the answers of any endpoint to each of these request keys."""
-        wanted = sorted(set(keys))
-        beneath = {} if self._beneath is None else self._beneath.find_many(wanted)
-        found = {key: dict(beneath.get(key, ())) | self._answers.get(key, {}) for key in wanted}
-        return {
-            key: sorted(answers.items(), key=lambda item: item[0].endpoint)
-            for key, answers in found.items()
-            if answers
-        }
+    def find_many(self, keys: Iterable[str]) -> dict[str, dict[Name, bytes]]:
+        """Read the answers of any endpoint to each of these request keys, sorted by endpoint."""
+        wanted = set(keys)
+        found = super().find_many(wanted)
+        for key in wanted:
+            if own := self._answers.get(key):
+                found[key] = dict(sorted((found.get(key, {}) | own).items()))
+        return found
 
     def names(self) -> Iterator[Name]:
         """List every name, sorted by key."""
-        found = {name for same in self._answers.values() for name in same}
-        if self._beneath is not None:
-            found.update(self._beneath.names())
-        return iter(sorted(found, key=lambda name: name.text))
+        own = (name for same in self._answers.values() for name in same)
+        return iter(sorted({*own, *super().names()}, key=lambda name: name.text))
 
     def __len__(self) -> int:
-        if self._beneath is None:
-            return sum(map(len, self._answers.values()))
-        return sum(1 for _ in self.names())
+        return sum(1 for _ in self.names()) if self._is_readable else sum(map(len, self._answers.values()))
 
     def size(self) -> int:
         """Count the bytes in memory, and on the disk."""
         own = sum(len(value) for same in self._answers.values() for value in same.values())
-        return own + (self._beneath.size() if self._beneath is not None else 0)
-
-    @property
-    def quarantine_count(self) -> int:
-        """How many damaged rows were found in the folder; memory does not rot."""
-        return self._beneath.quarantine_count if self._beneath is not None else 0
+        return own + (super().size() if self._is_readable else 0)
 
     def put(self, records: Iterable[tuple[Name, bytes]]) -> None:
         """Keep these, for as long as the process lives."""
-        self.import_many(records, replace=True)
-
-    def import_many(self, records: Iterable[tuple[Name, bytes]], *, replace: bool = False) -> int:
-        """Keep very many; how many came in."""
-        added = 0
-        with self._lock:
+        with self._writing:
             for name, value in records:
-                same = self._answers.setdefault(name.key, {})
-                if replace or name not in same:
-                    same[name] = value
-                    added += 1
-        return added
+                self._answers.setdefault(name.key, {})[name] = value
 
     def remove(self, names: Iterable[Name]) -> int:
         """Remove these; how many were there."""
         wanted = list(names)
-        if self._beneath is not None and self._beneath.get_many(wanted):
+        if super().get_many(wanted):
             raise CacheError(f"The cache in {self.folder} can't be written; nothing was removed.")
-        with self._lock:
+        with self._writing:
             return sum(self._answers.get(name.key, {}).pop(name, None) is not None for name in wanted)
 
     def close(self) -> None:
         """Forget everything."""
         self._answers = {}
-        if self._beneath is not None:
-            self._beneath.close()
-            self._beneath = None
+        super().close()
+
+    def _select(self, query: str, *arguments: object) -> list[Any] | None:
+        return super()._select(query, *arguments) if self._is_readable else []
+
+    def _disconnect(self, *, for_good: bool = False) -> None:
+        self._reader.close(for_good=for_good)
+
+    def _mend(self) -> bool:
+        return False  # what is damaged there stays so: it can't be written

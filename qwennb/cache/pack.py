@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -381,32 +381,24 @@ class Pack:
         """
         import polars as pl
 
-        rows = [
-            {
-                "key": answer.key,
-                "model": answer.model,
-                "endpoint": answer.endpoint,
-                "question": answer.request.question,
-                "text": answer.text,
-                "finish_reason": answer.finish_reason,
-                "input_tokens": answer.usage.input,
-                "output_tokens": answer.usage.output,
-                "cost": None if answer.cost is None else float(answer.cost),
-                "attempts": answer.attempts,
-                "created": answer.created,
-                "request": orjson.dumps(answer.request.canonical()).decode(),
-            }
-            for answer in self.answers()
-        ]
-        return pl.DataFrame(rows, schema=_COLUMNS(pl))
-
-
-def _COLUMNS(pl: Any) -> dict[str, Any]:  # noqa: N802
-    return {
-        "key": pl.String, "model": pl.String, "endpoint": pl.String, "question": pl.String, "text": pl.String,
-        "finish_reason": pl.String, "input_tokens": pl.Int64, "output_tokens": pl.Int64, "cost": pl.Float64,
-        "attempts": pl.Int64, "created": pl.Datetime("us", "UTC"), "request": pl.String,
-    }  # fmt: skip
+        columns: dict[str, tuple[Any, Callable[[Answer], Any]]] = {
+            "key": (pl.String, lambda answer: answer.key),
+            "model": (pl.String, lambda answer: answer.model),
+            "endpoint": (pl.String, lambda answer: answer.endpoint),
+            "question": (pl.String, lambda answer: answer.request.question),
+            "text": (pl.String, lambda answer: answer.text),
+            "finish_reason": (pl.String, lambda answer: answer.finish_reason),
+            "input_tokens": (pl.Int64, lambda answer: answer.usage.input),
+            "output_tokens": (pl.Int64, lambda answer: answer.usage.output),
+            "cost": (pl.Float64, lambda answer: None if answer.cost is None else float(answer.cost)),
+            "attempts": (pl.Int64, lambda answer: answer.attempts),
+            "created": (pl.Datetime("us", "UTC"), lambda answer: answer.created),
+            "request": (pl.String, lambda answer: orjson.dumps(answer.request.canonical()).decode()),
+        }
+        answers = list(self)
+        return pl.DataFrame(
+            {name: pl.Series(map(read, answers), dtype=dtype) for name, (dtype, read) in columns.items()}
+        )
 
 
 def _value(answer: Answer) -> Any:

@@ -16,6 +16,8 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,14 +92,9 @@ def lines_of(file: BinaryIO, name: str) -> Iterator[bytes]:
     for mark, what in OTHERS:
         if first.startswith(mark):
             raise PackRefused(f"{name} is {what}, not a pack.")
-    pieces = _decompress(file, first, name) if first.startswith(ZSTD) else _plain(file, first)
-    return _lines(pieces, name)
-
-
-def _plain(file: BinaryIO, first: bytes) -> Iterator[bytes]:
-    while first:
-        yield first
-        first = file.read(CHUNK)
+    if first.startswith(ZSTD):
+        return _lines(_decompress(file, first, name), name)
+    return _lines(chain([first], iter(partial(file.read, CHUNK), b"")), name)
 
 
 def _decompress(file: BinaryIO, first: bytes, name: str) -> Iterator[bytes]:

@@ -17,14 +17,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
 
 from qwennb.answer import Answer
 from qwennb.cache import pack_file
-from qwennb.cache.record import KEY_LENGTH, Name, record_of
+from qwennb.cache.record import KEY_LENGTH, Name, check_answer_form, record_of
 from qwennb.errors import PackRefused, QwenError
 from qwennb.request import KEY_VERSION, Request, Schema, key_of
 
@@ -209,7 +208,6 @@ def _needs_text(needs: Any) -> str:
 # ---------------------------------------------------------------------- one line
 
 START = len('{"key":"') + KEY_LENGTH + len('",')
-LONGEST_ENDPOINT = 500
 _FLOAT = re.compile(rb"[0-9](?:\.0|e)")
 
 
@@ -278,51 +276,12 @@ def _error_text(error: BaseException) -> str:
     return text[:200]
 
 
-_CONSENTS = {"True", "False", "None"}
-# What an answer's JSON may be made of: by name, the type that its value must have.
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "text": str, "endpoint": str, "served_by": str, "finish_reason": str, "attempts": int, "created": str, "usage": dict,
-    "cost": list, "reasoning": str, "reasoning_blocks": (list, dict), "tool_calls": list, "tool_results": list,
-    "consents": list, "logprobs": list, "sources": list, "defaults": dict,
-}  # fmt: skip
-
-
 def _answer(data: Mapping[str, Any], request: Request) -> Answer:
     """Read the answer that *data* spells, if every field of it is what it should be; ValueError and its like otherwise."""
-    for name, value in data.items():
-        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
-            raise ValueError(f"{name} is {type(value).__name__}")
+    check_answer_form(data)
     answer = Answer.from_json(data, request)
     if not answer.complete:
         raise ValueError("the answer is not whole")
-    if not answer.endpoint.isprintable() or not 0 < len(answer.endpoint) <= LONGEST_ENDPOINT:
+    if not answer.endpoint.isprintable():
         raise ValueError("its endpoint can't be one")
-    if answer.attempts < 1 or datetime.fromisoformat(data["created"]).tzinfo is None:
-        raise ValueError("its number of attempts or its date can't be")
-    usage = data["usage"]
-    counts = [value for name, value in usage.items() if name != "estimated"]
-    if (
-        not all(type(count) is int and count > 0 for count in counts)
-        or usage.get("estimated", True) is not True
-    ):
-        raise ValueError("its usage can't be")
-    if answer.cost is not None and not (
-        answer.cost >= 0 and answer.cost.source in ("server", "table", "local") and len(data["cost"]) == 2
-    ):
-        raise ValueError("its cost can't be")
-    texts = [
-        *(answer.tool_results or ()),
-        *(t for c in answer.tool_calls for t in (c.id, c.name, c.arguments)),
-    ]
-    texts += [text for source in answer.sources for text in (source.title, source.url)]
-    texts += [lp.token for lp in answer.logprobs or ()]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("its tool calls, sources or tokens can't be")
-    if answer.consents and not (
-        len(answer.consents) == len(answer.tool_results or ())
-        and set(map(repr, answer.consents)) <= _CONSENTS
-    ):
-        raise ValueError("what was allowed can't be")
-    if not all(isinstance(lp.logprob, int | float) for lp in answer.logprobs or ()):
-        raise ValueError("its log probabilities can't be")
     return answer

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -87,16 +86,14 @@ class PackMedia:
         self._refuse_link()
         for old in self._files():
             old.unlink()
-        for file in made._files():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, self.folder / file.name)
+        self.add(made)
 
     def add(self, made: PackMedia) -> None:
         """Hold what *made* holds too, which is another folder of this kind."""
         self._refuse_link()
         made._refuse_link()
-        self.folder.mkdir(parents=True, exist_ok=True)
         for file in made._files():
+            self.folder.mkdir(parents=True, exist_ok=True)
             content = made._content(file.name, LARGEST)
             if file.name == NAMES:
                 with os.fdopen(self._open_names(), "ab") as names:

@@ -15,8 +15,6 @@ import orjson
 
 from qwennb.cache.memory import Memory
 from qwennb.cache.record import Name
-from qwennb.cache.store import Store
-from qwennb.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +27,22 @@ class Kept:
     cost: float | None
     size: int
 
-    @property
-    def endpoint(self) -> str:
-        """The endpoint that answered, without the model that a server of one's own is told by."""
-        return self.name.endpoint.partition(":")[0]
+
+@dataclass(frozen=True, slots=True)
+class PruneRule:
+    """Which are meant: asked before a time, of a model, from an endpoint (its name, or its whole identity); all that is given."""
+
+    before: datetime | None = None
+    model: str | None = None
+    endpoint: str | None = None
+
+    def means(self, created: datetime, model: str, endpoint: str) -> bool:
+        """Tell whether what was asked then, of this model and endpoint, is meant."""
+        return (
+            (self.before is None or created < self.before)
+            and self.model in (None, model)
+            and self.endpoint in (None, endpoint, endpoint.partition(":")[0])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +76,24 @@ def list_kept(memory: Memory) -> Iterator[Kept]:
             continue
 
 
-def plan_prune(
-    memory: Memory,
-    *,
-    before: datetime | None = None,
-    model: str | None = None,
-    endpoint: str | None = None,
-    everything: bool = False,
-) -> PrunePlan:
-    """Plan what to forget: older than *before*, of *model*, from *endpoint* (its name, or its whole identity); all that is given.
-
-    *everything* goes without a rule, and only then.
-    """
-    ruled = any(rule is not None for rule in (before, model, endpoint))
-    if ruled == everything:
-        raise BadInput("Say which answers: older than a day, of a model, from an endpoint; or all of them.")
-    names: list[Name] = []
-    size, cost, unpriced = 0, 0.0, 0
-    models: Counter[str] = Counter()
-    for answer in list_kept(memory):
-        if before is not None and answer.created >= before:
-            continue
-        if model is not None and answer.model != model:
-            continue
-        if endpoint is not None and endpoint not in (answer.endpoint, answer.name.endpoint):
-            continue
-        names.append(answer.name)
-        size += answer.size
-        cost += answer.cost or 0.0
-        unpriced += answer.cost is None
-        models[answer.model] += 1
-    return PrunePlan(tuple(names), size, cost, unpriced, tuple(models.most_common()))
+def plan_prune(memory: Memory, rule: PruneRule) -> PrunePlan:
+    """Plan what to forget by *rule*."""
+    meant = [one for one in list_kept(memory) if rule.means(one.created, one.model, one.name.endpoint)]
+    return PrunePlan(
+        names=tuple(one.name for one in meant),
+        size=sum(one.size for one in meant),
+        cost=sum(one.cost or 0.0 for one in meant),
+        unpriced=sum(one.cost is None for one in meant),
+        models=tuple(Counter(one.model for one in meant).most_common()),
+    )
 
 
 def prune(memory: Memory, plan: PrunePlan) -> int:
     """Forget what *plan* names; how many answers went. Comes back once it is done on the writer's thread."""
     removed: list[int] = []
-    failed: list[BaseException] = []
-
-    def job(store: Store) -> None:
-        removed.append(store.remove(plan.names))
-
-    def note_error(error: BaseException | None) -> None:
-        failed.extend([error] if error is not None else [])
-
-    memory.writer.run(job, note_error)
+    failed: list[BaseException | None] = []
+    memory.writer.run(lambda store: removed.append(store.remove(plan.names)), failed.append)
     memory.writer.flush()
-    if failed:
+    if failed[0] is not None:
         raise failed[0]
     return removed[0]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from hashlib import blake2b
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import msgspec
 import orjson
+from msgspec import Meta
 
 from qwennb.answer import Answer, Logprob, WebSource, read_form
 from qwennb.errors import ValidatorFailed
@@ -22,6 +24,7 @@ from qwennb.request import Request
 KEY_LENGTH = 64  # hex characters of a sha256
 SEAL_LENGTH = 16  # bytes: the seal is against damage, and 2**-128 is never
 HEX = frozenset("0123456789abcdef")
+LONGEST_ENDPOINT = 500  # characters of an identity
 
 
 class Name(NamedTuple):
@@ -70,7 +73,7 @@ class _Tokens(msgspec.Struct, gc=False):
     output: int = 0
 
 
-class Short(msgspec.Struct, gc=False):
+class BriefAnswer(msgspec.Struct, gc=False):
     """What a column wants of a recorded answer. There may be a million: nothing else of the record is made."""
 
     text: str
@@ -81,8 +84,8 @@ class Short(msgspec.Struct, gc=False):
     cost: tuple[float, str] | None = None
 
 
-class ShortBeside(Short, gc=False):
-    """The same with what came beside the answer, for a column that asked for it."""
+class DetailedAnswer(BriefAnswer, gc=False):
+    """The same with what the answer came with, for a column that asked for it."""
 
     reasoning: str = ""
     logprobs: Any = None
@@ -94,16 +97,50 @@ class ShortBeside(Short, gc=False):
         self.sources = tuple(WebSource(*source) for source in self.sources)
 
 
-class _ShortRecord(msgspec.Struct, gc=False):
-    answer: Short
+class _BriefRecord(msgspec.Struct, gc=False):
+    answer: BriefAnswer
 
 
-class _RecordBeside(msgspec.Struct, gc=False):
-    answer: ShortBeside
+class _DetailedRecord(msgspec.Struct, gc=False):
+    answer: DetailedAnswer
 
 
-_SHORT = msgspec.json.Decoder(_ShortRecord)
-_SHORT_BESIDE = msgspec.json.Decoder(_RecordBeside)
+_BRIEF = msgspec.json.Decoder(_BriefRecord)
+_DETAILED = msgspec.json.Decoder(_DetailedRecord)
+
+
+class _AnswerForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What the JSON of an answer may be made of."""
+
+    text: str
+    endpoint: Annotated[str, Meta(min_length=1, max_length=LONGEST_ENDPOINT)]
+    served_by: str
+    finish_reason: str
+    attempts: Annotated[int, Meta(ge=1)]
+    created: Annotated[datetime, Meta(tz=True)]
+    usage: dict[str, int | bool]
+    cost: tuple[Annotated[float, Meta(ge=0)], Literal["server", "table", "local"]] | None = None
+    reasoning: str = ""
+    reasoning_blocks: list[Any] | dict[str, Any] = []
+    tool_calls: list[dict[str, str]] = []
+    tool_results: list[str] = []
+    consents: list[bool | None] = []
+    logprobs: list[tuple[str, float, list[Any]]] = []
+    sources: list[tuple[str, str]] = []
+    defaults: dict[str, Any] = {}
+
+
+def check_answer_form(data: Mapping[str, Any]) -> None:
+    """Refuse JSON that is no answer's, with a ValueError that names the field."""
+    try:
+        form = msgspec.convert(data, _AnswerForm)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+    counts = [count for name, count in form.usage.items() if name != "estimated"]
+    if not all(type(count) is int and count > 0 for count in counts) or not form.usage.get("estimated", True):
+        raise ValueError("its usage can't be")
+    if form.consents and len(form.consents) != len(form.tool_results):
+        raise ValueError("what was allowed can't be")
 
 
 def record_of(answer: Answer) -> bytes:
@@ -118,18 +155,10 @@ def read_record(value: bytes) -> tuple[Request, Mapping[str, Any]]:
     return Request.from_json(data["request"]), data["answer"]
 
 
-def read_short(value: bytes) -> Short:
-    """Read what a column wants of the answer in a stored record; ValueError where it can't be read."""
+def read_brief(value: bytes, *, detailed: bool = False) -> BriefAnswer:
+    """Read what a column wants of the answer in a stored record, or a DetailedAnswer; ValueError where it can't be read."""
     try:
-        return _SHORT.decode(value).answer
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from None
-
-
-def read_short_beside(value: bytes) -> ShortBeside:
-    """Read the same with what came beside the answer."""
-    try:
-        return _SHORT_BESIDE.decode(value).answer
+        return (_DETAILED if detailed else _BRIEF).decode(value).answer
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
 

@@ -7,16 +7,17 @@ again: there are a few a second at most, and nothing is left open over a fork or
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
 from qwennb.cache import database
-from qwennb.cache.database import explain, is_damage, lock_folder, patiently, safe_file, safe_folder, warn
-from qwennb.errors import CacheError
+from qwennb.cache.database import lock_folder, safe_file, safe_folder, use_file, warn
 
 T = TypeVar("T")
 
@@ -51,12 +52,6 @@ class Spending:
     def cost(self) -> float:
         """US dollars, without the requests of unknown price."""
         return self.nanos / NANO
-
-    def with_cost(self, dollars: float | None) -> Self:
-        """Price the same requests; None is unknown, which is not nothing."""
-        if dollars is None:
-            return replace(self, unknown_cost=self.requests)
-        return replace(self, nanos=round(dollars * NANO))
 
     def __add__(self, other: Spending) -> Self:
         if self.account != other.account:
@@ -114,7 +109,7 @@ class Spendings:
         endpoint: str | None = None,
     ) -> list[Spending]:
         """Read the sums, by day: from the day *since* on ("2026-11-21"), and only of what else is named."""
-        if not _is_file(self._path):
+        if not os.path.exists(self._path):  # noqa: PTH110 - Path's own raises where the folder can't be looked into
             return []
         wanted = {"day >=": since, "notebook =": notebook, "model =": model, "endpoint =": endpoint}
         given = {test: value for test, value in wanted.items() if value is not None}
@@ -124,16 +119,8 @@ class Spendings:
         return [Spending(*row) for row in found if _is_ours(row)]
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        for attempt in (1, 2):
-            try:
-                return patiently(lambda: self._once(work), WAIT)
-            except sqlite3.DatabaseError as error:
-                if attempt == 2 or not is_damage(error):
-                    raise explain(error, self.folder) from error
-            except OSError as error:
-                raise CacheError(f"The ledger in {self.folder} can't be used ({error.strerror}).") from error
-            self._begin_anew()
-        raise AssertionError
+        what = f"The ledger in {self.folder} can't be used"
+        return use_file(partial(self._once, work), self.folder, what, WAIT, self._begin_anew)
 
     def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if not self._is_there():
@@ -147,28 +134,22 @@ class Spendings:
     def _is_there(self) -> bool:
         return safe_file(self._path) and database.has_form(self._path, self.folder, _FORM)
 
-    def _begin_anew(self) -> None:
-        """Put a damaged file aside, unless another process has just done so."""
+    def _begin_anew(self) -> bool:
+        """Put a damaged file aside, unless another process has just done so; it is worth another try in both cases."""
         with lock_folder(self.folder):
             with (
                 suppress(sqlite3.DatabaseError),
                 closing(database.connect(self._path, wait=WAIT)) as connection,
             ):
                 if connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]:
-                    return
+                    return True
             new = self._path.with_name(self._path.name + ".new")
             database.create(new, _FORM)
             database.swap(new, self._path, aside=True)
         warn(
             f"The ledger of spending in {self.folder} was damaged: sums begin anew. The damaged file is kept beside it."
         )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # its folder can't be looked into
-        return False
+        return True
 
 
 def _is_ours(row: tuple[object, ...]) -> bool:

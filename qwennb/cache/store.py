@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -31,15 +30,13 @@ from qwennb.cache import database
 from qwennb.cache.database import (
     MOUNTS,
     Connection,
-    explain,
     identity,
     is_damage,
-    is_waiting,
     journal_mode,
     lock_folder,
-    patiently,
     safe_file,
     safe_folder,
+    use_file,
     warn,
 )
 from qwennb.cache.record import KEY_LENGTH, Name, seal, unseal
@@ -49,11 +46,8 @@ from qwennb.errors import CacheError
 
 PATIENCE = 2.0  # seconds that a read waits for another process; a cell's user waits with it
 WRITE_PATIENCE = 30.0  # seconds that a write waits, on the writer's thread, where nobody waits with it
-TURN = 0.0005  # seconds between two tries, see `patiently`
-# Names in one query: one lock for as many rows, and none is held long. Rows in one transaction of an import, which is one
-# commit for all, held in memory until then.
+# Names in one query, or removed in one transaction: one lock for as many rows, and none is held long.
 BATCH = 1_000
-IMPORT_BATCH = 50_000
 REMOVE_BATCH = 10_000
 
 T = TypeVar("T")
@@ -97,21 +91,26 @@ class Store:
         mounts: Path = MOUNTS,
         sqlite: tuple[int, int, int] = sqlite3.sqlite_version_info[:3],
     ) -> None:
-        self.folder = folder
+        path = safe_folder(folder) / FORM.name
+        self._prepare(path, partial(database.connect, path, wait=0, pragmas=_READS_ONLY), patience)
+        self._table = Table(path, journal_mode(folder, mounts, sqlite))
+        self._write_patience = write_patience
+        self._file: tuple[int, int] | None = None
+        self._open()
+
+    def _prepare(self, path: Path, connect: Callable[[], sqlite3.Connection], patience: float) -> None:
+        """Prepare to read the file at *path*, over a connection that *connect* opens."""
+        self.folder = path.parent
         self.problems: Counter[str] = Counter()
         """What was found wrong since the store was opened, by kind."""
-        self._path = safe_folder(folder) / FORM.name
-        self._table = Table(self._path, journal_mode(folder, mounts, sqlite))
-        connect = partial(database.connect, self._path, wait=0, pragmas=_READS_ONLY)
-        self._reader = Connection(self._path, connect)
-        self._patience, self._write_patience = patience, write_patience
-        # The one guards the table, the other the reader. Whoever needs both takes the writing one first.
+        self._path = path
+        self._reader = Connection(path, connect)
+        self._patience = patience
+        # The one guards what writes, the other the reader. Whoever needs both takes the writing one first.
         self._writing, self._reading = threading.RLock(), threading.RLock()
         self._suspects: set[bytes] = set()
         self._damaged = False
-        self._file: tuple[int, int] | None = None
-        self._open()
-        track(self)
+        _open_stores.add(self)
 
     # -- reading: on any thread -----------------------------------------------------------------------------------
 
@@ -147,9 +146,9 @@ class Store:
                 else:
                     self._suspect(some[place].encode())
 
-    def find_many(self, keys: Iterable[str]) -> dict[str, list[tuple[Name, bytes]]]:
+    def find_many(self, keys: Iterable[str]) -> dict[str, dict[Name, bytes]]:
         """Read the answers of any endpoint to each of these request keys, sorted by endpoint; a key without any is absent."""
-        found: dict[str, list[tuple[Name, bytes]]] = {}
+        found: dict[str, dict[Name, bytes]] = {}
         for some in _batches(sorted(set(keys)), BATCH):
             rows = self._select(_ANY_ENDPOINT, orjson.dumps(some).decode())
             if rows is None and len(some) > 1:  # as in `_read`
@@ -161,7 +160,7 @@ class Store:
                 if value is None or name is None:
                     self._suspect(spelled)
                 else:
-                    found.setdefault(name.key, []).append((name, value))
+                    found.setdefault(name.key, {})[name] = value
         return found
 
     def names(self) -> Iterator[Name]:
@@ -204,15 +203,7 @@ class Store:
         """Keep these, all or none. They are on the disk when this returns."""
         rows = [(text := name.text, seal(text, value)) for name, value in records]
         rows.sort(key=itemgetter(0))  # neighbours share pages; of two with one name the later still wins
-        self._write(partial(Table.load, rows=rows, replace=True))
-
-    def import_many(self, records: Iterable[tuple[Name, bytes]], *, replace: bool = False) -> int:
-        """Keep very many, each batch all or none; how many came in. What is there already stays, unless replaced."""
-        added = 0
-        for some in _batches(records, IMPORT_BATCH):
-            rows = sorted((text := name.text, seal(text, value)) for name, value in some)
-            added += self._write(partial(Table.load, rows=rows, replace=replace))
-        return added
+        self._write(partial(Table.load, rows=rows))
 
     def remove(self, names: Iterable[Name]) -> int:
         """Remove these; how many were there. Where much was removed, the file shrinks."""
@@ -240,22 +231,20 @@ class Store:
     def _open(self) -> None:
         """Make, check or recover the file, and remember which one it is."""
         self._disconnect()
+        what = f"The cache in {self.folder} can't be opened"
         try:
-            with lock_folder(safe_folder(self.folder)):
-                patiently(self._check, self._patience)
-        except sqlite3.DatabaseError as error:
+            use_file(self._check, self.folder, what, self._patience, mend=lambda: False)
+        except CacheError:
             self._disconnect()
-            raise explain(error, self.folder) from error
-        except OSError as error:
-            self._disconnect()
-            raise CacheError(f"The cache in {self.folder} can't be opened ({error.strerror}).") from error
+            raise
 
     def _check(self) -> None:
-        if not (safe_file(self._path) and database.has_form(self._path, self.folder, FORM)):
-            database.make(self._path, FORM)
-        elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
-            self._recover()
-        self._file, self._damaged = identity(self._path), False
+        with lock_folder(safe_folder(self.folder)):
+            if not (safe_file(self._path) and database.has_form(self._path, self.folder, FORM)):
+                database.make(self._path, FORM)
+            elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
+                self._recover()
+            self._file, self._damaged = identity(self._path), False
 
     def _is_sound(self) -> bool:
         try:
@@ -281,28 +270,24 @@ class Store:
 
     def _select(self, query: str, *arguments: object) -> list[Any] | None:
         """Read the rows of *query*; None where the file is damaged there and could not be recovered."""
-        deadline = time.monotonic() + self._patience
-        was_recovered = False
-        while True:
-            try:
-                with self._reading:
-                    return self._reader.select(query, *arguments)
-            except sqlite3.DatabaseError as error:
-                if is_damage(error):
-                    self._damaged = True
-                    self.problems["damaged page"] += 1
-                    if was_recovered or not self._recover_once():
-                        return None
-                    was_recovered = True
-                elif not is_waiting(error) or time.monotonic() > deadline:
-                    raise explain(error, self.folder) from error
-                else:
-                    time.sleep(TURN)
-            except OSError as error:
-                raise CacheError(f"The cache in {self.folder} can't be read ({error.strerror}).") from error
+        what = f"The cache in {self.folder} can't be read"
+        try:
+            return use_file(
+                partial(self._select_once, query, arguments), self.folder, what, self._patience, self._mend
+            )
+        except CacheError as error:
+            if isinstance(error.__cause__, sqlite3.Error) and is_damage(error.__cause__):
+                return None
+            raise
 
-    def _recover_once(self) -> bool:
+    def _select_once(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
+        with self._reading:
+            return self._reader.select(query, *arguments)
+
+    def _mend(self) -> bool:
         """Recover the file at once, but only once: a disk that goes on failing must not make every read slow."""
+        self._damaged = True
+        self.problems["damaged page"] += 1
         if self.problems["file recovered"]:
             return False
         try:
@@ -327,30 +312,28 @@ class Store:
 
     def _write(self, work: Callable[[Table], T]) -> T:
         """Do *work* in one transaction that is on the disk at the end, or never was."""
-        deadline = time.monotonic() + self._write_patience
-        mended = False
-        while True:
-            try:
-                # The lock is let go of between two tries, so that a fork never waits long for it.
-                with self._writing:
-                    if self._damaged or self._file != identity(self._path):
-                        with self._reading:
-                            self._open()
-                    with self._table.transaction(self._reading, self._write_patience) as table:
-                        # Another process may have recovered the file just before we came to lock it.
-                        if self._file == identity(self._path):
-                            self._set_aside(table)
-                            return work(table)
-            except sqlite3.DatabaseError as error:
-                if is_damage(error) and not mended:
-                    self._damaged = mended = True
-                elif not is_waiting(error) or time.monotonic() > deadline:
-                    raise explain(error, self.folder) from error
-            except OSError as error:
-                raise CacheError(
-                    f"The cache in {self.folder} can't be written ({error.strerror})."
-                ) from error
-            time.sleep(0.001)
+        what = f"The cache in {self.folder} can't be written"
+        return use_file(
+            partial(self._write_once, work), self.folder, what, self._write_patience, self._note_damage
+        )
+
+    def _write_once(self, work: Callable[[Table], T]) -> T:
+        # The lock is let go of between two tries, so that a fork never waits long for it.
+        with self._writing:
+            while True:
+                if self._damaged or self._file != identity(self._path):
+                    with self._reading:
+                        self._open()
+                with self._table.transaction(self._reading, self._write_patience) as table:
+                    # Another process may have recovered the file just before we came to lock it.
+                    if self._file == identity(self._path):
+                        self._set_aside(table)
+                        return work(table)
+
+    def _note_damage(self) -> bool:
+        """Have the file recovered when it is opened next."""
+        self._damaged = True
+        return True
 
     def _set_aside(self, table: Table) -> None:
         """Move the rows that failed on reading into quarantine, unless they have been put anew since."""
@@ -381,11 +364,6 @@ def _batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 # No connection is carried across a fork.
-
-
-def track(store: Store) -> None:
-    """Close *store*'s connections before every fork."""
-    _open_stores.add(store)
 
 
 _open_stores: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -86,20 +86,14 @@ _KEEP = _INSERT + "NOTHING"
 _REPLACE = _INSERT + "UPDATE SET mode = 1, filename = NULL, expire_time = NULL, value = excluded.value"
 
 
-def insert(connection: sqlite3.Connection, rows: Iterable[tuple[str, bytes]], *, replace: bool) -> int:
-    """Put sealed rows in by the thousand; how many were new or replaced."""
-    return connection.executemany(_REPLACE if replace else _KEEP, rows).rowcount
-
-
 def fill(path: Path, rows: Iterable[tuple[str, bytes]]) -> int:
     """Make *path* anew with these sealed rows; how many there are."""
     database.create(path, FORM)
     with closing(database.connect(path, wait=0)) as new:
         new.execute("BEGIN IMMEDIATE")
-        insert(new, rows, replace=False)
-        ((number,),) = new.execute("SELECT count(*) FROM Cache").fetchall()
+        number = new.executemany(_KEEP, rows).rowcount
         new.execute("COMMIT")
-    return int(number)
+    return number
 
 
 class ForeignRow(ValueError):
@@ -199,14 +193,12 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         """Refuse a file with anything in it that we did not make."""
         database.inspect(self._con, folder, FORM)
 
-    def load(self, rows: list[tuple[str, bytes]], *, replace: bool) -> int:
-        """Put sealed rows in; how many were new or replaced."""
-        if (
-            replace and len(rows) == 1
-        ):  # a cell's answer; a row of thousands would cost twice as much this way
+    def load(self, rows: list[tuple[str, bytes]]) -> None:
+        """Put sealed rows in, in place of those of the same name."""
+        if len(rows) == 1:  # a cell's answer; a row of thousands would cost twice as much this way
             self.set(*rows[0])
-            return 1
-        return insert(self._con, rows, replace=replace)
+        else:
+            self._con.executemany(_REPLACE, rows)
 
     def drop(self, texts: list[str]) -> int:
         """Remove these rows; how many there were."""

@@ -82,7 +82,7 @@ class Writer:
         """Wait until everything put so far is on the disk or has failed; False where *timeout* came first."""
         if self._thread is None or self._has_ended:
             return True
-        if self in _retiring:
+        if self._closed:
             return self.wait(LAST_WORDS if timeout is None else timeout)
         if self._thread == _thread.get_ident():
             raise RuntimeError("the writer can't wait for itself")
@@ -92,25 +92,20 @@ class Writer:
         return reached.acquire(timeout=-1 if timeout is None else timeout)
 
     def close(self, timeout: float = LAST_WORDS) -> None:
-        """Write what is queued and end the thread. What comes later is refused; the store stays open."""
-        self._closed = True
-        atexit.unregister(self.flush)
-        if self._thread is not None and not self._has_ended:
-            self._queue.put(None)
-            if self._ended.acquire(timeout=timeout):
-                self._ended.release()
+        """Write what is queued, end the thread, close the store. What comes later is refused."""
+        self.retire()
+        self.wait(timeout)
 
     def retire(self) -> None:
-        """Close without waiting, and close the store behind the last record: for a folder that nobody uses any more."""
+        """Close without waiting: the store is closed behind the last record."""
         if self._closed:
             return
         self._closed = True
         if self._thread is None or self._has_ended:
-            atexit.unregister(self.flush)
-            self.store.close()
-            return
-        _retiring.add(self)
-        self._queue.put(None)
+            self._close_store()
+        else:
+            _retiring.add(self)
+            self._queue.put(None)
 
     def wait(self, timeout: float = LAST_WORDS) -> bool:
         """Wait until the thread of a writer that was closed has ended; False where *timeout* came first."""
@@ -120,6 +115,10 @@ class Writer:
             return False
         self._ended.release()
         return True
+
+    def _close_store(self) -> None:
+        atexit.unregister(self.flush)
+        self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -154,11 +153,9 @@ class Writer:
         finally:
             self._has_ended = True
             self._refuse_the_rest()
-            if self in _retiring:
-                with suppress(BaseException):
-                    self.store.close()
-                atexit.unregister(self.flush)
-                _retiring.discard(self)
+            with suppress(BaseException):
+                self._close_store()
+            _retiring.discard(self)
             self._ended.release()
 
     def _keep(self, records: list[_Pending]) -> None:

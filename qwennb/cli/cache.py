@@ -17,9 +17,8 @@ from qwennb.cache import (
     BatchOrders,
     Memory,
     PrunePlan,
+    PruneRule,
     Spending,
-    Spendings,
-    Writer,
     list_kept,
     open_store,
     plan_prune,
@@ -42,8 +41,7 @@ def open_memory(folder: Path) -> Iterator[Memory | None]:
     if not holds_answers(folder):
         yield None
         return
-    store = open_store(folder)
-    memory = Memory(store, Writer(store), Spendings(folder))
+    memory = Memory(open_store(folder))
     try:
         yield memory
     finally:
@@ -156,14 +154,6 @@ def _size_of_batches(folder: Path) -> int:
     return sum(path.lstat().st_size for path in (folder / "batches").glob("*"))
 
 
-def _is_meant(order: BatchOrder, *, before: datetime | None, model: str | None, endpoint: str | None) -> bool:
-    return (
-        (before is None or order.created < before.timestamp())
-        and (model is None or order.model == model)
-        and (endpoint is None or endpoint in (order.endpoint, order.endpoint.partition(":")[0]))
-    )
-
-
 def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes: bool) -> bool:
     """Forget *orders* on a yes, having said what that means; False where it was a no."""
     world.say(*_under_way(orders))
@@ -174,11 +164,9 @@ def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes:
     claim = BatchOrders(folder).claim()
     if claim is None:
         raise CacheError("Another process hands in or fetches a batch right now. Try again when it is done.")
-    try:
+    with claim:
         for order in orders:
             BatchOrders(folder).drop(order)
-    finally:
-        claim.release()
     world.say(f"{len(orders):,} under way forgotten.")
     return True
 
@@ -210,20 +198,20 @@ def prune(given: Any, world: World) -> int:
     """Say what would be forgotten and what it would cost to ask again; forget it on a yes."""
     before = None if given.older_than is None else _before(given.older_than, world.now())
     known = Catalog.load_bundled().find(given.model) if given.model else None
-    rules: dict[str, Any] = {
-        "before": before,
-        "model": known.name if known else given.model,
-        "endpoint": given.endpoint,
-    }
-    if given.all == any(rule is not None for rule in rules.values()):
+    rule = PruneRule(before, known.name if known else given.model, given.endpoint)
+    if given.all == (rule != PruneRule()):
         raise BadInput(
             "qwennb cache prune wants to know which answers: --older-than 30d, --model, --endpoint (together: those that all "
             "of these mean), or --all alone."
         )
     folder = world.config().cache_dir
-    orders = [order for order in BatchOrders(folder).under_way() if _is_meant(order, **rules)]
+    orders = [
+        order
+        for order in BatchOrders(folder).under_way()
+        if rule.means(datetime.fromtimestamp(order.created, UTC), order.model, order.endpoint)
+    ]
     with open_memory(folder) as memory:
-        plan = None if memory is None else plan_prune(memory, everything=given.all, **rules)
+        plan = None if memory is None else plan_prune(memory, rule)
         if memory is None or not plan:
             world.say("No answer fits that; nothing is forgotten.")
         else:

@@ -22,10 +22,8 @@ from qwennb.cache import (
     PackMedia,
     Packs,
     RecordingLog,
-    Spendings,
     TraceLog,
     UsageLog,
-    Writer,
     open_store,
     wait_for_retiring,
 )
@@ -53,7 +51,7 @@ class Runtime:
         self.packs = Packs()
         self.default_model = ""
         """The model that a request without one has meant here, for the header of a pack."""
-        self._logs: list[UsageLog] = []
+        self._logs: list[RecordingLog | TraceLog] = []
         if trace := environ.get("QWENNB_TRACE"):
             self._logs.append(TraceLog(Path(trace)))
         media = environ.get("QWENNB_MEDIA")
@@ -68,7 +66,8 @@ class Runtime:
         self._memories: WeakValueDictionary[Path, Memory] = WeakValueDictionary()
         self._ledgers: WeakValueDictionary[tuple[Path, str], Ledger] = WeakValueDictionary()
         self._kept: list[Memory] = []  # those that are nowhere but in this process
-        self._used: dict[Path, UsageLog] = {}  # by folder: two may hold different answers under one name
+        self._used = UsageLog()
+        self._folders: dict[Path, None] = {}  # that were ever opened
         self._pid = os.getpid()
 
     def memory(self, folder: Path) -> Memory:
@@ -76,19 +75,10 @@ class Runtime:
         with self._lock:
             memory = self._memories.get(folder)
             if memory is None:
-                store, used = (
-                    open_store(folder),
-                    self._used.setdefault(folder, UsageLog(beside=self._used.values())),
-                )
                 memory = self._memories[folder] = Memory(
-                    store,
-                    Writer(store),
-                    Spendings(folder),
-                    self._all_packs(),
-                    used,
-                    self._logs,
-                    self._sources,
+                    open_store(folder), self._all_packs(), self._used, self._logs, self._sources
                 )
+                self._folders[folder] = None
                 if not memory.store.lasts:
                     self._kept.append(memory)
             return memory
@@ -114,7 +104,7 @@ class Runtime:
         if request.key not in self._accepted:
             self._accepted.add(request.key)
             for log in self._logs:
-                log.accept(recorded.key)
+                log.record("accepted", [(recorded.key, "")])
             announce(
                 f"A figure is drawn otherwise here than when {file} was recorded: the recorded answer {recorded.key[:12]} is "
                 "taken for it (--accept-figures).",
@@ -128,7 +118,7 @@ class Runtime:
         self._logs.append(log)
         return log
 
-    def stop(self, log: UsageLog) -> None:
+    def stop(self, log: RecordingLog) -> None:
         """Note nothing more in *log*."""
         if log in self._logs:
             self._logs.remove(log)
@@ -136,12 +126,13 @@ class Runtime:
     def pack(self, names: Iterable[Name] | None = None) -> Pack:
         """Pack the answers of these *names*, or all that this process recalled or kept."""
         wanted = None if names is None else list(names)
+        used = self._used.by_folder(wanted)
         with self._lock:
-            folders = [folder for folder in self._used if folder in self._memories or folder.exists()]
+            folders = [folder for folder in self._folders if folder in self._memories or folder.exists()]
         memories = [self.memory(folder) for folder in folders]
         records: dict[Name, bytes] = {}
         for memory in memories:
-            records |= memory.records(memory.used.names() if wanted is None else memory.used.among(wanted))
+            records |= memory.records(used.get(memory.folder, ()))
         # A log ends after a million names: what it has no room for is in whichever folder has it.
         left = [name for name in wanted or () if name not in records]
         for memory in memories if left else ():

@@ -325,10 +325,8 @@ class BatchRun:
         while (claim := self._orders.claim()) is None:
             self._tell("another run is handing in or fetching its answers")
             await asyncio.sleep(CLAIM_SECONDS)
-        try:
+        with claim:
             yield
-        finally:
-            claim.release()
 
     async def _patiently(self, do: Callable[[], Awaitable[T]]) -> T:
         for attempt in range(1, TRIES + 1):

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import Answer, read_form
-from qwennb.cache import ShortBeside, read_short, read_short_beside
+from qwennb.cache import DetailedAnswer, read_brief
 from qwennb.client import Qwen
 from qwennb.collector import gc_paused, gc_relaxed
 from qwennb.endpoints import most_tokens
@@ -37,7 +37,7 @@ from qwennb.frames.batch_lane import ask_by_batch
 from qwennb.frames.columns import Column, check_draws
 from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
-from qwennb.frames.outcome import Beside, Outcome, confidence_of
+from qwennb.frames.outcome import Details, Outcome, confidence_of
 from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate
 from qwennb.request import Image, Request, Schema
@@ -87,7 +87,7 @@ class ColumnAsker:
         self.lane = column.lane
         self.answers = Answers()
         self._form = column.form
-        self._with_beside = bool(column.beside)  # whether what came beside the answers is wanted too
+        self._with_details = bool(column.details)  # whether what the answers came with is wanted too
         self._concurrency = column.concurrency
         self._lock = threading.RLock()
         if column.draws is not None:
@@ -188,7 +188,7 @@ class ColumnAsker:
             mode,
             session.config.cache_dir,
             # The form is no part of a key: two columns may read the same answer as different types.
-            self._with_beside,
+            self._with_details,
             self._form.dtype,
             self._form.reader,
         )
@@ -247,13 +247,13 @@ class ColumnAsker:
             used.append((outcome.key, outcome.endpoint))
             if (image := batch.prompts[index].image) is not None:
                 pictures.append(image)
-        self.session.memory.note(used, pictures)
-        self.session.memory.miss(unusable)
+        self.session.memory.record_use(used, pictures)
+        self.session.memory.record_miss(unusable)
 
     def _read(self, key: str, template: RequestTemplate, value: bytes) -> Outcome:
         """Read a record."""
         try:
-            answer = read_short_beside(value) if self._with_beside else read_short(value)
+            answer = read_brief(value, detailed=self._with_details)
             text, usage, cost = answer.text, answer.usage, answer.cost
             return Outcome(
                 key,
@@ -267,7 +267,7 @@ class ColumnAsker:
                 answer.attempts,
                 sys.intern(answer.finish_reason),
                 True,
-                self._beside(answer) if isinstance(answer, ShortBeside) else None,
+                self._details(answer) if isinstance(answer, DetailedAnswer) else None,
             )
         except ValidatorFailed as error:
             return Outcome.from_error(key, error, template.model)
@@ -288,7 +288,7 @@ class ColumnAsker:
             if isinstance(error, NotRecorded):
                 missing.append(key)
             batch.set(index, Outcome.from_error(key, error))
-        self.session.memory.miss(missing)
+        self.session.memory.record_miss(missing)
 
     def _not_recorded(self, prompt: Prompt, key: str, *, compare: bool) -> QwenError:
         """The error of a row without a recorded answer: what could never be asked fails as it did then.
@@ -407,15 +407,15 @@ class ColumnAsker:
                 answer.attempts,
                 answer.finish_reason,
                 answer.cached,
-                self._beside(answer) if self._with_beside else None,
+                self._details(answer) if self._with_details else None,
             )
         if not answer.cached:
             error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
         return Outcome.from_error(key, error, answer.model, answer.endpoint)
 
-    def _beside(self, answer: Answer | ShortBeside) -> Beside:
+    def _details(self, answer: Answer | DetailedAnswer) -> Details:
         label = None if self.options.choices is None else read_form(self.template().sample, answer.text)
-        return Beside(
+        return Details(
             answer.reasoning, answer.logprobs, answer.sources, confidence_of(answer.logprobs or (), label)
         )
 

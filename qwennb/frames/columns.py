@@ -66,7 +66,7 @@ class Column:
     templates: tuple[Template, ...]  # what is filled from the columns: the prompts, and `system`
     columns: list[str]  # those of the frame that it reads
     values: tuple[str, ...]  # the names of constants that stand in the templates already
-    beside: tuple[str, ...]  # what meta has beside the usual, because it was asked for and is paid
+    details: tuple[str, ...]  # what meta has more than the usual, because it was asked for and is paid
     outputs: Mapping[str, pl.DataType]  # the columns that it makes
     on_error: OnError = "null"
     meta: bool | Literal["run"] = False
@@ -184,8 +184,8 @@ def build_column(
                 f'The prompt{of} names no column, so every row would ask the same. Put one in: "… {{{{ review }}}}".'
             )
     form = ColumnForm.of(schema, options.choices, take=take)
-    beside = _list_beside(options, client) if own.get("meta") else ()
-    outputs = _list_outputs(questions, form, beside, own)
+    details = _list_details(options, client) if own.get("meta") else ()
+    outputs = _list_outputs(questions, form, details, own)
     templates = (*questions.values(), *([] if system is None else [system]))
     columns = [hole.name for template in templates for hole in template.holes]
     columns += filter(None, (own.get("image"), own.get("truth")))
@@ -201,7 +201,7 @@ def build_column(
         templates,
         list(dict.fromkeys(columns)),
         tuple(values),
-        beside,
+        details,
         outputs,
         span=span,
         **own,
@@ -237,7 +237,7 @@ def _name_prompts(prompts: Mapping[str, str], into: str | None) -> Mapping[str, 
 
 
 def _list_outputs(
-    questions: Iterable[str], form: ColumnForm, beside: tuple[str, ...], own: Mapping[str, Any]
+    questions: Iterable[str], form: ColumnForm, details: tuple[str, ...], own: Mapping[str, Any]
 ) -> dict[str, pl.DataType]:
     """The columns that *questions* make: of each its answers, and beside them what the options *own* ask for."""
     outputs: dict[str, pl.DataType] = {}
@@ -245,7 +245,7 @@ def _list_outputs(
         made: dict[str, pl.DataType] = {into: form.dtype}
         if meta := own.get("meta"):
             of_draws = own.get("draws") is not None
-            made[f"{into}_meta"] = meta_type(beside, of_the_run=meta == "run", of_draws=of_draws)
+            made[f"{into}_meta"] = meta_type(details, of_the_run=meta == "run", of_draws=of_draws)
         if own.get("on_error") == "column":
             made[f"{into}_error"] = pl.String()
         for name in made.keys() & outputs.keys():
@@ -263,7 +263,7 @@ def _refuse_unused(values: Iterable[str], templates: Iterable[Template]) -> None
             )
 
 
-def _list_beside(options: Options, client: Qwen | None) -> tuple[str, ...]:
+def _list_details(options: Options, client: Qwen | None) -> tuple[str, ...]:
     # The default client may be another one by the time it is first needed; a type is known now.
     asked = options if client is None else client.session.with_defaults(options)
     made = ["reasoning"] if asked.thinking else []

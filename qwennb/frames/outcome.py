@@ -14,8 +14,8 @@ from qwennb.answer import Logprob, WebSource
 from qwennb.errors import QwenError
 
 
-class Beside(NamedTuple):
-    """What came beside an answer, because it was asked for."""
+class Details(NamedTuple):
+    """What an answer came with, because it was asked for."""
 
     reasoning: str = ""
     logprobs: Sequence[Logprob] | None = None
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     attempts: int = 0
     finish_reason: str = ""
     cached: bool = False
-    beside: Beside | None = None
+    details: Details | None = None
     votes: Votes | None = None
 
     @classmethod
@@ -72,7 +72,7 @@ _META: dict[str, pl.DataType] = {
     "finish_reason": pl.String(),
 }
 _TOKEN = {"token": pl.String(), "logprob": pl.Float64()}
-_BESIDE: dict[str, pl.DataType] = {
+_DETAILS: dict[str, pl.DataType] = {
     "reasoning": pl.String(),
     "logprobs": pl.List(pl.Struct({**_TOKEN, "top": pl.List(pl.Struct(_TOKEN))})),
     "confidence": pl.Float64(),
@@ -83,11 +83,11 @@ _BESIDE: dict[str, pl.DataType] = {
 _VOTES: dict[str, pl.DataType] = {"agreement": pl.Float64(), "draws": pl.Int64(), "tie": pl.Boolean()}
 
 
-def meta_type(beside: Sequence[str], *, of_the_run: bool, of_draws: bool = False) -> pl.Struct:
-    """The type of a meta column that has what was asked for *beside* the answer."""
+def meta_type(details: Sequence[str], *, of_the_run: bool, of_draws: bool = False) -> pl.Struct:
+    """The type of a meta column that tells the *details* that were asked for."""
     run: dict[str, pl.DataType] = {"cached": pl.Boolean()} if of_the_run else {}
     votes = _VOTES if of_draws else {}
-    return pl.Struct({**_META, **{name: _BESIDE[name] for name in beside}, **votes, **run})
+    return pl.Struct({**_META, **{name: _DETAILS[name] for name in details}, **votes, **run})
 
 
 def count_votes(draws: Sequence[Outcome | None], dtype: pl.DataType, span: float | None) -> Outcome | None:
@@ -169,8 +169,8 @@ def meta_series(outcomes: list[Outcome], dtype: pl.Struct) -> pl.Series:
             values: list[Any] = [error_text(outcome.error) for outcome in outcomes]
         elif field.name in _VOTES:
             values = [outcome.votes and getattr(outcome.votes, field.name) for outcome in outcomes]
-        elif field.name in _BESIDE:
-            values = [outcome.beside and _PLAIN[field.name](outcome.beside) for outcome in outcomes]
+        elif field.name in _DETAILS:
+            values = [outcome.details and _PLAIN[field.name](outcome.details) for outcome in outcomes]
         else:
             place = Outcome._fields.index(field.name)
             values = [outcome[place] for outcome in outcomes]
@@ -178,12 +178,12 @@ def meta_series(outcomes: list[Outcome], dtype: pl.Struct) -> pl.Series:
     return pl.DataFrame(columns).to_struct("meta")
 
 
-def _tokens(beside: Beside) -> list[dict[str, Any]] | None:
-    if beside.logprobs is None:
+def _tokens(details: Details) -> list[dict[str, Any]] | None:
+    if details.logprobs is None:
         return None
     return [
         {**_token(one.token, one.logprob), "top": [_token(*other) for other in one.top]}
-        for one in beside.logprobs
+        for one in details.logprobs
     ]
 
 
@@ -191,9 +191,9 @@ def _token(token: str, logprob: float) -> dict[str, Any]:
     return {"token": token, "logprob": logprob}
 
 
-_PLAIN: dict[str, Callable[[Beside], Any]] = {
-    "reasoning": lambda beside: beside.reasoning or None,
+_PLAIN: dict[str, Callable[[Details], Any]] = {
+    "reasoning": lambda details: details.reasoning or None,
     "logprobs": _tokens,
-    "confidence": lambda beside: beside.confidence,
-    "sources": lambda beside: [{"title": one.title, "url": one.url} for one in beside.sources],
+    "confidence": lambda details: details.confidence,
+    "sources": lambda details: [{"title": one.title, "url": one.url} for one in details.sources],
 }

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def interrupt() -> str:
 
 
 def fill(server: Endpoint, folder: Path, unique: int) -> None:
-    """Put the answers to *unique* questions into the cache, as bulk imports do."""
+    """Put the answers to *unique* questions into the cache, fifty thousand at a time."""
     qwen = Qwen(endpoint=server.base_url, model=MODEL, cache_dir=folder)
     answer = qwen.ask(ASK, n=-1)
     written = orjson.loads(record_of(answer))
@@ -208,7 +209,9 @@ def fill(server: Endpoint, folder: Path, unique: int) -> None:
             written["request"]["messages"][-1]["content"] = text
             yield Name(request_template.key(text), identity), orjson.dumps(written)
 
-    qwen.session.memory.store.import_many(records())
+    made = records()
+    while some := list(islice(made, 50_000)):
+        qwen.session.memory.store.put(some)
 
 
 def _by_hand(server: Endpoint, kind: str, rows: int) -> float:

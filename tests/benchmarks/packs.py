@@ -14,7 +14,7 @@ import polars as pl
 
 from qwennb import Pack
 from qwennb.answer import Answer, Cost, Usage
-from qwennb.cache import Memory, Spendings, Store, UsageLog, Writer
+from qwennb.cache import Memory, RecordingLog, Store
 from qwennb.errors import PackRefused
 from qwennb.request import Message, Request, Settings, Text
 from qwennb.testing import replaying
@@ -40,9 +40,8 @@ def _answers() -> Iterator[Answer]:
 @contextmanager
 def _kept(folder: Path) -> Iterator[Memory]:
     """A memory of them all."""
-    store = Store(folder)
-    memory = Memory(store, Writer(store), Spendings(folder), logs=[UsageLog()])
-    store.import_many(Pack.of(_answers()).records.items())
+    memory = Memory(Store(folder), logs=[RecordingLog()])
+    memory.store.put(Pack.of(_answers()).records.items())
     yield memory
     memory.close()
 

@@ -120,15 +120,16 @@ def test_a_file_in_the_folders_place_means_memory(tmp_path, in_place):
 def test_memory_above_a_folder_shows_both_and_its_own_wins(tmp_path):
     with Store(tmp_path / "c") as below:
         below.put([(name_of(0), b"below"), (name_of(1), b"below"), (name_of(1, "vllm"), b"other")])
-        store = MemoryStore(tmp_path / "c", below)
+        store = MemoryStore(tmp_path / "c", is_readable=True)
         store.put([(name_of(1), b"own"), (name_of(2), b"own")])
         names = [name_of(0), name_of(1), name_of(1, "vllm"), name_of(2)]
         values = [b"below", b"own", b"other", b"own"]
         assert [store.get(name) for name in names] == values
         assert store.get_many(names) == dict(zip(names, values, strict=True))
         assert dict(store.items()) == store.get_many(names) and len(store) == 4
-        both = [(name_of(1), b"own"), (name_of(1, "vllm"), b"other")]
-        assert store.find_many([name_of(1).key]) == {name_of(1).key: both}
+        both = {name_of(1): b"own", name_of(1, "vllm"): b"other"}
+        found = store.find_many([name_of(1).key])
+        assert found == {name_of(1).key: both} and list(found[name_of(1).key]) == list(both)
         assert dict(store.get_each([n.key for n in names], "openrouter")) == {
             name_of(0).key: b"below", name_of(1).key: b"own", name_of(2).key: b"own",
         }  # fmt: skip
@@ -142,7 +143,7 @@ def test_a_store_in_memory_can_do_all_that_a_store_can():
     calls = {
         "get": (name_of(1),), "get_many": ([name_of(1)],), "get_each": ([name_of(1).key], "openrouter"),
         "find_many": ([name_of(1).key],), "names": (), "items": (), "size": (),
-        "put": ([(name_of(1), b"v")],), "import_many": ([(name_of(2), b"v")],), "remove": ([name_of(1)],), "close": (),
+        "put": ([(name_of(1), b"v")],), "remove": ([name_of(1)],), "close": (),
     }  # fmt: skip
     public = {name for name, value in vars(Store).items() if callable(value) and not name.startswith("_")}
     assert public == set(calls)

@@ -47,7 +47,7 @@ def examine(folder):
                 {
                     n: v
                     for found in store.find_many([name.key for name in RECORDS]).values()
-                    for n, v in found
+                    for n, v in found.items()
                 },
             ):
                 assert seen.items() <= RECORDS.items()
@@ -148,7 +148,9 @@ def test_damage_that_reading_meets_is_mended_at_once(sound, tmp_path):
         lambda store: {name: store.get(name) for name in RECORDS},
         lambda store: store.get_many(RECORDS),
         lambda store: dict(store.items()),
-        lambda store: {n: v for found in store.find_many(n.key for n in RECORDS).values() for n, v in found},
+        lambda store: {
+            n: v for found in store.find_many(n.key for n in RECORDS).values() for n, v in found.items()
+        },
     ):
         path = copied(sound, tmp_path / "c")
         spoil_the_index(path)

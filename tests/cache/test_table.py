@@ -46,7 +46,7 @@ def use_everything(store):
     len(store)
     store.put([(name_of(9), b"v")])
     store.put([(name_of(1), b"anew")])
-    store.import_many([(name_of(1), b"newer")], replace=True)
+    store.put([(name_of(1), b"newer"), (name_of(10), b"w")])
     store.remove([name_of(2)])
 
 
@@ -111,7 +111,7 @@ def test_keys_of_other_kinds_do_no_harm(folder):
     )
     with Store(folder) as store:
         assert dict(store.items()) == {name_of(n): value_of(n) for n in range(3)}
-        assert store.find_many([name_of(1).key]) == {name_of(1).key: [(name_of(1), value_of(1))]}
+        assert store.find_many([name_of(1).key]) == {name_of(1).key: {name_of(1): value_of(1)}}
         use_everything(store)
         assert store.quarantine_count == 1  # the one that a search for its key came upon
 

@@ -139,7 +139,8 @@ def test_closing_writes_what_is_queued_and_refuses_what_comes_later(store):
     threading.Timer(0.05, gate.release).start()
     writer.close()
     assert told == [None] * 50
-    assert len(store) == 50
+    with Store(store.folder) as again:  # the writer has closed its own
+        assert len(again) == 50
     with pytest.raises(CacheError, match="closed"):
         writer.put(name_of(60), b"v", told.append)
     assert writer.flush(1)

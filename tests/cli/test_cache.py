@@ -130,7 +130,7 @@ def test_forgetting_answers_does_not_forget_what_they_cost(run, kept):
 def orders(tmp_path):
     """Two batches under way, one of them without a number yet, and one that was fetched."""
     made = BatchOrders(tmp_path / "cache")
-    made.claim().release()
+    made.claim().close()
     for name, model, batch, day in (
         ("a", "qwen3.5-plus", "batch_17", 1),
         ("b", "qwen3.5-flash", "", 9),
@@ -206,4 +206,4 @@ def test_nothing_is_forgotten_while_somebody_fetches(run, orders):
     claim = orders.claim()
     ran = run("cache", "prune", "--all", "--batches", "--yes")
     assert ran.code == 1 and "Another process" in ran.err and under_way(orders) == {"a", "b"}
-    claim.release()
+    claim.close()

@@ -22,7 +22,7 @@ import pytest
 import qwennb
 from qwennb import Qwen, errors
 from qwennb.answer import Answer, Cost, Usage
-from qwennb.cache import BatchOrder, BatchOrders, Memory, Pack, Spending, Spendings, Store, Writer
+from qwennb.cache import BatchOrder, BatchOrders, Memory, Pack, Spending, Store
 from qwennb.cli.command import COMMANDS
 from qwennb.cli.world import World
 from qwennb.frames.progress import Tally
@@ -94,14 +94,20 @@ def answer(number: int = 0, hostile: str = HOSTILE) -> Answer:
 def kept(tmp_path) -> Path:
     """A store, a ledger, a batch under way and a local model whose every name is hostile."""
     folder = tmp_path / "cache"
-    store = Store(folder)
-    memory = Memory(store, Writer(store), Spendings(folder))
+    memory = Memory(Store(folder))
     for number in range(2):
         asyncio.run(memory.keep(answer(number, HOSTILE + LINES), warn=pytest.fail))
     row = Spending(
-        "2026-11-01", f"{HOSTILE}{LINES}.ipynb", HOSTILE + LINES, f"vllm:{HOSTILE}{LINES}", 2, 3, 4
+        "2026-11-01",
+        f"{HOSTILE}{LINES}.ipynb",
+        HOSTILE + LINES,
+        f"vllm:{HOSTILE}{LINES}",
+        2,
+        3,
+        4,
+        nanos=500_000_000,
     )
-    memory.spendings.add([row.with_cost(0.5)])
+    memory.spendings.add([row])
     memory.close()
     asked = [Request(HOSTILE, (Message("user", (Text("x"),)),))]
     order = BatchOrder(
@@ -109,7 +115,7 @@ def kept(tmp_path) -> Path:
         questions=1, keys=frozenset(one.key for one in asked),
     )  # fmt: skip
     orders = BatchOrders(folder)
-    orders.claim().release()
+    orders.claim().close()
     orders.write(order, asked)
     (folder / "models").mkdir()
     (folder / "models" / f"0123456789abcdef-{HOSTILE.replace('/', '').replace(chr(0), '')}.gguf").write_bytes(

@@ -15,7 +15,7 @@ import pytest
 
 from qwennb import Pack, Qwen
 from qwennb.answer import Answer
-from qwennb.cache import Memory, Packs, Spendings, Store, Writer
+from qwennb.cache import Memory, Name, Store
 from qwennb.client import Options, runtime
 from qwennb.endpoints import PORTS
 from qwennb.errors import InvalidAnswer, NotRecorded
@@ -65,7 +65,7 @@ def recorded(simulate, client, tmp_path, fresh):
     qwen = client(sim)
     log = fresh.record()
     shown = work(qwen)
-    pack = fresh.pack(log.names())
+    pack = fresh.pack(log.take())
     fresh.stop(log)
     sim.stop()
     pack.write(tmp_path / "work.qwenpack")
@@ -87,9 +87,9 @@ def test_a_pack_has_exactly_what_was_used(recorded, simulate, client, tmp_path, 
     with replaying(file) as qwen:
         log = fresh.record()
         qwen.plan("Why?", temperature=0.5)
-        assert len(fresh.pack(log.names())) == 0  # planning uses nothing
+        assert len(fresh.pack(log.take())) == 0  # planning uses nothing
         work(qwen)
-        again = fresh.pack(log.names())
+        again = fresh.pack(log.take())
         fresh.stop(log)
     assert again.records == Pack.read(file).records
 
@@ -163,7 +163,7 @@ def test_an_id_that_no_server_lists_replays_by_what_was_typed(model, simulate, t
     log = fresh.record()
     answer = Qwen(**given).ask("Why?")
     asked = sim.ledger.last().body["model"]
-    fresh.pack(log.names()).write(tmp_path / "one.qwenpack")
+    fresh.pack(log.take()).write(tmp_path / "one.qwenpack")
     fresh.stop(log)
     assert asked == {"9b": "qwen3.5-9b"}.get(model, model)
     with no_network() as tried:
@@ -182,7 +182,7 @@ def test_recorded_on_dashscope_it_replays_with_nothing_another_key_or_a_server(
     qwen = client(simulate("dashscope"))
     log = fresh.record()
     shown = work(qwen)
-    pack = fresh.pack(log.names())
+    pack = fresh.pack(log.take())
     fresh.stop(log)
     window = qwen.session.window(qwen.session.build_request("x", {}, Options()))
     assert (pack.model, pack.endpoint) == (qwen.endpoint.model_name(None), "dashscope-intl")
@@ -233,8 +233,7 @@ def _listen(server: socket.socket, called: list[object]) -> None:
 
 @pytest.fixture
 def memory(tmp_path):
-    store = Store(tmp_path / "cache")
-    made = Memory(store, Writer(store), Spendings(tmp_path / "cache"), Packs())
+    made = Memory(Store(tmp_path / "cache"))
     yield made
     made.close()
 
@@ -313,7 +312,8 @@ def test_only_what_was_recalled_or_kept_counts_as_used(memory):
     assert memory.recall(answer_of(18).request, "dashscope-intl", "on") is None
     memory.recall(answer_of(0).request, "dashscope-intl", "on")
     memory.recall_many([answer_of(12).request], None, "on")
-    assert {name.key for name in memory.used.names()} == {answer_of(0).key, answer_of(12).key}
+    [used] = memory.used.by_folder().values()
+    assert {name.key for name in used} == {answer_of(0).key, answer_of(12).key}
     assert memory.used.count == 2
 
 
@@ -332,10 +332,11 @@ def test_a_pack_has_the_answer_of_the_folder_it_was_used_from(simulate, client, 
 
 
 def test_what_a_full_log_has_no_room_for_is_packed_all_the_same(simulate, client, fresh):
-    qwen, log = client(simulate()), fresh.record()
-    asked = qwen.ask("Why?")
-    qwen.session.memory.used.forget({asked.endpoint: [asked.key]})
-    assert [answer.key for answer in fresh.pack(log.take()).answers()] == [asked.key]
+    memory = client(simulate()).session.memory
+    kept(memory, answer_of(0))  # as if it had been used when no name more could be noted
+    name = Name(answer_of(0).key, answer_of(0).endpoint)
+    assert memory.used.by_folder([name]) == {}
+    assert list(fresh.pack([name]).records) == [name]
 
 
 def test_what_is_new_is_taken_once_and_again_when_it_was_asked_anew(simulate, client, fresh):
@@ -347,7 +348,7 @@ def test_what_is_new_is_taken_once_and_again_when_it_was_asked_anew(simulate, cl
     qwen.ask("Why?", cache="refresh")
     assert len(log.take()) == 1
     qwen.ask("Why?", cache="off")
-    assert log.take() == [] and len(log.names()) == 1
+    assert log.take() == []
     fresh.stop(log)
     qwen.ask("How?")
     assert log.take() == []

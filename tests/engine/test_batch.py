@@ -389,7 +389,7 @@ def test_what_was_answered_while_the_run_waited_for_its_turn_is_not_ordered_agai
         )
         await asyncio.sleep(0)
         await asyncio.to_thread(one.qwen.ask, asked)
-        claim.release()
+        claim.close()
         await waiting
 
     asyncio.run(late())

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from qwennb.answer import Answer, Chunk
-from qwennb.cache import Memory, Spendings, Writer, open_store
+from qwennb.cache import Memory, open_store
 from qwennb.config import Secret
 from qwennb.endpoints import Endpoint
 from qwennb.endpoints.call import Call, Payload
@@ -105,10 +105,9 @@ class Wire:
 
 @pytest.fixture
 def memory(tmp_path):
-    store = open_store(tmp_path / "cache")
-    made = Memory(store, Writer(store), Spendings(tmp_path / "cache"))
+    made = Memory(open_store(tmp_path / "cache"))
     yield made
-    made.writer.close()
+    made.close()
 
 
 @pytest.fixture
