@@ -4,8 +4,8 @@
 
 No row is touched by a loop in Python before it is known to be unique. A cell is written as a reader would write it: dates
 and times in ISO form, decimals with their places, a whole float without its ".0", categories by name, lists and structs
-as JSON. Null, and NaN, which is how pandas says null, is null: a prompt with a null in it is null, unless nulls are to be
-sent, and then it is an empty text. A picture is the bytes of a cell, a path under a stated folder, or a URL where those
+as JSON. A prompt with a null in it is null, unless nulls are to be sent, and then it is an empty text. NaN is a value, as
+polars has it; a pandas frame's was made null on the way in, for there it says that nothing is known. A picture is the bytes of a cell, a path under a stated folder, or a URL where those
 are allowed; nothing else is opened.
 """
 
@@ -64,13 +64,8 @@ def cell(value: pl.Expr, dtype: pl.DataType, name: str) -> pl.Expr:
         return value
     if dtype.is_float():
         whole = (value == value.round()) & (value.abs() < LARGEST_WHOLE)
-        return (
-            pl.when(value.is_nan())
-            .then(None)
-            .when(whole)
-            .then(value.cast(pl.Int64, strict=False).cast(pl.String))
-            .otherwise(value.cast(pl.String))
-        )
+        as_whole = value.cast(pl.Int64, strict=False).cast(pl.String)
+        return pl.when(whole).then(as_whole).otherwise(value.cast(pl.String))
     if isinstance(dtype, pl.Datetime):
         return value.dt.to_string("%Y-%m-%d %H:%M:%S%.f" + ("%:z" if dtype.time_zone else ""))
     if dtype == pl.Time:

@@ -11,6 +11,7 @@ and a missing table for an empty one.
 from __future__ import annotations
 
 import datetime
+import enum
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ import orjson
 
 from qwennb.errors import BadInput, SchemaError, ValidatorFailed, show_value, user_code
 from qwennb.request.canonical import canonical_json, plain
+from qwennb.request.labels import read_labels
 from qwennb.request.normal_schema import canonical_schema, normalise_schema
 from qwennb.request.schema_line import read_line
 from qwennb.request.strict_json import parse_json
@@ -252,6 +254,24 @@ def _complaint_text(problem: Any) -> str:
     return f"{where}: {message}" if where else message
 
 
+def _spell_labels(schema: Any) -> Any:
+    """Write out what stands for labels in *schema*: a `pl.Enum` or an Enum class, as a field or as its `enum`."""
+    if isinstance(schema, Mapping):
+        return {
+            word: list(read_labels("enum", value))
+            if word == "enum" and _are_labels(value)
+            else _spell_labels(value)
+            for word, value in schema.items()
+        }
+    if _are_labels(schema):
+        return {"type": "string", "enum": list(read_labels("A field", schema))}
+    return list(map(_spell_labels, schema)) if isinstance(schema, list | tuple) else schema
+
+
+def _are_labels(value: Any) -> bool:
+    return isinstance(value, enum.EnumType) or hasattr(value, "categories")
+
+
 def _check(schema: Mapping[str, Any]) -> dict[str, Any]:
     import jsonschema
 
@@ -260,6 +280,7 @@ def _check(schema: Mapping[str, Any]) -> dict[str, Any]:
             "The dict given as schema is empty; it would accept anything. Name at least a type."
         )
     try:
+        schema = _spell_labels(schema)
         canonical_json(schema)
         made: dict[str, Any] = plain(schema)
         jsonschema.Draft202012Validator.check_schema(made)

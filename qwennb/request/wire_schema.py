@@ -4,6 +4,9 @@ Servers make a grammar of a schema. Look-around in a pattern, formats of pydanti
 conditions have no place in one, and each server does something else about them: ignores them, or refuses the request.
 So what has a plain spelling is sent in it, what has none is left out and told (`unheld`), and every answer is held
 against the whole schema all the same. What is sent is in no key.
+
+A grammar without an end is a trap for a small model: at temperature 0 it writes digits until its tokens are used up. So
+a pattern of ours says how many there may be at most. (llama.cpp's own grammars end numbers and spaces by themselves.)
 """
 
 from __future__ import annotations
@@ -19,12 +22,19 @@ from qwennb.request.normal_schema import map_schemas
 DECIMAL = "x-qwennb-decimal"
 PLACES = 9  # of a Decimal that says nothing: as in SQL's NUMERIC(38, 9)
 DIGITS = 38
+WHOLE = 18  # digits before the point that are sent of one that says nothing: more than any sum of money has
 
 _DURATION = (
     "^P([0-9]{1,6}D|([0-9]{1,6}D)?T([0-9]{1,5}H([0-9]{1,2}M)?([0-9]{1,2}S)?"
     "|[0-9]{1,5}M([0-9]{1,2}S)?|[0-9]{1,6}(\\.[0-9]{1,6})?S))$"
 )
-_FORMATS = frozenset({"date", "date-time", "time", "uuid", "email", "ipv4", "ipv6", "hostname", "uri"})
+# The grammars' own forms of these two want a zone, which a model then makes up, and have no end to a second's fraction.
+_CLOCK_TIME = (
+    r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+\-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+)
+_DAY = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_SPELT = {"time": f"^{_CLOCK_TIME}$", "date-time": f"^{_DAY}T{_CLOCK_TIME}$"}
+_FORMATS = frozenset({"date", "uuid", "email", "ipv4", "ipv6", "hostname", "uri"})
 _UNHELD = {
     "not": "`not`", "if": "`if`", "contains": "`contains`", "patternProperties": "names held to a pattern",
     "propertyNames": "a rule for names", "dependentSchemas": "`dependentSchemas`", "dependentRequired": "`dependentRequired`",
@@ -48,6 +58,8 @@ def wire_schema(schema: Mapping[str, Any], *, in_words: bool = False) -> dict[st
         if (values := _listed_fields(made)) is not None:
             made |= {"properties": values, "additionalProperties": False}
             del made["propertyNames"]
+        if always := _always_fields(made):
+            made["required"] = [*made.get("required", ()), *always]
         if not in_words:
             made = _plain_node(made)
         return map_schemas(made, walk, None)
@@ -90,6 +102,8 @@ def _unheld(node: Any, name: str) -> Iterator[str]:
 def _plain_node(node: dict[str, Any]) -> dict[str, Any]:
     """Take out of *node* what a server may refuse, and spell plainly what it can hold."""
     made = {word: value for word, value in node.items() if word not in ("uniqueItems", "propertyNames")}
+    if made.get("format") in _SPELT and "pattern" not in made:
+        made["pattern"] = _SPELT[made["format"]]
     if "format" in made and made["format"] not in _FORMATS:
         del made["format"]
     if isinstance(made.get("pattern"), str):
@@ -109,6 +123,24 @@ def _listed_fields(node: Mapping[str, Any]) -> dict[str, Any] | None:
     return {name: dict(value) for name in listed if isinstance(name, str)}
 
 
+def _always_fields(node: Mapping[str, Any]) -> list[str]:
+    """List the fields that may be left out and may as well be null: a model that has to write them looks for them."""
+    required = node.get("required", ())
+    return [
+        name
+        for name, field in (node.get("properties") or {}).items()
+        if name not in required and isinstance(field, Mapping) and _takes_null(field)
+    ]
+
+
+def _takes_null(node: Mapping[str, Any]) -> bool:
+    """Tell whether null stands for what is not there; a default of its own does where there is one."""
+    kinds = [option.get("type") for option in (node, *node.get("anyOf", ())) if isinstance(option, Mapping)]
+    return node.get("default") is None and any(
+        kind == "null" or (isinstance(kind, list) and "null" in kind) for kind in kinds
+    )
+
+
 def _decimal(node: dict[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
     """Write a Decimal: text, which loses no digit, or a number where it has bounds, which no pattern can hold."""
     number: Mapping[str, Any] = next(
@@ -120,18 +152,27 @@ def _decimal(node: dict[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
     if set(bounds) - {"minimum", "exclusiveMinimum"} or any(bound != 0 for bound in least):
         return {**rest, "type": "number", **{w: v for w, v in bounds.items() if w != "multipleOf"}}
     precision, scale = decimal_digits(digits)
+    whole = precision - scale if "max_digits" in digits else min(precision - scale, WHOLE)
     places = f"(\\.[0-9]{{1,{scale}}})?" if scale else ""
-    return {
-        **rest,
-        "type": "string",
-        "pattern": f"^{'' if least else '-?'}[0-9]{{1,{max(1, precision - scale)}}}{places}$",
-    }
+    return {**rest, "type": "string", "pattern": f"^{'' if least else '-?'}{_whole_digits(whole)}{places}$"}
+
+
+def _whole_digits(most: int) -> str:
+    """Write a pattern for a whole number of so many digits at *most*, without zeros before it."""
+    return f"(0|[1-9][0-9]{{0,{most - 1}}})" if most > 1 else "[0-9]" if most else "0"
 
 
 def decimal_digits(digits: Mapping[str, int]) -> tuple[int, int]:
-    """Count the digits of a Decimal in all, and those behind the point."""
-    scale = min(digits.get("decimal_places", PLACES), DIGITS)
-    return max(1, min(digits.get("max_digits", DIGITS), DIGITS)), scale
+    """Count the digits of a Decimal in all, and those behind the point.
+
+    Where only one of the two is said, no digit is lost that it allows: of `max_digits=5` all may stand before the
+    point or behind it.
+    """
+    most = digits.get("max_digits")
+    scale = min(digits.get("decimal_places", PLACES if most is None else min(most, PLACES)), DIGITS)
+    if most is None:
+        return DIGITS, scale
+    return max(1, min(most if "decimal_places" in digits else most + scale, DIGITS)), scale
 
 
 _N = r"\d+(?:[.,]\d+)?"

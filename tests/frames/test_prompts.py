@@ -50,8 +50,10 @@ def test_categories_travel_by_name():
         assert text("{{ x }}", x=pl.Series("x", ["high", "low", None], dtype=dtype)) == ["high", "low", None]
 
 
-def test_nan_is_missing_as_pandas_means_it():
-    assert text("{{ x }}", x=[float("nan"), 1.0]) == [None, "1"]
+def test_nan_is_a_value_and_null_is_none():
+    series = {"x": pl.Series("x", [float("nan"), None, 1.0])}
+    assert prompts(Template.of("<{{ x }}>"), series).to_list() == ["<NaN>", None, "<1>"]
+    assert prompts(Template.of("<{{ x }}>"), series, nulls=True).to_list() == ["<NaN>", "<>", "<1>"]
 
 
 def test_several_columns_and_fields_of_structs():

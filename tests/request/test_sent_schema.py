@@ -54,12 +54,12 @@ def test_the_pattern_that_some_pydantics_write_for_a_decimal_is_in_no_key():
 
 def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bounds():
     sent = Schema.of(Order).wire_form()["properties"]
-    plain = {"type": "string", "pattern": r"^-?[0-9]{1,29}(\.[0-9]{1,9})?$"}
+    plain = {"type": "string", "pattern": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$"}
     assert sent["price"] == plain == sent["prices"]["items"]
     assert sent["paid"]["anyOf"] == [plain, {"type": "null"}]
     assert sent["tax"] == {
         "type": "string",
-        "pattern": r"^[0-9]{1,6}(\.[0-9]{1,2})?$",
+        "pattern": r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,2})?$",
         "description": "of it",
     }
     bounded = Schema.of(Annotated[decimal.Decimal, pydantic.Field(ge=1, le=100)])
@@ -68,6 +68,55 @@ def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bound
         "x-qwennb"
         not in str(Schema.of(Order).wire_form()) + str(Schema.of(Order).canonical()) + Schema.of(Order).text
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "pattern", "fits", "fails"),
+    [
+        (
+            {"max_digits": 5},
+            r"^-?(0|[1-9][0-9]{0,4})(\.[0-9]{1,5})?$",
+            ["12345", "-0.12345"],
+            ["123456", "007"],
+        ),
+        ({"decimal_places": 0}, "^-?(0|[1-9][0-9]{0,17})$", ["12", "0"], ["1.5"]),
+        ({"max_digits": 2, "decimal_places": 2}, r"^-?0(\.[0-9]{1,2})?$", ["0.25"], ["1.25"]),
+        ({"max_digits": 1, "decimal_places": 0}, "^-?[0-9]$", ["7"], ["17"]),
+    ],
+)
+def test_the_digits_of_a_decimal_end_where_its_class_says(given, pattern, fits, fails):
+    sent = Schema.of(Annotated[decimal.Decimal, pydantic.Field(**given)]).wire_form()
+    assert sent == {"type": "string", "pattern": pattern}
+    assert all(re.search(pattern, one) for one in fits) and not any(re.search(pattern, one) for one in fails)
+
+
+def test_a_time_is_sent_as_a_pattern_that_makes_up_no_zone_and_has_an_end():
+    sent = Schema.of("at datetime, open time, on date").wire_form()["properties"]
+    for text in (
+        "2024-02-29T12:30:00",
+        "2024-02-29T12:30",
+        "2024-02-29T12:30:00.25Z",
+        "2024-02-29T12:30:00+02:00",
+    ):
+        assert re.search(sent["at"]["pattern"], text) and Schema.of(datetime.datetime).read(f'"{text}"')
+        assert re.search(sent["open"]["pattern"], text[11:]) and Schema.of(datetime.time).read(
+            f'"{text[11:]}"'
+        )
+    assert not re.search(sent["at"]["pattern"], "2024-02-29T12:30:00.1234567")
+    assert sent["on"] == {"type": "string", "format": "date"}
+    assert Schema.of("at datetime").wire_form(in_words=True) == Schema.of("at datetime").json
+
+
+def test_a_field_that_may_be_null_is_sent_as_one_that_is_always_written():
+    class Mail(pydantic.BaseModel):
+        sender: str
+        sent: datetime.date | None = None
+        copies: int = 1
+        tone: str | None = "calm"
+
+    assert Schema.of(Mail).wire_form()["required"] == ["sender", "sent"]
+    assert Schema.of("name, age int?, due date?").wire_form()["required"] == ["name", "age", "due"]
+    assert Schema.of("name, age int?").json["required"] == ["name"]
 
 
 def test_a_decimal_that_was_recorded_as_a_number_is_still_read():
