@@ -14,20 +14,35 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from qwennb.answer import Cost, Usage
 from qwennb.catalog.abilities import Abilities, Range, Thinking
-from qwennb.catalog.listing import ModelRow
 from qwennb.catalog.media import Images, Videos
 from qwennb.catalog.model import EndpointSpec, Model, plain_name
 from qwennb.catalog.price import Price, RateQuota
 from qwennb.errors import UnknownEndpoint, UnknownModel, nearest
 from qwennb.request import SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model at one endpoint. `prices` has one entry a tier, the cheapest first; empty means unknown."""
+
+    model: Model
+    endpoint: str
+    id: str
+    default: bool
+    free: bool
+    abilities: Abilities
+    prices: tuple[Price, ...]
+    quota: RateQuota | None
 
 
 class Catalog:
@@ -39,14 +54,14 @@ class Catalog:
         settings = frozenset(name for name, setting in SETTINGS.items() if setting.sent)
         self.sent = settings | frozenset(table["options"]["sent"])
         self._own = frozenset(table["options"]["own"]) | (SETTINGS.keys() - settings)
-        self._models = {row["name"]: _model(row) for row in table["model"]}
-        self._endpoints = {row["name"]: _endpoint(row) for row in table["endpoint"]}
+        self._models = {row["name"]: _read(row, Model) for row in table["model"]}
+        self._endpoints = {row["name"]: _read(row, EndpointSpec) for row in table["endpoint"]}
         self._index = {name.lower(): model for model in self._models.values() for name in model.names}
         self._prices = _by_place(table["price"])
         self._quotas = _by_place(table["quota"])
         self._rates = {"USD": 1.0} | {row["currency"]: row["usd"] for row in table["rate"]}
-        self._abilities: dict[tuple[str, str, bool], Abilities] = {}
-        self._known_tiers: dict[tuple[str, str, date | None], tuple[Price, ...]] = {}
+        self._abilities = cache(self._find_abilities)
+        self._tiers = cache(self._find_tiers)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -128,10 +143,7 @@ class Catalog:
 
     def abilities(self, model: str, endpoint: str, *, by_id: bool = False) -> Abilities:
         """What the model takes at the endpoint. *by_id*: a provider lists it under this id, which nobody here knows."""
-        key = (model, endpoint, by_id)
-        if (known := self._abilities.get(key)) is None:
-            known = self._abilities[key] = self._abilities_of(model, self.endpoint(endpoint), by_id)
-        return known
+        return self._abilities(model, endpoint, by_id)
 
     # What it costs
 
@@ -164,8 +176,7 @@ class Catalog:
         rows = self._quotas.get((endpoint, self._snapshot(server, known).name)) if known else None
         if not rows:
             return None
-        row = rows[0]
-        return RateQuota(row["rpm"], row["tpm"], row["checked"], row["source"])
+        return _read(rows[0], RateQuota)
 
     def rows(self, endpoint: str | None = None) -> tuple[ModelRow, ...]:
         """Every model at every endpoint that has an id for it, or at one endpoint, as a table."""
@@ -193,7 +204,8 @@ class Catalog:
         served = ", ".join(m.name for m in self.models_at(endpoint))
         return f"{model.name} is not served at {endpoint}; it is at {', '.join(endpoints)}. {endpoint} serves {served}."
 
-    def _abilities_of(self, name: str, endpoint: EndpointSpec, by_id: bool) -> Abilities:
+    def _find_abilities(self, name: str, where: str, by_id: bool) -> Abilities:
+        endpoint = self.endpoint(where)
         model = None if by_id else self.find(name)
         if model is None and endpoint.hosted and not by_id:
             model = self.model(name)
@@ -229,8 +241,8 @@ class Catalog:
             schema_without_thinking=row.get("schema_without_thinking", False),
             schema_says_json=row.get("schema_says_json", False),
             stop_most=row.get("stop_most"),
-            images=Images(**_tuples(row["images"])) if sees else None,
-            videos=Videos(**_tuples(row["videos"])) if watches else None,
+            images=_read(row["images"], Images) if sees else None,
+            videos=_read(row["videos"], Videos) if watches else None,
             pdf=row.get("pdf") if "files" in options else None,
             search_strategies=tuple(row.get("search_strategies", ())),
             context=model.context if model else None,
@@ -287,13 +299,7 @@ class Catalog:
         taken += [f"{model} at {', '.join(endpoints)}"] if endpoints else []
         return f"It is taken by {'; '.join(taken)}. " if taken else ""
 
-    def _tiers(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
-        key = (name, endpoint, on)
-        if (known := self._known_tiers.get(key)) is None:
-            known = self._known_tiers[key] = self._tiers_of(name, endpoint, on)
-        return known
-
-    def _tiers_of(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
+    def _find_tiers(self, name: str, endpoint: str, on: date | None) -> tuple[Price, ...]:
         server = self.endpoint(endpoint)
         if server.free:
             return (Price(0.0, 0.0, "USD", self.checked, "local"),)
@@ -329,25 +335,12 @@ class Catalog:
 _SEEN = ("text", "image", "video")
 
 
-def _model(row: Mapping[str, Any]) -> Model:
-    plain = {
-        key: value for key, value in row.items() if key not in {"ids", "aliases", "modalities", "max_input"}
-    }
-    window = row.get("max_input", {})
-    return Model(
-        **plain,
-        aliases=tuple(row["aliases"]),
-        modalities=frozenset(row["modalities"]),
-        max_input_thinking=window.get("thinking"),
-        max_input_direct=window.get("direct"),
-        ids={endpoint: tuple(ids) for endpoint, ids in row["ids"].items()},
-    )
+T = TypeVar("T")
 
 
-def _endpoint(row: Mapping[str, Any]) -> EndpointSpec:
-    batch = row.get("batch", {})
-    plain = EndpointSpec(row["name"], row["kind"], row.get("hosted", False), row.get("default_model"))
-    return replace(plain, batch_share=batch.get("share"), batch_max_input=batch.get("max_input"))
+def _read(row: Mapping[str, Any], kind: type[T]) -> T:
+    """Make a value of *kind* of a row of the table; the names of its fields are those of the row."""
+    return msgspec.convert(row, kind, builtin_types=(date,))
 
 
 def _by_place(rows: list[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
@@ -372,7 +365,3 @@ def _max_output(row: Mapping[str, Any], model: Model | None) -> int | None:
     if row.get("max_output") is not None:
         return int(row["max_output"])
     return model.max_output if model is not None and row.get("bounds_output", False) else None
-
-
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
