@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -148,48 +148,42 @@ class Answer:
             "created": self.created.isoformat(),
             "usage": self.usage.to_json(),
         }
-        if self.cost is not None:
-            made["cost"] = [float(self.cost), self.cost.source]
-        if self.reasoning:
-            made["reasoning"] = self.reasoning
-        if self.reasoning_blocks:
-            made["reasoning_blocks"] = orjson.loads(self.reasoning_blocks)
-        if self.tool_calls:
-            made["tool_calls"] = [call.to_json() for call in self.tool_calls]
-        if self.tool_results is not None:
-            made["tool_results"] = list(self.tool_results)
-        if self.consents:
-            made["consents"] = list(self.consents)
-        if self.logprobs is not None:
-            made["logprobs"] = [logprob.to_json() for logprob in self.logprobs]
-        if self.sources:
-            made["sources"] = [source.to_json() for source in self.sources]
-        if self.defaults:
-            made["defaults"] = dict(self.defaults)
+        for name, (write, _) in _AS_JSON.items():
+            if (value := getattr(self, name)) != getattr(Answer, name, {}):  # its default
+                made[name] = write(value)
         return made
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], request: Request) -> Answer:
         """Read the answer that `to_json` wrote, to *request*; recalled, so `cached`."""
-        cost, blocks = data.get("cost"), data.get("reasoning_blocks")
-        logprobs, results = data.get("logprobs"), data.get("tool_results")
+        told = {name: read(data[name]) for name, (_, read) in _AS_JSON.items() if data.get(name) is not None}
         return cls(
             request=request,
             text=data["text"],
-            reasoning=data.get("reasoning", ""),
-            tool_calls=tuple(map(ToolCall.from_json, data.get("tool_calls", ()))),
-            logprobs=None if logprobs is None else tuple(map(Logprob.from_json, logprobs)),
-            sources=tuple(WebSource(*source) for source in data.get("sources", ())),
             usage=Usage.from_json(data["usage"]),
-            cost=None if cost is None else Cost(*cost),
             endpoint=data["endpoint"],
             served_by=data["served_by"],
             finish_reason=data["finish_reason"],
             attempts=data["attempts"],
             created=datetime.fromisoformat(data["created"]),
-            defaults=data.get("defaults", {}),
-            reasoning_blocks=orjson.dumps(blocks).decode() if blocks else "",
-            tool_results=None if results is None else tuple(results),
-            consents=tuple(data.get("consents", ())),
             cached=True,
+            **told,
         )
+
+
+def _each_to_json(values: Iterable[ToolCall | Logprob | WebSource]) -> list[Any]:
+    return [value.to_json() for value in values]
+
+
+# What is written only where it is not as it is by default: how it is written, and how it is read again.
+_AS_JSON: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "cost": (lambda cost: [float(cost), cost.source], lambda pair: Cost(*pair)),
+    "reasoning": (str, str),
+    "reasoning_blocks": (orjson.loads, lambda blocks: orjson.dumps(blocks).decode() if blocks else ""),
+    "tool_calls": (_each_to_json, lambda calls: tuple(map(ToolCall.from_json, calls))),
+    "tool_results": (list, tuple),
+    "consents": (list, tuple),
+    "logprobs": (_each_to_json, lambda logprobs: tuple(map(Logprob.from_json, logprobs))),
+    "sources": (_each_to_json, lambda sources: tuple(WebSource(*source) for source in sources)),
+    "defaults": (dict, dict),
+}

@@ -18,11 +18,12 @@ from typing import Any
 import orjson
 
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
-from qwennb.answer.usage import Usage
 from qwennb.request import Request, ToolCall, parse_json
 
 OPEN, CLOSE = "<think>", "</think>"
 MARGIN = 64
+# What counts as it was told last, where it is told more than once.
+_TOLD_LAST = ("finish_reason", "usage", "cost", "served_by", "id")
 
 _CLOSING_LINE = re.compile(r"^</think>$", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
@@ -116,11 +117,7 @@ class Fold:
     _open: dict[int, _Call] = field(default_factory=dict, init=False)
     _logprobs: list[Logprob] = field(default_factory=list, init=False)
     _sources: dict[str, WebSource] = field(default_factory=dict, init=False)
-    _finish_reason: str | None = field(default=None, init=False)
-    _usage: Usage | None = field(default=None, init=False)
-    _cost: float | None = field(default=None, init=False)
-    _served_by: str | None = field(default=None, init=False)
-    _id: str | None = field(default=None, init=False)
+    _last: dict[str, Any] = field(default_factory=dict, init=False)
 
     def add(self, chunk: Chunk) -> Chunk:
         """Take *chunk* in; the chunk that comes back has a leading think block moved from text to reasoning."""
@@ -139,12 +136,9 @@ class Fold:
         for source in chunk.sources:
             self._sources.setdefault(source.url, source)
         self.ended = self.ended or chunk.ended
-        # What is told more than once counts as it was told last.
-        self._finish_reason = chunk.finish_reason or self._finish_reason
-        self._usage = chunk.usage or self._usage
-        self._cost = self._cost if chunk.cost is None else chunk.cost
-        self._served_by = chunk.served_by or self._served_by
-        self._id = chunk.id or self._id
+        for name in _TOLD_LAST:
+            if (told := getattr(chunk, name)) not in (None, ""):
+                self._last[name] = told
         return chunk
 
     def draft(self) -> Draft:
@@ -165,11 +159,7 @@ class Fold:
             tool_calls=tuple(calls),
             logprobs=tuple(self._logprobs) or None,
             sources=tuple(self._sources.values()),
-            finish_reason=self._finish_reason,
-            usage=self._usage,
-            cost=self._cost,
-            served_by=self._served_by,
-            id=self._id,
+            **self._last,
         )
 
     def _piece(self, piece: CallPiece) -> None:

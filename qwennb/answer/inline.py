@@ -25,6 +25,8 @@ _REFERENCE = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]{1,31});
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\\\[\]|]+", re.IGNORECASE)
 _LITERAL = re.compile(r"[!-/:-@\[-`{-~]")
 _MARKS = re.compile(r"[!#&*<=>@\[\]^_`{|}~]|:(?=//)|^[-+]|^\d(?=\d*[.)])")
+# Signs of which some renderer would make a link, or an address to write to, of what we made none of.
+_JOINT = re.compile(r":(?=//)|/(?=/\w)|\](?=[(\[:])|(?<=[\w.+-])@(?=\w)")
 _DESTINATION = re.compile(
     r"\(\s*(?:<(?P<angled>[^<>\n]{0,4000})>|(?P<bare>(?:[^\s()\\]|\\.|\([^\s()]*\)){0,4000}))"
     r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
@@ -80,13 +82,12 @@ class _Inline:
         sign = self.text[self.at]
         read = {
             "\\": self._backslash, "`": self._code, "$": self._dollar, "!": self._image, "[": self._link,
-            "<": self._angle, "]": self._bracket, "h": self._bare, "H": self._bare, "@": self._at,
-            "&": self._reference, ":": self._scheme, "/": self._slashes,
+            "<": self._angle, "h": self._bare, "H": self._bare, "&": self._reference,
         }.get(sign)  # fmt: skip
         made = read() if read is not None else None
         if made is None:
+            made = f"&#{ord(sign)};" if _JOINT.match(self.text, self.at) else _DOLLAR if sign == "$" else sign
             self.at += 1
-            return "&#96;" if sign == "`" else _DOLLAR if sign == "$" else sign
         return made
 
     def _backslash(self) -> str | None:
@@ -135,20 +136,6 @@ class _Inline:
         if sign.isspace():
             return "&nbsp;" if sign == "\xa0" else " "
         return _ENTITY.get(sign) or (f"&#{ord(sign)};" if sign.isascii() else sign)
-
-    def _scheme(self) -> str | None:
-        """No renderer makes a link of what we made none of."""
-        if not self.text.startswith("://", self.at):
-            return None
-        self.at += 1
-        return "&#58;"
-
-    def _slashes(self) -> str | None:
-        """Do as `_scheme`, for an address without one."""
-        if not re.match(r"//\w", self.text[self.at : self.at + 3]):
-            return None
-        self.at += 1
-        return "&#47;"
 
     def _mathematics(self, whole: str, inner: str, fence: str) -> str:
         formula = mend_formula(inner, fence)
@@ -209,19 +196,6 @@ class _Inline:
             return "&lt;"
         self.at = found.end()
         return _link_text(found[1], found[1], host)
-
-    def _bracket(self) -> str | None:
-        if self.text[self.at + 1 : self.at + 2] not in ("(", "[", ":"):
-            return None
-        self.at += 1
-        return "&#93;"
-
-    def _at(self) -> str | None:
-        """Between words it would be an address that some renderer writes to."""
-        if not (self.at and re.match(r"[\w.+-]@\w", self.text[self.at - 1 : self.at + 2])):
-            return None
-        self.at += 1
-        return "&#64;"
 
     def _bare(self) -> str | None:
         """Write an address in the text as a link, so that every renderer ends it at the same place."""
