@@ -38,30 +38,21 @@ if TYPE_CHECKING:
     from qwennb.truth import compare
 
 _HOMES = {
-    "Answer": "qwennb.answer",
-    "Chat": "qwennb.client",
-    "Image": "qwennb.request",
-    "Pack": "qwennb.cache",
-    "Pdf": "qwennb.request",
-    "Qwen": "qwennb.client",
-    "Video": "qwennb.request",
-    "ask": "qwennb.frames",
-    "batches": "qwennb.frames",
-    "classify": "qwennb.frames",
-    "col": "qwennb.frames",
-    "compare": "qwennb.truth",
-    "extract": "qwennb.frames",
-    "filter": "qwennb.frames",
-    "plan": "qwennb.frames",
-    "score": "qwennb.frames",
-    "summarize": "qwennb.frames",
-    "translate": "qwennb.frames",
-    "load_pack": "qwennb.client",
-    "load_ipython_extension": "qwennb.notebook",
-    "unload_ipython_extension": "qwennb.notebook",
-    "use": "qwennb.frames",
-    "widgets": "qwennb.notebook.widgets",
-}
+    name: room
+    for room, names in {
+        "qwennb.answer": ["Answer"],
+        "qwennb.cache": ["Pack"],
+        "qwennb.client": ["Chat", "Qwen", "load_pack"],
+        "qwennb.frames": [
+            "ask", "batches", "classify", "col", "extract", "filter", "plan", "score", "summarize", "translate", "use",
+        ],
+        "qwennb.notebook": ["load_ipython_extension", "unload_ipython_extension"],
+        "qwennb.notebook.widgets": ["widgets"],
+        "qwennb.request": ["Image", "Pdf", "Video"],
+        "qwennb.truth": ["compare"],
+    }.items()
+    for name in names
+}  # fmt: skip
 
 # Not `filter`: `from qwennb import *` would put it in the place of Python's own.
 __all__ = [

@@ -53,50 +53,6 @@ from types import FrameType, TracebackType
 from qwennb.terminal import Readable
 from qwennb.text import first_words
 
-__all__ = [
-    "BadInput",
-    "BudgetExceeded",
-    "CacheError",
-    "CacheWarning",
-    "CallbackFailed",
-    "ConfigError",
-    "ContentFiltered",
-    "CreditExhausted",
-    "EndpointError",
-    "Incomplete",
-    "InvalidAnswer",
-    "KeyRefused",
-    "MediaError",
-    "MissingKey",
-    "ModelRefused",
-    "NotRecorded",
-    "PackRefused",
-    "ProjectWarning",
-    "QwenError",
-    "QwenFrameWarning",
-    "QwenWarning",
-    "RateLimited",
-    "RequestRefused",
-    "SchemaError",
-    "ServerFailed",
-    "Stopped",
-    "TemplateError",
-    "TimedOut",
-    "ToolError",
-    "UnknownEndpoint",
-    "UnknownModel",
-    "Unreachable",
-    "UnsupportedOption",
-    "ValidatorFailed",
-    "WindowExceeded",
-    "code_place",
-    "in_words",
-    "nearest",
-    "user_code",
-    "where_raised",
-]
-
-
 # What other libraries call it, and what it is called here.
 _ELSEWHERE = {
     "alias": "into",
@@ -725,3 +681,11 @@ def where_raised(trace: TracebackType | None) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f" in {code_place(trace.tb_frame, trace.tb_lineno)}" if trace is not None else ""
+
+
+# All that is defined here, and nothing that is only imported.
+__all__ = sorted(
+    name
+    for name, thing in globals().items()
+    if not name.startswith("_") and getattr(thing, "__module__", "") == __name__
+)

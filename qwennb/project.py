@@ -28,18 +28,6 @@ from qwennb.files import make_private_folder, replace_file
 from qwennb.terminal import flatten
 from qwennb.warn import warn_user
 
-__all__ = [
-    "Leading",
-    "Project",
-    "TrustList",
-    "announce",
-    "home_of",
-    "names_file",
-    "project_settings",
-    "show_path",
-    "show_setting",
-]
-
 # What can neither send anything anywhere nor have anything read. Every other setting waits for trust.
 _FREE = frozenset(["cache", "budget", "timeout", "concurrency", "pace", "referer", "title"])
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -35,6 +35,7 @@ def test_every_class_is_exported_and_told():
         "code_place",
         "in_words",
         "nearest",
+        "show_value",
         "user_code",
         "where_raised",
     }

@@ -25,21 +25,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
-from qwennb.answer.inline import host_of, literal, spell_label, write_lines
+from qwennb.answer.inline import host_of as host_of
+from qwennb.answer.inline import literal as literal
+from qwennb.answer.inline import spell_label as spell_label
+from qwennb.answer.inline import write_lines
 from qwennb.answer.languages import name_language
 from qwennb.terminal import LINE_BREAKS, drop_controls
-
-__all__ = [
-    "code_block",
-    "complete_part",
-    "host_of",
-    "inert",
-    "literal",
-    "plain",
-    "plain_piece",
-    "spell_label",
-    "table",
-]
 
 _FENCE = re.compile(
     r"^(?P<margin>[ \t>]*)(?P<item>(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?P<fence>`{3,}|~{3,})(?P<info>.*)$"

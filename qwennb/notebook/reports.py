@@ -16,22 +16,10 @@ from qwennb.client import Qwen
 from qwennb.config import Config, Secret
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
-from qwennb.notebook.display import show_state
+from qwennb.notebook.display import show_state as show_state
 from qwennb.notebook.figures import FIGURES
 from qwennb.request import Request
 from qwennb.text import table
-
-__all__ = [
-    "cache",
-    "chat",
-    "fix_prompt",
-    "last_figure",
-    "models",
-    "settings",
-    "show_sent",
-    "show_state",
-    "usage",
-]
 
 TRACEBACK = 6_000
 VALUES = 40
