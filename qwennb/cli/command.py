@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn
@@ -27,101 +27,72 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its name, what it is for, where it lives, and how it is typed; or the commands below it."""
+    """What a command is for, and examples of what is typed behind it. One without examples has commands below it.
 
-    name: str
+    It lives in the module that its first word names, as the function of the last one, or of *name*.
+    """
+
     about: str
-    home: str = ""
     examples: tuple[str, ...] = ()
-    below: tuple[Command, ...] = ()
+    name: str = ""
 
 
-COMMANDS = Command(
-    "qwennb",
-    "Qwen 3.5 in notebooks and data pipelines.",
-    below=(
-        Command(
-            "demo", "The tour notebook, run on whatever endpoint is found.", "demo:demo",
-            ("qwennb demo", "qwennb demo -e openrouter -m plus --lab"),
-        ),
-        Command(
-            "doctor", "Which endpoints answer, with which key, and what to type next.", "doctor:doctor",
-            ("qwennb doctor",),
-        ),
-        Command(
-            "models", "Models, their ids, windows, prices and abilities.", "models:models",
-            ("qwennb models", "qwennb models -e openrouter"),
-        ),
-        Command(
-            "cache", "The answers kept on this machine, and what was spent.",
-            below=(
-                Command(
-                    "info", "How many answers, how large, from where.", "cache:info",
-                    ("qwennb cache info",),
-                ),
-                Command(
-                    "prune", "Forget answers, told first what it would cost to ask again.", "cache:prune",
-                    ("qwennb cache prune --older-than 30d", "qwennb cache prune --model 9b --yes"),
-                ),
-                Command(
-                    "usage", "What was spent, by day, model, endpoint and notebook.", "cache:usage",
-                    ("qwennb cache usage", "qwennb cache usage --by model --since 2026-11-01"),
-                ),
-            ),
-        ),
-        Command(
-            "local", "The embedded local model.",
-            below=(
-                Command(
-                    "pull", "Fetch a model, checked by its hash.", "local:pull",
-                    ("qwennb local pull",),
-                ),
-                Command(
-                    "serve", "Serve a model to other programs of this machine.", "local:serve",
-                    ("qwennb local serve --port 8080",),
-                ),
-                Command(
-                    "list", "The models that are here.", "local:list_models",
-                    ("qwennb local list",),
-                ),
-            ),
-        ),
-        Command(
-            "pack", "The answers a notebook uses, in one file beside it.", "pack:pack",
-            ("qwennb pack analysis.ipynb", "qwennb pack --merge mine.qwenpack theirs.qwenpack -o both.qwenpack"),
-        ),
-        Command(
-            "verify", "Run a notebook on its pack alone: offline, and as it was saved?", "verify:verify",
-            ("qwennb verify analysis.ipynb", "qwennb verify notebooks/one.ipynb notebooks/two.ipynb --env DATA_FOLDER"),
-        ),
-        Command(
-            "drift", "Ask a notebook's questions again elsewhere, and see which answers change.", "drift:drift",
-            (
-                "qwennb drift analysis.ipynb --model 27b --endpoint vllm",
-                "qwennb drift analysis.ipynb --set temperature=0 --budget 0.50 --html drift.html",
-            ),
-        ),
-        Command(
-            "trust", "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
-            "trust:trust", ("qwennb trust .", "qwennb trust --list"),
-        ),
-        Command(
-            "simulate", "An endpoint that behaves like a real one, as a server.", "simulate:simulate",
-            ("qwennb simulate --dialect vllm --port 8000", "qwennb simulate --dialect openrouter --rps 5"),
+COMMANDS = {
+    "": Command("Qwen 3.5 in notebooks and data pipelines."),
+    "demo": Command(
+        "The tour notebook, run on whatever endpoint is found.", ("", "-e openrouter -m plus --lab")
+    ),
+    "doctor": Command("Which endpoints answer, with which key, and what to type next.", ("",)),
+    "models": Command("Models, their ids, windows, prices and abilities.", ("", "-e openrouter")),
+    "cache": Command("The answers kept on this machine, and what was spent."),
+    "cache info": Command("How many answers, how large, from where.", ("",)),
+    "cache prune": Command(
+        "Forget answers, told first what it would cost to ask again.",
+        ("--older-than 30d", "--model 9b --yes"),
+    ),
+    "cache usage": Command(
+        "What was spent, by day, model, endpoint and notebook.", ("", "--by model --since 2026-11-01")
+    ),
+    "local": Command("The embedded local model."),
+    "local pull": Command("Fetch a model, checked by its hash.", ("",)),
+    "local serve": Command("Serve a model to other programs of this machine.", ("--port 8080",)),
+    "local list": Command("The models that are here.", ("",), "list_models"),
+    "pack": Command(
+        "The answers a notebook uses, in one file beside it.",
+        ("analysis.ipynb", "--merge mine.qwenpack theirs.qwenpack -o both.qwenpack"),
+    ),
+    "verify": Command(
+        "Run a notebook on its pack alone: offline, and as it was saved?",
+        ("analysis.ipynb", "notebooks/one.ipynb notebooks/two.ipynb --env DATA_FOLDER"),
+    ),
+    "drift": Command(
+        "Ask a notebook's questions again elsewhere, and see which answers change.",
+        (
+            "analysis.ipynb --model 27b --endpoint vllm",
+            "analysis.ipynb --set temperature=0 --budget 0.50 --html drift.html",
         ),
     ),
-)  # fmt: skip
+    "trust": Command(
+        "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
+        (".", "--list"),
+    ),
+    "simulate": Command(
+        "An endpoint that behaves like a real one, as a server.",
+        ("--dialect vllm --port 8000", "--dialect openrouter --rps 5"),
+    ),
+}  # by the words that lead to each
 
 
 class Parser(argparse.ArgumentParser):
     """As argparse's, but a mistake is a `BadInput`, and help has one width everywhere and ends with examples."""
 
-    def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
-        head = "example:" if len(examples) == 1 else "examples:"
+    def __init__(self, path: str, command: Command) -> None:
+        prog = f"qwennb {path}"
+        head = "example:" if len(command.examples) == 1 else "examples:"
         super().__init__(
             prog=prog,
-            description=description,
-            epilog="\n".join([head, *(f"  {example}" for example in examples)]) if examples else None,
+            description=command.about,
+            epilog="\n".join([head, *(f"  {prog} {typed}".rstrip() for typed in command.examples)]),
             add_help=False,
             allow_abbrev=False,
             formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=WIDTH - 2),
@@ -186,7 +157,7 @@ def main(argv: Sequence[str] | None = None, *, world: World | None = None) -> in
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: world.note(str(message))
         try:
-            return _run(COMMANDS, "qwennb", words, world)
+            return _run("", words, world)
         except BrokenPipeError:
             # Whoever read has gone (`qwennb models | head`); the interpreter must not complain of it at its end.
             if world.out is sys.stdout:
@@ -210,37 +181,37 @@ def _explain(error: BaseException) -> tuple[str, int]:
     return f"Something went wrong that should not ({what}). Type it again with --debug to see where.", 1
 
 
-def _run(command: Command, path: str, words: list[str], world: World) -> int:
-    if not command.below:
-        return _run_leaf(command, path, words, world)
+def _run(path: str, words: list[str], world: World) -> int:
+    """Run what *words* mean behind the words of *path*."""
+    command, typed = COMMANDS[path], f"qwennb {path}".rstrip()
+    if command.examples:
+        return _run_leaf(path, command, words, world)
     first = next((i for i, word in enumerate(words) if not word.startswith("-")), None)
     options = words[:first]
-    if command is COMMANDS and "--version" in options:
+    if not path and "--version" in options:
         from qwennb import __version__
 
         world.say(f"qwennb {__version__}")
         return 0
     if strange := [word for word in options if word not in ("-h", "--help", "--debug")]:
-        raise BadInput(f"{path} takes no {strange[0]!r}. See {path} --help.")
-    if "-h" in options or "--help" in options or (first is None and command is COMMANDS):
-        world.say(*_help(command, path))
+        raise BadInput(f"{typed} takes no {strange[0]!r}. See {typed} --help.")
+    below = {name.split()[-1]: name for name in COMMANDS if name and name.rpartition(" ")[0] == path}
+    if "-h" in options or "--help" in options or (first is None and not path):
+        world.say(*_help(typed, command, below))
         return 0
-    names = {below.name: below for below in command.below}
     if first is None:
-        raise BadInput(f"{path} what? There are {', '.join(names)}. See {path} --help.")
-    if (name := words[first]) not in names:
+        raise BadInput(f"{typed} what? There are {', '.join(below)}. See {typed} --help.")
+    if (name := words[first]) not in below:
         raise BadInput(
-            f"There is no command `{path} {name}`{nearest(name, names) or '; there are ' + ', '.join(names) + '.'}"
+            f"There is no command `{typed} {name}`{nearest(name, below) or '; there are ' + ', '.join(below) + '.'}"
         )
-    return _run(names[name], f"{path} {name}", [*options, *words[first + 1 :]], world)
+    return _run(below[name], [*options, *words[first + 1 :]], world)
 
 
-def _run_leaf(command: Command, path: str, words: list[str], world: World) -> int:
-    module, _, name = command.home.partition(":")
-    home = import_module(f"qwennb.cli.{module}")
-    parser = Parser(path, command.about, command.examples)
-    if (options := getattr(home, f"{name}_options", None)) is not None:
-        options(parser)
+def _run_leaf(path: str, command: Command, words: list[str], world: World) -> int:
+    home = import_module(f"qwennb.cli.{path.split()[0]}")
+    name, parser = command.name or path.split()[-1], Parser(path, command)
+    getattr(home, f"{path.split()[-1]}_options", lambda parser: None)(parser)
     if "-h" in words or "--help" in words:
         world.say(*parser.format_help().rstrip().split("\n"))
         return 0
@@ -248,14 +219,14 @@ def _run_leaf(command: Command, path: str, words: list[str], world: World) -> in
     return run(parser.read(words), world)
 
 
-def _help(command: Command, path: str) -> list[str]:
-    lines = [f"usage: {path} <command> [options]", "", command.about, ""]
-    width = max(len(below.name) for below in command.below)
-    for below in command.below:
-        head = f"  {below.name.ljust(width)}  "
-        lines += wrap(below.about, first=head, indent=" " * len(head))
-    lines += ["", f"{path} <command> --help tells more of each."]
-    if command is COMMANDS:
+def _help(typed: str, command: Command, below: Mapping[str, str]) -> list[str]:
+    lines = [f"usage: {typed} <command> [options]", "", command.about, ""]
+    width = max(map(len, below))
+    for name, path in below.items():
+        head = f"  {name.ljust(width)}  "
+        lines += wrap(COMMANDS[path].about, first=head, indent=" " * len(head))
+    lines += ["", f"{typed} <command> --help tells more of each."]
+    if command is COMMANDS[""]:
         lines.append("qwennb --version; --debug with any command shows the traceback of a failure.")
     return lines
 
