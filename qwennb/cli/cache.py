@@ -68,54 +68,53 @@ def info(given: Any, world: World) -> int:
     """Print how many answers there are, from which models and endpoints, and what was spent."""
     config = world.config()
     orders = BatchOrders(config.cache_dir).under_way()
+    told: dict[str, Any] = {"folder": str(config.cache_dir), "answers": 0}
     with open_memory(config.cache_dir) as memory:
-        if memory is None:
-            told = {"folder": str(config.cache_dir), "answers": 0, "batches": _orders_as_json(orders)}
-            nothing = [f"No answers are kept yet in {config.cache_dir}.", *_under_way(orders)]
-            world.say_json(told) if given.json else world.say(*nothing)
-            return 0
-        counts: Counter[tuple[str, str]] = Counter()
-        sizes: Counter[tuple[str, str]] = Counter()
-        for answer in list_kept(memory):
-            counts[answer.model, answer.name.endpoint] += 1
-            sizes[answer.model, answer.name.endpoint] += answer.size
-        spent = _sum(memory.spendings.rows())
-        size, damaged = (
-            memory.store.size() + _size_of_batches(config.cache_dir),
-            memory.store.quarantine_count,
-        )
+        if memory is not None:
+            told |= _count(memory, config.cache_dir)
+        spent = _sum([] if memory is None else memory.spendings.rows())
+    told["batches"] = _orders_as_json(orders)
     if given.json:
-        by = [
-            {"model": model, "endpoint": endpoint, "answers": n, "bytes": sizes[model, endpoint]}
-            for (model, endpoint), n in counts.most_common()
-        ]
-        told = {
-            "folder": str(config.cache_dir),
-            "answers": counts.total(),
-            "bytes": size,
-            "damaged": damaged,
-            "by": by,
-            "batches": _orders_as_json(orders),
-        }
-        world.say_json(told | {"spent": spent.cost, "requests": spent.requests})
+        world.say_json(told if memory is None else told | {"spent": spent.cost, "requests": spent.requests})
+        return 0
+    if memory is None:
+        world.say(f"No answers are kept yet in {config.cache_dir}.", *_under_way(orders))
         return 0
     world.say(
-        f"{plural(counts.total(), 'answer')} in {config.cache_dir}, {amount(size)} on the disk, mode {config.cache!r}"
+        f"{plural(told['answers'], 'answer')} in {config.cache_dir}, {amount(told['bytes'])} on the disk, mode {config.cache!r}"
     )
-    if counts:
+    if told["by"]:
         rows = [("model", "endpoint", "answers", "size")]
         rows += [
-            (model, shorten(endpoint, NARROW), f"{n:,}", amount(sizes[model, endpoint]))
-            for (model, endpoint), n in counts.most_common()
+            (by["model"], shorten(by["endpoint"], NARROW), f"{by['answers']:,}", amount(by["bytes"]))
+            for by in told["by"]
         ]
         world.say(*table(rows, right=(2, 3)))
-    if damaged:
-        world.say(f"{plural(damaged, 'damaged answer')} set aside; asked again when next wanted.")
+    if told["damaged"]:
+        world.say(f"{plural(told['damaged'], 'damaged answer')} set aside; asked again when next wanted.")
     world.say(*_under_way(orders))
     world.say(
         f"Spent so far: {_cost_text(spent)} for {plural(spent.requests, 'request')} (qwennb cache usage)."
     )
     return 0
+
+
+def _count(memory: Memory, folder: Path) -> dict[str, Any]:
+    """Count the answers and their bytes, by model and endpoint."""
+    counts: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    for answer in list_kept(memory):
+        counts[answer.model, answer.name.endpoint] += 1
+        sizes[answer.model, answer.name.endpoint] += answer.size
+    return {
+        "answers": counts.total(),
+        "bytes": memory.store.size() + sum(path.lstat().st_size for path in (folder / "batches").glob("*")),
+        "damaged": memory.store.quarantine_count,
+        "by": [
+            {"model": model, "endpoint": endpoint, "answers": n, "bytes": sizes[model, endpoint]}
+            for (model, endpoint), n in counts.most_common()
+        ],
+    }
 
 
 # ---------------------------------------------------------------------- batches
@@ -148,10 +147,6 @@ def _orders_as_json(orders: list[BatchOrder]) -> list[dict[str, Any]]:
 
 def _day(order: BatchOrder) -> str:
     return f"{datetime.fromtimestamp(order.created, UTC):%Y-%m-%d}"
-
-
-def _size_of_batches(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in (folder / "batches").glob("*"))
 
 
 def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes: bool) -> bool:
@@ -197,8 +192,7 @@ def prune_options(parser: Parser) -> None:
 def prune(given: Any, world: World) -> int:
     """Say what would be forgotten and what it would cost to ask again; forget it on a yes."""
     before = None if given.older_than is None else _before(given.older_than, world.now())
-    known = Catalog.load_bundled().find(given.model) if given.model else None
-    rule = PruneRule(before, known.name if known else given.model, given.endpoint)
+    rule = PruneRule(before, _canonical(given.model), given.endpoint)
     if given.all == (rule != PruneRule()):
         raise BadInput(
             "qwennb cache prune wants to know which answers: --older-than 30d, --model, --endpoint (together: those that all "
@@ -225,6 +219,12 @@ def prune(given: Any, world: World) -> int:
     if orders:
         world.say(*_under_way(orders), "They stay: their answers are charged. --batches forgets them too.")
     return 0
+
+
+def _canonical(model: str | None) -> str | None:
+    """Find the name under which answers of *model* are kept."""
+    known = Catalog.load_bundled().find(model) if model else None
+    return known.name if known else model
 
 
 def _meaning(plan: PrunePlan) -> str:
@@ -273,33 +273,29 @@ def usage(given: Any, world: World) -> int:
             datetime.fromisoformat(given.since)
         except ValueError:
             raise BadInput(f"--since {given.since} is no day; write it as 2026-11-01.") from None
-    known = Catalog.load_bundled().find(given.model) if given.model else None
     rules = {
-        "model": known.name if known else given.model,
+        "model": _canonical(given.model),
         "since": given.since,
         "endpoint": given.endpoint,
         "notebook": given.notebook,
     }
     with open_memory(world.config().cache_dir) as memory:
         rows = [] if memory is None else memory.spendings.rows(**rules)
-    sums: dict[tuple[str, ...], Spending] = {}
+    sums: dict[tuple[str, ...], list[Spending]] = {}
     for row in rows:
-        others: dict[str, Any] = {word: "" for word in _BY if word not in by}
-        account = replace(row, **others)
-        name = tuple(getattr(account, word) for word in by)
-        sums[name] = sums[name] + account if name in sums else account
+        sums.setdefault(tuple(getattr(row, word) for word in by), []).append(row)
+    spent = {name: _sum(several) for name, several in sorted(sums.items())}
     if given.json:
-        world.say_json([_as_json(row, by) for _, row in sorted(sums.items())])
+        world.say_json([{**dict(zip(by, name, strict=True)), **_as_json(one)} for name, one in spent.items()])
         return 0
-    if not sums:
+    if not spent:
         world.say("Nothing was spent yet." if not any(rules.values()) else "Nothing was spent on that.")
         return 0
+    total = _sum(rows)
     shown = [(*by, "requests", "tokens in", "out", "cost")]
-    shown += [(*(part or "-" for part in name), *_figures(row)) for name, row in sorted(sums.items())]
-    total = _sum(list(sums.values()))
+    shown += [(*(part or "-" for part in name), *_figures(one)) for name, one in spent.items()]
     shown.append(("all", *[""] * (len(by) - 1), *_figures(total)))
-    first = len(by)
-    world.say(*table(shown, right=range(first, first + 4)))
+    world.say(*table(shown, right=range(len(by), len(by) + 4)))
     if total.unknown_cost:
         world.say(f"  {plural(total.unknown_cost, 'request')} of unknown price not in the sums")
     if total.maybe_billed:
@@ -318,11 +314,9 @@ def _cost_text(row: Spending) -> str:
     return money(row.cost if priced else None) + ("+" if priced and row.unknown_cost else "")
 
 
-def _as_json(row: Spending, by: list[str]) -> dict[str, Any]:
-    figures = {
-        name: getattr(row, name) for name in ("requests", "input", "output", "unknown_cost", "maybe_billed")
-    }
-    return {name: getattr(row, name) for name in by} | figures | {"cost": row.cost}
+def _as_json(row: Spending) -> dict[str, Any]:
+    figures = ("requests", "input", "output", "unknown_cost", "maybe_billed", "cost")
+    return {name: getattr(row, name) for name in figures}
 
 
 def _sum(rows: list[Spending]) -> Spending:

@@ -86,34 +86,25 @@ def _sums(price: Price | None) -> tuple[str, str]:
 
 
 def _as_json(row: ModelRow) -> dict[str, Any]:
+    inner, abilities = row.model, row.abilities
+    prices = () if row.free else row.prices
     return {
-        "model": row.model.name,
-        "aliases": list(row.model.aliases),
-        "endpoint": row.endpoint,
-        "id": row.id,
-        "default": row.default,
-        "free": row.free,
-        "context": row.model.context,
-        "max_input": {
-            "thinking": row.abilities.max_input_thinking,
-            "direct": row.abilities.max_input_direct,
-        },
-        "max_output": row.abilities.max_output,
-        "options": sorted(row.abilities.options),
-        "modalities": sorted(row.abilities.modalities),
+        "model": inner.name,
+        "aliases": list(inner.aliases),
+        **{name: getattr(row, name) for name in ("endpoint", "id", "default", "free")},
+        "context": inner.context,
+        "max_input": {"thinking": abilities.max_input_thinking, "direct": abilities.max_input_direct},
+        "max_output": abilities.max_output,
+        "options": sorted(abilities.options),
+        "modalities": sorted(abilities.modalities),
         "prices": [
             {
-                "input": price.input,
-                "output": price.output,
-                "currency": price.currency,
-                "usd": price.usd,
-                "up_to": price.up_to,
+                **{name: getattr(price, name) for name in ("input", "output", "currency", "usd", "up_to")},
                 "checked": price.checked.isoformat(),
                 "source": price.source,
                 "estimate": True,
             }
-            for price in row.prices
-            if not row.free
+            for price in prices
         ],
     }
 
