@@ -100,52 +100,38 @@ def _above(given: Any) -> dict[str, Any]:
 
 
 def _report_lines(report: Drift) -> list[str]:
-    lines = [
-        *wrap(
-            f"Drift of {report.notebook}: {report.before} → {report.after}, asked again on {report.day}",
-            indent="  ",
-            first="",
-        ),
-        "",
-    ]
+    head = f"Drift of {report.notebook}: {report.before} → {report.after}, asked again on {report.day}"
     rows = [("kind", "answers", "changed", "agreement")]
     rows += [
         (row.kind, f"{row.answers:,}", f"{row.changed:,}", f"{row.agreement:.1%}") for row in report.sums()
     ]
-    lines += table(rows, right=(1, 2, 3))
+    lines = [*wrap(head, first=""), "", *table(rows, right=(1, 2, 3))]
     for pair in report.changed[:MOST]:
         lines += ["", *_pair(pair)]
-    if len(report.changed) > MOST:
-        lines += [
-            "",
-            f"… and {plural(len(report.changed) - MOST, 'more changed answer')}: --html shows them.",
-        ]
+    if (more := len(report.changed) - MOST) > 0:
+        lines += ["", f"… and {plural(more, 'more changed answer')}: --html shows them."]
     for cell in report.moved:
         lines += ["", *_diff_lines(cell)]
-    changed = plural(len(report.changed), "answer")
+    changed = f"{plural(len(report.changed), 'answer')} of {len(report.pairs):,} changed"
+    cost = f"agreement {report.agreement:.1%}; asking again cost {money(report.cost)}"
     added = f", {report.added:,} asked that nothing recorded stands beside" if report.added else ""
-    lines += [
-        "",
-        f"{changed} of {len(report.pairs):,} changed; agreement {report.agreement:.1%}; asking again cost {money(report.cost)}{added}.",
-    ]
-    return lines
+    return [*lines, "", f"{changed}; {cost}{added}."]
 
 
 def _pair(pair: Pair) -> list[str]:
     from qwennb.notebook.drift import plain_answer
 
     question = " ".join(pair.before.request.question.split())
-    fields = (
-        f", differs in {', '.join(name or 'the value' for name in pair.agreement.fields[:6])}"
-        if pair.agreement.fields
-        else ""
-    )
-    otherwise = ", asked otherwise: it holds an earlier answer" if pair.otherwise else ""
-    head = f"Cell {pair.cell}, answer {pair.position} ({pair.agreement.kind}, {pair.agreement.share:.0%}{fields}{otherwise})"
+    told = [pair.agreement.kind, f"{pair.agreement.share:.0%}"]
+    if pair.agreement.fields:
+        told.append(f"differs in {', '.join(name or 'the value' for name in pair.agreement.fields[:6])}")
+    if pair.otherwise:
+        told.append("asked otherwise: it holds an earlier answer")
     return [
-        *wrap(head),
+        *wrap(f"Cell {pair.cell}, answer {pair.position} ({', '.join(told)})"),
         f"    {shorten(markup.plain(question), WIDTH - 4)}",
-        *_sides(plain_answer(pair.before), plain_answer(pair.after)),
+        *_cut("-", plain_answer(pair.before)),
+        *_cut("+", plain_answer(pair.after)),
     ]
 
 
@@ -161,12 +147,8 @@ def _diff_lines(cell: Moved) -> list[str]:
     ]
 
 
-def _sides(before: str, after: str) -> list[str]:
-    """Put one below the other, cut to what a terminal has room for. Control characters of a model's are shown, not obeyed."""
-    made = []
-    for mark, text in (("-", before), ("+", after)):
-        lines = markup.plain(text).splitlines() or [""]
-        made += [f"    {mark} {shorten(line, WIDTH - 6)}" for line in lines[:LINES]]
-        if len(lines) > LINES:
-            made.append(f"    {mark} … {plural(len(lines) - LINES, 'more line')}")
-    return made
+def _cut(mark: str, text: str) -> list[str]:
+    """Cut to what a terminal has room for. Control characters of a model's are shown, not obeyed."""
+    lines = markup.plain(text).splitlines() or [""]
+    more = [f"    {mark} … {plural(len(lines) - LINES, 'more line')}"] if len(lines) > LINES else []
+    return [*(f"    {mark} {shorten(line, WIDTH - 6)}" for line in lines[:LINES]), *more]

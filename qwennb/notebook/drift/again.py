@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import date
 from itertools import zip_longest
 from pathlib import Path
@@ -48,7 +49,7 @@ def ask_again(
         _lend_models(config.cache_dir, sandbox.cache)
         over = {**above, "cache": "on", "packs": False, "consents": _consents(recorded)}
         cells = run_notebook(notebook, sandbox, over, compare=False, timeout=timeout, environ=environ)
-        anew = _collect_asked(cells, _find_in_store(sandbox.cache))
+        anew = _collect_asked(cells, folder=sandbox.cache)
         spent = Spendings(sandbox.cache).rows()
     if spent:
         Spendings(config.cache_dir).add(spent)
@@ -76,38 +77,22 @@ def _collect_recorded(
             f"Not every answer of {notebook.name} is recorded, so there is nothing to compare with. "
             "Run it once from start to end, or give its pack with --pack."
         )
-    return _collect_asked(
-        cells, _find_in_pack(pack) if pack is not None else _find_in_store(config.cache_dir)
-    )
+    return _collect_asked(cells, pack=pack, folder=config.cache_dir)
 
 
-Find = Callable[[Sequence[Name]], Mapping[Name, bytes]]
-
-
-def _find_in_pack(pack: Path) -> Find:
-    records = Pack.read(pack).records
-    return lambda names: {name: records[name] for name in names if name in records}
-
-
-def _find_in_store(folder: Path) -> Find:
-    def find(names: Sequence[Name]) -> Mapping[Name, bytes]:
-        if not names or not folder.is_dir():
-            return {}
-        store = Store(folder)
-        try:
-            return store.get_many(names)
-        finally:
-            store.close()
-
-    return find
-
-
-def _collect_asked(cells: Sequence[RanCell], find: Find) -> list[CellQuestions]:
-    """Collect what each cell asked. An answer that several cells used counts in the first."""
+def _collect_asked(
+    cells: Sequence[RanCell], *, pack: Path | None = None, folder: Path
+) -> list[CellQuestions]:
+    """Collect what each cell asked, from *pack* or else the store in *folder*. What several cells used counts in the first."""
     names = dict.fromkeys(
         Name(use.key, use.endpoint) for cell in cells for use in cell.uses if not use.missing
     )
-    records = find(list(names))
+    records: Mapping[Name, bytes] = {}
+    if pack is not None:
+        records = Pack.read(pack).records
+    elif names and folder.is_dir():
+        with closing(Store(folder)) as store:
+            records = store.get_many(list(names))
     seen: set[str] = set()
     made = []
     for cell in cells:

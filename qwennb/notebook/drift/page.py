@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from qwennb.answer import Answer, money
+from qwennb.answer import Answer, money, shorten_text
 from qwennb.notebook.drift.report import Drift, Moved, Pair
 from qwennb.request import parse_json
 
@@ -91,19 +91,22 @@ def _section(pair: Pair) -> str:
         told.append("asked otherwise, for the question holds an earlier answer")
     if pair.after is None:
         told.append("not answered")
-    old, new = plain_answer(pair.before), plain_answer(pair.after)
-    before, after = _mark_differences(old, new)
-    return (
-        f"<section>\n<h3>Cell {pair.cell}, answer {pair.position}: {_safe(_cut(question, 160))}</h3>\n<p>{_safe('; '.join(told))}</p>\n"
-        f'<div class="two"><div><b>recorded</b><pre>{before}</pre></div><div><b>now</b><pre>{after}</pre></div></div>\n</section>'
-    )
+    head = f"Cell {pair.cell}, answer {pair.position}: {shorten_text(question, 160)}"
+    return _beside(head, plain_answer(pair.before), plain_answer(pair.after), told="; ".join(told))
 
 
 def _render_moved(cell: Moved) -> str:
-    before, after = _mark_differences(_cut(cell.before, LONGEST), _cut(cell.after, LONGEST))
+    before, after = (shorten_text(text, LONGEST) for text in (cell.before, cell.after))
+    return _beside(f"Cell {cell.number}: {cell.title}", before, after)
+
+
+def _beside(head: str, before: str, after: str, *, told: str = "") -> str:
+    """Write what was recorded and what came now, side by side."""
+    old, new = _mark_differences(before, after)
+    told = f"<p>{_safe(told)}</p>\n" if told else ""
     return (
-        f"<section>\n<h3>Cell {cell.number}: {_safe(cell.title)}</h3>\n"
-        f'<div class="two"><div><b>recorded</b><pre>{before}</pre></div><div><b>now</b><pre>{after}</pre></div></div>\n</section>'
+        f'<section>\n<h3>{_safe(head)}</h3>\n{told}<div class="two"><div><b>recorded</b><pre>{old}</pre></div>'
+        f"<div><b>now</b><pre>{new}</pre></div></div>\n</section>"
     )
 
 
@@ -113,7 +116,7 @@ def plain_answer(answer: Answer | None) -> str:
         return "(no answer)"
     calls = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
     text = answer.text if answer.request.schema is None else _lay_out(answer.text)
-    return _cut("\n".join(filter(None, [text, *calls])), LONGEST)
+    return shorten_text("\n".join(filter(None, [text, *calls])), LONGEST)
 
 
 def _lay_out(text: str) -> str:
@@ -154,7 +157,3 @@ def _visible(text: str) -> Iterable[str]:
         )
         control = (character < " " and character not in "\n\t") or "\x7f" <= character <= "\x9f"
         yield f"[U+{ord(character):04X}]" if turns or control else character
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"

@@ -31,17 +31,11 @@ class Pair:
     """A recorded answer and the new one; `otherwise` says that its question was not quite the same."""
 
     cell: int
-    title: str
     position: int
     before: Answer
     after: Answer | None
     agreement: Agreement
     otherwise: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether the new answer says something else."""
-        return self.agreement.changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +75,7 @@ class Drift:
     @property
     def changed(self) -> tuple[Pair, ...]:
         """The pairs that do not agree wholly."""
-        return tuple(pair for pair in self.pairs if pair.changed)
+        return tuple(pair for pair in self.pairs if pair.agreement.changed)
 
     @property
     def agreement(self) -> float:
@@ -95,7 +89,7 @@ class Drift:
 
 
 def _sum(kind: Kind | str, pairs: Sequence[Pair]) -> DriftTotals:
-    return DriftTotals(kind, len(pairs), sum(pair.changed for pair in pairs), _mean(pairs))
+    return DriftTotals(kind, len(pairs), sum(pair.agreement.changed for pair in pairs), _mean(pairs))
 
 
 def _mean(pairs: Sequence[Pair]) -> float:
@@ -118,23 +112,14 @@ def drift(
     added = 0
     for cell in recorded:
         other = cells.get(cell.number)
-        new = other.answers if other is not None else ()
-        matched, left = _pair_answers(cell.answers, new)
+        matched, left = _pair_answers(cell.answers, other.answers if other is not None else ())
         added += left
-        for position, (before, after, otherwise) in enumerate(matched):
+        for position, (before, after, otherwise) in enumerate(matched, 1):
             agreed = agreement(before, after, tolerance=tolerance)
-            pairs.append(Pair(cell.number, cell.title, position + 1, before, after, agreed, otherwise))
-    return Drift(
-        notebook,
-        _who(recorded),
-        _who(anew) + (f" with {options}" if options else ""),
-        day,
-        tolerance,
-        tuple(pairs),
-        tuple(_find_moved(recorded, cells)),
-        added,
-        cost,
-    )
+            pairs.append(Pair(cell.number, position, before, after, agreed, otherwise))
+    moved = tuple(_find_moved(recorded, cells))
+    after_words = _who(anew) + (f" with {options}" if options else "")
+    return Drift(notebook, _who(recorded), after_words, day, tolerance, tuple(pairs), moved, added, cost)
 
 
 def _pair_answers(

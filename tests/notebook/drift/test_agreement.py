@@ -126,7 +126,7 @@ def test_answers_to_the_same_question_are_a_pair_in_whatever_order_they_came():
     before = [asked(1, answer("a", "one"), answer("b", "two"))]
     after = [asked(1, answer("b", "two", model="new"), answer("x", "one", model="new"))]
     report = drift("n.ipynb", before, after, day="2026-11-21")
-    assert [(p.before.text, p.after.text, p.changed, p.otherwise) for p in report.pairs] == [
+    assert [(p.before.text, p.after.text, p.agreement.changed, p.otherwise) for p in report.pairs] == [
         ("a", "x", True, False),
         ("b", "b", False, False),
     ]
