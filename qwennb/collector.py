@@ -15,59 +15,44 @@ from __future__ import annotations
 
 import gc
 import threading
-
-
-class _Collector:
-    """How often it wakes, by the wishes of all threads: the calmest one counts, and its own habit once all have gone."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()  # the collector may call whoever comes here again
-        self._wishes: list[int] = []
-        self._habit = self._applied = gc.get_threshold()
-
-    def calm(self, young: int) -> None:
-        """From now on it is to wake after so many *young* objects, or never where that is 0."""
-        with self._lock:
-            self._look()
-            self._wishes.append(young)
-            self._apply()
-
-    def let_go(self, young: int) -> None:
-        """A wish is over."""
-        with self._lock:
-            self._look()
-            self._wishes.remove(young)
-            self._apply()
-
-    def _look(self) -> None:
-        """Take over what somebody else has set since: it is what they want from then on, and comes back at the end."""
-        if (now := gc.get_threshold()) != self._applied:
-            self._habit = now
-
-    def _apply(self) -> None:
-        first, *others = self._habit
-        if 0 in self._wishes:
-            first = 0
-        elif first:
-            first = max(first, *self._wishes, 0)
-        gc.set_threshold(first, *others)
-        self._applied = gc.get_threshold()
+from collections.abc import Callable
+from typing import ClassVar
 
 
 class GcPause:
-    """`with gc_paused:`, `with gc_relaxed:` or `with stack_guard:`, nested or in several threads at once."""
+    """`with gc_paused:`, `with gc_relaxed:` or `with stack_guard:`, nested or in several threads at once.
+
+    Of the wishes of all threads the calmest counts, and the collector's own habit once all have gone.
+    """
+
+    _lock = threading.RLock()  # the collector may call whoever comes here again
+    _wishes: ClassVar[list[int]] = []
+    _habit = _applied = gc.get_threshold()
 
     def __init__(self, young: int) -> None:
-        self._young = young
+        self._young = young  # it is to wake after so many young objects, or never where that is 0
 
     def __enter__(self) -> None:
-        _COLLECTOR.calm(self._young)
+        self._change(self._wishes.append)
 
     def __exit__(self, *_: object) -> None:
-        _COLLECTOR.let_go(self._young)
+        self._change(self._wishes.remove)
+
+    def _change(self, change: Callable[[int], None]) -> None:
+        with self._lock:
+            # What somebody else has set since is what they want from then on, and comes back at the end.
+            if (now := gc.get_threshold()) != GcPause._applied:
+                GcPause._habit = now
+            change(self._young)
+            first, *others = GcPause._habit
+            if 0 in self._wishes:
+                first = 0
+            elif first:
+                first = max(first, *self._wishes, 0)
+            gc.set_threshold(first, *others)
+            GcPause._applied = gc.get_threshold()
 
 
-_COLLECTOR = _Collector()
 gc_paused = GcPause(0)
 gc_relaxed = GcPause(50_000)
 stack_guard = GcPause(0)

@@ -6,16 +6,24 @@ A matcher of IPython's own completer, so that a terminal, a kernel and every fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
+from qwennb.notebook.namespace import own_names
 from qwennb.notebook.options import BY_FLAG, LEVELS, SETTINGS, flags
 
 _ON_LINE = re.compile(r"^\s*(?:%%?qwen)\s(?P<before>(?:.*\s)?)(?P<word>\S*)$")
 _LAST_FLAG = re.compile(r"(--?[A-Za-z][\w-]*)[ \t]+$")
 _PATHS = ("--image", "--video", "--file")
+# Which variables of the notebook an option takes.
+_FITTING: Mapping[str, Callable[[Any], bool]] = {
+    "tools": lambda value: callable(value) and not isinstance(value, type),
+    "schema": lambda value: isinstance(value, type | dict),
+    "choices": lambda value: isinstance(value, list | tuple),
+    **dict.fromkeys(("image", "video", "file", "into"), lambda value: True),
+}
 
 
 class Completion:
@@ -56,22 +64,8 @@ class Completion:
             return [f"{setting}=" for setting in sorted(SETTINGS)]
         if name == "chat":
             return sorted(self._chats.named)
-        mine = {
-            n: v
-            for n, v in self._shell.user_ns.items()
-            if not n.startswith("_") and n not in _ipythons(self._shell)
-        }
-        if name == "tools":
-            return sorted(n for n, value in mine.items() if callable(value) and not isinstance(value, type))
-        if name == "schema":
-            return sorted(n for n, value in mine.items() if isinstance(value, type | dict))
-        if name == "choices":
-            return sorted(n for n, value in mine.items() if isinstance(value, list | tuple))
-        return sorted(mine) if name in ("image", "video", "file", "into") else ()
-
-
-def _ipythons(shell: Any) -> Any:
-    return shell.user_ns_hidden
+        fits = _FITTING.get(name, lambda value: False)
+        return sorted(n for n, value in own_names(self._shell).items() if fits(value))
 
 
 def _catalogue_words(name: str) -> list[str]:

@@ -18,6 +18,12 @@ from qwennb.notebook.interpolated import Interpolated, digest_of, read_value
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
+def own_names(shell: Any) -> dict[str, Any]:
+    """Collect what the notebook itself has named, without what IPython keeps there."""
+    hidden = shell.user_ns_hidden
+    return {n: v for n, v in shell.user_ns.items() if not n.startswith("_") and n not in hidden}
+
+
 class Scope:
     """The namespace of one shell. `readings` are what was taken out of it for the question, as it is sent."""
 
@@ -36,7 +42,7 @@ class Scope:
             name = getattr(error, "name", None) or ""
             braces = ' Two braces as text: --raw, or {{ "{{" }}.' if option is None else ""
             raise TemplateError(
-                f"{asked}: the notebook has no `{name}`{nearest(name, self._names()) or '.'}{braces}"
+                f"{asked}: the notebook has no `{name}`{nearest(name, own_names(self._shell)) or '.'}{braces}"
             ) from None
         except Exception as error:
             raise TemplateError(f"{asked} failed: {type(error).__name__}: {error}") from None
@@ -78,7 +84,7 @@ class Scope:
             if text.isidentifier() and not Path(text).exists():
                 raise BadInput(
                     f"--{option} {text}: there is neither such a variable nor such a file"
-                    f"{nearest(text, self._names()) or '.'}"
+                    f"{nearest(text, own_names(self._shell)) or '.'}"
                 )
             return [text]
         value = self.value(text, option)
@@ -105,10 +111,6 @@ class Scope:
     def tools(self, text: str) -> list[Any]:
         """Look up the functions named between commas."""
         return [self.option_value("tools", name) for name in _split(text)]
-
-    def _names(self) -> list[str]:
-        hidden = self._shell.user_ns_hidden
-        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
 
     def last_error(self) -> str:
         """Write the last error with its traceback as text, without colours."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import linecache
+import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,7 +16,7 @@ import orjson
 from qwennb.answer import money
 from qwennb.cache import BatchOrders
 from qwennb.catalog import Catalog
-from qwennb.client import Qwen
+from qwennb.client import Chat, Qwen
 from qwennb.config import Config, Secret
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
@@ -108,8 +112,6 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
         raise BadInput(
             f"There is no conversation `{name}`{nearest(name, chats.named) or '; %qwen_chat lists them.'}"
         )
-    from qwennb.client import Chat
-
     conversation = chats.named[name]
     said = Chat(client(), messages=conversation.messages)
     match rest:
@@ -122,8 +124,6 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
             said.save(path)
             return f"`{name}` is saved."
         case ["export", path]:
-            from pathlib import Path
-
             Path(path).write_text(said.to_markdown(), encoding="utf-8")
             return f"`{name}` is exported."
     raise BadInput(f"%qwen_chat {name} takes save PATH, export PATH.md or clear.")
@@ -141,15 +141,14 @@ def fix_prompt(shell: Any, more: str) -> str:
     error = getattr(sys, "last_value", None)
     if error is None:
         raise BadInput("No cell of this kernel has failed yet. %qwen_fix asks about the last error.")
-    source, traceback = _failing(shell, error)
-    named = [
-        name for name in dict.fromkeys(_names(source)) if name in shell.user_ns and not name.startswith("_")
-    ]
+    source, trace = _failing(shell, error)
+    words = dict.fromkeys(re.findall(r"[^\W\d]\w*", source))
+    named = [name for name in words if name in shell.user_ns and not name.startswith("_")]
     types = "\n".join(f"{name}: {_type(shell.user_ns[name])}" for name in named[:VALUES])
     parts = [
         "This cell of a Python notebook failed. Say in a sentence why, then give the corrected cell.",
         f"```python\n{source.strip()}\n```",
-        f"```\n{traceback}\n```",
+        f"```\n{trace}\n```",
     ]
     if types:
         parts.append(f"Types of the values:\n{types}")
@@ -173,9 +172,6 @@ def last_figure(shell: Any) -> Any:
 
 def _failing(shell: Any, error: BaseException) -> tuple[str, str]:
     """Find the source of the cell that raised *error*, and the traceback without this machine's paths."""
-    import linecache
-    import traceback
-
     frames = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in frames if "ipykernel_" in frame.filename or "<ipython" in frame.filename]
     source = "".join(linecache.getlines(mine[0].filename)) if mine else ""
@@ -189,12 +185,6 @@ def _failing(shell: Any, error: BaseException) -> tuple[str, str]:
     ]
     message = "".join(traceback.format_exception_only(error)).strip()
     return source, "\n".join([*told, message])[-TRACEBACK:]
-
-
-def _names(source: str) -> list[str]:
-    import re
-
-    return re.findall(r"[^\W\d]\w*", source)
 
 
 def _type(value: Any) -> str:
