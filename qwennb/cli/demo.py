@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,19 +71,13 @@ def _endpoint(given: Any, world: World) -> str | None:
         wanted = "local" if is_installed() else "simulator"
         if wanted == "local":
             world.say("No key and no server was found: the embedded model answers.")
-            pull(_Bundled, world)
+            pull(Namespace(model=BUNDLED.file.name), world)
         qwen = Qwen(endpoint=wanted, **settings)
     model = qwen.endpoint.model_name(qwen.session.config.model)
     world.say(f"Asking {model} at {qwen.endpoint}. The answers are kept in {config.cache_dir}.")
     if qwen.endpoint.name == "simulator":
         world.say("That is a simulator. What it says is made up and no model's.")
     return wanted
-
-
-class _Bundled:
-    """What `qwennb local pull` is given when the bundled model is typed behind it."""
-
-    model = BUNDLED.file.name
 
 
 def _run(folder: Path, settings: Mapping[str, str], world: World) -> NotebookNode:

@@ -43,7 +43,6 @@ from qwennb.errors import (
     RateLimited,
     RequestRefused,
     ServerFailed,
-    Unreachable,
 )
 from qwennb.text import amount, join_some, plural, table, wrap
 
@@ -179,8 +178,6 @@ async def _verdict(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool
         return False, f"gave no answer within {PATIENCE:.0f} s"
     except KeyRefused as error:
         return False, f"refuses the key ({error.status})"
-    except Unreachable as error:
-        return False, str(error)
     except CreditExhausted as error:
         return False, f"takes the key, and wants money: {error}"
     except EndpointError as error:
@@ -293,32 +290,25 @@ def _next(
 ) -> tuple[bool, str]:
     """Tell whether something can answer, and what to type."""
     able = [finding for finding in candidates if finding.answers]
-    if chosen is not None:
-        default: Finding | None = chosen
-    else:
+    default = chosen
+    if default is None:
         # The order in which a client looks, up to the first that it would take, whether that answers or not.
         found = {finding.name: finding for finding in candidates}
         keyed = [n for n in ("dashscope-intl", "openrouter") if world.environ.get(HOSTED[n].variable)]
         default = found.get(keyed[0]) if keyed else (able[0] if able else None)
+    ready = default is not None and default.answers
     if config.cache == "replay":
-        return bool(able) or bool(default and default.answers), (
-            "The cache is in replay: nothing is asked. To ask, type: export QWENNB_CACHE=on"
-        )
-    if default is not None and default.answers:
-        return True, f"Ready: {default.name} will be asked. Type: qwennb demo"
-    if able:
+        step = "The cache is in replay: nothing is asked. To ask, type: export QWENNB_CACHE=on"
+    elif default is not None and ready:
+        step = f"Ready: {default.name} will be asked. Type: qwennb demo"
+    elif able:
         why = f"{default.name} would be asked and can't answer; " if default is not None else ""
-        return (
-            True,
-            f"{why}{able[0].name} can. Type: export QWENNB_ENDPOINT={able[0].endpoint or able[0].name}",
+        step = f"{why}{able[0].name} can. Type: export QWENNB_ENDPOINT={able[0].endpoint or able[0].name}"
+    elif default is not None:
+        step = f"{default.name} can't answer: {default.words.rstrip('.')}. Mend that, or start a server of your own."
+    else:
+        command = (
+            "qwennb local pull" if is_installed() else 'pip install "qwennb[local]" && qwennb local pull'
         )
-    if default is not None:
-        return (
-            False,
-            f"{default.name} can't answer: {default.words.rstrip('.')}. Mend that, or start a server of your own.",
-        )
-    command = "qwennb local pull" if is_installed() else 'pip install "qwennb[local]" && qwennb local pull'
-    return (
-        False,
-        f"Nothing can answer. Set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: {command}",
-    )
+        step = f"Nothing can answer. Set DASHSCOPE_API_KEY or OPENROUTER_API_KEY, start a server, or type: {command}"
+    return ready or bool(able), step

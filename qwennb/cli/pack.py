@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def _make_pack(notebook: Path, target: Path, media: PackMedia, given: Any, world
     above = {"cache": "replay", "cache_dir": str(config.cache_dir.absolute())}
     settings: dict[str, str] = {}
     if sources:
-        settings["QWENNB_PACK"] = _join_paths(sources)
+        settings["QWENNB_PACK"] = os.pathsep.join(str(path.resolve()) for path in sources)
     if given.media:
         settings["QWENNB_MEDIA"] = str(media.folder)
     with Sandbox.create(sealed=False) as sandbox:
@@ -175,10 +175,6 @@ def _make_pack(notebook: Path, target: Path, media: PackMedia, given: Any, world
     asked = Pack.of_records(records)
     # What a request without a model means was noted when it was asked; it counts only if this notebook asked it.
     return asked.with_default_model(default[0]) if default[0] in asked.models else asked
-
-
-def _join_paths(paths: Iterable[Path]) -> str:
-    return os.pathsep.join(str(path.resolve()) for path in paths)
 
 
 def _summary_lines(made: Pack) -> list[str]:
@@ -220,14 +216,10 @@ def _merge(given: Any, world: World) -> int:
         (_, model, endpoint), *others = made.defaults
         told = "; ".join(f"{name} says {model} at {endpoint}" for name, model, endpoint in others)
         world.say(f"Where a request names no model it means {model} at {endpoint} ({told}).")
-    _merge_media([PackMedia.beside(file) for file in files], PackMedia.beside(target), world)
-    return 0
-
-
-def _merge_media(found: list[PackMedia], beside: PackMedia, world: World) -> None:
-    """Put what stands beside the packs beside the one that was made."""
-    others = [sources for sources in found if sources.count and sources.folder != beside.folder]
-    for sources in others:
-        beside.add(sources)
-    if others:
+    beside, media = PackMedia.beside(target), map(PackMedia.beside, files)
+    elsewhere = [one for one in media if one.count and one.folder != beside.folder]
+    for one in elsewhere:
+        beside.add(one)
+    if elsewhere:
         world.say(f"{beside.folder.name}: {plural(beside.count, 'file')}, each under its sha256")
+    return 0

@@ -41,15 +41,11 @@ class Conversation:
 
     def before(self, position: tuple[str, int] | None) -> int:
         """Count the turns that stand before a question asked at *position*."""
-        if position is not None:
-            for number, turn in enumerate(self.turns):
-                if (
-                    turn.position is not None
-                    and turn.position[0] == position[0]
-                    and turn.position[1] >= position[1]
-                ):
-                    return number
-        return len(self.turns)
+        if position is None:
+            return len(self.turns)
+        cell, _ = position
+        known = enumerate(turn.position for turn in self.turns)
+        return next((n for n, one in known if one and one[0] == cell and one >= position), len(self.turns))
 
     def messages_before(self, number: int) -> tuple[Message, ...]:
         """Return what was said in the first *number* turns."""
