@@ -2,7 +2,7 @@
 
 Where polars is loaded already, at once; else by a finder that waits on `sys.meta_path` until somebody imports it, and
 then steps aside. What is registered is a name and a small function: the room behind it is loaded with its first use.
-Who has something to say to that room, and must not be the one who loads it, leaves it here until then.
+Who watches the runs of columns stands here, for it must not be the one who loads that room.
 """
 
 from __future__ import annotations
@@ -18,20 +18,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-_left: list[Callable[[], None]] = []
-
-
-def when_columns_are_loaded(call: Callable[[], None]) -> None:
-    """Call *call* once the room of columns is loaded: now, if it is."""
-    _left.append(call)
-    if hasattr(sys.modules.get("qwennb.frames"), "watch"):
-        columns_are_loaded()
-
-
-def columns_are_loaded() -> None:
-    """Said by the room of columns when it is complete."""
-    while _left:
-        _left.pop(0)()
+# Who is told how far every run of a column is: one or nobody.
+watchers: list[Callable[[Any], None]] = []
 
 
 def register() -> None:

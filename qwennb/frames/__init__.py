@@ -7,7 +7,6 @@ may run it as often as it likes.
 
 from __future__ import annotations
 
-from qwennb import registration
 from qwennb.errors import QwenFrameWarning
 from qwennb.frames.accessors import QwenExpr, QwenFrame, col
 from qwennb.frames.batch_lane import batches
@@ -16,8 +15,6 @@ from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.evaluator import EVALUATIONS
 from qwennb.frames.interop import as_polars
 from qwennb.frames.interrupt import INTERRUPTS
-from qwennb.frames.progress import Progress, watch
+from qwennb.frames.progress import Progress
 from qwennb.frames.prompts import prompts
 from qwennb.frames.verbs import ask, classify, extract, filter, plan, score, summarize, translate  # noqa: A004
-
-registration.columns_are_loaded()

@@ -1,7 +1,7 @@
 """How far a run is: counted as answers come, shown in a terminal, handed to whoever watches, and one line at the end.
 
-A terminal has a bar. A watcher (a notebook's widget) is called where one was given, by `progress=` or for all runs by
-`watch`. Output that goes to a file or a pipe has a line a minute. What is over in a moment shows nothing there. The last
+A terminal has a bar. A watcher (a notebook's widget) is called where one was given, by `progress=` or for all runs in
+`registration`. Output that goes to a file or a pipe has a line a minute. What is over in a moment shows nothing there. The last
 line says only what a replay would say too: what lasts in a saved notebook must not change from run to run.
 """
 
@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 from qwennb.answer import money
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
+from qwennb.registration import watchers
 from qwennb.terminal import flatten
 from qwennb.warn import warn_user
 
@@ -91,12 +92,6 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
-_watchers: list[Watcher] = []
-
-
-def watch(watcher: Watcher | None) -> None:
-    """Have *watcher* told of every run from now on; None: nobody."""
-    _watchers[:] = [] if watcher is None else [watcher]
 
 
 class Tally:
@@ -136,7 +131,7 @@ class Tally:
         self._stop = threading.Event()
         self._drawn = self._ended = False
         self._watcher = (
-            progress if callable(progress) else _watchers[0] if progress is None and _watchers else None
+            progress if callable(progress) else watchers[0] if progress is None and watchers else None
         )
         self._style = None
         if self._watcher is None and progress is not False:

@@ -102,19 +102,17 @@ class CellAsker:
         approve = None if given.get("yes") else partial(ask_consent, outputs=self.outputs)
         try:
             self.client.session.run_tools(request, options, ask=steps.ask, approve=approve, note=steps.note)
-        except KeyboardInterrupt as stop:
+        except BaseException as stop:
             screen.close()
-            if steps.has_partial:
-                seen = steps.partial()
+            if (
+                seen := steps.partial()
+            ) is not None:  # what was seen of it stays, and is not taken for an answer
                 screen.end(Page((*steps.answers, seen)))
-                if given.get("into"):
-                    self.shell.user_ns[given["into"]] = seen
+            if not isinstance(stop, KeyboardInterrupt):
+                raise
+            if given.get("into") and seen is not None:
+                self.shell.user_ns[given["into"]] = seen
             raise show_in_one_line(stop) from None
-        except BaseException:
-            screen.close()
-            if steps.has_partial:  # what was seen of it stays, and is not taken for an answer
-                screen.end(Page((*steps.answers, steps.partial())))
-            raise
         inputs = {reading.source: reading.digest for reading in readings}
         page = Page(steps.answers, turns_of(steps.answers), as_code=bool(given.get("code")), inputs=inputs)
         screen.end(page)
@@ -137,13 +135,10 @@ class _Steps:
         self._text: list[str] = []
         self._reasoning: list[str] = []
 
-    @property
-    def has_partial(self) -> bool:
-        """Whether something of an unfinished answer was shown."""
-        return bool(self._text)
-
-    def partial(self) -> Answer:
-        """What came of the step that was interrupted. It is never kept."""
+    def partial(self) -> Answer | None:
+        """What came of a step that was interrupted, if something of it was shown. It is never kept."""
+        if not self._text:
+            return None
         return Answer(
             self._asker.last or self._request,
             text="".join(self._text),

@@ -1,7 +1,7 @@
 """Runs of columns in a notebook: watched while they last, told in one line when they are over.
 
-Columns know nothing of notebooks: they tell a watcher how far they are, and this is the notebook's. It is made known to
-them when they are loaded, which happens with the first column and not with the extension.
+Columns know nothing of notebooks: they tell a watcher how far they are, and this is the notebook's. They are loaded with
+the first column and not with the extension.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from qwennb import registration
+from qwennb.registration import watchers
 
 if TYPE_CHECKING:
     from qwennb.frames import Progress
@@ -23,19 +23,15 @@ class Columns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs: Runs | None = None
-        self._is_on = False
 
     def load(self, shell: Any) -> None:
         """Watch every run from now on. A terminal is left its own bar."""
-        self._is_on = getattr(shell, "kernel", None) is not None
-        if self._is_on:
-            registration.when_columns_are_loaded(self._watch)
+        if getattr(shell, "kernel", None) is not None:
+            watchers[:] = [self.see]
 
     def unload(self) -> None:
         """Watch no more."""
-        was_on, self._is_on = self._is_on, False
-        if was_on and (frames := sys.modules.get("qwennb.frames")) is not None:
-            frames.watch(None)
+        watchers.clear()
 
     def cell_begins(self, _: Any) -> None:
         """The kernel has put its own handler of interrupts in place for this cell: a plan made earlier needs ours."""
@@ -56,9 +52,3 @@ class Columns:
 
                 self._runs = Runs()
         self._runs.see(progress)
-
-    def _watch(self) -> None:
-        if self._is_on:
-            from qwennb.frames import watch
-
-            watch(self.see)

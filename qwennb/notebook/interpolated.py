@@ -140,23 +140,24 @@ def _is_code(value: Any) -> bool:
     return isinstance(value, types.ModuleType | type) or callable(value)
 
 
-def _is_harmless(source: str) -> bool:
+def parse_expression(source: str) -> ast.Expression | None:
+    """Read *source* as one expression of Python; None where it is none."""
     try:
-        tree = ast.parse(source.strip(), mode="eval")
+        return ast.parse(source.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError):
-        return False
-    return all(isinstance(node, _HARMLESS) for node in ast.walk(tree))
+        return None
+
+
+def _is_harmless(source: str) -> bool:
+    tree = parse_expression(source)
+    return tree is not None and all(isinstance(node, _HARMLESS) for node in ast.walk(tree))
 
 
 def names_read_by(source: str) -> list[str]:
     """List the names that an expression reads, but those that it binds itself."""
-    try:
-        tree = ast.parse(source.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError):
-        return []
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    tree = parse_expression(source)
+    nodes = list(ast.walk(tree)) if tree is not None else []
+    names = [node for node in nodes if isinstance(node, ast.Name)]
     bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-    bound |= {
-        argument.arg for node in ast.walk(tree) if isinstance(node, ast.Lambda) for argument in node.args.args
-    }
+    bound |= {argument.arg for node in nodes if isinstance(node, ast.Lambda) for argument in node.args.args}
     return list(dict.fromkeys(node.id for node in names if node.id not in bound))

@@ -80,12 +80,6 @@ def _with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _with_help(magic: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *magic* the table of options as its help."""
-    magic.__doc__ = _HELP
-    return magic
-
-
 @magics_class
 class QwenMagics(Magics):
     """Qwen in the notebook. What is left empty here is decided by the environment or pyproject.toml."""
@@ -118,15 +112,13 @@ class QwenMagics(Magics):
 
     @no_var_expand
     @line_magic("qwen")  # type: ignore[arg-type]
-    @_with_help
     @_with_short_errors
-    def line(self, line: str) -> None:  # noqa: D102  (told by _with_help)
+    def line(self, line: str) -> None:  # noqa: D102  (told below)
         read = read_line(line)
         self.ask(read.prompt, read.given)
 
     @no_var_expand
     @cell_magic("qwen")  # type: ignore[arg-type]
-    @_with_help
     @_with_short_errors
     def cell(self, line: str, cell: str) -> None:  # noqa: D102
         read = read_line(line)
@@ -138,12 +130,8 @@ class QwenMagics(Magics):
 
     def defaults(self) -> dict[str, Any]:
         """Return the options of a call that %config has set."""
-        return {
-            "system": self.system,
-            "thinking": self.thinking,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-        }
+        names = ("system", "thinking", "temperature", "max_tokens")
+        return {name: getattr(self, name) for name in names}
 
     def asker(self, endpoint: str | None = None) -> CellAsker:
         """Make the one who asks for this notebook, at *endpoint* or where the settings say."""
@@ -158,13 +146,8 @@ class QwenMagics(Magics):
         """Return the client for the settings as they are now; the same settings have the same client, and one budget."""
         from qwennb.client import Qwen
 
-        settings: dict[str, Any] = {
-            "endpoint": endpoint or self.endpoint,
-            "model": self.model,
-            "cache": self.cache,
-            "budget": self.budget,
-            "timeout": self.timeout,
-        }
+        settings = {name: getattr(self, name) for name in ("endpoint", "model", "cache", "budget", "timeout")}
+        settings["endpoint"] = endpoint or self.endpoint
         config = Config.load(settings)
         if config not in self._clients:
             self._clients[config] = Qwen(**settings)
@@ -463,3 +446,7 @@ class QwenMagics(Magics):
         # Of what was used alone, and no pack's header: the same hash when it is replayed from a larger pack.
         pack = Pack(runtime().pack().records, runtime().default_model)
         display(methods(pack, pack.root), raw=True, metadata={"qwennb": {"methods": pack.root}})  # type: ignore[no-untyped-call]
+
+
+for _name in ("line", "cell"):
+    vars(QwenMagics)[_name].__doc__ = _HELP

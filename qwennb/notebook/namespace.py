@@ -6,14 +6,13 @@ with `_ai_repr_` says itself how it wants to be read.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qwennb.errors import BadInput, TemplateError, nearest
-from qwennb.notebook.interpolated import Interpolated, digest_of, read_value
+from qwennb.notebook.interpolated import Interpolated, digest_of, parse_expression, read_value
 
 _NAME = re.compile(r"[^\W\d]\w*")
 
@@ -142,9 +141,5 @@ def _split(text: str) -> list[str]:
 
 
 def _names(text: str) -> str | None:
-    try:
-        ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError):
-        return None
     found = _NAME.match(text)
-    return found[0] if found else None
+    return found[0] if found and parse_expression(text) is not None else None

@@ -7,9 +7,10 @@ import io
 import polars as pl
 import pytest
 
-from qwennb.frames import Progress, watch
+from qwennb.frames import Progress
 from qwennb.frames.outcome import Outcome
 from qwennb.frames.progress import Tally
+from qwennb.registration import watchers
 
 TABLE = pl.DataFrame({"n": [0, 1, 2, 2]})
 
@@ -27,9 +28,9 @@ def clock(*times: float):
 @pytest.fixture
 def seen():
     progress: list[Progress] = []
-    watch(progress.append)
+    watchers[:] = [progress.append]
     yield progress
-    watch(None)
+    watchers.clear()
 
 
 def test_a_watcher_is_told_and_the_last_line_is_the_same_again(simulate, client, seen):
