@@ -94,11 +94,6 @@ def plain(text: str) -> str:
     return drop_controls(text).strip("\n")
 
 
-def plain_piece(text: str) -> str:
-    """Clean a piece of a text that is still coming, as `plain` does."""
-    return drop_controls(text)
-
-
 def code_block(text: str, language: str = "") -> str:
     """Put *text* into a fence that it can't leave."""
     text = drop_controls(text)

@@ -109,11 +109,6 @@ class Abilities:
     instead: Mapping[str, str] = field(default_factory=dict, repr=False)
     elsewhere: Callable[[str], str | None] = field(default=lambda _: "", repr=False, compare=False)
 
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """The options that are taken here, in order of the alphabet."""
-        return tuple(sorted(self.options))
-
     def accepts(self, option: str) -> bool:
         """True when the option may be given."""
         return option in self.options or option in self.own
@@ -184,7 +179,7 @@ class Abilities:
         )
         return (
             f"`{name}` is not supported by {self._here}: {why}. {where}"
-            f"Supported here: {', '.join(self.option_names)}.{extra}"
+            f"Supported here: {', '.join(sorted(self.options))}.{extra}"
         )
 
     def _thinking_complaint(self, asked: object) -> str:

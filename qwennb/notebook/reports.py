@@ -17,7 +17,7 @@ from qwennb.answer import money
 from qwennb.cache import BatchOrders
 from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen
-from qwennb.config import Config, Secret
+from qwennb.config import Config
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.display import show_state as show_state
@@ -89,15 +89,12 @@ def cache(client: Qwen) -> str:
 
 def settings(config: Config, defaults: Mapping[str, Any]) -> str:
     """List the settings as they hold. A folder of this machine is shown by its last name."""
-    rows = []
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, Secret):
-            value = "set"
-        elif field.name == "cache_dir":
-            value = f"…/{value.name}"
-        rows.append([field.name, "not set" if value is None else str(value)])
-    rows += [[name, "not set" if value is None else str(value)] for name, value in defaults.items()]
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    values["cache_dir"] = f"…/{config.cache_dir.name}"
+    values["api_key"] = None if config.api_key is None else "set"
+    rows = [
+        [name, "not set" if value is None else str(value)] for name, value in (values | {**defaults}).items()
+    ]
     return _lay_out(rows)
 
 

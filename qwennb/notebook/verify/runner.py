@@ -73,9 +73,7 @@ class _SavedCell:
     source: str
     outputs: list[Any]
     was_run: bool
-    is_skipped: bool
-    is_compared: bool
-    may_fail: bool
+    marks: Mapping[str, bool]
 
 
 def _read_cells(notebook: Path) -> list[_SavedCell]:
@@ -92,21 +90,18 @@ def _read_cell(cell: Any) -> _SavedCell:
     # As nbval reads them: a comment counts above a tag.
     marks = {**dict(find_metadata_tags(cell.metadata)), **dict(find_comment_markers(cell.source))}
     return _SavedCell(
-        source=cell.source,
-        outputs=list(coalesce_streams(cell.outputs)),
-        was_run=cell.execution_count is not None,
-        is_skipped=bool(marks.get("skip")),
-        is_compared=bool(marks.get("check", True)),
-        may_fail=bool(marks.get("check_exception")),
+        cell.source, list(coalesce_streams(cell.outputs)), cell.execution_count is not None, marks
     )
 
 
 def _run_cell(kernel: CodeRunner, number: int, saved: _SavedCell, *, compare: bool) -> RanCell:
     """Run one cell and judge it as nbval does."""
-    ran = RanCell(number, saved.source, compared=compare and saved.is_compared and saved.was_run)
-    if saved.is_skipped:
+    ran = RanCell(
+        number, saved.source, compared=compare and bool(saved.marks.get("check", True)) and saved.was_run
+    )
+    if saved.marks.get("skip"):
         return replace(ran, compared=False)
-    trouble = kernel.run(number - 1) or ("" if saved.may_fail else kernel.error)
+    trouble = kernel.run(number - 1) or ("" if saved.marks.get("check_exception") else kernel.error)
     if not trouble and compare and saved.outputs and not saved.was_run:
         trouble = "Unrun reference cell has outputs"
     if trouble or not ran.compared:
