@@ -61,7 +61,7 @@ def holds_answers(folder: Path) -> bool:
 
 def info_options(parser: Parser) -> None:
     """Add the options of `qwennb cache info`."""
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.switch("--json", "as JSON, for programs")
 
 
 def info(given: Any, world: World) -> int:
@@ -171,22 +171,15 @@ def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes:
 
 def prune_options(parser: Parser) -> None:
     """Add the options of `qwennb cache prune`."""
-    parser.add_argument(
-        "--older-than",
-        metavar="AGE",
-        help="asked longer ago: 12h, 30d, 8w, or before a day such as 2026-01-31",
-    )
-    parser.add_argument("--model", help="of this model")
-    parser.add_argument(
-        "--endpoint", help="from this endpoint, or this server and model (vllm:Qwen/Qwen3.5-9B)"
-    )
-    parser.add_argument("--all", action="store_true", help="all of them")
-    parser.add_argument(
+    parser.option("--older-than AGE", "asked longer ago: 12h, 30d, 8w, or before a day such as 2026-01-31")
+    parser.option("--model", "of this model")
+    parser.option("--endpoint", "from this endpoint, or this server and model (vllm:Qwen/Qwen3.5-9B)")
+    parser.switch("--all", "all of them")
+    parser.switch(
         "--batches",
-        action="store_true",
-        help="what of these is under way in a batch too, though it is charged; left alone without this",
+        "what of these is under way in a batch too, though it is charged; left alone without this",
     )
-    parser.add_argument("--yes", action="store_true", help="don't ask back")
+    parser.switch("--yes", "don't ask back")
 
 
 def prune(given: Any, world: World) -> int:
@@ -251,13 +244,11 @@ def _before(age: str, now: datetime) -> datetime:
 
 def usage_options(parser: Parser) -> None:
     """Add the options of `qwennb cache usage`."""
-    parser.add_argument(
-        "--by", default=",".join(_BY), help=f"summed by which of {', '.join(_BY)} (default: all)"
-    )
-    parser.add_argument("--since", metavar="DAY", help="from this day on, such as 2026-11-01")
+    parser.option("--by", f"summed by which of {', '.join(_BY)} (default: all)", ",".join(_BY))
+    parser.option("--since DAY", "from this day on, such as 2026-11-01")
     for name in ("model", "endpoint", "notebook"):
-        parser.add_argument(f"--{name}", help=f"of this {name} only")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+        parser.option(f"--{name}", f"of this {name} only")
+    parser.switch("--json", "as JSON, for programs")
 
 
 def usage(given: Any, world: World) -> int:

@@ -98,17 +98,31 @@ class Parser(argparse.ArgumentParser):
             formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=WIDTH - 2),
         )
         self.color = False
-        self.add_argument("-h", "--help", action="store_true", help="show this and exit")
-        self.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+        self.switch("-h --help", "show this and exit")
+        self.switch("--debug", "show the traceback of a failure")
+
+    def switch(self, typed: str, about: str) -> None:
+        """Add an option that takes no value."""
+        self.add_argument(*typed.split(), action="store_true", help=about)
+
+    def option(self, typed: str, about: str, default: Any = None, **more: Any) -> None:
+        """Add an option, *typed* as help shows it: `-o --out FILE`.
+
+        What it takes is of the type of its *default*; where that is a list, it may be given again.
+        """
+        flags = [word for word in typed.split() if word.startswith("-")]
+        if len(flags) < len(typed.split()):
+            more["metavar"] = typed.split()[-1]
+        if isinstance(default, list):
+            more["action"] = "append"
+        elif default is not None:
+            more["type"] = type(default)
+        self.add_argument(*flags, help=about, default=default, **more)
 
     def add_timeout(self) -> None:
         """Add the option that says how long one cell of a notebook may take."""
         self.add_argument(
-            "--timeout",
-            type=_seconds,
-            default=600.0,
-            metavar="SECONDS",
-            help="the most for one cell (600)",
+            "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="the most for one cell (600)"
         )
 
     def error(self, message: str) -> NoReturn:

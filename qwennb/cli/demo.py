@@ -34,10 +34,10 @@ PATIENCE = 600  # seconds for one cell: a small model on an old machine
 
 def demo_options(parser: Parser) -> None:
     """Add the options of `qwennb demo`."""
-    parser.add_argument("-e", "--endpoint", help="where to ask (default: what is found)")
-    parser.add_argument("-m", "--model", help="whom to ask (default: the endpoint's own default)")
-    parser.add_argument("--into", default=FOLDER, help=f"the folder to leave it in (default: {FOLDER})")
-    parser.add_argument("--lab", action="store_true", help="open it in JupyterLab at the end")
+    parser.option("-e --endpoint", "where to ask (default: what is found)")
+    parser.option("-m --model", "whom to ask (default: the endpoint's own default)")
+    parser.option("--into", f"the folder to leave it in (default: {FOLDER})", FOLDER)
+    parser.switch("--lab", "open it in JupyterLab at the end")
 
 
 def demo(given: Any, world: World) -> int:

@@ -25,23 +25,16 @@ ENOUGH, TOO_FEW = 0, 1
 def drift_options(parser: Parser) -> None:
     """Add the options of `qwennb drift`."""
     parser.add_argument("notebook", metavar="NOTEBOOK", help="a saved notebook")
-    parser.add_argument("-m", "--model", help="whom to ask instead (default: the same model, today)")
-    parser.add_argument("-e", "--endpoint", help="where to ask instead")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="an option of every call instead, such as temperature=0.2; may be repeated",
-    )  # fmt: skip
-    parser.add_argument(
-        "--pack", metavar="FILE", help="the recorded answers (default: the notebook's pack, else your own)"
+    parser.option("-m --model", "whom to ask instead (default: the same model, today)")
+    parser.option("-e --endpoint", "where to ask instead")
+    parser.option(
+        "--set NAME=VALUE", "an option of every call instead, such as temperature=0.2; may be repeated", []
     )
-    parser.add_argument("--budget", type=float, metavar="USD", help="the most that asking again may cost")
-    parser.add_argument(
-        "--tolerance", type=float, default=0.01, metavar="SHARE", help="how far numbers may lie apart (0.01)"
-    )
-    parser.add_argument(
-        "--min-agreement", type=float, metavar="SHARE", help="fail below this mean agreement, 0 to 1"
-    )
-    parser.add_argument("--html", metavar="FILE", help="write the whole report as a page")
+    parser.option("--pack FILE", "the recorded answers (default: the notebook's pack, else your own)")
+    parser.option("--budget USD", "the most that asking again may cost", type=float)
+    parser.option("--tolerance SHARE", "how far numbers may lie apart (0.01)", 0.01)
+    parser.option("--min-agreement SHARE", "fail below this mean agreement, 0 to 1", type=float)
+    parser.option("--html FILE", "write the whole report as a page")
     parser.add_timeout()
 
 

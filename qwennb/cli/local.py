@@ -96,13 +96,9 @@ class _Progress:
 def serve_options(parser: Parser) -> None:
     """Add the options of `qwennb local serve`."""
     parser.add_argument("model", nargs="?", help=_WHICH)
-    parser.add_argument(
-        "--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)"
-    )
-    parser.add_argument(
-        "--context", type=int, default=8192, help="tokens for one request with its answer (default: 8192)"
-    )
-    parser.add_argument("--parallel", type=int, default=4, help="requests at a time (default: 4)")
+    parser.option("--port", "where to listen on 127.0.0.1 (default: any free port)", 0)
+    parser.option("--context", "tokens for one request with its answer (default: 8192)", 8192)
+    parser.option("--parallel", "requests at a time (default: 4)", 4)
 
 
 def serve(given: Any, world: World) -> int:

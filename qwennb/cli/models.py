@@ -20,8 +20,8 @@ _ABILITIES = (
 
 def models_options(parser: Parser) -> None:
     """Add the options of `qwennb models`."""
-    parser.add_argument("-e", "--endpoint", help="of one endpoint only")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.option("-e --endpoint", "of one endpoint only")
+    parser.switch("--json", "as JSON, for programs")
 
 
 def models(given: Any, world: World) -> int:

@@ -29,41 +29,21 @@ DECLINED = 1
 def pack_options(parser: Parser) -> None:
     """Add the options of `qwennb pack`."""
     parser.add_argument("notebook", metavar="NOTEBOOK", nargs="?", help="a saved notebook")
-    parser.add_argument(
-        "--merge",
+    parser.option(
+        "--merge PACK",
+        "make one of these packs, in the first or in -o FILE; also of one that git could not merge",
         nargs="+",
-        default=[],
-        metavar="PACK",
-        help="make one of these packs, in the first or in -o FILE; also of one that git could not merge",
     )
-    parser.add_argument(
-        "--keep", choices=("older", "newer"),
-        help="which of two different answers to one request stays when packs are merged",
-    )  # fmt: skip
-    parser.add_argument(
-        "-o",
-        "--out",
-        metavar="FILE",
-        help="the pack (default: beside the notebook, NAME.qwenpack); .zst compresses",
+    parser.option(
+        "--keep",
+        "which of two different answers to one request stays when packs are merged",
+        choices=("older", "newer"),
     )
-    parser.add_argument(
-        "--from",
-        dest="sources",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="recall from this pack too",
-    )
-    parser.add_argument(
-        "--media",
-        action="store_true",
-        help="put pictures, videos and PDFs beside the pack, for whoever has not got them",
-    )
-    parser.add_argument(
-        "--allow", action="append", default=[], metavar="KEY",
-        help="let stay what looks like a secret in the line of this key, and is none",
-    )  # fmt: skip
-    parser.add_argument("--yes", action="store_true", help="don't ask back")
+    parser.option("-o --out FILE", "the pack (default: beside the notebook, NAME.qwenpack); .zst compresses")
+    parser.option("--from FILE", "recall from this pack too", [], dest="sources")
+    parser.switch("--media", "put pictures, videos and PDFs beside the pack, for whoever has not got them")
+    parser.option("--allow KEY", "let stay what looks like a secret in the line of this key, and is none", [])
+    parser.switch("--yes", "don't ask back")
     parser.add_timeout()
 
 

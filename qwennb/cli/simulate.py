@@ -15,25 +15,15 @@ _ASKED_AS = {"dashscope": "dashscope-intl"}
 
 def simulate_options(parser: Parser) -> None:
     """Add the options of `qwennb simulate`."""
-    parser.add_argument("--dialect", required=True, help=f"whose wire format: {', '.join(DIALECTS)}")
-    parser.add_argument(
-        "--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="other answers for another seed (default: 0)")
-    parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="S", help="seconds before an answer begins"
-    )
-    parser.add_argument(
-        "--token-latency", type=float, default=0.0, metavar="S", help="seconds for each token of a stream"
-    )
-    parser.add_argument(
-        "--rps", type=float, metavar="N", help="requests a second; what is faster is refused with 429"
-    )
-    parser.add_argument(
-        "--in-flight", type=int, metavar="N", help="requests at a time; more are refused with 429"
-    )
-    parser.add_argument("--slots", type=int, metavar="N", help="requests at a time; more wait for their turn")
-    parser.add_argument("--api-key", metavar="KEY", help="the only key that is taken (default: any)")
+    parser.option("--dialect", f"whose wire format: {', '.join(DIALECTS)}", required=True)
+    parser.option("--port", "where to listen on 127.0.0.1 (default: any free port)", 0)
+    parser.option("--seed", "other answers for another seed (default: 0)", 0)
+    parser.option("--latency S", "seconds before an answer begins", 0.0)
+    parser.option("--token-latency S", "seconds for each token of a stream", 0.0)
+    parser.option("--rps N", "requests a second; what is faster is refused with 429", type=float)
+    parser.option("--in-flight N", "requests at a time; more are refused with 429", type=int)
+    parser.option("--slots N", "requests at a time; more wait for their turn", type=int)
+    parser.option("--api-key KEY", "the only key that is taken (default: any)")
 
 
 def simulate(given: Any, world: World) -> int:

@@ -16,8 +16,8 @@ from qwennb.project import Leading, Project, TrustList, show_path
 def trust_options(parser: Parser) -> None:
     """Add the options of `qwennb trust`."""
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="the project's folder, or one in it")
-    parser.add_argument("--list", action="store_true", help="print what is trusted")
-    parser.add_argument("--remove", action="store_true", help="trust nothing of FOLDER any more")
+    parser.switch("--list", "print what is trusted")
+    parser.switch("--remove", "trust nothing of FOLDER any more")
 
 
 def trust(given: Any, world: World) -> int:

@@ -16,17 +16,12 @@ SAME, DIFFERS, CANT = 0, 1, 2
 def verify_options(parser: Parser) -> None:
     """Add the options of `qwennb verify`."""
     parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="saved notebooks")
-    parser.add_argument(
-        "--pack", metavar="FILE", help="the pack (default: the one that has the notebook's name)"
+    parser.option("--pack FILE", "the pack (default: the one that has the notebook's name)")
+    parser.option(
+        "--env NAME", "let the notebook have this variable of your environment too", [], dest="variables"
     )
-    parser.add_argument(
-        "--env", action="append", default=[], dest="variables", metavar="NAME",
-        help="let the notebook have this variable of your environment too",
-    )  # fmt: skip
-    parser.add_argument(
-        "--accept-figures",
-        action="store_true",
-        help="take the recorded answers for figures that another matplotlib draws otherwise",
+    parser.switch(
+        "--accept-figures", "take the recorded answers for figures that another matplotlib draws otherwise"
     )
     parser.add_timeout()
 
