@@ -124,9 +124,8 @@ def kept(tmp_path) -> Path:
     return folder
 
 
-def leaves(command=COMMANDS, path=()) -> list[tuple[str, ...]]:
-    below = [leaf for one in command.below for leaf in leaves(one, (*path, one.name))]
-    return below or [path]
+def leaves() -> list[tuple[str, ...]]:
+    return [tuple(path.split()) for path, command in COMMANDS.items() if command.examples]
 
 
 ARGUMENT = (HOSTILE + LINES).replace("\x00", "")
