@@ -16,13 +16,13 @@ _SEQUENCES = re.compile(
 )
 LINE_BREAKS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # C0 but tab and line feed, DEL, C1, all of Unicode's Bidi_Control, and the byte order mark.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 def drop_controls(text: str) -> str:
     """*text* without what steers a terminal or turns text around; of controls, tab and line end stay."""
     text = LINE_BREAKS.sub("\n", _SEQUENCES.sub("", text))
-    return _CONTROLS.sub("", text).encode("utf-8", "replace").decode()
+    return CONTROLS.sub("", text).encode("utf-8", "replace").decode()
 
 
 class Readable:

@@ -29,12 +29,29 @@ from qwennb.answer.inline import host_of as host_of
 from qwennb.answer.inline import literal as literal
 from qwennb.answer.inline import spell_label as spell_label
 from qwennb.answer.inline import write_lines
-from qwennb.answer.languages import name_language
 from qwennb.terminal import LINE_BREAKS, drop_controls
 
 _FENCE = re.compile(
     r"^(?P<margin>[ \t>]*)(?P<item>(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?P<fence>`{3,}|~{3,})(?P<info>.*)$"
 )
+# The languages that a fence may name. A front end highlights most of them, and runs or draws some others (`mermaid`, `math`,
+# `geojson`, `vega`, `svg`), by names that each spells in its own way: nbconvert draws whatever begins with `mermaid`, and
+# escapes nothing of it. So what a fence may be called is a list, and what is not on it is no name.
+_WORDS = """
+ada apl asm nasm armasm awk bash sh shell zsh fish ksh csh console shell-session sh-session powershell pwsh ps1 bat
+batch cmd basic vb vbnet vba c h cpp c++ cc cxx hpp cuda cu opencl objective-c objc objectivec csharp cs c# fsharp
+fs f# clojure clj cmake cobol coffeescript coffee common-lisp lisp elisp scheme racket css scss sass less crystal d
+dart delphi pascal diff patch docker dockerfile elixir ex elm erlang erl fortran f90 gherkin glsl hlsl wgsl go
+golang graphql groovy gradle haskell hs haxe hcl terraform tf html xhtml http ini cfg conf properties java
+javascript js jsx mjs node json json5 jsonc jsonl ndjson julia jl kotlin kt latex tex bibtex llvm log lua make
+makefile matlab octave markdown md mathematica wolfram meson mojo nginx nim nix ocaml ml perl pl php plain plaintext
+text txt output prolog protobuf proto puppet python python3 py py3 pycon ipython ipython3 python-repl qml r rust rs
+rst ruby rb sas scala solidity sparql sql mysql postgresql postgres psql plpgsql sqlite tsql stan stata svelte swift
+systemverilog verilog vhdl tcl toml turtle typescript ts tsx vim viml vue wasm wast xml xslt yaml yml zig csv tsv
+env dotenv gitignore ebnf regex requirements
+"""
+LANGUAGES = frozenset(_WORDS.split())
+_LANGUAGE = re.compile(r"^\s*\{?\.?([\w+#-]{1,30})(?=[\s}:,;{]|$)")
 _ITEM = re.compile(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _DISPLAY_LINES = 60
 _OPENED = re.compile(r"\\\(|\\\[|\$\$|!\[")
@@ -100,6 +117,12 @@ def code_block(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{name_language(language)}\n{text}\n{fence}"
+
+
+def name_language(info: str) -> str:
+    """Find the language that a fence's *info* names; empty where it names none that is known."""
+    found = _LANGUAGE.match(info)
+    return found[1] if found and found[1].casefold() in LANGUAGES else ""
 
 
 def complete_part(text: str) -> str:

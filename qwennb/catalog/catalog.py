@@ -25,8 +25,7 @@ import msgspec
 from qwennb.answer import Cost, Usage
 from qwennb.catalog.abilities import Abilities, Range, Thinking
 from qwennb.catalog.media import Images, Videos
-from qwennb.catalog.model import EndpointSpec, Model, plain_name
-from qwennb.catalog.price import Price, RateQuota
+from qwennb.catalog.model import EndpointSpec, Model, Price, RateQuota, plain_name
 from qwennb.errors import UnknownEndpoint, UnknownModel, nearest
 from qwennb.request import SETTINGS
 

@@ -10,11 +10,12 @@ import difflib
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from qwennb.answer import Answer, money, shorten_text
 from qwennb.notebook.drift.report import Drift, Moved, Pair
 from qwennb.request import parse_json
+from qwennb.terminal import CONTROLS
 
 MOST = 500  # changed answers that are shown in full
 LONGEST = 4_000  # characters of one answer
@@ -145,15 +146,4 @@ def _mark_differences(before: str, after: str) -> tuple[str, str]:
 
 def _safe(text: str) -> str:
     """Escape *text* for HTML. Control characters and marks that turn the direction of writing are made visible."""
-    return html.escape("".join(_visible(text)))
-
-
-def _visible(text: str) -> Iterable[str]:
-    for character in text:
-        turns = (
-            character in "\u061c\u200e\u200f"
-            or "\u202a" <= character <= "\u202e"
-            or "\u2066" <= character <= "\u2069"
-        )
-        control = (character < " " and character not in "\n\t") or "\x7f" <= character <= "\x9f"
-        yield f"[U+{ord(character):04X}]" if turns or control else character
+    return html.escape(CONTROLS.sub(lambda sign: f"[U+{ord(sign[0]):04X}]", text))

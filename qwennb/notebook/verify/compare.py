@@ -20,7 +20,7 @@ from typing import Any
 from nbval.plugin import IPyNbCell, nocolors
 
 from qwennb.answer import markup
-from qwennb.notebook.verify.cells import Difference, is_typed, tells_state
+from qwennb.notebook.verify.verdict import Difference, is_typed, tells_state
 from qwennb.text import plural
 
 SHOWN = 3  # differences of one output

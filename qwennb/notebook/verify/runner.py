@@ -1,11 +1,14 @@
-"""Runs a saved notebook from start to end in a sandbox: what each cell showed, used and tried, and where it differs."""
+"""Runs a saved notebook from start to end in a sandbox: what each cell showed, used and tried, and where it differs.
+
+`verify` does so on recorded answers alone: sealed, in replay, with one pack.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +20,14 @@ from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
 from nbformat.v4 import new_code_cell, new_notebook
 from nbval.plugin import coalesce_streams, find_comment_markers, find_metadata_tags
 
+from qwennb.cache import Pack, find_pack_of
 from qwennb.config import lend_trust
 from qwennb.errors import BadInput
-from qwennb.notebook.verify.cells import Attempt, RanCell, Use, tells_state
 from qwennb.notebook.verify.compare import count_redrawn, find_difference
 from qwennb.notebook.verify.kernel import CodeRunner, start_kernel
+from qwennb.notebook.verify.network_guard import can_refuse
 from qwennb.notebook.verify.sandbox import Sandbox
+from qwennb.notebook.verify.verdict import Attempt, RanCell, Use, Verdict, tells_state
 
 
 def run_notebook(
@@ -33,7 +38,7 @@ def run_notebook(
     settings: Mapping[str, str] | None = None,
     compare: bool = True,
     timeout: float = 600.0,
-    environ: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> list[RanCell]:
     """Run *notebook* in a fresh kernel in *sandbox*: its code cells, in order, and what came of each.
 
@@ -41,10 +46,9 @@ def run_notebook(
     variables of its environment. A cell may take *timeout* seconds.
     """
     saved = _read_cells(notebook)
-    outer = os.environ if environ is None else environ
     further = {"JPY_SESSION_NAME": notebook.name, **(settings or {})}
-    inner = sandbox.environ(outer, above) | further
-    lend_trust(notebook.parent, outer, inner)
+    inner = sandbox.environ(environ, above) | further
+    lend_trust(notebook.parent, environ, inner)
     # Its code alone: what its metadata and its outputs say is nothing to whoever runs it.
     code = new_notebook(cells=[new_code_cell(cell.source) for cell in saved])  # type: ignore[no-untyped-call]
     sockets = sandbox.folder if sandbox.sealed and os.name == "posix" else None
@@ -147,3 +151,65 @@ class _NewLines:
         whole = added[: added.rfind(b"\n") + 1]
         self._read += len(whole)
         return [orjson.loads(line) for line in whole.splitlines()]
+
+
+# ---------------------------------------------------------------------- on its pack alone
+
+
+def describe_risk(variables: Sequence[str] = ()) -> str:
+    """Say what a notebook that is verified can do here, and what not, to whoever is about to run it."""
+    network = (
+        "no network"
+        if can_refuse()
+        else "no network by Python (this system can't refuse it to other programs)"
+    )
+    let_in = f" but {', '.join(variables)}" if variables else ""
+    return (
+        f"A notebook's code runs as you: with {network} and an environment without your keys and settings{let_in}, but it "
+        "can read, change and delete your files, and read what your other programs were started with. What you would not run, "
+        "don't verify."
+    )
+
+
+def verify(
+    notebook: Path,
+    pack: Path | None = None,
+    *,
+    timeout: float = 600.0,
+    environ: Mapping[str, str] = os.environ,
+    variables: Sequence[str] = (),
+    accept_figures: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Verdict:
+    """Run *notebook* with no network, no keys and nothing but its pack, and compare what it shows with what was saved.
+
+    Of the environment it gets what every program needs, and the *variables* that are named. Right before it runs, *tell* is
+    given what that means.
+    """
+    if not notebook.is_file():
+        raise BadInput(f"There is no notebook {notebook}.")
+    found = pack or find_pack_of(notebook)
+    if found is None:
+        raise BadInput(
+            f"There is no pack for {notebook.name}: looked for {notebook.stem}.qwenpack beside it and in packs/. "
+            f"Give one with --pack, or make it: qwennb pack {notebook.name}"
+        )
+    Pack.read(found)  # what is wrong with it is said once, and not by every cell
+    settings = {"QWENNB_PACK": str(found.resolve()), **_pick(variables, environ)}
+    tell(describe_risk(variables))
+    with Sandbox.create(sealed=True) as sandbox:
+        cells = run_notebook(
+            notebook,
+            sandbox,
+            {"cache": "replay", "accept_figures": accept_figures},
+            settings=settings,
+            timeout=timeout,
+            environ=environ,
+        )
+    return Verdict(cells)
+
+
+def _pick(variables: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    if absent := [name for name in variables if name not in environ]:
+        raise BadInput(f"--env {absent[0]}: there is no such variable here. Set it, or leave the option out.")
+    return {name: environ[name] for name in variables}

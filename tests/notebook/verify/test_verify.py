@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_output
 
 from qwennb.cache import Pack
 from qwennb.notebook.verify import Sandbox, Verdict, run_notebook, tells_state
-from qwennb.notebook.verify.cells import RanCell, Use
+from qwennb.notebook.verify.verdict import RanCell, Use
 from qwennb.simulator import Reply
 from tests.notebook.drift.test_agreement import answer
 from tests.notebooks import KEY, Live, changed, ran, written
