@@ -229,17 +229,12 @@ class Catalog:
             ignored=frozenset(row.get("ignores", ())) - options,
             own=self._own,
             thinking=self._thinking(row, model),
-            schema=row["schema"],
             tool_choice=frozenset(row["tool_choice"]),
             tool_choice_thinking=frozenset(row.get("tool_choice_thinking", row["tool_choice"])),
             ranges=_ranges(row, model),
             modalities=frozenset(
                 {"text"} | ({"image"} if sees else set()) | ({"video"} if watches else set())
             ),
-            max_tokens=row["max_tokens"],
-            schema_without_thinking=row.get("schema_without_thinking", False),
-            schema_says_json=row.get("schema_says_json", False),
-            stop_most=row.get("stop_most"),
             images=_read(row["images"], Images) if sees else None,
             videos=_read(row["videos"], Videos) if watches else None,
             pdf=row.get("pdf") if "files" in options else None,
@@ -250,6 +245,7 @@ class Catalog:
             max_output=_max_output(row, model),
             presets=self._presets(row, model, options),
             instead=self._table["instead"],
+            **{name: row[name] for name in _AS_WRITTEN if name in row},
             elsewhere=partial(self._elsewhere, model.name if model else name, endpoint),
         )
 
@@ -330,6 +326,8 @@ class Catalog:
             )
 
 
+# What of a kind of server is what a model takes there, as it is written.
+_AS_WRITTEN = ("schema", "schema_without_thinking", "schema_says_json", "max_tokens", "stop_most")
 # An unknown model on a server of one's own: only the server can tell what it sees.
 _SEEN = ("text", "image", "video")
 

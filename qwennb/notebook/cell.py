@@ -63,7 +63,11 @@ class CellAsker:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
         request = self.client.session.build_request(prompt, values, options, history)
         if given.get("plan"):
-            self._show_plan(request, options)
+            known = {name: getattr(options, name) for name in ("cache", "timeout", "budget")}
+            plan = self.client.plan(
+                request, **{name: value for name, value in known.items() if value is not None}
+            )
+            show_state(str(plan), "plan")
             return
         screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
         page = self._page(request, options, screen, given, scope.readings)
@@ -118,12 +122,6 @@ class CellAsker:
         screen.end(page)
         self.client.session.emit_warnings()
         return page
-
-    def _show_plan(self, request: Request, options: Options) -> None:
-        known = {"cache": options.cache, "timeout": options.timeout, "budget": options.budget}
-        show_state(
-            str(self.client.plan(request, **{n: v for n, v in known.items() if v is not None})), "plan"
-        )
 
 
 class _Steps:

@@ -98,17 +98,15 @@ def _paragraph(rows: Sequence[ModelUse], whole: ModelUse, root: str) -> str:
 def _table(rows: Sequence[ModelUse]) -> list[list[str]]:
     made = [["model", "as served", "endpoint", "dates", "settings", "answers", "tokens in", "out", "cost"]]
     for row in rows:
-        figures = [f"{row.answers:,}", f"{row.input:,}", f"{row.output:,}", str(row.cost or money(row.cost))]
-        made.append(
-            [
-                row.model,
-                ", ".join(row.served_by),
-                row.endpoint,
-                row.days,
-                "; ".join(row.settings) or "none",
-                *figures,
-            ]
-        )
+        asked = [
+            row.model,
+            ", ".join(row.served_by),
+            row.endpoint,
+            row.days,
+            "; ".join(row.settings) or "none",
+        ]
+        figures = [f"{number:,}" for number in (row.answers, row.input, row.output)]
+        made.append([*asked, *figures, str(row.cost or money(row.cost))])
     return made
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from qwennb.answer import money
-from qwennb.cache import BatchOrders
+from qwennb.cache import BatchOrders, Spending
 from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen
 from qwennb.config import Config
@@ -51,26 +51,21 @@ def usage(client: Qwen) -> str:
         days[row.day] = days.get(row.day, 0.0) + row.cost
     sums = [["day", "model", "endpoint", "requests", "input", "output", "cost"]]
     for row in rows:
-        cost = money(row.cost) if row.unknown_cost < row.requests or row.cost else money(None)
-        more = f", {row.unknown_cost} unpriced" if 0 < row.unknown_cost < row.requests else ""
-        more += f", {row.maybe_billed} maybe billed" if row.maybe_billed else ""
-        sums.append(
-            [
-                row.day,
-                row.model,
-                row.endpoint,
-                str(row.requests),
-                str(row.input),
-                str(row.output),
-                cost + more,
-            ]
-        )
+        figures = map(str, (row.requests, row.input, row.output))
+        sums.append([row.day, row.model, row.endpoint, *figures, _cost_text(row)])
     most = max(days.values())
     chart = [
         [day, "█" * max(1, round(30 * cost / most)) if most and cost else "", money(cost)]
         for day, cost in days.items()
     ]
     return f"{_lay_out(sums)}\n\n{_lay_out(chart)}"
+
+
+def _cost_text(row: Spending) -> str:
+    unpriced = row.unknown_cost
+    cost = money(row.cost) if unpriced < row.requests or row.cost else money(None)
+    more = f", {unpriced} unpriced" if 0 < unpriced < row.requests else ""
+    return cost + more + (f", {row.maybe_billed} maybe billed" if row.maybe_billed else "")
 
 
 def cache(client: Qwen) -> str:
