@@ -81,11 +81,9 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
     """'; did you mean `x`?' when something known is close to *name*, or is called so elsewhere."""
     import difflib  # only a mistake needs it
 
-    names = list(known)
-    meant = _ELSEWHERE.get(name)
-    known_here = meant is not None and meant in names
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.6 if meant is None else 0.8)
-    if not close and meant is not None and known_here:
+    names, meant = list(known), _ELSEWHERE.get(name, "")
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.8 if meant else 0.6)
+    if not close and meant in names:
         close = [meant]
     if not close and len(name) >= BEGINS:  # `qwen2.5-coder` for a model whose name goes on
         close = [one for one in names if one.startswith(name)][:most]

@@ -89,8 +89,7 @@ class Catalog:
         if (found := self.find(name)) is None:
             known = [n for model in self._models.values() for n in (model.name, *model.aliases)]
             hint = nearest(name.lower(), known) or f"; known are {', '.join(self._models)}."
-            msg = f"There is no model `{name}` in the catalogue{hint}"
-            raise UnknownModel(msg)
+            raise UnknownModel(f"There is no model `{name}` in the catalogue{hint}")
         return found
 
     def endpoint(self, name: str) -> EndpointSpec:
@@ -100,8 +99,7 @@ class Catalog:
         if name.startswith(("http://", "https://")):
             return EndpointSpec(name, "openai")
         hint = nearest(name, self._endpoints) or f"; known are {', '.join(self._endpoints)}, or any base URL."
-        msg = f"There is no endpoint `{name}`{hint}"
-        raise UnknownEndpoint(msg)
+        raise UnknownEndpoint(f"There is no endpoint `{name}`{hint}")
 
     def endpoints(self) -> tuple[EndpointSpec, ...]:
         """Every named endpoint, as listed."""
@@ -132,11 +130,10 @@ class Catalog:
             return known.hub
         if ids := self._snapshot(server, known).ids.get(server.name):
             return ids[0]
-        msg = (
+        raise UnknownModel(
             f"No id of {known.name} is known at {endpoint}, which names models by what was downloaded; "
             f"give the id that the server lists under /v1/models."
         )
-        raise UnknownModel(msg)
 
     # What can be asked of them
 
@@ -173,9 +170,7 @@ class Catalog:
         server = self.endpoint(endpoint)
         known = self.find(model)
         rows = self._quotas.get((endpoint, self._snapshot(server, known).name)) if known else None
-        if not rows:
-            return None
-        return _read(rows[0], RateQuota)
+        return _read(rows[0], RateQuota) if rows else None
 
     def rows(self, endpoint: str | None = None) -> tuple[ModelRow, ...]:
         """Every model at every endpoint that has an id for it, or at one endpoint, as a table."""

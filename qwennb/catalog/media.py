@@ -62,8 +62,7 @@ def image_size(
 ) -> tuple[int, int]:
     """Width and height as the model will see them."""
     if width < 1 or height < 1:
-        msg = f"A picture of {width} × {height} pixels has no content."
-        raise ValueError(msg)
+        raise ValueError(f"A picture of {width} × {height} pixels has no content.")
     w, h = (max(_GRID, round(side / _GRID) * _GRID) for side in (width, height))
     if w * h > max_pixels:
         shrink = math.sqrt(width * height / max_pixels)

@@ -18,8 +18,10 @@ from qwennb.request import ToolCall, parse_json
 
 PART = 10_000  # characters of one question
 _YES = ("y", "yes")
-# Letters and symbols by their class, that nobody sees: fillers, and a braille pattern without dots.
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+# Letters, symbols and marks by their class, that nobody sees: fillers, a braille pattern without dots, variation selectors.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
 
 
@@ -56,15 +58,8 @@ def show_arguments(arguments: str) -> str:
 
 def reveal(text: str) -> str:
     """Spell each character of *text* that is not seen, or moves others, as its escape."""
-    return "".join(_escape(c) if c != " " and _is_unseen(c) else c for c in text)
-
-
-def _is_unseen(character: str) -> bool:
-    return (
-        unicodedata.category(character) in _UNSEEN
-        or character in _BLANK
-        or "\ufe00" <= character <= "\ufe0f"
-        or "\U000e0100" <= character <= "\U000e01ef"
+    return "".join(
+        _escape(c) if c != " " and (unicodedata.category(c) in _UNSEEN or c in _BLANK) else c for c in text
     )
 
 

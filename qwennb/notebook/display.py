@@ -120,7 +120,7 @@ class Terminal(Screen):
         """Write what is new. An escape sequence that comes in two pieces has lost its first character."""
         if text:
             self._grown = True
-            self._write(text)
+            self._stream(drop_controls(text))
             sys.stdout.flush()
 
     def end(self, page: Page) -> None:
@@ -129,10 +129,7 @@ class Terminal(Screen):
         if self._grown:
             mark = "\n[interrupted]" if page.answer.finish_reason == "interrupted" else ""
             shown = f"{mark}\n\n[{markup.plain(page.footer())}]"
-        self._write(shown + "\n")
-
-    def _write(self, text: str) -> None:
-        self._stream(drop_controls(text))
+        self._stream(drop_controls(shown + "\n"))
 
 
 def screen_of(shell: Any, *, quiet: bool) -> Screen:

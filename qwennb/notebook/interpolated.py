@@ -44,13 +44,8 @@ class Interpolated:
     @classmethod
     def of(cls, source: str, digest: str, names: Mapping[str, Any]) -> Interpolated:
         """Note the expression *source* that was sent as *digest*, in a notebook that has *names*."""
-        if _is_harmless(source):
-            return cls(source, digest)
-        return cls(
-            source,
-            digest,
-            {name: fingerprint(names[name]) for name in names_read_by(source) if name in names},
-        )
+        read = () if _is_harmless(source) else names_read_by(source)
+        return cls(source, digest, {name: fingerprint(names[name]) for name in read if name in names})
 
     def since(self, names: Mapping[str, Any]) -> tuple[Since, str]:
         """Tell what has become of it, and whose doing that is."""

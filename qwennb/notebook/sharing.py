@@ -26,7 +26,7 @@ class PackRecorder:
     """The pack that one notebook records into, if it does."""
 
     def __init__(self) -> None:
-        self._recording: Recording | None = None
+        self._recording: tuple[Path, RecordingLog] | None = None
 
     def load(self, line: str, client: Qwen) -> str:
         """Do what stands behind `%qwen_pack`, and list what is loaded then."""
@@ -49,47 +49,39 @@ class PackRecorder:
             if path.exists() or path.is_symlink():
                 shared_runtime.load(path, accept_figures=accepts)
             if client.session.config.cache != "replay":
-                self._recording = Recording(path, shared_runtime.record())
-        recording = self._recording.path.name if self._recording is not None else None
+                self._recording = path, shared_runtime.record()
+        recording = self._recording[0].name if self._recording is not None else None
         return describe_loaded(client.session.memory, recording)
 
     def cell_ended(self, result: Any) -> None:
         """Write what the cell that is over has added."""
-        if self._recording is not None:
-            try:
-                self._recording.write()
-            except QwenError as error:
-                sys.stderr.write(f"{error}\n")
+        try:
+            self._write()
+        except QwenError as error:
+            sys.stderr.write(f"{error}\n")
 
     def stop(self) -> None:
         """Record nothing more."""
         if self._recording is not None:
             from qwennb.client import runtime
 
-            self._recording.write()
-            runtime().stop(self._recording.log)
+            self._write()
+            runtime().stop(self._recording[1])
             self._recording = None
 
-
-class Recording:
-    """A file that grows with what is used."""
-
-    def __init__(self, path: Path, log: RecordingLog) -> None:
-        self.path = path
-        self.log = log
-
-    def write(self) -> None:
+    def _write(self) -> None:
         """Write the file, if something was used for the first time, or asked anew, since it was last written."""
+        if self._recording is None or not (names := self._recording[1].take()):
+            return
         from qwennb.client import runtime
 
-        if not (names := self.log.take()):
-            return
-        shared_runtime, file = runtime(), str(self.path.resolve())
+        path, shared_runtime = self._recording[0], runtime()
+        file = str(path.resolve())
         before, pack = shared_runtime.packs.read_from(file), shared_runtime.pack(names)
         if before is not None:
             pack = before | pack
         if pack != before:
-            pack.write(self.path)
+            pack.write(path)
             shared_runtime.packs.load(pack, file)
 
 

@@ -59,7 +59,7 @@ def run_notebook(
         for number, cell in enumerate(saved, 1):
             numbers[_file_of(cell.source)] = number
             ran = _run_cell(kernel, number, cell, compare=compare)
-            cells.append(replace(ran, uses=tuple(map(_read_use, uses.read()))))
+            cells.append(replace(ran, uses=tuple(Use(**line) for line in uses.read())))
             for line in tried.read():
                 # To the cell whose code made it; what no code of a cell is on the stack of, to this one.
                 owner = numbers.get(line["source"])
@@ -127,10 +127,6 @@ def _join_streams(outputs: list[Any]) -> list[Any]:
 def _file_of(code: str) -> str:
     """Name the file under which the kernel compiles a cell."""
     return f"{murmur2_x86(code, get_tmp_hash_seed())}.py"  # type: ignore[no-untyped-call]
-
-
-def _read_use(line: dict[str, Any]) -> Use:
-    return Use(line["key"], line.get("endpoint", ""), line.get("missing", False), line.get("accepted", False))
 
 
 class _NewLines:

@@ -21,7 +21,7 @@ class Use:
     """
 
     key: str
-    endpoint: str
+    endpoint: str = ""
     missing: bool = False
     accepted: bool = False
 
