@@ -253,10 +253,9 @@ class Catalog:
         )
 
     def _override(self, endpoint: EndpointSpec, model: Model) -> Mapping[str, Any]:
-        for row in self._table["override"]:
-            if row["kind"] == endpoint.kind and model.name in row["models"]:
-                return {key: value for key, value in row.items() if key not in {"kind", "models"}}
-        return {}
+        rows = (row for row in self._table["override"] if row["kind"] == endpoint.kind)
+        found: Mapping[str, Any] = next((row for row in rows if model.name in row["models"]), {})
+        return {key: value for key, value in found.items() if key not in {"kind", "models"}}
 
     def _presets(
         self, row: Mapping[str, Any], model: Model | None, options: frozenset[str]

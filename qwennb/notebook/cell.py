@@ -46,19 +46,9 @@ class CellAsker:
         if not typed.strip():
             raise BadInput("There is nothing to ask: the prompt is empty. %%qwen? shows how it is written.")
         options = self.client.session.with_defaults(options_of(given, defaults, scope))
-        name = given.get("chat")
-        position = self.chats.next_position()
-        conversation = None
-        before = 0
-        if name is not None:
-            folder = self.client.session.config.cache_dir
-            conversation = (
-                self.chats.resume(name, folder, self.client)
-                if given.get("resume")
-                else self.chats.conversation(name)
-            )
-            before = conversation.before(position)
-        history = conversation.messages_before(before) if conversation is not None else ()
+        position, conversation = self.chats.next_position(), self._conversation(given)
+        before = conversation.before(position)
+        history = conversation.messages_before(before)
         if history and "system" in given:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
         request = self.client.session.build_request(prompt, values, options, history)
@@ -74,13 +64,19 @@ class CellAsker:
         self.stale_tracker.note_question(scope.readings, into=given.get("into"))
         if given.get("into"):
             self.shell.user_ns[given["into"]] = page.answer
-        if conversation is not None:
-            turn = Turn(position, request.messages[len(history) :] + page.said)
-            conversation.turns[before:] = [turn]
-            if (options.cache or self.client.session.config.cache) in ("on", "refresh"):
-                self._store(conversation)
+        conversation.turns[before:] = [Turn(position, request.messages[len(history) :] + page.said)]
+        if given.get("chat") and (options.cache or self.client.session.config.cache) in ("on", "refresh"):
+            self._store(conversation)
         if given.get("code") and not page.answer.cached:  # else each Run All would leave one cell more
             self.shell.set_next_input(page.code)
+
+    def _conversation(self, given: dict[str, Any]) -> Conversation:
+        """Find the conversation that is meant; without a name one that ends with its question."""
+        if (name := given.get("chat")) is None:
+            return Conversation("")
+        if given.get("resume"):
+            return self.chats.resume(name, self.client.session.config.cache_dir, self.client)
+        return self.chats.conversation(name)
 
     def _store(self, conversation: Conversation) -> None:
         """Store *conversation* for --resume. Where its folder can't be written, that was told with the first answer."""

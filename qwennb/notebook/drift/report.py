@@ -7,7 +7,7 @@ remains, because a question holds an earlier answer and so was asked otherwise, 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qwennb.answer import Answer
@@ -109,6 +109,7 @@ def drift(
     """Compare the cells as *recorded* with those that were asked *anew*, with *options* above their own."""
     cells = {cell.number: cell for cell in anew}
     pairs: list[Pair] = []
+    moved: list[Moved] = []
     added = 0
     for cell in recorded:
         other = cells.get(cell.number)
@@ -117,9 +118,13 @@ def drift(
         for position, (before, after, otherwise) in enumerate(matched, 1):
             agreed = agreement(before, after, tolerance=tolerance)
             pairs.append(Pair(cell.number, position, before, after, agreed, otherwise))
-    moved = tuple(_find_moved(recorded, cells))
+        if other is not None and (cell.trouble or cell.outputs) != (other.trouble or other.outputs):
+            shown, now = cell.trouble or cell.outputs, other.trouble or other.outputs
+            moved.append(Moved(cell.number, cell.title, shown, now))
     after_words = _who(anew) + (f" with {options}" if options else "")
-    return Drift(notebook, _who(recorded), after_words, day, tolerance, tuple(pairs), moved, added, cost)
+    return Drift(
+        notebook, _who(recorded), after_words, day, tolerance, tuple(pairs), tuple(moved), added, cost
+    )
 
 
 def _pair_answers(
@@ -156,16 +161,6 @@ def _without_settings(request: Request) -> str:
     asked = request.canonical()
     kept = ("messages", "schema", "choices", "tools", "sample")
     return key_of({name: asked[name] for name in kept if name in asked})
-
-
-def _find_moved(recorded: Iterable[CellQuestions], cells: Mapping[int, CellQuestions]) -> Iterable[Moved]:
-    for cell in recorded:
-        other = cells.get(cell.number)
-        if other is None:
-            continue
-        after = other.trouble or other.outputs
-        if (cell.trouble or cell.outputs) != after:
-            yield Moved(cell.number, cell.title, cell.trouble or cell.outputs, after)
 
 
 def _who(cells: Iterable[CellQuestions]) -> str:
