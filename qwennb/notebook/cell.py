@@ -104,9 +104,8 @@ class CellAsker:
             self.client.session.run_tools(request, options, ask=steps.ask, approve=approve, note=steps.note)
         except BaseException as stop:
             screen.close()
-            if (
-                seen := steps.partial()
-            ) is not None:  # what was seen of it stays, and is not taken for an answer
+            seen = steps.partial()
+            if seen is not None:  # it stays, and is not taken for an answer
                 screen.end(Page((*steps.answers, seen)))
             if not isinstance(stop, KeyboardInterrupt):
                 raise

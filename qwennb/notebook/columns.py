@@ -31,7 +31,7 @@ class Columns:
 
     def unload(self) -> None:
         """Watch no more."""
-        watchers.clear()
+        watchers[:] = [watcher for watcher in watchers if watcher != self.see]
 
     def cell_begins(self, _: Any) -> None:
         """The kernel has put its own handler of interrupts in place for this cell: a plan made earlier needs ours."""
