@@ -22,8 +22,8 @@ from qwennb.cache import (
     list_kept,
     open_store,
     plan_prune,
+    prune,
 )
-from qwennb.cache import prune as forget
 from qwennb.catalog import Catalog
 from qwennb.cli.command import Parser
 from qwennb.cli.world import World
@@ -59,12 +59,12 @@ def holds_answers(folder: Path) -> bool:
 # ---------------------------------------------------------------------- info
 
 
-def info_options(parser: Parser) -> None:
+def cache_info_options(parser: Parser) -> None:
     """Add the options of `qwennb cache info`."""
     parser.switch("--json", "as JSON, for programs")
 
 
-def info(given: Any, world: World) -> int:
+def cache_info(given: Any, world: World) -> int:
     """Print how many answers there are, from which models and endpoints, and what was spent."""
     config = world.config()
     orders = BatchOrders(config.cache_dir).under_way()
@@ -169,7 +169,7 @@ def _forget_orders(folder: Path, orders: list[BatchOrder], world: World, *, yes:
 # ---------------------------------------------------------------------- prune
 
 
-def prune_options(parser: Parser) -> None:
+def cache_prune_options(parser: Parser) -> None:
     """Add the options of `qwennb cache prune`."""
     parser.option("--older-than AGE", "asked longer ago: 12h, 30d, 8w, or before a day such as 2026-01-31")
     parser.option("--model", "of this model")
@@ -182,7 +182,7 @@ def prune_options(parser: Parser) -> None:
     parser.switch("--yes", "don't ask back")
 
 
-def prune(given: Any, world: World) -> int:
+def cache_prune(given: Any, world: World) -> int:
     """Say what would be forgotten and what it would cost to ask again; forget it on a yes."""
     before = None if given.older_than is None else _before(given.older_than, world.now())
     rule = PruneRule(before, _canonical(given.model), given.endpoint)
@@ -206,7 +206,7 @@ def prune(given: Any, world: World) -> int:
             if not (given.yes or world.agrees(f"Forget {plural(len(plan), 'answer')}?")):
                 world.say("Nothing was forgotten.")
                 return 1
-            world.say(f"{plural(forget(memory, plan), 'answer')} forgotten.")
+            world.say(f"{plural(prune(memory, plan), 'answer')} forgotten.")
     if orders and given.batches:
         return 0 if _forget_orders(folder, orders, world, yes=given.yes) else 1
     if orders:
@@ -242,7 +242,7 @@ def _before(age: str, now: datetime) -> datetime:
 # ---------------------------------------------------------------------- usage
 
 
-def usage_options(parser: Parser) -> None:
+def cache_usage_options(parser: Parser) -> None:
     """Add the options of `qwennb cache usage`."""
     parser.option("--by", f"summed by which of {', '.join(_BY)} (default: all)", ",".join(_BY))
     parser.option("--since DAY", "from this day on, such as 2026-11-01")
@@ -251,7 +251,7 @@ def usage_options(parser: Parser) -> None:
     parser.switch("--json", "as JSON, for programs")
 
 
-def usage(given: Any, world: World) -> int:
+def cache_usage(given: Any, world: World) -> int:
     """Print what was spent."""
     by = [word.strip() for word in given.by.split(",")]
     for word in by:

@@ -29,12 +29,11 @@ INTERRUPTED = 130
 class Command:
     """What a command is for, and examples of what is typed behind it. One without examples has commands below it.
 
-    It lives in the module that its first word names, as the function of the last one, or of *name*.
+    It lives in the module that its first word names, as the function that all of them name: `cache info` in cache.py, as `cache_info`.
     """
 
     about: str
     examples: tuple[str, ...] = ()
-    name: str = ""
 
 
 COMMANDS = {
@@ -56,7 +55,7 @@ COMMANDS = {
     "local": Command("The embedded local model."),
     "local pull": Command("Fetch a model, checked by its hash.", ("",)),
     "local serve": Command("Serve a model to other programs of this machine.", ("--port 8080",)),
-    "local list": Command("The models that are here.", ("",), "list_models"),
+    "local list": Command("The models that are here.", ("",)),
     "pack": Command(
         "The answers a notebook uses, in one file beside it.",
         ("analysis.ipynb", "--merge mine.qwenpack theirs.qwenpack -o both.qwenpack"),
@@ -224,8 +223,8 @@ def _run(path: str, words: list[str], world: World) -> int:
 
 def _run_leaf(path: str, command: Command, words: list[str], world: World) -> int:
     home = import_module(f"qwennb.cli.{path.split()[0]}")
-    name, parser = command.name or path.split()[-1], Parser(path, command)
-    getattr(home, f"{path.split()[-1]}_options", lambda parser: None)(parser)
+    name, parser = path.replace(" ", "_"), Parser(path, command)
+    getattr(home, f"{name}_options", lambda parser: None)(parser)
     if "-h" in words or "--help" in words:
         world.say(*parser.format_help().rstrip().split("\n"))
         return 0

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from qwennb.answer import money, sum_costs
 from qwennb.cache import Pack
 from qwennb.cli.command import Parser
-from qwennb.cli.local import pull
+from qwennb.cli.local import local_pull
 from qwennb.cli.world import World
 from qwennb.client import Qwen
 from qwennb.endpoints.local import BUNDLED, is_installed
@@ -71,7 +71,7 @@ def _endpoint(given: Any, world: World) -> str | None:
         wanted = "local" if is_installed() else "simulator"
         if wanted == "local":
             world.say("No key and no server was found: the embedded model answers.")
-            pull(Namespace(model=BUNDLED.file.name), world)
+            local_pull(Namespace(model=BUNDLED.file.name), world)
         qwen = Qwen(endpoint=wanted, **settings)
     model = qwen.endpoint.model_name(qwen.session.config.model)
     world.say(f"Asking {model} at {qwen.endpoint}. The answers are kept in {config.cache_dir}.")

@@ -18,24 +18,24 @@ from qwennb.endpoints.local import (
     describe_small,
     find,
     is_installed,
+    pull,
 )
-from qwennb.endpoints.local import pull as fetch
 from qwennb.errors import BadInput, QwenError, UnknownEndpoint, UnknownModel
 from qwennb.text import amount, table, wrap
 
 _WHICH = f"{BUNDLED.file.name} (the default), {SMALL_NAME}, hub:owner/repository/file.gguf, or the path of a .gguf file"
 
 
-def pull_options(parser: Parser) -> None:
+def local_pull_options(parser: Parser) -> None:
     """Add the options of `qwennb local pull`."""
     parser.add_argument("model", nargs="?", help=_WHICH)
 
 
-def pull(given: Any, world: World) -> int:
+def local_pull(given: Any, world: World) -> int:
     """Fetch a model, going on where an earlier fetch broke off."""
     progress, home = _Progress(world), default_cache_dir(world.environ)
     wanted = _offer_small(world, home) if given.model is None else given.model
-    model = fetch(wanted, cache_dir=home, say=progress, environ=world.environ)
+    model = pull(wanted, cache_dir=home, say=progress, environ=world.environ)
     progress.end()
     world.say(f"{model.file.name} is here ({amount(model.file.size)}, sha256 {model.file.sha256[:12]}…).")
     if not is_installed():
@@ -93,7 +93,7 @@ class _Progress:
             self._world.note("")
 
 
-def serve_options(parser: Parser) -> None:
+def local_serve_options(parser: Parser) -> None:
     """Add the options of `qwennb local serve`."""
     parser.add_argument("model", nargs="?", help=_WHICH)
     parser.option("--port", "where to listen on 127.0.0.1 (default: any free port)", 0)
@@ -101,7 +101,7 @@ def serve_options(parser: Parser) -> None:
     parser.option("--parallel", "requests at a time (default: 4)", 4)
 
 
-def serve(given: Any, world: World) -> int:
+def local_serve(given: Any, world: World) -> int:
     """Serve a model until interrupted. The key is QWENNB_API_KEY, else one made for this run."""
     for name in ("context", "parallel"):
         if getattr(given, name) < 1:
@@ -131,7 +131,7 @@ def serve(given: Any, world: World) -> int:
         server.close()
 
 
-def list_models(given: Any, world: World) -> int:
+def local_list(given: Any, world: World) -> int:
     """Print the models that are here, and the one that can be fetched."""
     here = models_here(world.config(), world)
     rows = [("model", "size", ""), *((name, amount(size), "here") for name, size in here)]

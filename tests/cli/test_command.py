@@ -42,7 +42,7 @@ def test_every_help_ends_with_examples_that_its_command_understands(run, path):
     shown = run(*path.split(), "--help").out
     parser = Parser(path, COMMANDS[path])
     home = import_module(f"qwennb.cli.{path.split()[0]}")
-    getattr(home, f"{path.split()[-1]}_options", lambda parser: None)(parser)
+    getattr(home, f"{path.replace(' ', '_')}_options", lambda parser: None)(parser)
     for typed in COMMANDS[path].examples:
         assert f"\n  {f'qwennb {path} {typed}'.rstrip()}\n" in shown
         parser.read(typed.split())
