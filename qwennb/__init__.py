@@ -97,3 +97,4 @@ def __dir__() -> list[str]:
 
 
 registration.register()
+registration.show_options_on_tab()

@@ -32,6 +32,23 @@ def register() -> None:
         sys.meta_path.insert(0, _Waiting())
 
 
+def show_options_on_tab() -> None:
+    """Have the IPython that runs, if one does, show the options of our calls on Tab (notebook/keywords.py)."""
+    ipython = sys.modules.get("IPython")
+    shell = getattr(ipython, "get_ipython", lambda: None)()
+    if shell is not None and _complete_keywords not in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.append(_complete_keywords)
+
+
+def _complete_keywords(context: Any) -> Any:
+    from importlib import import_module  # no import, for rooms below the notebook's import this module
+
+    return import_module("qwennb.notebook.keywords").complete_keywords(context)
+
+
+_complete_keywords.matcher_api_version = 2  # type: ignore[attr-defined]  # as IPython's own decorator would say
+
+
 class _Waiting:
     """Finds nothing itself; it sees to it that polars' own loader is followed by the registration."""
 

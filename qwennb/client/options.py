@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from qwennb.config import CACHE_MODES, CacheMode
 from qwennb.errors import BadInput, nearest, show_value
@@ -14,6 +14,7 @@ from qwennb.request import (
     SETTING_CHECKS,
     SETTINGS,
     Check,
+    Request,
     SettingFields,
     Settings,
     Template,
@@ -26,7 +27,10 @@ from qwennb.request import (
     text,
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
+Self = TypeVar("Self")
+Prompts = TypeVar("Prompts")
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,54 @@ def _holes(prompt: str, *known: str) -> frozenset[str]:
     return frozenset(hole.name for hole in Template.of(prompt, known).holes)
 
 
-def takes_options(call: F) -> F:
+# ---------------------------------------------------------------------- what checkers, Tab and `?` see
+
+
+def ask_with_options(
+    self: Any,
+    prompt: str | Request,
+    *,
+    model: str | None = None,
+    system: str | None = None,
+    images: Any = None,
+    videos: Any = None,
+    files: Any = None,
+    schema: Any = None,
+    choices: Any = None,
+    tools: Any = None,
+    thinking: bool | str | int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    min_p: float | None = None,
+    max_tokens: int | None = None,
+    seed: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    presence_penalty: float | None = None,
+    frequency_penalty: float | None = None,
+    repetition_penalty: float | None = None,
+    logit_bias: Mapping[int, float] | None = None,
+    logprobs: bool | int | None = None,
+    tool_choice: str | None = None,
+    search: bool | None = None,
+    sample: int | None = None,
+    extra: Mapping[str, Any] | str | None = None,
+    cache: CacheMode | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    overflow: Literal["error", "map"] | None = None,
+    max_pixels: int | None = None,
+    max_steps: int | None = None,
+    allow_urls: bool | None = None,
+    **values: Any,
+) -> None:
+    """Stand for every asking call before a type checker, which can't read the table of options; a test compares.
+
+    A TypedDict can't be used: beside the options a call takes a value for each name in its prompt.
+    """
+
+
+def _show_options(call: Callable[..., R]) -> Callable[..., R]:
     """Show every option in the signature of *call*, for Tab and for help; it takes them as `**given`."""
     signature = inspect.signature(call)
     named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -126,7 +177,34 @@ def takes_options(call: F) -> F:
     ]
     values = inspect.Parameter("values", inspect.Parameter.VAR_KEYWORD, annotation="Any")
     call.__signature__ = signature.replace(parameters=[*named, *options, values])  # type: ignore[attr-defined]
+    told = [f"{one.name} : {one.annotation}\n    {_sentence(MEANINGS[one.name])}\n" for one in options]
+    before, returns, after = inspect.cleandoc(call.__doc__ or "").partition("Returns\n-------\n")
+    call.__doc__ = f"{before}Other Parameters\n----------------\n{''.join(told)}\n{returns}{after}"
     return call
+
+
+def _sentence(meaning: str) -> str:
+    return f"{meaning[:1].upper()}{meaning[1:]}."
+
+
+def _typed_as(model: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Make a decorator whose calls checkers read as *model*."""
+    del model
+    return _show_options
+
+
+def _typed_behind_prompts_as(
+    model: Callable[Concatenate[Any, Any, P], Any],
+) -> Callable[[Callable[Concatenate[Self, Prompts, ...], R]], Callable[Concatenate[Self, Prompts, P], R]]:
+    """Make a decorator whose calls checkers read as *model*, but for their own first parameter."""
+    del model
+    return _show_options
+
+
+takes_options = _typed_as(ask_with_options)
+"""For a call with one prompt: shows every option, to checkers, to Tab and to help."""
+takes_options_of_many = _typed_behind_prompts_as(ask_with_options)  # type: ignore[arg-type]
+"""The same for a call with many prompts, to which `prompt=` is their template."""
 
 
 MEANINGS = {

@@ -12,7 +12,7 @@ from qwennb.cache import Pack
 from qwennb.client.chat import Chat
 from qwennb.client.long_documents import fit_window
 from qwennb.client.many import answer_many, failed_answer
-from qwennb.client.options import Options, takes_options
+from qwennb.client.options import Options, takes_options, takes_options_of_many
 from qwennb.client.plan import Plan, make_plan
 from qwennb.client.recorded import pack_run
 from qwennb.client.runtime import runtime
@@ -244,7 +244,7 @@ class Qwen:
             raise BadInput("stream() runs no tools. Use ask(), or a chat.")
         return self.session.stream(self.session.build_request(prompt, values, options), options)
 
-    @takes_options
+    @takes_options_of_many
     def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:
         """Ask many questions, as many at a time as the endpoint takes.
 
@@ -312,7 +312,7 @@ class Qwen:
         """
         return Chat(self, system=system, tools=tools, **options)
 
-    @takes_options
+    @takes_options_of_many
     def plan(
         self, prompts: str | Request | Iterable[str | Mapping[str, Any] | Request], **given: Any
     ) -> Plan:

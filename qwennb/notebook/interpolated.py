@@ -118,7 +118,7 @@ def _frame_bytes(frame: Any) -> Iterable[bytes]:
         yield repr((frame.schema, frame.height)).encode()
         yield str(frame.with_row_index("\0row").hash_rows(seed=1).bitwise_xor()).encode()
     else:
-        from pandas.util import hash_pandas_object  # type: ignore[import-untyped]
+        from pandas.util import hash_pandas_object
 
         yield repr([(name, str(kind)) for name, kind in frame.dtypes.items()]).encode()
         yield hash_pandas_object(frame).to_numpy().tobytes()

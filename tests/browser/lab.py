@@ -75,6 +75,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "doNotDisturbMode": True,
     },
     "docmanager-extension/plugin": {"autosave": False},
+    "completer-extension/manager": {
+        "providerTimeout": 60_000
+    },  # a second by default; a busy machine takes longer
     # Every cell and every output is in the page, seen or not.
     "notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 5_000},
 }

@@ -1,9 +1,11 @@
 """A line in the table of settings is an option: at every door, on the wire of every server, and on the page."""
 
+import inspect
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import qwennb
 from qwennb.catalog import Catalog
 from qwennb.client import Options
+from qwennb.client.options import ask_with_options
 from qwennb.endpoints.dialects import (
     DashScope,
     Dialect,
@@ -62,6 +65,12 @@ def test_every_setting_is_explained_on_the_page_in_its_own_words():
     assert {name: rows.get(name) for name in SETTINGS} == {name: s.about for name, s in SETTINGS.items()}
 
 
+def test_checkers_see_every_option_of_a_call_with_its_type():
+    taken = inspect.signature(ask_with_options).parameters.values()
+    written = {one.name: one.annotation for one in taken if one.kind is one.KEYWORD_ONLY}
+    assert written == {option.name: option.type for option in fields(Options)}
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_part_of_the_key_and_comes_back_from_it(name):
     given = SETTINGS[name].example
@@ -76,6 +85,7 @@ import sys, warnings
 import polars as pl
 from qwennb import Qwen
 from qwennb.client import Options
+from qwennb.client.options import ask_with_options
 from qwennb.errors import BadInput, UnsupportedOption
 from qwennb.notebook.cell import options_of
 from qwennb.notebook.options import read_line

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, assert_type
+from pathlib import Path
+from typing import Any, Literal, assert_type
 
 import polars as pl
 from openai import AsyncOpenAI, OpenAI
 
 import qwennb
-from qwennb import Answer, Chat, Image, Pack, Pdf, Qwen, Video, ask, batches, load_pack, use
+from qwennb import Answer, Chat, Image, Pack, Pdf, Qwen, Video, ask, batches, load_pack, request, use
+from qwennb.answer import Cost, Logprob, Usage, WebSource
 from qwennb.client import Piece, Plan, Stream
 from qwennb.errors import EndpointError, NotRecorded, QwenError
+from qwennb.request import Request
 from qwennb.simulator import Entry, Reply, Simulator, ToolCall
 from qwennb.testing import ScriptedQwen, no_network, replaying, scripted
 
@@ -24,7 +27,7 @@ from qwennb.testing import ScriptedQwen, no_network, replaying, scripted
 def a_client(text: str) -> None:
     qwen = Qwen(model="qwen3.5-plus", endpoint="dashscope-intl", thinking="low", budget=2.00, cache="on")
     assert_type(qwen.ask("Summarise {{ doc }}", doc=text), Answer)
-    assert_type(qwen.stream("Count to three"), Stream)
+    assert_type(qwen.stream("Count to three", max_tokens=10), Stream)
     assert_type(qwen.ask_many(["one", "two"]), list[Answer])
     assert_type(qwen.plan(["one", "two"]), Plan)
     assert_type(qwen.chat(system="Be brief."), Chat)
@@ -39,20 +42,58 @@ def a_client(text: str) -> None:
         assert_type((piece.text, piece.reasoning), tuple[str, str])
 
 
+def options_of_a_call(qwen: Qwen, chart: bytes) -> None:
+    qwen.ask(
+        "Summarise {{ doc }}", doc=Path("a.txt"), model="plus", system="Be brief.", images=[chart], videos=[], files=["a.pdf"],
+        schema="name, age int", choices=["yes", "no"], tools=[len], thinking="low", temperature=0.5, top_p=0.9, top_k=20,
+        min_p=0.1, max_tokens=100, seed=1, stop="END", presence_penalty=1, frequency_penalty=1, repetition_penalty=1.1,
+        logit_bias={15: -50.0}, logprobs=True, tool_choice="auto", search=False, sample=1, extra={"own": 1}, cache="refresh",
+        timeout=30, budget=1.5, overflow="map", max_pixels=500_000, max_steps=3, allow_urls=False,
+    )  # fmt: skip
+    qwen.ask(prompt="Why?", thinking=None)
+    qwen.ask_many([{"doc": "a"}], prompt="Summarise {{ doc }}", max_tokens=100)
+    qwen.ask()  # type: ignore[call-arg]
+    qwen.ask(["Why?"])  # type: ignore[arg-type]
+    qwen.ask("Why?", budget="much")  # type: ignore[arg-type]
+    qwen.ask("Why?", cache="sometimes")  # type: ignore[arg-type]
+    qwen.ask("Why?", thinking=1.5)  # type: ignore[arg-type]
+    qwen.stream("Why?", max_tokens="few")  # type: ignore[arg-type]
+    qwen.ask_many("Why?", seed="a")  # type: ignore[arg-type]
+    qwen.plan(["Why?"], overflow="cut")  # type: ignore[arg-type]
+    qwen.chat().ask("Why?", temperature="hot")  # type: ignore[arg-type]
+    qwen.aks("Why?")  # type: ignore[attr-defined]
+
+
 async def waited_for(qwen: Qwen) -> None:
     assert_type(await qwen.ask_async("Why?"), Answer)
     assert_type(await qwen.chat().ask_async("Why?"), Answer)
+    await qwen.ask_async("Why?", top_k=1.5)  # type: ignore[arg-type]
 
 
 def an_answer(answer: Answer) -> None:
     assert_type((answer.text, answer.reasoning, answer.key, answer.model), tuple[str, str, str, str])
-    assert_type(answer.usage.total, int)
+    assert_type((answer.endpoint, answer.served_by, answer.finish_reason), tuple[str, str, str])
+    assert_type(
+        (answer.attempts, answer.cached, answer.complete, answer.is_cut), tuple[int, bool, bool, bool]
+    )
+    assert_type(answer.data, Any)
+    assert_type(answer.request, Request)
+    assert_type(answer.tool_calls, tuple[request.ToolCall, ...])
+    assert_type(answer.logprobs, tuple[Logprob, ...] | None)
+    assert_type(answer.sources, tuple[WebSource, ...])
+    assert_type(answer.cost, Cost | None)
+    assert_type(answer.usage, Usage)
+    assert_type((answer.usage.input, answer.usage.output, answer.usage.total), tuple[int, int, int])
+    assert_type(answer.usage.estimated, bool)
     assert_type(answer.created, datetime)
     assert_type(answer.error, QwenError | None)
     assert_type(answer.defaults, Mapping[str, Any])
     if answer.cost is not None:
         assert_type(answer.cost.estimated, bool)
+        assert_type(answer.cost.source, Literal["server", "table", "local"])
         assert_type(answer.cost + 1, float)
+    assert_type(str(answer), str)
+    print(answer.texts)  # type: ignore[attr-defined]
     answer.text = "another"  # type: ignore[misc]
 
 
