@@ -58,7 +58,7 @@ class Writer:
         self._closed = False
         self._begin_anew()
         _writers.add(self)
-        atexit.register(self.flush, LAST_WORDS)  # at the interpreter's end, what is queued is still written
+        atexit.register(self._flush_at_exit)
 
     def _begin_anew(self) -> None:
         # In a forked child, too: what was queued belongs to the parent, and so does the thread.
@@ -91,6 +91,11 @@ class Writer:
         self._hand_over(_Job(_nothing, lambda error: reached.release()))
         return reached.acquire(timeout=-1 if timeout is None else timeout)
 
+    def _flush_at_exit(self) -> None:
+        """Have what is queued written at the interpreter's end; an interrupt ends the waiting."""
+        with suppress(KeyboardInterrupt):
+            self.flush(LAST_WORDS)
+
     def close(self, timeout: float = LAST_WORDS) -> None:
         """Write what is queued, end the thread, close the store. What comes later is refused."""
         self.retire()
@@ -117,7 +122,7 @@ class Writer:
         return True
 
     def _close_store(self) -> None:
-        atexit.unregister(self.flush)
+        atexit.unregister(self._flush_at_exit)
         self.store.close()
 
     def __enter__(self) -> Self:

@@ -189,15 +189,17 @@ class Runtime:
             memories, self._memories = list(self._memories.values()), WeakValueDictionary()
             ledgers, self._ledgers = list(self._ledgers.values()), WeakValueDictionary()
             self._kept = []
-        if self._engine is not None:
-            engine, self._engine = self._engine, None
-            with suppress(QwenError):  # a loop that stands still closes nothing
-                self.bridge.run(engine.close())
-        for ledger in ledgers:
-            ledger.flush()
-        for memory in memories:
-            memory.close()
-        wait_for_retiring(30.0)
+        engine, self._engine = self._engine, None
+        try:
+            if engine is not None:
+                with suppress(QwenError):  # a loop that stands still closes nothing
+                    self.bridge.run(engine.close())
+        finally:  # who interrupts the closing of connections loses nothing that was spent or answered
+            for ledger in ledgers:
+                ledger.flush()
+            for memory in memories:
+                memory.close()
+            wait_for_retiring(30.0)
 
 
 _runtimes: dict[int, Runtime] = {}
@@ -211,8 +213,13 @@ def runtime() -> Runtime:
         made = Runtime(os.environ)
         shared_runtime = _runtimes.setdefault(os.getpid(), made)
         if shared_runtime is made:
-            atexit.register(shared_runtime.close)
+            atexit.register(_close_at_exit, shared_runtime)
     return shared_runtime
+
+
+def _close_at_exit(ending: Runtime) -> None:
+    with suppress(KeyboardInterrupt):  # it ends the waiting, and is nothing to be told
+        ending.close()
 
 
 def source_from_packs(file: str, cap: int) -> bytes | None:

@@ -53,9 +53,8 @@ class CellAsker:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
         request = self.client.session.build_request(prompt, values, options, history)
         if given.get("plan"):
-            known = {name: getattr(options, name) for name in ("cache", "timeout", "budget")}
             plan = self.client.plan(
-                request, **{name: value for name, value in known.items() if value is not None}
+                request, cache=options.cache, timeout=options.timeout, budget=options.budget
             )
             show_state(str(plan), "plan")
             return

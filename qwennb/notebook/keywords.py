@@ -78,7 +78,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Call:
+class OpenCall:
     """The call in whose parentheses the cursor is, and what it gives already."""
 
     callee: list[Part]
@@ -110,13 +110,13 @@ def read_code(text: str) -> Code | None:
     return Code(words, word, opened, pairs)
 
 
-def read_call(code: Code) -> Call | None:
+def read_call(code: Code) -> OpenCall | None:
     """Read the innermost call that is open; None where no argument begins at the cursor."""
     words = code.words
     if not code.opened or words[code.opened[-1]] != "(" or words[-1] not in ("(", ","):
         return None
     start = code.opened[-1]
-    call = Call(read_callee(code, start))
+    call = OpenCall(read_callee(code, start))
     argument: list[str] = []
     depth = 0
     for word in words[start + 1 :]:
@@ -219,7 +219,7 @@ def _is_ours(value: Any) -> bool:
     return isinstance(home, str) and home.partition(".")[0] == "qwennb"
 
 
-def list_parameters(callee: Callable[..., Any], call: Call) -> list[str]:
+def list_parameters(callee: Callable[..., Any], call: OpenCall) -> list[str]:
     """List the parameters of *callee* that *call* does not give yet."""
     taken = list(inspect.signature(callee).parameters.values())
     if taken and taken[0].name in ("self", "cls"):

@@ -16,7 +16,7 @@ import orjson
 from qwennb.answer import money
 from qwennb.cache import BatchOrders, Spending
 from qwennb.catalog import Catalog
-from qwennb.client import Chat, Qwen
+from qwennb.client import Chat, Qwen, runtime
 from qwennb.config import Config
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
@@ -43,6 +43,7 @@ def models(endpoint: str | None) -> str:
 
 def usage(client: Qwen) -> str:
     """Sum up what was spent, by day and model."""
+    runtime().settle(client.session.config.cache_dir)
     rows = sorted(client.session.memory.spendings.rows(), key=lambda row: (row.day, row.model, row.endpoint))
     if not rows:
         return "Nothing was asked yet."

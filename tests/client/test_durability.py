@@ -231,3 +231,31 @@ def test_a_forked_child_asks_for_itself(simulate, client):
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert qwen.ask("in the child").cached
+
+
+INTERRUPTED_AT_THE_END = """
+import atexit, signal, sqlite3, sys
+from pathlib import Path
+from qwennb import Qwen
+from qwennb.simulator import Simulator
+with Simulator("openrouter", api_key="sk-sim") as sim:
+    qwen = Qwen(endpoint=f"openrouter+{sim.base_url}", api_key="sk-sim", cache_dir=sys.argv[1])
+    qwen.ask("Why?")
+    qwen.session.runtime().settle(Path(sys.argv[1]))
+    qwen.ask("Why else?")
+    ledger = sqlite3.connect(Path(sys.argv[1]) / "ledger.sqlite3", isolation_level=None)
+    ledger.execute("BEGIN EXCLUSIVE")  # what is still to be written can't be: the end waits
+
+    def interrupt(*_):
+        ledger.execute("ROLLBACK")
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, interrupt)
+    atexit.register(signal.alarm, 1)
+"""
+
+
+def test_an_interrupt_at_the_end_of_a_process_ends_the_waiting_without_a_word(tmp_path):
+    program, folder = [sys.executable, "-c", INTERRUPTED_AT_THE_END], tmp_path / "cache"
+    done = subprocess.run([*program, str(folder)], capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -107,7 +107,6 @@ def test_tab_shows_no_argument_that_is_given_already(tab):
         "df.qwen.classify(x.",
         "df.qwen.classify('review', on_error=",
         "df.qwen.classify('review') # (",
-        "%%qwen\ndf.qwen.classify(",
         "holder.nothing.classify(",
         "print(",
         "(",
@@ -116,6 +115,10 @@ def test_tab_shows_no_argument_that_is_given_already(tab):
 )
 def test_tab_shows_options_only_where_one_can_stand(tab, text):
     assert not {"on_error=", "labels="} & {*tab(text)}
+
+
+def test_a_prompt_is_no_code(tab):
+    assert tab("%%qwen\ndf.qwen.classify(")[0] != "column="
 
 
 @pytest.mark.parametrize(
