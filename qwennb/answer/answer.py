@@ -37,6 +37,8 @@ class Answer:
         asked about (empty where that holds for all).
     logprobs : tuple of Logprob or None
         Token by token, where asked for.
+    choice_logprobs : tuple of float or None
+        The log probability of each of the request's choices, in their order, where the endpoint tells them.
     sources : tuple of WebSource
         The pages that a searching model names. They are never fetched.
     usage : Usage
@@ -95,6 +97,7 @@ class Answer:
     reasoning_blocks: str = ""
     tool_results: tuple[str, ...] | None = None
     consents: tuple[bool | None, ...] = ()
+    choice_logprobs: tuple[float, ...] | None = None
     cached: bool = field(default=False, compare=False)
     error: QwenError | None = field(default=None, compare=False)
 
@@ -182,6 +185,7 @@ _AS_JSON: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "reasoning_blocks": (orjson.loads, lambda blocks: orjson.dumps(blocks).decode() if blocks else ""),
     "tool_calls": (_each_to_json, lambda calls: tuple(map(ToolCall.from_json, calls))),
     "tool_results": (list, tuple),
+    "choice_logprobs": (list, tuple),
     "consents": (list, tuple),
     "logprobs": (_each_to_json, lambda logprobs: tuple(map(Logprob.from_json, logprobs))),
     "sources": (_each_to_json, lambda sources: tuple(WebSource(*source) for source in sources)),

@@ -284,4 +284,7 @@ def _answer(data: Mapping[str, Any], request: Request) -> Answer:
         raise ValueError("the answer is not whole")
     if not answer.endpoint.isprintable():
         raise ValueError("its endpoint can't be one")
+    likely = answer.choice_logprobs
+    if likely is not None and len(likely) != len(request.choices or ()):
+        raise ValueError("the log probabilities of its choices can't be")
     return answer

@@ -82,6 +82,7 @@ class BriefAnswer(msgspec.Struct, gc=False):
     finish_reason: str
     usage: _Tokens
     cost: tuple[float, str] | None = None
+    choice_logprobs: tuple[float, ...] | None = None
 
 
 class DetailedAnswer(BriefAnswer, gc=False):
@@ -126,6 +127,7 @@ class _AnswerForm(msgspec.Struct, forbid_unknown_fields=True):
     tool_results: list[str] = []
     consents: list[bool | None] = []
     logprobs: list[tuple[str, float, list[Any]]] = []
+    choice_logprobs: list[float] = []
     sources: list[tuple[str, str]] = []
     defaults: dict[str, Any] = {}
 

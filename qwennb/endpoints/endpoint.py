@@ -134,6 +134,10 @@ class Endpoint:
         """The account's rate limit for the model called *name*, where one is known."""
         return self.catalog.quota(name, self.catalogue_name) if self.hosted else None
 
+    def tells_likelihoods(self, request: Request) -> bool:
+        """True where the answer to *request* comes with how likely each of its choices was."""
+        return "logprobs" in self.dialect.defaults(request, self.abilities(request.model))
+
     def bills_cancelled(self, name: str) -> bool:
         """True where hanging up saves no money: Alibaba, also behind OpenRouter, bills the whole answer."""
         known = self.catalog.find(name)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from qwennb.answer import Answer, Draft, Fold, Usage, ends_at_own_limit, own_limit
+from qwennb.answer import Answer, Draft, Fold, Usage, choice_logprobs, ends_at_own_limit, own_limit
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Endpoint
 from qwennb.engine.flight import Spent
@@ -102,7 +102,10 @@ def build_answer(
         reasoning=draft.reasoning,
         reasoning_blocks=draft.reasoning_blocks,
         tool_calls=draft.tool_calls,
-        logprobs=draft.logprobs,
+        logprobs=draft.logprobs if request.settings.logprobs is not None else None,
+        choice_logprobs=None
+        if request.choices is None or not isinstance(data, str)
+        else choice_logprobs(draft.logprobs or (), request.choices, data),
         sources=draft.sources,
         usage=spent.usage,
         cost=spent.cost,

@@ -11,6 +11,7 @@ import concurrent.futures
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import Answer, read_form
-from qwennb.cache import DetailedAnswer, read_brief
+from qwennb.cache import BriefAnswer, DetailedAnswer, read_brief
 from qwennb.client import Qwen
 from qwennb.collector import gc_paused, gc_relaxed
 from qwennb.endpoints import most_tokens
@@ -37,6 +38,7 @@ from qwennb.frames.batch_lane import ask_by_batch
 from qwennb.frames.columns import Column, check_draws
 from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
+from qwennb.frames.lean import choose, mean_lean
 from qwennb.frames.outcome import Details, Outcome, confidence_of
 from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate
@@ -84,32 +86,45 @@ class ColumnAsker:
     def __init__(self, client: Qwen, column: Column) -> None:
         self.session = client.session
         self.options = self.session.with_defaults(column.options)
+        # The words that are asked in, and those before them, each with its options.
+        self._words = [
+            (column.wording, self.options),
+            *((wording, self.session.with_defaults(options)) for wording, options in column.older),
+        ]
         self.lane = column.lane
         self.answers = Answers()
         self._form = column.form
-        self._with_details = bool(column.details)  # whether what the answers came with is wanted too
+        self._column = column
+        self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
         self._lock = threading.RLock()
         if column.draws is not None:
             check_draws(column.draws, self.options)
-        self._templates: dict[tuple[str | None, int], RequestTemplate] = {}
+        self._templates: dict[tuple[str | None, int, int], RequestTemplate] = {}
+        self._leans: dict[str, tuple[float, ...]] = {}  # by the endpoint that was asked; see lean.py
+        self._leaning = threading.Lock()
         self._context: CallContext | None = None
 
-    def template(self, system: str | None = None, sample: int = 0) -> RequestTemplate:
-        """What requests are made with; *system* and *sample* where they differ. Finds the endpoint, if no one has yet."""
-        if (made := self._templates.get((system, sample))) is not None:
+    def template(self, system: str | None = None, sample: int = 0, older: int = 0) -> RequestTemplate:
+        """What requests are made with; *system* and *sample* where they differ; *older*: in so much older words.
+
+        Finds the endpoint, if no one has yet.
+        """
+        if (made := self._templates.get((system, sample, older))) is not None:
             return made
-        options = replace(self.options, sample=sample) if sample else self.options
+        wording, options = self._words[older]
+        options = replace(options, sample=sample) if sample else options
         with self._lock:
-            if (system, sample) not in self._templates:
-                self._templates[system, sample] = RequestTemplate(
+            if (system, sample, older) not in self._templates:
+                said = options.system if system is None else system
+                self._templates[system, sample, older] = RequestTemplate(
                     self.session.model(options),
-                    options.system if system is None else system,
+                    "\n\n".join(filter(None, (said, wording.system))),
                     settings=options.settings,
                     schema=None if options.schema is None else Schema.of(options.schema),
                     choices=options.choices,
                 )
-            return self._templates[system, sample]
+            return self._templates[system, sample, older]
 
     def context(self) -> CallContext:
         """How it is asked; one for all batches, because the budget is in it."""
@@ -121,27 +136,30 @@ class ColumnAsker:
                 self._context = context
             return self._context
 
-    def build_request(self, prompt: Prompt, key: str | None = None, *, check: bool = False) -> Request:
+    def build_request(
+        self, prompt: Prompt, key: str | None = None, *, check: bool = False, older: int = 0
+    ) -> Request:
         """Make the request of *prompt*; with *check*, one that its model can't take is refused."""
-        request = self.template(prompt.system, prompt.sample).request(prompt.text, prompt.image, key)
+        template = self.template(prompt.system, prompt.sample, older)
+        request = template.request(prompt.text, prompt.image, key)
         if check and len(prompt.text) + len(prompt.system or "") > SURELY_FITS:
             self.session.validate(request, self.context())
         return request
 
-    def keys(self, prompts: Sequence[Prompt]) -> list[str]:
+    def keys(self, prompts: Sequence[Prompt], older: int = 0) -> list[str]:
         """The keys of the requests of *prompts*."""
-        key = self.template().key
+        key = self.template(older=older).key
         return [
             key(prompt.text)
             if prompt.image is None and prompt.system is None and not prompt.sample
-            else self._find_key(prompt)
+            else self._find_key(prompt, older)
             for prompt in prompts
         ]
 
-    def _find_key(self, prompt: Prompt) -> str:
+    def _find_key(self, prompt: Prompt, older: int) -> str:
         if prompt.image is None and prompt.system is None:
-            return self.template(None, prompt.sample).key(prompt.text)
-        return self.build_request(prompt).key
+            return self.template(None, prompt.sample, older).key(prompt.text)
+        return self.build_request(prompt, older=older).key
 
     # ------------------------------------------------------------------ all of them
 
@@ -165,7 +183,12 @@ class ColumnAsker:
                 batch = PromptBatch(
                     prompts, keys, group.recall(slot, keys), tally, group, slot, durable=mode == "on"
                 )
+            recalled = list(batch.outcomes)
             if mode in ("on", "replay"):
+                self._find_leans()
+                self._look_up(batch, batches=batches)
+            if batch.waiting() and self._ask_leans(tally) and batch.outcomes != recalled:
+                batch.outcomes = recalled  # what was read without the leans is read again
                 self._look_up(batch, batches=batches)
             if known := list(filter(None, batch.outcomes)):
                 tally.add(*known)
@@ -189,24 +212,41 @@ class ColumnAsker:
             session.config.cache_dir,
             # The form is no part of a key: two columns may read the same answer as different types.
             self._with_details,
+            bool(self._column.blanks),
             self._form.dtype,
             self._form.reader,
         )
 
     # ------------------------------------------------------------------ what is known
 
-    def recall(self, keys: Sequence[str], first: Prompt | None = None) -> dict[str, Outcome]:
-        """Those of *keys* that the cache knows in this mode. *first* is the prompt of the first of them, for an error."""
-        mode, template = self.session.mode(self.options), self.template()
-        if mode in ("off", "refresh"):
+    def recall(self, prompts: Sequence[Prompt], keys: Sequence[str]) -> dict[str, Outcome]:
+        """Those of *prompts* that the cache knows in this mode, by their *keys*; what is missing, in older words."""
+        if self.session.mode(self.options) in ("off", "refresh"):
             return {}
-        request = None if first is None else self.build_request(first, keys[0])
-        identity = self.session.identity(template.model, keys, mode, request, words=False)
+        found = self._recall(prompts, keys)
+        for older in range(1, len(self._words)):
+            missing = [index for index, key in enumerate(keys) if key not in found]
+            if not missing:
+                break
+            reword, newest = self._words[older][0].reword, self._words[0][0]
+            said = [prompts[index]._replace(text=reword(prompts[index].text, newest)) for index in missing]
+            old_keys = self.keys(said, older)
+            known = self._recall(said, old_keys, older)
+            for index, old_key in zip(missing, old_keys, strict=True):
+                if (outcome := known.get(old_key)) is not None and outcome.error is None:
+                    found[keys[index]] = outcome
+        return found
+
+    def _recall(self, prompts: Sequence[Prompt], keys: Sequence[str], older: int = 0) -> dict[str, Outcome]:
+        mode, template = self.session.mode(self.options), self.template(older=older)
+        first = self.build_request(prompts[0], keys[0], older=older) if prompts else None
+        identity = self.session.identity(template.model, keys, mode, first, words=False)
         found: dict[str, Outcome] = {}
         for key, candidates in self.session.memory.look_up(keys, identity, mode).items():
-            outcome = self._read(key, template, candidates[0])
+            read = partial(self._read, key, template, is_older=older > 0)
+            outcome = read(candidates[0])
             if outcome.error is not None:
-                others = (self._read(key, template, value) for value in candidates[1:])
+                others = map(read, candidates[1:])
                 outcome = next((other for other in others if other.error is None), outcome)
             if outcome.error is None or mode == "replay" or isinstance(outcome.error, ValidatorFailed):
                 found[key] = outcome
@@ -222,7 +262,7 @@ class ColumnAsker:
             if batch.tally.stopped:
                 break
             some = by_key[start : start + CHUNK]
-            found = self.recall(list(map(keys.__getitem__, some)), batch.prompts[some[0]])
+            found = self.recall([batch.prompts[index] for index in some], [keys[index] for index in some])
             if not found:
                 continue
             is_used = True
@@ -250,14 +290,87 @@ class ColumnAsker:
         self.session.memory.record_use(used, pictures)
         self.session.memory.record_miss(unusable)
 
-    def _read(self, key: str, template: RequestTemplate, value: bytes) -> Outcome:
+    # ------------------------------------------------------------------ which way it leans
+
+    def _find_leans(self) -> None:
+        """Read from the cache which way the model leans; the leans stay unknown where that is not recorded."""
+        blanks = [Prompt(text) for text in self._column.blanks]
+        if not blanks or self._leans:
+            return
+        mode, template, keys = self.session.mode(self.options), self.template(), self.keys(blanks)
+        identity = self.session.identity(
+            template.model, keys, mode, self.build_request(blanks[0]), words=False
+        )
+        answers: dict[str, list[tuple[str, Sequence[float]]]] = {}
+        found = self.session.memory.look_up(keys, identity, mode)
+        for key in keys:
+            for value in found.get(key, ()):
+                with suppress(ValueError):
+                    one = read_brief(value)
+                    if one.choice_logprobs is not None:
+                        answers.setdefault(one.endpoint, []).append((key, one.choice_logprobs))
+        self._leans = {
+            endpoint: mean_lean([likely for _, likely in given])
+            for endpoint, given in answers.items()
+            if len(given) == len(keys)
+        }
+        used = [(key, endpoint) for endpoint in self._leans for key, _ in answers[endpoint]]
+        self.session.memory.record_use(used)
+
+    def unknown_blanks(self) -> list[Prompt]:
+        """The prompts that would be asked to find out which way the model leans."""
+        blanks = [Prompt(text) for text in self._column.blanks]
+        if not blanks or not self.context().endpoint.tells_likelihoods(self.template().sample):
+            return []
+        known = self._recall(blanks, keys := self.keys(blanks))
+        return [prompt for prompt, key in zip(blanks, keys, strict=True) if key not in known]
+
+    def _ask_leans(self, tally: Tally) -> bool:
+        """Ask which way the model leans, where that is not known yet and its endpoint tells; whether it is known now."""
+        blanks = self._column.blanks
+        if not blanks or self.session.mode(self.options) == "replay" or tally.stopped:
+            return False
+        with self._leaning:
+            context, sample = self.context(), self.template().sample
+            endpoint = context.endpoint
+            if endpoint.identity(sample.model) in self._leans or not endpoint.tells_likelihoods(sample):
+                return False
+            requests = [self.build_request(Prompt(text)) for text in blanks]
+            answers: list[Answer] = []
+
+            async def ask() -> None:
+                answers.extend(
+                    await asyncio.gather(*(self.session.ask_engine(one, context) for one in requests))
+                )
+
+            try:
+                self.wait(ask(), tally)
+            except QwenError:  # every row will meet the same, and say so; if not, a label is as it was said
+                return False
+            tally.count_beside(answers)
+            likely = [one.choice_logprobs for one in answers if one.choice_logprobs is not None]
+            if len(likely) == len(blanks):
+                self._leans = {**self._leans, answers[0].endpoint: mean_lean(likely)}
+            return bool(self._leans)
+
+    def _choose(self, answer: Answer | BriefAnswer, label: Any) -> tuple[Any, float | None]:
+        """The label of *answer* with the model's lean taken away, and how sure it is; as it was said where that can't be told."""
+        lean = self._leans.get(answer.endpoint)
+        if lean is None or answer.choice_logprobs is None or self.options.choices is None:
+            return label, None
+        return choose(self.options.choices, answer.choice_logprobs, lean)
+
+    def _read(self, key: str, template: RequestTemplate, value: bytes, *, is_older: bool = False) -> Outcome:
         """Read a record."""
         try:
             answer = read_brief(value, detailed=self._with_details)
             text, usage, cost = answer.text, answer.usage, answer.cost
+            data, sure = read_form(template.sample, text), None
+            if self._leans and not is_older:
+                data, sure = self._choose(answer, data)
             return Outcome(
                 key,
-                self._form.value(text, read_form(template.sample, text)),
+                self._form.value(text, data),
                 None,
                 template.model,
                 sys.intern(answer.endpoint),
@@ -267,7 +380,7 @@ class ColumnAsker:
                 answer.attempts,
                 sys.intern(answer.finish_reason),
                 True,
-                self._details(answer) if isinstance(answer, DetailedAnswer) else None,
+                self._details(answer, sure) if isinstance(answer, DetailedAnswer) else None,
             )
         except ValidatorFailed as error:
             return Outcome.from_error(key, error, template.model)
@@ -389,7 +502,8 @@ class ColumnAsker:
     def read_answer(self, key: str, answer: Answer) -> Outcome:
         """What *answer* means in this column."""
         try:
-            value = self._form.value(answer.text, answer.data)
+            data, sure = self._choose(answer, answer.data)
+            value = self._form.value(answer.text, data)
         except ValidatorFailed as broken:
             error: InvalidAnswer = broken
         except Exception as complaint:
@@ -407,17 +521,17 @@ class ColumnAsker:
                 answer.attempts,
                 answer.finish_reason,
                 answer.cached,
-                self._details(answer) if self._with_details else None,
+                self._details(answer, sure) if self._with_details else None,
             )
         if not answer.cached:
             error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)
         return Outcome.from_error(key, error, answer.model, answer.endpoint)
 
-    def _details(self, answer: Answer | DetailedAnswer) -> Details:
-        label = None if self.options.choices is None else read_form(self.template().sample, answer.text)
-        return Details(
-            answer.reasoning, answer.logprobs, answer.sources, confidence_of(answer.logprobs or (), label)
-        )
+    def _details(self, answer: Answer | DetailedAnswer, sure: float | None) -> Details:
+        if sure is None and answer.logprobs:
+            label = None if self.options.choices is None else read_form(self.template().sample, answer.text)
+            sure = confidence_of(answer.logprobs, label)
+        return Details(answer.reasoning, answer.logprobs, answer.sources, sure)
 
     def wait(self, work: Coroutine[Any, Any, None], tally: Tally) -> None:
         """Have the engine's loop do *work*; look every now and then whether somebody wants it to stop."""

@@ -72,6 +72,8 @@ class ColumnPlan:
         A batch's share of the price.
     draws : int
         How often each prompt is asked.
+    leaning : int
+        Questions beside, which find out which way the model leans when it chooses a label.
     why_refused : str
         Why the first of those can't be asked that can't: it is longer than the model takes, or its picture can't be read.
 
@@ -99,6 +101,7 @@ class ColumnPlan:
     share: float | None = None
     cost_thinking: float | None = None
     draws: int = 1
+    leaning: int = 0
     why_refused: str = ""
 
     @property
@@ -114,8 +117,9 @@ class ColumnPlan:
         skipped = f" ({self.skipped:,} skipped)" if self.skipped else ""
         under_way = f"{self.under_way:,} under way in a batch, " if self.under_way else ""
         each = f" ({self.draws:,} draws each)" if self.draws > 1 else ""
+        beside = f", and {self.leaning} to find out which way it leans" if self.leaning else ""
         lines = [
-            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions{each}, {self.known:,} already known, {under_way}{self.to_ask:,} to ask of {self.model} at {self.endpoint}",
+            f"{self.rows:,} rows{skipped}, {self.unique:,} unique questions{each}, {self.known:,} already known, {under_way}{self.to_ask:,} to ask of {self.model} at {self.endpoint}{beside}",
             f"about {self.tokens:,} tokens in",
         ]
         if self.to_ask and self.cost is None:
@@ -149,7 +153,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     if (draws := evaluator.column.draws) is not None:
         questions = draw_each(questions, draws)
     keys = asker.keys(questions)
-    known = {key for key, outcome in asker.recall(keys).items() if outcome.error is None}
+    known = {key for key, outcome in asker.recall(questions, keys).items() if outcome.error is None}
     context = asker.context()
     endpoint, request_template = context.endpoint, asker.template()
     share, under_way = 1.0, frozenset[str]()
@@ -166,13 +170,14 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     first_refused = first_refused or next(iter(too_long.values()), None)
     refused += len(too_long)
     to_ask = [question for index, question in enumerate(to_ask) if index not in too_long]
+    blanks = asker.unknown_blanks() if to_ask and asker.lane == "live" else []
     settings = request_template.sample.settings
     bound = endpoint.abilities(request_template.model).output_bound(settings.max_tokens, settings.thinking)
     output = min(settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
     free = endpoint.catalog.endpoint(endpoint.catalogue_name).free
     by_price: dict[Price | None, list[int]] = {}
     at_most: float | None = 0.0
-    for tokens in _tokens(evaluator, to_ask):
+    for tokens in _tokens(evaluator, [*to_ask, *blanks]):
         by_price.setdefault(
             endpoint.catalog.price(request_template.model, endpoint.catalogue_name, tokens), []
         ).append(tokens)
@@ -230,6 +235,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
         if free or not thought or None in thinking
         else sum(cost for cost in thinking if cost is not None),
         draws=draws or 1,
+        leaning=len(blanks),
         why_refused=str(first_refused or ""),
     )
 

@@ -1,14 +1,12 @@
 """What a column asks of each row: the prompt around a text, the form of its answer, and what becomes of a row that fails.
 
-A verb's subject is a column's name, or a template over several. The instruction stands first and is the same for
-every row, so that a server's prefix cache has it. Verbs leave thinking off unless told otherwise: it is billed, and
-these questions rarely need it.
+A verb's subject is a column's name, or a template over several; its words stand in wording.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +16,22 @@ import polars as pl
 from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, TemplateError, nearest, show_value
 from qwennb.frames.form import ColumnForm
+from qwennb.frames.lean import blank_prompts
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.polars_calls import refuse_after_fork
 from qwennb.frames.progress import Progress
 from qwennb.frames.prompts import check_image_column, check_names, fill_in, read_values
+from qwennb.frames.wording import (
+    PLAIN,
+    Wording,
+    choose_words,
+    classify_words,
+    extract_words,
+    filter_words,
+    score_words,
+    summarize_words,
+)
 from qwennb.request import (
     Request,
     Schema,
@@ -68,6 +77,9 @@ class Column:
     values: tuple[str, ...]  # the names of constants that stand in the templates already
     details: tuple[str, ...]  # what meta has more than the usual, because it was asked for and is paid
     outputs: Mapping[str, pl.DataType]  # the columns that it makes
+    wording: Wording  # a verb's own words, which stand in the template
+    older: tuple[tuple[Wording, Options], ...]  # under which a row may be recorded
+    blanks: tuple[str, ...]  # prompts that say nothing, from which the lean to a label is read: lean.py
     on_error: OnError = "null"
     meta: bool | Literal["run"] = False
     nulls: Nulls = "skip"
@@ -133,6 +145,7 @@ def build_column(
     given: Mapping[str, Any],
     *,
     noun: str,
+    words: Sequence[Wording] = (Wording(options=Options()),),
     defaults: Options | None = None,
     take: str | None = None,
     span: float | None = None,
@@ -141,10 +154,11 @@ def build_column(
     """Make the column that a call with the options *given* stands for; *noun* is its name unless they name it.
 
     *prompt* may be several, by the names of their columns. Where its answers can be counted (*votes*) there may be several
-    draws of each, and a column of truth; *span* is the range of numbers.
+    draws of each, and a column of truth; *span* is the range of numbers. *words* are a verb's own, the newest first.
     """
     refuse_after_fork()
-    own, options, client = split_options(given)
+    own, call, client = split_options(given)
+    own.pop("prompt_version", None)
     into = own.pop("into", None)
     prompts = _name_prompts(prompt, into) if isinstance(prompt, Mapping) else {into or noun: prompt}
     for one in prompts.values():
@@ -160,10 +174,11 @@ def build_column(
                     f"{name}= is for classify(), score() and filter(), whose answers can be counted. For another draw of a text, ask with sample=1, 2 …"
                 )
     if draws := own.get("draws"):
-        check_draws(draws, options, sample=options.sample)
-        defaults = defaults and replace(defaults, temperature=None)  # draws at temperature 0 are all the same
-    if defaults is not None:
-        options = options.over(defaults)
+        check_draws(draws, call, sample=call.sample)
+        # Draws at temperature 0 are all the same.
+        words = [replace(one, options=replace(one.options, temperature=None)) for one in words]
+    bounded = call if defaults is None else call.over(defaults)
+    options = bounded.over(words[0].options)
     schema = None if options.schema is None else Schema.of(options.schema)
     # A request without a text: what can't be asked for is said now, and not with the first row.
     Request("", (), settings=options.settings, schema=schema, choices=options.choices)
@@ -184,7 +199,14 @@ def build_column(
                 f'The prompt{of} names no column, so every row would ask the same. Put one in: "… {{{{ review }}}}".'
             )
     form = ColumnForm.of(schema, options.choices, take=take)
-    details = _list_details(options, client) if own.get("meta") else ()
+    is_calibrated = (
+        words[0].is_calibrated
+        and not (options.thinking or own.get("draws"))
+        and system is None
+        and own.get("image") is None
+    )
+    blanks = blank_prompts(next(iter(questions.values()))) if is_calibrated else ()
+    details = _list_details(options, client, is_calibrated) if own.get("meta") else ()
     outputs = _list_outputs(questions, form, details, own)
     templates = (*questions.values(), *([] if system is None else [system]))
     columns = [hole.name for template in templates for hole in template.holes]
@@ -203,6 +225,9 @@ def build_column(
         tuple(values),
         details,
         outputs,
+        words[0],
+        tuple((one, replace(bounded.over(one.options), system=options.system)) for one in words[1:]),
+        blanks,
         span=span,
         **own,
     )
@@ -263,19 +288,20 @@ def _refuse_unused(values: Iterable[str], templates: Iterable[Template]) -> None
             )
 
 
-def _list_details(options: Options, client: Qwen | None) -> tuple[str, ...]:
+def _list_details(options: Options, client: Qwen | None, is_calibrated: bool) -> tuple[str, ...]:
     # The default client may be another one by the time it is first needed; a type is known now.
     asked = options if client is None else client.session.with_defaults(options)
     made = ["reasoning"] if asked.thinking else []
     if asked.logprobs is not None and asked.logprobs is not False:
         made += ["logprobs", "confidence"]
+    elif is_calibrated:
+        made.append("confidence")
     return (*made, *(["sources"] if asked.search else []))
 
 
 # ---------------------------------------------------------------------- what each verb asks
 
 
-_PLAIN = Options(thinking=False)
 _NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
 # A criterion that ends in a plain range: "1 to 5". What is joined to its first number (a word, a minus, a comma of
 # thousands) makes it another number, and then nothing is read.
@@ -288,24 +314,26 @@ _SCORE_TOKENS = 64  # `{"score": 0.75}`, with room for spaces
 
 def ask_column(prompt: str | Mapping[str, str], given: Mapping[str, Any]) -> Column:
     """The user's own question, or several by the names of their columns."""
+    if given.get("prompt_version") is not None:
+        raise BadInput("ask() has no words but yours, so it takes no prompt_version=.")
     return build_column(prompt, given, noun="answer")
+
+
+def _verb_column(
+    subject: str, versions: Mapping[int, Wording], given: Mapping[str, Any], **rest: Any
+) -> Column:
+    """Put a verb's words round *subject*, a template."""
+    words = choose_words(versions, given.get("prompt_version"))
+    prompt = f"{_text(words[0].before)}{subject}{_text(words[0].after)}"
+    return build_column(prompt, given, words=words, **rest)
 
 
 def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
     """One of *labels* for each text."""
     _refuse(given, "classify() chooses among its labels", "choices", "schema")
     meanings = read_labels("labels", labels)
-    listed = ", ".join(map(_quote, meanings))
-    if any(meanings.values()):
-        listed = "".join(
-            f"\n- {_quote(label)}{': ' if about else ''}{_text(about)}" for label, about in meanings.items()
-        )
-        prompt = f"Which of these describes the text best?{listed}\n\nText:\n{_hole(subject)}"
-    else:
-        prompt = f"Which of these describes the text best: {listed}?\n\nText:\n{_hole(subject)}"
-    return build_column(
-        prompt, {**given, "choices": list(meanings)}, noun="label", defaults=_PLAIN, votes=True
-    )
+    given = {**given, "choices": list(meanings)}
+    return _verb_column(_hole(subject), classify_words(meanings), given, noun="label", votes=True)
 
 
 def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
@@ -313,22 +341,21 @@ def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Colum
     if schema is None:
         raise BadInput('extract() takes what to look for: extract("mail", "name, count int").')
     Schema.of(schema)  # what can't be asked for is said first
-    prompt = f"Extract what is asked for from the text. Take only what it says.\n\nText:\n{_hole(subject)}"
-    return build_column(prompt, {**given, "schema": schema}, noun="extracted", defaults=_PLAIN)
+    return _verb_column(_hole(subject), extract_words(), {**given, "schema": schema}, noun="extracted")
 
 
 def summarize_column(subject: str, given: Mapping[str, Any]) -> Column:
     """A sentence or two about each text."""
-    prompt = f"Summarise the text in one or two sentences, in its own language. Answer with the summary alone.\n\nText:\n{_hole(subject)}"
-    return build_column(prompt, given, noun="summary", defaults=_PLAIN)
+    return _verb_column(_hole(subject), summarize_words(), given, noun="summary")
 
 
 def translate_column(subject: str, to: str, given: Mapping[str, Any]) -> Column:
     """Each text in the language *to*, a template: it may stand in a column."""
     if not isinstance(to, str) or not to.strip():
         raise BadInput('translate() takes a language: translate("text", to="French").')
+    choose_words({1: Wording()}, given.get("prompt_version"))
     prompt = f"Translate the text to {to}. Answer with the translation alone.\n\nText:\n{_hole(subject)}"
-    return build_column(prompt, given, noun="translation", defaults=_PLAIN)
+    return build_column(prompt, given, noun="translation", defaults=PLAIN)
 
 
 def score_column(
@@ -357,10 +384,10 @@ def score_column(
         "additionalProperties": False,
     }
     said = "" if is_said else f", {_range(low, high)}"
-    prompt = f"Score the text: {_text(criterion)}{said}.\n\nText:\n{_hole(subject)}"
-    bound = Options(max_tokens=_SCORE_TOKENS).over(_PLAIN) if given.get("thinking") is None else _PLAIN
-    return build_column(
-        prompt,
+    bound = Options(max_tokens=_SCORE_TOKENS) if given.get("thinking") is None else None
+    return _verb_column(
+        _hole(subject),
+        score_words(criterion, said),
         {**given, "schema": schema},
         noun="score",
         defaults=bound,
@@ -420,9 +447,8 @@ def filter_column(statement: str, given: Mapping[str, Any]) -> Column:
         raise BadInput(
             'filter() takes a statement over the columns: filter("{{ review }} mentions delivery").'
         )
-    prompt = f"Is this statement true? Answer {YES} or {NO}.\n\n{statement}"
     options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
-    return build_column(prompt, options, noun="is it true", defaults=_PLAIN, votes=True)
+    return _verb_column(statement, filter_words(), options, noun="is it true", votes=True)
 
 
 def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:
@@ -447,7 +473,3 @@ def _hole(subject: str) -> str:
 def _text(words: str) -> str:
     """*words* so that two braces in them stay text."""
     return words.replace("{{", '{{ "{{" }}')
-
-
-def _quote(label: str) -> str:
-    return f'"{_text(label)}"'

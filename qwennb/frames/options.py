@@ -40,6 +40,7 @@ class ColumnOptions(TypedDict, total=False):
     root: str | Path | None
     values: Mapping[str, Any] | None
     lane: Lane | None
+    prompt_version: int | None
     draws: int | None
     truth: str | None
 
@@ -92,6 +93,7 @@ OWN_MEANINGS = {
     "lane": '`"live"` (the default), or `"batch"`: half the price, hours later',
     "draws": "so many draws of each row, at the model's own temperature: the majority, of scores the median; `agreement` is in `meta`",
     "truth": "the column of what is right: at the end of the run, how well the answers agree with it is printed",
+    "prompt_version": "the words of an older version of the verb; by default the newest, and those before it where they are recorded",
     "client": "the `Qwen` that is asked; by default the notebook's, which `qwennb.use` sets",
     "endpoint": "in place of a client: an endpoint's name or address",
     "api_key": "in place of a client: that endpoint's key",
@@ -139,6 +141,7 @@ _CHECKS: dict[str, Check] = {
     "root": folder,
     "values": _values,
     "lane": one_of(*get_args(Lane)),
+    "prompt_version": number(whole=True, above=0),
     "draws": number(whole=True, above=0),
     "truth": text("the name of a column"),
 }

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from qwennb.answer import money
+from qwennb.answer import Answer, money
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
 from qwennb.registration import watchers
@@ -213,6 +213,15 @@ class Tally:
         if outcome.finish_reason == "length":
             self.cut += 1
             self.first_cut = self.first_cut or outcome
+
+    def count_beside(self, answers: Iterable[Answer]) -> None:
+        """Count what *answers* cost that are no row's."""
+        with self._lock:
+            for answer in answers:
+                self._input += answer.usage.input
+                self._output += answer.usage.output
+                if self._cost is not None and not answer.cached:
+                    self._cost = None if answer.cost is None else self._cost + float(answer.cost)
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         if not outcome.key:  # it never became a question, and so was not expected

@@ -60,12 +60,12 @@ FORMS = {
 }
 
 
-def key(labels: object) -> str:
-    """The key of the question for the text `a`."""
-    column = verbs.classify_column("text", labels, {})
+def key(labels: object, version: int | None = 1) -> str:
+    """The key of the question for the text `a`, in the words of a *version*."""
+    column = verbs.classify_column("text", labels, {"prompt_version": version})
     options = column.options
-    request_template = RequestTemplate("m", None, settings=options.settings, choices=options.choices)
-    return request_template.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
+    request_template = RequestTemplate("m", column.wording.system, settings=options.settings, choices=options.choices)
+    return request_template.key(prompts(column.questions["label"], {"text": pl.Series("text", ["a"])})[0])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -85,8 +85,9 @@ def test_labels_of_every_form_are_one_question_and_one_type(simulate, client, fo
     assert sim.ledger.count("asked") == 4
 
 
-def test_the_key_of_a_list_of_labels_is_that_of_0_1():
+def test_the_key_of_a_list_of_labels_is_that_of_0_1_and_the_newest_stays():
     assert key(PLAIN) == "00863cc1c8d24a4396d96fa7ed34fa96732f0fcd8595cdb78a0343c5a604bf2e"
+    assert key(PLAIN, None) == key(PLAIN, 2) == "NEW"
 
 
 def doors(qwen, labels):
@@ -142,12 +143,14 @@ def test_what_a_label_means_is_told_to_the_model(simulate, client):
     sim = simulate()
     labels = {"praise": "good words,\nof any kind", "complaint": 'bad words, as {{ "this" }}', "other": None}
     made = FRAME.qwen.classify("text", labels, client=client(sim))
-    said = sim.ledger.last().body["messages"][-1]["content"]
+    said = sim.ledger.last().body["messages"][0]["content"]
     assert (
         '- "praise": good words, of any kind\n- "complaint": bad words, as {{ "this" }}\n- "other"\n' in said
     )
     assert made.schema["label"] == pl.Enum(list(labels))
-    assert key({"a": "x", "b": "y"}) != key(["a", "b"]) != key({"a": "x", "b": "z"})
+    for version in (1, 2):
+        keys = [key(labels, version) for labels in ({"a": "x", "b": "y"}, ["a", "b"], {"a": "x", "b": "z"})]
+        assert len(set(keys)) == 3
 
 
 def test_meanings_have_no_place_in_choices_and_are_not_lost():

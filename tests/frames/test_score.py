@@ -161,7 +161,7 @@ def made_key(criterion: str) -> str:
     column = verbs.score_column("text", criterion, {})
     options = column.options
     request_template = RequestTemplate("m", None, settings=options.settings, schema=Schema.of(options.schema))
-    return request_template.key(prompts(column.template, {"text": pl.Series("text", ["a"])})[0])
+    return request_template.key(prompts(column.questions["score"], {"text": pl.Series("text", ["a"])})[0])
 
 
 def test_a_recorded_score_out_of_the_range_asked_for_now_is_no_score(simulate, client):

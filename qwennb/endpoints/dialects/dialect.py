@@ -67,6 +67,7 @@ class Fixed:
     defaults: dict[str, Any]
 
 
+MOST_LOGPROBS = 20  # the most that these servers tell of a token
 MOST_FIXED = 64  # a column has one of these, and a notebook few columns; chosen
 _fixed: dict[
     tuple[object, ...], Fixed
@@ -82,6 +83,8 @@ class Dialect:
     """Where a thought goes back as the very blocks that it came in, unmodified."""
     streams_usage_unasked = False
     null_finish_is_stop = False
+    tells_likelihoods = False
+    """Whether the likeliest tokens are asked for with a choice, where the model's abilities have them: they are free here."""
 
     # ------------------------------------------------------------------ writing
 
@@ -105,7 +108,7 @@ class Dialect:
     def _find_fixed(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
         """Find what *request* shares with all others of its settings, form and tools, as the rows of a column do."""
         of = (self, request.settings, request.schema, request.choices, request.tools, abilities)
-        name = (*map(id, of), request.model, model_id, stream)
+        name = (*map(id, of), request.model, model_id, stream, names_choices(request))
         if (known := _fixed.get(name)) is None:
             while len(_fixed) >= MOST_FIXED:
                 _fixed.pop(next(iter(_fixed)), None)
@@ -158,6 +161,14 @@ class Dialect:
         }
         if request.choices is not None and settings.max_tokens is None and thinking is False:
             made["max_tokens"] = choice_bound(request.choices)
+        if (
+            self.tells_likelihoods
+            and request.choices is not None
+            and settings.logprobs is None
+            and thinking is False
+            and abilities.accepts("logprobs")
+        ):
+            made["logprobs"] = MOST_LOGPROBS
         return made
 
     def effective_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
@@ -367,6 +378,17 @@ def say(messages: list[dict[str, Any]], words: str) -> None:
         last["content"] = f"{last['content']}\n\n{words}"
     else:
         last["content"] = [*last["content"], {"type": "text", "text": words}]
+
+
+def names_choices(request: Request) -> bool:
+    """Tell whether the system text names every choice, as the verbs' own does: then they need not be said once more."""
+    first = request.messages[0] if request.messages else None
+    return (
+        request.choices is not None
+        and first is not None
+        and first.role == "system"
+        and all(choice in first.text for choice in request.choices)
+    )
 
 
 def choice_bound(choices: tuple[str, ...]) -> int:

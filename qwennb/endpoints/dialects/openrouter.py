@@ -15,6 +15,7 @@ class OpenRouter(Dialect):
     """https://openrouter.ai/docs"""
 
     kind = "openrouter"
+    tells_likelihoods = True
     reasoning_field = "reasoning"
     blocks_field = "reasoning_details"
     streams_usage_unasked = True

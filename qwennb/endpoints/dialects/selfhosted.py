@@ -11,7 +11,7 @@ import orjson
 from qwennb.answer import Draft
 from qwennb.catalog import Abilities
 from qwennb.endpoints.dialects.bare_call import bare_calls
-from qwennb.endpoints.dialects.dialect import Dialect, budget_of, say, switch_and_budget
+from qwennb.endpoints.dialects.dialect import Dialect, budget_of, names_choices, say, switch_and_budget
 from qwennb.request import Request
 
 
@@ -38,6 +38,7 @@ class Vllm(_Templated):
     """vLLM: its own names for structured output and the thinking budget."""
 
     kind = "vllm"
+    tells_likelihoods = True
     reasoning_field = "reasoning"
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
@@ -50,7 +51,7 @@ class Vllm(_Templated):
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """A choice is enforced token by token."""
         if request.choices is not None:
-            say(messages, _choose(request.choices))
+            _say_choices(request, messages)
             return {"structured_outputs": {"choice": list(request.choices)}}
         return super().form(request, abilities, messages)
 
@@ -59,11 +60,12 @@ class Sglang(_Templated):
     """SGLang: choices as a regular expression."""
 
     kind = "sglang"
+    tells_likelihoods = True
 
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """A choice is enforced token by token."""
         if request.choices is not None:
-            say(messages, _choose(request.choices))
+            _say_choices(request, messages)
             return {"regex": "(" + "|".join(re.escape(choice) for choice in request.choices) + ")"}
         return super().form(request, abilities, messages)
 
@@ -83,6 +85,7 @@ class LlamaCpp(_Ggml, _Templated):
     """llama.cpp's server: choices as a grammar."""
 
     kind = "llama.cpp"
+    tells_likelihoods = True
 
     def sampling(self, request: Request) -> dict[str, Any]:
         """A seed repeats itself only without the prompt cache: what is reused was computed in other batches."""
@@ -99,7 +102,7 @@ class LlamaCpp(_Ggml, _Templated):
         """A choice is enforced by a grammar, unless the model thinks first."""
         if request.choices is None:
             return super().form(request, abilities, messages)
-        say(messages, _choose(request.choices))
+        _say_choices(request, messages)
         if request.settings.thinking not in (None, False):
             return {}
         return {
@@ -132,5 +135,8 @@ class LmStudio(_Ggml):
     kind = "lmstudio"
 
 
-def _choose(choices: tuple[str, ...]) -> str:
-    return "Answer with exactly one of these, and nothing else: " + "; ".join(choices)
+def _say_choices(request: Request, messages: list[dict[str, Any]]) -> None:
+    """Say what there is to choose from, unless the system text does."""
+    if request.choices is not None and not names_choices(request):
+        choices = "; ".join(request.choices)
+        say(messages, f"Answer with exactly one of these, and nothing else: {choices}")

@@ -1,0 +1,70 @@
+"""How likely each of the choices was, read from the log probabilities of an answer's tokens.
+
+The first token of a label mostly tells it from the others. Where labels begin alike ("very good", "very bad"), the
+answer's tokens are followed to where they part. What is read is a few numbers, and only they are kept with the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from qwennb.answer.chunk import Logprob
+
+_WRAP = ' \t\n"'  # what may stand before a label: a space that the token brings, the quote of a JSON text
+
+
+def choice_logprobs(
+    tokens: Sequence[Logprob], choices: Sequence[str], chosen: str
+) -> tuple[float, ...] | None:
+    """Read the log probability of each of *choices* where the answer began to say *chosen*; None where that can't be told.
+
+    A choice that is not even among the likeliest tokens gets the probability of the least of them, which is more than its own.
+    """
+    start = _find(tokens, chosen)
+    if start is None or not tokens[start].top:
+        return None
+    names = [choice.casefold() for choice in choices]
+    sums = [0.0] * len(names)
+    floor, before, said, open_ = 0.0, 1.0, "", set(range(len(names)))
+    for token in tokens[start:]:
+        own = _piece(token.token, at_start=not said)
+        onward, others = 0.0, set[int]()
+        for text, logprob in dict([*token.top, (token.token, token.logprob)]).items():
+            piece = _piece(text, at_start=not said)
+            begin = {n for n in open_ if piece and names[n].startswith(said + piece)}
+            if piece == own and len(begin) > 1:  # said so far by several: the next token tells
+                onward += math.exp(logprob)
+                others |= begin
+                continue
+            for n in begin:
+                sums[n] += before * math.exp(logprob) / len(begin)
+        floor = floor or before * math.exp(min(logprob for _, logprob in token.top))
+        before, said, open_ = before * onward, said + own, others
+        if not open_:
+            break
+    for n in open_:  # at the end of one that others begin with
+        if names[n] == said:
+            sums[n] += before
+    return tuple(round(math.log(one or floor), 4) for one in sums)
+
+
+def _find(tokens: Sequence[Logprob], chosen: str) -> int | None:
+    """Find the token at which the answer begins to say *chosen*; JSON may stand before it."""
+    said = "".join(token.token for token in tokens).casefold()
+    # A token with one letter of it, where the answer ends before the label does.
+    place = said.rfind(chosen.casefold())
+    if place < 0:
+        place = 0 if said.strip(_WRAP) and chosen.casefold().startswith(said.strip(_WRAP)) else -1
+    spot = 0
+    for number, token in enumerate(tokens):
+        spot += len(token.token)
+        if place >= 0 and spot > place and token.token.strip(_WRAP):
+            return number
+    return None
+
+
+def _piece(token: str, *, at_start: bool) -> str:
+    """What of a label is in *token*, without what may stand round it."""
+    plain = token.casefold()
+    return plain.strip(_WRAP) if at_start else plain.rstrip('"')
