@@ -25,6 +25,8 @@ def choice_logprobs(
     if start is None or not tokens[start].top:
         return None
     names = [choice.casefold() for choice in choices]
+    if len(set(names)) < len(names):  # a token is read without its case
+        return None
     sums = [0.0] * len(names)
     floor, before, said, open_ = 0.0, 1.0, "", set(range(len(names)))
     for token in tokens[start:]:
@@ -66,5 +68,5 @@ def _find(tokens: Sequence[Logprob], chosen: str) -> int | None:
 
 def _piece(token: str, *, at_start: bool) -> str:
     """What of a label is in *token*, without what may stand round it."""
-    plain = token.casefold()
-    return plain.strip(_WRAP) if at_start else plain.rstrip('"')
+    plain = token.casefold().rstrip('"} \n')
+    return plain.lstrip(_WRAP) if at_start else plain

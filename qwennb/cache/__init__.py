@@ -11,6 +11,7 @@ from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.packs import Packs, find_pack_of, find_packs_beside, merge_packs
 from qwennb.cache.prune import PrunePlan, PruneRule, list_kept, plan_prune, prune
 from qwennb.cache.record import (
+    BriefAnswer,
     DetailedAnswer,
     Name,
     read_answer,

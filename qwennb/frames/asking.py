@@ -358,7 +358,7 @@ class ColumnAsker:
         lean = self._leans.get(answer.endpoint)
         if lean is None or answer.choice_logprobs is None or self.options.choices is None:
             return label, None
-        return choose(self.options.choices, answer.choice_logprobs, lean)
+        return choose(self.options.choices, answer.choice_logprobs, lean, label)
 
     def _read(self, key: str, template: RequestTemplate, value: bytes, *, is_older: bool = False) -> Outcome:
         """Read a record."""

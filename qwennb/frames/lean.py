@@ -21,6 +21,9 @@ SHARPNESS = 2.0
 tests/benchmarks/verbs the expected calibration error is 0.08 with 1, 0.03 with 2, 0.06 with 2.5."""
 
 
+NO_MORE = 1e-3  # a gain that is no more than another: log probabilities are kept with four places
+
+
 def blank_prompts(template: Template) -> tuple[str, ...]:
     """Make the prompts that say nothing: each text in every hole of *template*."""
     return tuple(
@@ -33,8 +36,11 @@ def mean_lean(likely: Sequence[Sequence[float]]) -> tuple[float, ...]:
     return tuple(sum(column) / len(likely) for column in zip(*likely, strict=True))
 
 
-def choose(choices: Sequence[str], likely: Sequence[float], lean: Sequence[float]) -> tuple[str, float]:
-    """Choose the label that gains most over the *lean*, and say how sure that is, from 0 to 1."""
+def choose(
+    choices: Sequence[str], likely: Sequence[float], lean: Sequence[float], said: str
+) -> tuple[str, float]:
+    """Choose the label that gains most over the *lean*, and say how sure that is, from 0 to 1; *said* where others gain no more."""
     gains = [one - away for one, away in zip(likely, lean, strict=True)]
     most = max(gains)
-    return choices[gains.index(most)], 1 / sum(math.exp(SHARPNESS * (gain - most)) for gain in gains)
+    best = said if gains[choices.index(said)] > most - NO_MORE else choices[gains.index(most)]
+    return best, 1 / sum(math.exp(SHARPNESS * (gain - most)) for gain in gains)

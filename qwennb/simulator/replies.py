@@ -93,6 +93,8 @@ class Reply:
         Seconds before the first byte, and before each further piece.
     fault : Fault, optional
         What goes wrong with this one answer.
+    likely : Mapping, optional
+        How probable each beginning of the answer was, where log probabilities are asked for: `{"yes": 0.7, "no": 0.2}`.
 
     Attributes
     ----------
@@ -117,6 +119,7 @@ class Reply:
     delay: float = 0.0
     chunk_delay: float = 0.0
     fault: Fault | None = None
+    likely: Mapping[str, float] | None = None
 
     @property
     def ending(self) -> str:

@@ -6,6 +6,7 @@ It never looks at a field that is not in `fields`: the body it is given has no o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -225,12 +226,12 @@ class SimulatedDialect:
 
     def choice(self, place: int, reply: Reply, asked: Asked) -> JSON:
         """One choice of a whole answer."""
-        odds = self.odds(reply.text or "", asked)
+        odds = self.odds(reply.text or "", asked, reply.likely)
         return {"index": place, "message": self.message(reply), **odds, **self.finish(reply.ending)}
 
-    def odds(self, text: str, asked: Asked) -> JSON:
+    def odds(self, text: str, asked: Asked, likely: Mapping[str, float] | None = None) -> JSON:
         """The log probabilities of a text, null where none were asked for."""
-        return {"logprobs": logprobs(text, asked)}
+        return {"logprobs": logprobs(text, asked, likely)}
 
     def _events(
         self, asked: Asked, replies: list[Reply], counts: Counts, show_usage: bool, template: JSON
@@ -248,7 +249,7 @@ class SimulatedDialect:
                 choice = {
                     "index": place,
                     "delta": delta,
-                    **self.odds(delta.get("content") or "", asked),
+                    **self.odds(delta.get("content") or "", asked, reply.likely),
                     **self.finish(ending),
                 }
                 closing = self.closing(counts) if ending and not tells else {}
@@ -350,8 +351,8 @@ def cut(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def logprobs(text: str, asked: Asked) -> JSON | None:
-    """Made-up log probabilities, where the server reads the field and was asked for them."""
+def logprobs(text: str, asked: Asked, likely: Mapping[str, float] | None = None) -> JSON | None:
+    """Log probabilities, where the server reads the field and was asked for them: as *likely* says of a token, or made up."""
     if not text or asked.body.get("logprobs") is not True:
         return None
     tokens, rng = pieces(text), asked.random(f"logprobs {text}")
@@ -360,14 +361,18 @@ def logprobs(text: str, asked: Asked) -> JSON | None:
     for token in tokens:
         first = -rng.random()
         best = [token, *(f"{token[:1]}{place}" for place in range(1, others))][:others]
+        odds = {other: first - place for place, other in enumerate(best)}
+        if likely and token.strip(' "}') in likely:
+            first = math.log(likely[token.strip(' "}')])
+            odds = {other: math.log(share) for other, share in list(likely.items())[:others]}
         content.append(
             {
                 "token": token,
                 "logprob": first,
                 "bytes": list(token.encode()),
                 "top_logprobs": [
-                    {"token": other, "logprob": first - place, "bytes": list(other.encode())}
-                    for place, other in enumerate(best)
+                    {"token": other, "logprob": logprob, "bytes": list(other.encode())}
+                    for other, logprob in odds.items()
                 ],
             }
         )

@@ -107,8 +107,8 @@ class SimulatedLlamaCpp(SimulatedDialect):
     def usage(self, counts: Counts) -> JSON:
         return super().usage(counts) | {"prompt_tokens_details": {"cached_tokens": counts.cached}}
 
-    def odds(self, text: str, asked: Asked) -> JSON:
-        odds = super().odds(text, asked)
+    def odds(self, text: str, asked: Asked, likely: Mapping[str, float] | None = None) -> JSON:
+        odds = super().odds(text, asked, likely)
         return odds if odds["logprobs"] else {}
 
     def headers(self, asked: Asked, identity: str) -> list[Header]:

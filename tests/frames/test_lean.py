@@ -1,0 +1,127 @@
+"""A label is chosen by what it gains over the model's lean, where the endpoint tells how likely each was."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from qwennb.frames.lean import NOTHING
+from qwennb.simulator import Reply
+
+FRAME = pl.DataFrame({"text": ["I love it", "It broke"]})
+LABELS = ["praise", "complaint"]
+SAYS = {"I love it": 0.3, "It broke": 0.05}
+
+
+def leaning(asked):
+    """A model that says "complaint" to everything, and is only a little less sure of it where somebody is pleased."""
+    praise = next((share for words, share in SAYS.items() if words in asked.text), 0.1)
+    return Reply("complaint", likely={"complaint": 1 - praise, "praise": praise})
+
+
+@pytest.fixture(params=["vllm", "llama.cpp", "sglang"])
+def sim(request, simulate):
+    return simulate(request.param, script=leaning)
+
+
+def test_a_model_that_leans_to_a_label_is_read_by_what_each_gains(sim, client):
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim), meta=True)
+    assert made["label"].to_list() == ["praise", "complaint"]
+    assert made["label_meta"].struct.field("confidence").is_between(0.5, 1).all()
+    assert sim.ledger.count("asked") == len(FRAME) + len(NOTHING)
+
+
+def test_the_lean_is_asked_for_once_and_kept(sim, client):
+    qwen = client(sim)
+    FRAME.head(1).qwen.classify("text", LABELS, client=qwen)
+    more = pl.concat([FRAME, pl.DataFrame({"text": ["It broke again"]})])
+    made = more.qwen.classify("text", LABELS, client=qwen)
+    assert made["label"].to_list() == ["praise", "complaint", "complaint"]
+    assert sim.ledger.count("asked") == 3 + len(NOTHING)
+
+
+def test_a_recalled_label_is_the_one_that_was_asked_for(sim, client, tmp_path):
+    first = FRAME.qwen.classify("text", LABELS, client=client(sim), meta=True)
+    again = FRAME.qwen.classify("text", LABELS, client=client(sim), meta=True)
+    replayed = FRAME.qwen.classify("text", LABELS, client=client(sim, cache="replay"), meta=True)
+    assert first.equals(again) and first.equals(replayed)
+    assert sim.ledger.count("asked") == len(FRAME) + len(NOTHING)
+
+
+def test_a_row_has_the_same_label_in_every_table(sim, client):
+    qwen = client(sim, cache="off")
+    whole = FRAME.qwen.classify("text", LABELS, client=qwen)
+    alone = pl.concat([FRAME[n : n + 1].qwen.classify("text", LABELS, client=qwen) for n in range(2)])
+    assert whole.equals(alone) and FRAME.lazy().qwen.classify("text", LABELS, client=qwen).collect().equals(
+        whole
+    )
+
+
+def test_where_no_probabilities_are_told_a_label_is_as_it_was_said(simulate, client):
+    sim = simulate("ollama", script=leaning)
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim), meta=True)
+    assert made["label"].to_list() == ["complaint", "complaint"]
+    assert made["label_meta"].struct.field("confidence").to_list() == [None, None]
+    assert sim.ledger.count("asked") == len(FRAME)
+
+
+def test_the_key_is_the_same_with_and_without_probabilities(simulate, client):
+    keys = [
+        FRAME.qwen.classify(
+            "text", LABELS, client=client(simulate(kind, script=leaning), model="9b"), meta=True
+        )["label_meta"].struct.field("key")
+        for kind in ("vllm", "openrouter", "llama.cpp")
+    ]
+    assert keys[0].equals(keys[1]) and keys[0].equals(keys[2])
+
+
+def test_the_plan_counts_the_questions_that_find_the_lean(sim, client):
+    qwen = client(sim)
+    assert FRAME.qwen.plan.classify("text", LABELS, client=qwen).leaning == len(NOTHING)
+    FRAME.head(1).qwen.classify("text", LABELS, client=qwen)
+    assert FRAME.qwen.plan.classify("text", LABELS, client=qwen).leaning == 0
+
+
+def test_draws_are_counted_as_they_were_said(sim, client):
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim), draws=3)
+    assert made["label"].to_list() == ["complaint", "complaint"]
+    assert sim.ledger.count("asked") == 3 * len(FRAME)
+
+
+def test_a_column_of_the_first_edition_is_recalled_and_asks_nothing(simulate, client):
+    sim = simulate("vllm", script=leaning)
+    qwen = client(sim)
+    old = FRAME.qwen.classify("text", LABELS, client=qwen, prompt_version=1)
+    asked = sim.ledger.count("asked")
+    assert old["label"].to_list() == ["complaint", "complaint"] and asked == len(FRAME)
+    new = FRAME.qwen.classify("text", LABELS, client=qwen)
+    replayed = FRAME.qwen.classify("text", LABELS, client=client(sim, cache="replay"))
+    assert new.equals(old) and replayed.equals(old) and sim.ledger.count("asked") == asked
+    assert FRAME.qwen.plan.classify("text", LABELS, client=qwen).to_ask == 0
+
+
+def test_only_what_no_words_have_recorded_is_asked_in_the_newest(simulate, client):
+    sim = simulate("openrouter", script=lambda asked: "praise")
+    qwen = client(sim)
+    FRAME.head(1).qwen.classify("text", LABELS, client=qwen, prompt_version=1)
+    FRAME.qwen.classify("text", LABELS, client=qwen)
+    asks = [one.body["messages"][0]["role"] for one in sim.ledger.asks()]
+    assert asks == ["user", "system"], "the row that was known in the old words is not asked again"
+
+
+def test_a_version_that_is_none_is_refused_with_those_that_are(simulate, client):
+    with pytest.raises(ValueError, match=r"prompt_version=7 is none of this verb's: 1, 2"):
+        FRAME.qwen.classify("text", LABELS, client=client(simulate()), prompt_version=7)
+    with pytest.raises(ValueError, match="no words but yours"):
+        FRAME.qwen.ask("{{ text }}?", client=client(simulate()), prompt_version=1)
+
+
+def test_what_is_the_same_for_every_row_stands_in_the_system_text(simulate, client):
+    sim = simulate("vllm", script=leaning)
+    FRAME.qwen.classify("text", LABELS, client=client(sim), system="You work in a shop.")
+    bodies = [one.body for one in sim.ledger.asks()]
+    systems = {body["messages"][0]["content"] for body in bodies}
+    (system,) = systems
+    assert system.startswith("You work in a shop.\n\n") and all(label in system for label in LABELS)
+    texts = [body["messages"][1]["content"] for body in bodies]
+    assert "Text: I love it\n\nCategory:" in texts, "and the labels are not said once more at its end"
