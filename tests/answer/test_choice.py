@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from hypothesis import given
@@ -68,7 +69,7 @@ def test_any_answer_is_read_without_an_error_and_never_as_more_than_sure(choices
     choices = [choice for choice in choices if choice] or ["a"]
     said = data.draw(st.sampled_from(choices))
     cuts = sorted(data.draw(st.sets(st.integers(1, max(len(said) - 1, 1)), max_size=3)) | {0, len(said)})
-    pieces = [said[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if said[a:b]]
+    pieces = [said[a:b] for a, b in itertools.pairwise(cuts) if said[a:b]]
     likely = {choice[:1]: 0.1 for choice in choices}
     made = choice_logprobs([token(piece, own=0.5, **likely) for piece in pieces], choices, said)
     if made is not None:
