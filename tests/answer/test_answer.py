@@ -67,6 +67,7 @@ def test_every_field_is_either_remembered_or_named_here_as_one_that_is_not():
         reasoning_blocks="[1]",
         tool_results=("r",),
         consents=(True,),
+        choice_logprobs=(-0.1, -2.0),
     )
     not_remembered = {
         "request",

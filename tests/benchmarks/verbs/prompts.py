@@ -47,26 +47,29 @@ def _bullets(labels: list[str]) -> str:
 
 
 WAYS: dict[str, Way] = {
-    "0.1: list, text": Way(
+    "0.1": Way(
         _plain,
         lambda labels, text: f"Which of these describes the text best: {_quoted(labels)}?\n\nText:\n{text}",
     ),
-    "ours, text, one word": Way(
+    "tried: text, question": Way(
         _plain,
         lambda labels, text: f"Text: {text}\n\nIs this {_either(labels)}? Answer with one of these alone.",
     ),
-    "ours, text, letters": Way(
-        _letters,
-        lambda labels, text: (
-            f"Text: {text}\n\nWhich fits the text best?\n{_menu(labels)}\n\nAnswer with its letter alone."
+    "tried: sort into, plain list": Way(
+        _plain,
+        lambda labels, text: f"Text: {text}\n\nCategory:",
+        lambda labels: (
+            f"Sort each text into exactly one of these categories: {', '.join(labels)}. Answer with the category alone."
         ),
     ),
-    "ours, list in system, text, question": Way(
+    "tried: sort into, lines": Way(
         _plain,
-        lambda labels, text: f"Text: {text}\n\nWhich label fits best?",
-        lambda labels: f"You label texts. The labels are: {', '.join(labels)}. Answer with one label alone.",
+        lambda labels, text: f"Text: {text}\n\nCategory:",
+        lambda labels: (
+            f"Sort each text into exactly one of these categories:\n{_bullets(labels)}\nAnswer with the category alone."
+        ),
     ),
-    "ours, letters in system, text, question": Way(
+    "tried: letters": Way(
         _letters,
         lambda labels, text: f"Text: {text}\n\nWhich label fits best? Answer with its letter.",
         lambda labels: (
