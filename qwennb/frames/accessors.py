@@ -7,7 +7,7 @@ Checkers can't know `df.qwen`, since polars hangs it on at run time: `qwennb.cla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 import polars as pl
@@ -106,8 +106,15 @@ class QwenExpr:
         return verbs.ask(self._value, prompt, **options)  # type: ignore[no-any-return]
 
     @as_in(verbs.classify, "table", "column", Returns=_ANSWERS)
-    def classify(self, labels: Any, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
-        return verbs.classify(self._value, "it", labels, **options)  # type: ignore[no-any-return]
+    def classify(  # noqa: D102
+        self,
+        labels: Any,
+        *,
+        several: bool = False,
+        examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
+        **options: Unpack[ColumnOptions],
+    ) -> pl.Expr:
+        return verbs.classify(self._value, "it", labels, several=several, examples=examples, **options)  # type: ignore[no-any-return]
 
     @as_in(verbs.extract, "table", "column", Returns=_ANSWERS)
     def extract(self, schema: Any, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102

@@ -29,6 +29,7 @@ from qwennb.frames.wording import (
     classify_words,
     extract_words,
     filter_words,
+    read_examples,
     score_words,
     summarize_words,
 )
@@ -328,12 +329,28 @@ def _verb_column(
     return build_column(prompt, given, words=words, **rest)
 
 
-def classify_column(subject: str, labels: Any, given: Mapping[str, Any]) -> Column:
-    """One of *labels* for each text."""
+def classify_column(
+    subject: str, labels: Any, given: Mapping[str, Any], *, several: bool = False, examples: Any = None
+) -> Column:
+    """One of *labels* for each text, or *several*; *examples* are texts with the labels that are right."""
     _refuse(given, "classify() chooses among its labels", "choices", "schema")
     meanings = read_labels("labels", labels)
-    given = {**given, "choices": list(meanings)}
-    return _verb_column(_hole(subject), classify_words(meanings), given, noun="label", votes=True)
+    shown = (
+        [] if examples is None else read_examples(examples, list(meanings), several=flag("several", several))
+    )
+    versions = classify_words(meanings, several=flag("several", several), examples=shown)
+    if not several:
+        given = {**given, "choices": list(meanings)}
+        return _verb_column(_hole(subject), versions, given, noun="label", votes=True)
+    listed = {"type": "array", "items": {"enum": list(meanings)}, "maxItems": len(meanings)}
+    schema = {
+        "type": "object",
+        "properties": {"labels": listed},
+        "required": ["labels"],
+        "additionalProperties": False,
+    }
+    given = {**given, "schema": schema}
+    return _verb_column(_hole(subject), versions, given, noun="label", take="labels", votes=True)
 
 
 def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:

@@ -68,7 +68,11 @@ class ColumnForm:
         dtype, read = _type_of(schema.types)
         if take is not None:
             assert isinstance(dtype, pl.Struct)
-            return cls(_fields(dtype)[take], lambda text, data: read(data)[take], take)
+            inner = _fields(dtype)[take]
+            if isinstance(inner, pl.List):  # labels: each once, in the order in which they were given
+                order = list(schema.types["properties"][take]["items"]["enum"])
+                return cls(inner, lambda text, data: [one for one in order if one in data[take]], take)
+            return cls(inner, lambda text, data: read(data)[take], take)
         return cls(dtype, lambda text, data: read(_plain(schema, text, data)), Same(schema.target))
 
 

@@ -6,7 +6,7 @@ come here too (accessors.py), with an expression or a plan in place of the table
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from qwennb.errors import BadInput
@@ -77,8 +77,16 @@ def ask(table: Any, prompt: str | Mapping[str, str] | None = None, **options: An
 
 
 @shows_options("draws", "truth")
-def classify(table: T, column: str, labels: Any, **options: Unpack[ColumnOptions]) -> T:
-    """Say of each text which label describes it best.
+def classify(
+    table: T,
+    column: str,
+    labels: Any,
+    *,
+    several: bool = False,
+    examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
+    **options: Unpack[ColumnOptions],
+) -> T:
+    """Say of each text which label describes it best, or which several do.
 
     Parameters
     ----------
@@ -88,11 +96,16 @@ def classify(table: T, column: str, labels: Any, **options: Unpack[ColumnOptions
         The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
     labels : list of str, dict, Enum class, Literal or polars.Enum
         The labels, in the order that the column's Enum will have; a dict says what each means.
+    several : bool, default False
+        Any number of labels for a text, or none.
+    examples : list of (text, label) or dict, optional
+        Texts with the label that is right (with `several`, a list of labels), shown to the model with every row. Of more
+        than twelve, twelve are chosen: labels by turns, and the same ones every time.
 
     Returns
     -------
     The same kind of table with the column `label`
-        An Enum of the labels.
+        An Enum of the labels; with `several` a list of such.
 
     Examples
     --------
@@ -103,10 +116,12 @@ def classify(table: T, column: str, labels: Any, **options: Unpack[ColumnOptions
     Enum(categories=['praise', 'complaint'])
     >>> made.equals(qwennb.classify(reviews, "review", labels))
     True
+    >>> reviews.qwen.classify("review", labels, several=True, examples=[("Fine food, rude staff.", list(labels))])["label"].dtype
+    List(Enum(categories=['praise', 'complaint']))
     >>> reviews.select(pl.col("review").qwen.classify(labels)).columns
     ['review']
     """
-    return open_table(table).add(classify_column(column, labels, options))  # type: ignore[no-any-return]
+    return open_table(table).add(classify_column(column, labels, options, several=several, examples=examples))  # type: ignore[no-any-return]
 
 
 @shows_options()

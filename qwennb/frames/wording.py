@@ -7,11 +7,17 @@ after the text. A row that is recorded under older words is recalled under them,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import zip_longest
+from typing import Any
+
+import orjson
 
 from qwennb.client import Options
-from qwennb.errors import BadInput, show_value
+from qwennb.errors import BadInput, nearest, show_value
+from qwennb.request import check_characters, plain_label
 
 PLAIN = Options(thinking=False)  # it is billed, and these questions rarely need it
 SURE = Options(thinking=False, temperature=0)  # the likeliest answer; a draw would only add chance
@@ -43,12 +49,47 @@ def choose_words(versions: Mapping[int, Wording], version: int | None) -> list[W
     return [versions[version]]
 
 
-def classify_words(meanings: Mapping[str, str]) -> dict[int, Wording]:
-    """Ask which label fits; *meanings* says of each label what it means, or nothing."""
+Example = tuple[str, tuple[str, ...]]
+"""A text, and the labels that are right."""
+
+MOST_EXAMPLES = 12  # of those that are given so many are shown: each costs its tokens in every row
+
+
+def read_examples(given: Any, labels: Sequence[str], *, several: bool) -> list[Example]:
+    """Read examples, and choose among many: labels by turns, texts in an order that no other table changes."""
+    pairs = given.items() if isinstance(given, Mapping) else given
+    made: list[Example] = []
+    for pair in pairs if isinstance(pairs, Iterable) and not isinstance(pairs, str) else [pairs]:
+        text, right = pair if isinstance(pair, tuple | list) and len(pair) == 2 else (None, None)
+        if not isinstance(text, str) or not text.strip():
+            raise BadInput(
+                f'examples= has {show_value(pair)}, and an example is a text with its label: examples=[("Cold soup.", "complaint")].'
+            )
+        check_characters("examples", text)
+        named = [
+            plain_label(one) for one in (right if several and isinstance(right, list | tuple) else [right])
+        ]
+        for one in named:
+            if one not in labels:
+                raise BadInput(f"examples= has the label {show_value(one)}{nearest(str(one), labels) or '.'}")
+        made.append((text, tuple(one for one in labels if one in named)))
+    if len(made) <= MOST_EXAMPLES:
+        return made
+    by_label: dict[tuple[str, ...], list[Example]] = {}
+    for example in sorted(made, key=lambda one: sha256(one[0].encode()).digest()):
+        by_label.setdefault(example[1], []).append(example)
+    turns = zip_longest(*(by_label[one] for one in sorted(by_label)))
+    return [example for turn in turns for example in turn if example is not None][:MOST_EXAMPLES]
+
+
+def classify_words(
+    meanings: Mapping[str, str], *, several: bool = False, examples: Sequence[Example] = ()
+) -> dict[int, Wording]:
+    """Ask which label fits, or which *several* do; *meanings* says of each label what it means, or nothing."""
     quoted = [f'"{label}"' for label in meanings]
     listed = ", ".join(quoted)
     first = f"Which of these describes the text best: {listed}?\n\nText:\n"
-    named = f" {listed}."
+    named = f" {listed}. "
     if any(meanings.values()):
         lines = "".join(
             f"\n- {label}{': ' if about else ''}{about}"
@@ -56,11 +97,20 @@ def classify_words(meanings: Mapping[str, str]) -> dict[int, Wording]:
         )
         first = f"Which of these describes the text best?{lines}\n\nText:\n"
         named = f"{lines}\n"
-    system = f"You classify texts. Categories:{named} Answer with the category that describes the text best, and nothing else."
-    return {
-        1: Wording(first),
-        2: Wording("Text: ", "\n\nCategory:", system.replace("\n ", "\n"), SURE, is_calibrated=True),
-    }
+    asks = "Answer with the category that describes the text best, and nothing else."
+    after = "\n\nCategory:"
+    if several:
+        asks = 'A text may have any number of them, or none. Answer with JSON: {"labels": [every category that describes the text]}.'
+        after = "\n\nCategories:"
+    shown = "".join(f"\n\nText: {text}{after} {_spell(right, several)}" for text, right in examples)
+    system = f"You classify texts. Categories:{named}{asks}{shown and chr(10) * 2 + 'Examples:'}{shown}"
+    newest = {2: Wording("Text: ", after, system, SURE, is_calibrated=not several)}
+    # What 0.1 did not know was never asked in its words.
+    return newest if several or examples else {1: Wording(first), **newest}
+
+
+def _spell(labels: tuple[str, ...], several: bool) -> str:
+    return orjson.dumps({"labels": labels}).decode() if several else labels[0]
 
 
 def filter_words() -> dict[int, Wording]:
