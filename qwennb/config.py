@@ -32,7 +32,7 @@ class Secret:
     library would refuse it in words that hold the key.
     """
 
-    __slots__ = ("__reveal", "__weakref__")
+    __slots__ = ("__hash", "__reveal", "__weakref__")
 
     def __init__(self, value: str) -> None:
         key, value = value.strip(), ""  # a traceback may show what an argument is bound to
@@ -43,6 +43,7 @@ class Secret:
             raise ConfigError("The API key holds a character that no key has. Copy it again.")
         # Kept in a closure: whatever walks attributes and prints them finds a function.
         self.__reveal: Callable[[], str] = lambda: key
+        self.__hash = hash(key)  # with a salt of this process's own; each question looks its server up by it
         _SECRETS[id(self)] = self
 
     @staticmethod
@@ -63,7 +64,7 @@ class Secret:
         return isinstance(other, Secret) and other.reveal() == self.reveal()
 
     def __hash__(self) -> int:
-        return hash(self.reveal())
+        return self.__hash
 
     def __copy__(self) -> Secret:
         return self
@@ -121,7 +122,7 @@ class Config:
         }
         arguments = None
         variables = _from_environment(environ)
-        over = {name: value for name, value in above(environ).items() if name not in _NO_SETTINGS}
+        over = {name: value for name, value in read_overrides(environ).items() if name not in _NO_SETTINGS}
         names = [field.name for field in fields(cls)]
         file = project_settings(folder, environ, settings=names, given={*variables, *given, *over})
         if "endpoint" in file and leads_elsewhere("endpoint", file["endpoint"]):
@@ -141,7 +142,7 @@ class Config:
 _NO_SETTINGS = ("options", "packs", "accept_figures", "consents")
 
 
-def above(environ: Mapping[str, str]) -> dict[str, Any]:
+def read_overrides(environ: Mapping[str, str]) -> dict[str, Any]:
     """What stands above every argument for one run of a notebook: settings, and under "options" options of a call.
 
     `qwennb verify` and `qwennb drift` set it, as JSON in QWENNB_ABOVE, for the kernel that they start. With "packs" false

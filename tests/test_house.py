@@ -33,9 +33,9 @@ def test_no_module_takes_an_underscore_of_another():
 
 
 @pytest.mark.slow
-def test_a_warm_question_passes_at_most_155_of_our_functions_in_30_files():
+def test_a_warm_question_passes_at_most_160_of_our_functions_in_30_files():
     functions, files = house.stops(*house.ASK)
-    assert functions <= 155 and files <= 30
+    assert functions <= 160 and files <= 30
 
 
 @pytest.mark.slow
@@ -73,9 +73,9 @@ def test_every_library_that_is_imported_is_declared():
 
 
 @pytest.mark.slow
-def test_a_warm_row_passes_at_most_215_of_our_functions_in_45_files():
+def test_a_warm_row_passes_at_most_230_of_our_functions_in_46_files():
     functions, files = house.stops(*house.ROW)
-    assert functions <= 215 and files <= 45
+    assert functions <= 230 and files <= 46
 
 
 @pytest.mark.parametrize(

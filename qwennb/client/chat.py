@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -316,11 +317,4 @@ def _message(data: dict[str, Any]) -> Message:
         part if raw is None else media_from_json(described, raw)
         for part, described, raw in zip(message.parts, content or (), contents, strict=True)
     ]
-    return Message(
-        message.role,
-        tuple(parts),
-        message.tool_calls,
-        message.tool_call_id,
-        message.reasoning,
-        message.reasoning_blocks,
-    )
+    return replace(message, parts=tuple(parts))

@@ -9,7 +9,7 @@ from qwennb.answer import Answer, Cost, Usage, tell_of_cuts
 from qwennb.client.options import Options
 from qwennb.client.session import Session
 from qwennb.engine import CallContext
-from qwennb.errors import EndpointError, NotRecorded, QwenError, ValidatorFailed
+from qwennb.errors import EndpointError, NotRecorded, QwenError
 from qwennb.request import Request
 
 
@@ -18,14 +18,17 @@ def answer_many(session: Session, items: Sequence[Request | Answer], options: Op
 
     One that failed is an `Answer` with its error.
     """
-    found = _recall_many(session, items, options)
-    if any(isinstance(item, Request) for item in found):
+    made: list[Request | Answer] = list(items)
+    _recall_many(session, made, options)
+    if any(isinstance(item, Request) for item in made):
         context = session.call_context(options, direct=True)
-        found = [_refuse(session, item, context) if isinstance(item, Request) else item for item in found]
-    if any(isinstance(item, Request) for item in found):
-        answers = session.runtime().bridge.run(_send_many(session, found, context))
-    else:
-        answers = [item for item in found if isinstance(item, Answer)]
+        for index, request in _requests(made):
+            try:
+                session.validate(request, context)
+            except QwenError as error:
+                made[index] = failed_answer(request, error)
+        session.runtime().bridge.run(_send_many(session, made, context))
+    answers = [item for item in made if isinstance(item, Answer)]
     if cut := [answer.request for answer in answers if answer.is_cut]:
         session.warn(tell_of_cuts(len(cut), len(answers), cut))
     return answers
@@ -44,52 +47,39 @@ def failed_answer(request: Request, error: QwenError, *, asked: bool = True) -> 
     )
 
 
-def _recall_many(
-    session: Session, items: Sequence[Request | Answer], options: Options
-) -> list[Request | Answer]:
-    """Put the answer in the place of each request that is remembered."""
-    mode = session.mode(options)
-    requests = [item for item in items if isinstance(item, Request)]
+def _requests(items: Sequence[Request | Answer]) -> list[tuple[int, Request]]:
+    """List what is still a request, each with its place."""
+    return [(index, item) for index, item in enumerate(items) if isinstance(item, Request)]
+
+
+def _recall_many(session: Session, made: list[Request | Answer], options: Options) -> None:
+    """Put the answer in the place of each request that is remembered; in replay, an error where none is."""
+    mode, waiting = session.mode(options), _requests(made)
     if mode == "replay":
-        known = iter([_replay(session, request, options) for request in requests])
-        return [next(known) if isinstance(item, Request) else item for item in items]
-    keys = [request.key for request in requests]
-    identity = session.identity(requests[0].model, keys, mode, requests[0]) if requests else None
-    recalled = iter(session.memory.recall_many(requests, identity, mode))
-    return [_recall_or_ask(item, next(recalled)) if isinstance(item, Request) else item for item in items]
+        for index, request in waiting:
+            try:
+                identity = session.identity(request.model, [request.key], mode)
+                known = session.memory.recall(request, identity, mode)
+                made[index] = known or failed_answer(request, NotRecorded())
+            except QwenError as error:
+                made[index] = failed_answer(request, session.explain(error, request, options))
+    elif waiting:
+        requests = [request for _, request in waiting]
+        keys = [request.key for request in requests]
+        identity = session.identity(requests[0].model, keys, mode, requests[0])
+        recalled = session.memory.recall_many(requests, identity, mode)
+        for (index, request), found in zip(waiting, recalled, strict=True):
+            if found is not None:
+                made[index] = failed_answer(request, found) if isinstance(found, QwenError) else found
 
 
-def _recall_or_ask(request: Request, known: Answer | ValidatorFailed | None) -> Request | Answer:
-    return failed_answer(request, known) if isinstance(known, ValidatorFailed) else known or request
-
-
-def _replay(session: Session, request: Request, options: Options) -> Answer:
-    try:
-        identity = session.identity(request.model, [request.key], "replay")
-        return session.memory.recall(request, identity, "replay") or failed_answer(request, NotRecorded())
-    except QwenError as error:
-        return failed_answer(request, session.explain(error, request, options))
-
-
-def _refuse(session: Session, request: Request, context: CallContext) -> Request | Answer:
-    """Give *request* back; where asking would refuse it before anything is sent, the answer that failed."""
-    try:
-        session.validate(request, context)
-    except QwenError as error:
-        return failed_answer(request, error)
-    return request
-
-
-async def _send_many(
-    session: Session, items: Sequence[Answer | Request], context: CallContext
-) -> list[Answer]:
+async def _send_many(session: Session, made: list[Request | Answer], context: CallContext) -> None:
     """Ask what is still a request. An error that every other would meet too ends the asking."""
-    made: list[Answer] = list(items)  # type: ignore[arg-type]
-    waiting = iter([(i, item) for i, item in enumerate(items) if isinstance(item, Request)])
-    fatal: list[QwenError] = []
+    waiting = _requests(made)
+    rest, fatal = iter(waiting), list[QwenError]()
 
     async def work() -> None:
-        for index, request in waiting:
+        for index, request in rest:
             if fatal:
                 made[index] = failed_answer(request, fatal[0], asked=False)
                 continue
@@ -100,8 +90,6 @@ async def _send_many(
                 if isinstance(error, EndpointError) and error.fatal:
                     fatal.append(error)
 
-    count = sum(isinstance(item, Request) for item in items)
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(count, context.concurrency)):
+        for _ in range(min(len(waiting), context.concurrency)):
             group.create_task(work())
-    return made

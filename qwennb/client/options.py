@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from qwennb.config import CACHE_MODES, CacheMode
@@ -60,14 +60,14 @@ class Options(SettingFields, _Subject):
     allow_urls: bool | None = None
 
     def __post_init__(self) -> None:
-        check_options({name: getattr(self, name) for name in CALL_CHECKS}, CALL_CHECKS)
+        check_options(partial(getattr, self), CALL_CHECKS)
         if self.choices is not None:
             object.__setattr__(self, "choices", read_choices("choices", self.choices))
 
     @cached_property
     def settings(self) -> Settings:
         """The options that take part in the key."""
-        return Settings.of(**{name: getattr(self, name) for name in SETTINGS})
+        return Settings.among(partial(getattr, self))
 
     def over(self, defaults: Options) -> Options:
         """Fill up what was left alone from *defaults*."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qwennb.answer import Answer, money
@@ -92,7 +93,11 @@ def make_plan(items: Sequence[Request | Answer], session: Session, options: Opti
     refused = len(items) - len(requests)
     endpoint = context.endpoint
     unique = {request.key: request for request in requests}
-    known = {key for key, request in unique.items() if _is_known(request, context)}
+    known = {
+        key
+        for key, request in unique.items()
+        if context.memory.holds(request, endpoint.identity(request.model), context.mode)
+    }
     to_ask = [request for key, request in unique.items() if key not in known]
     total, cost, at_most = Count(0, exact=True), 0.0, 0.0
     priced = True
@@ -104,12 +109,8 @@ def make_plan(items: Sequence[Request | Answer], session: Session, options: Opti
         output = min(request.settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)
         if endpoint.catalog.endpoint(endpoint.catalogue_name).free:
             continue
-        guess = endpoint.catalog.worst_cost(request.model, endpoint.catalogue_name, count.tokens, output)
-        worst = (
-            endpoint.catalog.worst_cost(request.model, endpoint.catalogue_name, count.tokens, bound)
-            if bound
-            else None
-        )
+        price = partial(endpoint.catalog.worst_cost, request.model, endpoint.catalogue_name, count.tokens)
+        guess, worst = price(output), price(bound) if bound else None
         priced = priced and guess is not None
         cost += guess or 0.0
         at_most += worst or 0.0
@@ -141,7 +142,3 @@ def _is_askable(request: Request, session: Session, context: CallContext) -> boo
     except BadInput:
         return False
     return True
-
-
-def _is_known(request: Request, context: CallContext) -> bool:
-    return context.memory.holds(request, context.endpoint.identity(request.model), context.mode)

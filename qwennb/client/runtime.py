@@ -28,7 +28,7 @@ from qwennb.cache import (
     wait_for_retiring,
 )
 from qwennb.client.bridge import Bridge
-from qwennb.config import above
+from qwennb.config import read_overrides
 from qwennb.endpoints import DirectTransport, SdkTransport, Transport
 from qwennb.engine import Engine, Ledger
 from qwennb.errors import QwenError
@@ -57,7 +57,7 @@ class Runtime:
         media = environ.get("QWENNB_MEDIA")
         self._sources = PackMedia(Path(media)) if media else None
         self._environ = environ
-        self._accepts_figures = bool(above(environ).get("accept_figures"))
+        self._accepts_figures = bool(read_overrides(environ).get("accept_figures"))
         self._accepted: set[str] = set()
         self._lock = threading.Lock()
         self._engine: Engine | None = None

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,16 +29,16 @@ from qwennb.client.runtime import Runtime
 from qwennb.client.stream import Stream
 from qwennb.client.tools import (
     Approve,
+    LoopCaller,
+    LoopHost,
     Note,
-    Recorded,
-    Steps,
-    drive,
-    drive_async,
+    ThreadCaller,
     recall_consents,
+    run_now,
     tool_loop,
 )
 from qwennb.client.validation import check_window, validate_request
-from qwennb.config import CacheMode, Config, Secret, above
+from qwennb.config import CacheMode, Config, Secret, read_overrides
 from qwennb.endpoints import Endpoint, Finder, find_embedded, simulator_url
 from qwennb.engine import Budget, CallContext
 from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning
@@ -64,28 +64,27 @@ class Session:
         self.defaults, _ = split(
             "", {name: given for name, given in settings.items() if name not in CLIENT_SETTINGS}
         )
-        self._above = NOTHING  # what stands above every argument: whoever runs the notebook set it
-        if over := above(os.environ):
-            self._above = Options(model=over.get("model"), cache=over.get("cache"), **over.get("options", {}))
+        self._overrides = NOTHING  # what stands above every argument: whoever runs the notebook set it
+        if over := read_overrides(os.environ):
+            self._overrides = Options(
+                model=over.get("model"), cache=over.get("cache"), **over.get("options", {})
+            )
         self._unsaid = self.with_defaults(NOTHING)  # a call's options where it gives none
         self.catalog = Catalog.load_bundled()
         self.known_endpoint: Endpoint | None = None
         """The endpoint, once it was looked for."""
         self._lock = threading.Lock()
         self._warnings: list[str] = []
-        self.warn: Callable[[str], None] = (
-            self._warnings.append
-        )  # no method of its own: a cycle would keep the folder open
+        # No method of its own: a cycle would keep the folder open.
+        self.warn: Callable[[str], None] = self._warnings.append
         """Note what the user is to be told; `emit_warnings` tells it, at the line that asked."""
-        self._unheld_said: set[str] = set()
+        self._told_unenforceable: set[str] = set()
         self.budget = Budget(self.config.budget or math.inf, warn=self.warn)
-        self._notebook = _notebook_name(os.environ)
-        self._names_model = settings.get("model") is not None
         self._recorded = RecordedDefaults(
             self.config,
             self.catalog,
-            self._notebook,
-            self._names_model,
+            _notebook_name(os.environ),
+            settings.get("model") is not None,
             settings.get("endpoint") is not None,
             runtime,
             _who_names_model(os.environ),
@@ -135,7 +134,7 @@ class Session:
     def with_defaults(self, options: Options) -> Options:
         """Lay *options* over this session's own, and beneath what stands above every argument."""
         whole = options.over(self.defaults)
-        return whole if self._above is NOTHING else self._above.over(whole)
+        return whole if self._overrides is NOTHING else self._overrides.over(whole)
 
     def mode(self, options: Options) -> CacheMode:
         """Tell the cache mode of a call with *options*."""
@@ -150,7 +149,7 @@ class Session:
                 is_named = self._recorded.explicit_model(wanted) is not None
             else:
                 name = self.endpoint.model_name(wanted or self.config.model)
-                is_named = wanted is not None or self._names_model
+                is_named = wanted is not None or self._recorded.names_model
         except QwenError as error:
             told = self._recorded.explain(error, make, wanted)
             raise told from told.__cause__
@@ -177,7 +176,7 @@ class Session:
         A `Text` is data: two braces in it are text.
         """
         if isinstance(prompt, Request):
-            return prompt if self._above.model is None else replace(prompt, model=self.model(options))
+            return prompt if self._overrides.model is None else replace(prompt, model=self.model(options))
         try:
             question = user_message(
                 prompt, values, images=options.images, videos=options.videos, files=options.files
@@ -205,7 +204,12 @@ class Session:
             return request
         if mode in ("on", "replay"):
             request = self.runtime().accept_figures(request)
-        if options.model or self._names_model or mode == "replay" or not self._recorded.is_elsewhere(request):
+        if (
+            options.model
+            or self._recorded.names_model
+            or mode == "replay"
+            or not self._recorded.is_elsewhere(request)
+        ):
             return request
         # It names no model and is for an endpoint that no pack knows: that one's default is meant.
         return replace(request, model=self.endpoint.model_name(self.config.model))
@@ -241,11 +245,8 @@ class Session:
         """
         if mode == "replay" or (self.known_endpoint is None and self.memory.packs.hold(keys)):
             return self._recorded.endpoint
-        try:
+        with self._explaining(request, words=words):
             return self.endpoint.identity(model)
-        except QwenError as error:
-            told = self.explain(error, request, words=words)
-            raise told from told.__cause__
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """Tell the address and the API key that this session asks with; None where it asks nobody, or has not looked yet."""
@@ -281,7 +282,7 @@ class Session:
             mode=mode,
             timeout=options.timeout or self.config.timeout,
             budgets=tuple(budgets),
-            ledger=shared.ledger(self.config.cache_dir, self._notebook),
+            ledger=shared.ledger(self.config.cache_dir, self._recorded.notebook),
             direct=direct,
             concurrency=self.config.concurrency,
             pace=self.config.pace,
@@ -292,12 +293,12 @@ class Session:
         """Refuse, before anything is sent, what this model at this endpoint does not take."""
         validate_request(request, context)
         schema = request.schema
-        if schema is None or schema.text in self._unheld_said or not (unheld := schema.unheld):
+        if schema is None or schema.text in self._told_unenforceable or not (rules := schema.unenforceable):
             return
         if context.endpoint.abilities(request.model).schema == "json_schema":
-            self._unheld_said.add(schema.text)
+            self._told_unenforceable.add(schema.text)
             self.warn(
-                f"{context.endpoint} can't hold an answer to this of the schema: {'; '.join(unheld)}. "
+                f"{context.endpoint} can't hold an answer to this of the schema: {'; '.join(rules)}. "
                 "An answer that breaks it is asked again, and fails if it stays so."
             )
 
@@ -312,11 +313,8 @@ class Session:
         if (known := await asyncio.to_thread(self.recall, request, options)) is not None:
             return known
         context = self.prepare(request, options)
-        try:
+        with self._explaining(request, options):
             return self.note_cut(await self.runtime().bridge.run_async(self.ask_engine(request, context)))
-        except QwenError as error:
-            told = self.explain(error, request, options)
-            raise told from told.__cause__
 
     def recall(self, request: Request, options: Options) -> Answer | None:
         """Look up the answer to *request*; None where it is to be asked. In replay, a miss is an error."""
@@ -324,21 +322,15 @@ class Session:
         if mode in ("off", "refresh"):
             return None
         identity = self.identity(request.model, [request.key], mode, request)
-        try:
+        with self._explaining(request, options):
             known = self.memory.recall(request, identity, mode)
-        except QwenError as error:
-            told = self.explain(error, request, options)
-            raise told from told.__cause__
         return None if known is None else self.note_cut(known)
 
     def send(self, request: Request, options: Options) -> Answer:
         """Have the engine ask *request*, and wait for its answer; by then it is kept."""
         context = self.prepare(request, options)
-        try:
+        with self._explaining(request, options):
             return self.note_cut(self.runtime().bridge.run(self.ask_engine(request, context)))
-        except QwenError as error:
-            told = self.explain(error, request, options)
-            raise told from told.__cause__
 
     def stream(self, request: Request, options: Options, *, recall: bool = True) -> Stream:
         """Give the answer piece by piece; a remembered one comes as one. Without *recall*, it is asked at once."""
@@ -367,11 +359,8 @@ class Session:
 
     def prepare(self, request: Request, options: Options) -> CallContext:
         """Collect how *request* is to be asked, and refuse what can't be."""
-        try:
+        with self._explaining(request, options):
             context = self.call_context(options)
-        except QwenError as error:
-            told = self.explain(error, request, options)
-            raise told from told.__cause__
         self.validate(request, context)
         return context
 
@@ -400,41 +389,42 @@ class Session:
         Gives the answer of each step, with what its tools gave; the last is the answer. *ask* asks one step, *approve* is
         asked before a tool runs, *note* hears of the answers so far whenever there is something new to them.
         """
-        answers = [ask(request) if ask else self.answer(request, options)]
+        ask = ask or partial(self.answer, options=options)
+        answers = [ask(request)]
         if note is not None:
             note(answers)
         if answers[0].tool_calls:
-            steps = self._steps(request, answers, options, approve, note)
-            ask = ask or partial(self.answer, options=options)
-            drive(steps, ask, partial(self._keep_results, options), self.runtime().bridge)
+            host = self._loop_host(options, ask, ThreadCaller(self.runtime().bridge), approve)
+            run_now(tool_loop(request, answers, options.max_steps, host, note))
         return answers
 
     async def run_tools_async(
         self, request: Request, options: Options, *, approve: Approve | None = None
     ) -> list[Answer]:
         """Ask *request* and run tools as `run_tools` does, for `await`."""
-        answers = [await self.answer_async(request, options)]
+        ask = partial(self.answer_async, options=options)
+        answers = [await ask(request)]
         if answers[0].tool_calls:
-            steps = self._steps(request, answers, options, approve)
-            ask = partial(self.answer_async, options=options)
-            await drive_async(steps, ask, partial(self._keep_results, options), self.runtime().bridge)
+            host = self._loop_host(options, ask, LoopCaller(self.runtime().bridge), approve)
+            await tool_loop(request, answers, options.max_steps, host)
         return answers
 
-    def _steps(
+    def _loop_host(
         self,
-        request: Request,
-        answers: list[Answer],
         options: Options,
+        ask: Callable[[Request], Answer | Awaitable[Answer]],
+        caller: ThreadCaller | LoopCaller,
         approve: Approve | None,
-        note: Note | None = None,
-    ) -> Steps:
+    ) -> LoopHost:
         mode = self.mode(options)
-        recorded = Recorded(
+        return LoopHost(
+            caller=caller,
+            ask=ask,
+            keep=partial(self._keep_results, options),
             may_run=lambda answer: mode != "replay" and (not answer.cached or self.memory.is_own(answer)),
             find=lambda one: self.memory.find(one, self.identity(one.model, [one.key], mode), mode),
+            approve=recall_consents(approve, read_overrides(os.environ).get("consents", ())),
         )
-        approve = recall_consents(approve, above(os.environ).get("consents", ()))
-        return tool_loop(request, answers, options.max_steps, recorded=recorded, approve=approve, note=note)
 
     async def _keep_results(self, options: Options, answer: Answer) -> None:
         if self.mode(options) in ("on", "refresh") and answer.endpoint:
@@ -454,6 +444,17 @@ class Session:
         """Put *error*, where *request* found nobody to ask, in terms of the packs that are here."""
         make = None if request is None else lambda _: request
         return self._recorded.explain(error, make, options.model, words=words)
+
+    @contextlib.contextmanager
+    def _explaining(
+        self, request: Request | None, options: Options = NOTHING, *, words: bool = True
+    ) -> Iterator[None]:
+        """Raise what is raised meanwhile as `explain` puts it."""
+        try:
+            yield
+        except QwenError as error:
+            told = self.explain(error, request, options, words=words)
+            raise told from told.__cause__
 
     def emit_warnings(self) -> None:
         """Warn, at the user's line, of what `warn` was told since."""
@@ -483,7 +484,7 @@ def limit_pixels(message: Message, most: int) -> Message:
 
 def _who_names_model(environ: Mapping[str, str]) -> str:
     """Tell who sets the model of a client that is given none."""
-    if "model" in above(environ):
+    if "model" in read_overrides(environ):
         return "whoever runs this notebook"
     return "QWENNB_MODEL" if environ.get("QWENNB_MODEL") else "pyproject.toml"
 

@@ -1,7 +1,7 @@
-"""The tool loop: written once, as a generator that does nothing itself.
+"""The tool loop: written once, as a coroutine, for callers that await and for those that do not.
 
-It yields what is to be done, a `Request` to be asked, a `RunTool` or a `KeepResult`, and is sent what came of it.
-`drive` and `drive_async` do it, for `Session.run_tools` and its twin for `await`.
+Who awaits is a `LoopCaller`. For a `ThreadCaller` everything is done at once, on its own thread, so that the coroutine never
+waits and `run_now` comes to its end without a loop.
 
 A tool runs only for an answer that was asked here: by this process, or before, into the user's own store. In replay, and
 for what a pack holds, results that are not recorded are an error. Where consent is asked for, what was said is kept
@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -36,6 +36,7 @@ from qwennb.request import (
     part_of,
 )
 
+T = TypeVar("T")
 MAX_STEPS = (
     8  # questions of one loop, where max_steps= does not say: a model that still calls then goes in circles
 )
@@ -57,65 +58,51 @@ class ToolFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RunTool:
-    """A call of one tool, arguments checked, to be carried out; what is sent back is its result."""
+class LoopHost:
+    """Who runs the loop, and what it has to know of the answers that are recorded.
 
-    tool: Tool
-    call: ToolCall
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class KeepResult:
-    """An answer with its tools' results, to be kept with the step that asked for them."""
-
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the loop has to know of the answers that are recorded.
-
+    caller    calls the tools, and waits for what is kept
+    ask       asks the request of a later step
+    keep      keeps an answer with its tools' results, with the step that asked for them
     may_run   whether tools may run for an answer: it was asked here, and this is no replay
     find      the recorded answer to a request, where there is one; nothing counts as used by it
+    approve   is asked before a tool runs
     """
 
+    caller: ThreadCaller | LoopCaller
+    ask: Callable[[Request], Answer | Awaitable[Answer]]
+    keep: Callable[[Answer], Coroutine[Any, Any, None]]
     may_run: Callable[[Answer], bool]
     find: Callable[[Request], Answer | None]
+    approve: Approve | None = None
 
 
-Step = Request | RunTool | KeepResult
-Steps = Generator[Step, Any, None]
-
-
-def tool_loop(
+async def tool_loop(
     request: Request,
     answers: list[Answer],
-    max_steps: int | None = None,
-    *,
-    recorded: Recorded,
-    approve: Approve | None = None,
+    max_steps: int | None,
+    host: LoopHost,
     note: Note | None = None,
-) -> Steps:
+) -> None:
     """Run the tools that the first of *answers*, to *request*, calls, and ask on, until an answer calls none.
 
     Each step's answer is appended to *answers*, and stands there with what its tools gave; *note* hears of it. A step that
-    is remembered with its results runs nothing. An exception inside a tool goes back to the model as its result. *approve*
-    is asked before a tool runs.
+    is remembered with its results runs nothing. An exception inside a tool goes back to the model as its result.
     """
     note = note or (lambda _: None)
     tools = {tool.name: tool for tool in request.tools}
     while answers[-1].tool_calls:
         if any(tools[c.name].function is None for c in answers[-1].tool_calls if c.name in tools):
             return  # the calls are handed back: it is the caller's to carry them out
-        answers[-1] = yield from _run_calls(answers[-1], tools, recorded, approve)
+        answers[-1] = await _run_calls(answers[-1], tools, host)
         note(answers)
         if len(answers) == (max_steps or MAX_STEPS):
             raise ToolError(
                 f"The model still calls tools after {max_steps or MAX_STEPS} steps. Give a higher max_steps=, or fewer tools."
             )
         turns = [message for answer in answers for message in messages_of(answer)]
-        answers.append((yield _next_request(request, tuple(turns), recorded)))
+        asked = host.ask(_next_request(request, tuple(turns), host))
+        answers.append(asked if isinstance(asked, Answer) else await asked)
         note(answers)
 
 
@@ -143,82 +130,70 @@ def message_of(answer: Answer) -> Message:
     )
 
 
-def _next_request(request: Request, said: tuple[Message, ...], recorded: Recorded) -> Request:
+def _next_request(request: Request, said: tuple[Message, ...], host: LoopHost) -> Request:
     """Make the request after what was *said* since. A tool that it forces is forced in the first step only."""
     again = replace(request, messages=request.messages + said)
     if request.settings.tool_choice in (None, *FREE_CHOICES):
         return again
     free = replace(again, settings=replace(request.settings, tool_choice=None))
     # qwennb 0.1 forced it in every step: what it recorded so goes on counting, where it led to an answer.
-    if recorded.find(free) is None and (old := recorded.find(again)) is not None:
-        return free if old.tool_calls and recorded.may_run(old) else again
+    if host.find(free) is None and (old := host.find(again)) is not None:
+        return free if old.tool_calls and host.may_run(old) else again
     return free
 
 
-# ---------------------------------------------------------------------- driving
+# ---------------------------------------------------------------------- the two kinds of callers
 
 
-def drive(
-    steps: Steps,
-    ask: Callable[[Request], Answer],
-    keep: Callable[[Answer], Coroutine[Any, Any, None]],
-    bridge: Bridge,
-) -> None:
-    """Do what *steps* want: *ask* a request, run a tool here (what it awaits, on the *bridge*), *keep* its results."""
-    value: Any = None
-    error: Exception | None = None
-    while (step := _next_step(steps, value, error)) is not None:
-        value, error = None, None
-        if isinstance(step, Request):
-            value = ask(step)
-        elif isinstance(step, KeepResult):
-            bridge.run(keep(step.answer))
-        else:
-            try:
-                made = _call(step)
-                value = bridge.run(_await(made)) if inspect.isawaitable(made) else made
-            except BaseException as problem:
-                error = contain(problem)
+@dataclass(frozen=True, slots=True)
+class ThreadCaller:
+    """Whoever calls without `await`: tools run on their thread, and what is to be waited for holds it up."""
+
+    bridge: Bridge
+
+    async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Call a tool; what it gives to be awaited is awaited on the engine's loop. `ToolFailed` for what it raises."""
+        try:
+            made = function(**arguments)
+            return self.bridge.run(_await(made)) if inspect.isawaitable(made) else made
+        except BaseException as problem:
+            raise contain(problem) from None
+
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have *work* done on the engine's loop."""
+        return self.bridge.run(work)
 
 
-async def drive_async(
-    steps: Steps,
-    ask: Callable[[Request], Awaitable[Answer]],
-    keep: Callable[[Answer], Coroutine[Any, Any, None]],
-    bridge: Bridge,
-) -> None:
-    """Do what *steps* want, for `await`: tools run on the caller's own loop."""
-    value: Any = None
-    error: Exception | None = None
-    while (step := _next_step(steps, value, error)) is not None:
-        value, error = None, None
-        if isinstance(step, Request):
-            value = await ask(step)
-        elif isinstance(step, KeepResult):
-            await bridge.run_async(keep(step.answer))
-        else:
-            try:
-                made = _call(step)
-                value = await made if inspect.isawaitable(made) else made
-            except (asyncio.CancelledError, GeneratorExit) as problem:
-                if isinstance(problem, GeneratorExit) or _is_cancelled():
-                    raise
-                error = contain(problem)
-            except BaseException as problem:
-                error = contain(problem)
+@dataclass(frozen=True, slots=True)
+class LoopCaller:
+    """Whoever calls with `await`: tools run on their loop."""
+
+    bridge: Bridge
+
+    async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Call a tool. `ToolFailed` for what it raises; but whoever has cancelled the question ends it."""
+        try:
+            made = function(**arguments)
+            return await made if inspect.isawaitable(made) else made
+        except GeneratorExit:
+            raise
+        except BaseException as problem:
+            if isinstance(problem, asyncio.CancelledError) and _is_cancelled():
+                raise
+            raise contain(problem) from None
+
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have *work* done on the engine's loop."""
+        return await self.bridge.run_async(work)
 
 
-def _next_step(steps: Steps, value: Any, error: Exception | None) -> Step | None:
-    """Take the next of *steps*, given what came of the last one; None at their end."""
+def run_now(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work*, which never waits, to its end."""
     try:
-        return steps.throw(error) if error is not None else steps.send(value)
-    except StopIteration:
-        return None
-
-
-def _call(step: RunTool) -> Any:
-    assert step.tool.function is not None
-    return step.tool.function(**step.arguments)
+        work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("What should never wait has waited.")
 
 
 async def _await(made: Awaitable[Any]) -> Any:
@@ -240,14 +215,12 @@ def _is_cancelled() -> bool:
 # ---------------------------------------------------------------------- results
 
 
-def _run_calls(
-    answer: Answer, tools: Mapping[str, Tool], recorded: Recorded, approve: Approve | None
-) -> Generator[Step, Any, Answer]:
+async def _run_calls(answer: Answer, tools: Mapping[str, Tool], host: LoopHost) -> Answer:
     """Put to *answer* what each tool that it calls gave: as it is recorded, else by running it."""
     known = answer.tool_results
     if known is not None and len(known) != len(answer.tool_calls):
         known = None
-    may_run = recorded.may_run(answer)
+    may_run = host.may_run(answer)
     if known is not None and not (may_run and False in answer.consents):
         return answer
     if not may_run:
@@ -264,7 +237,7 @@ def _run_calls(
         if known is not None and said is not False:
             result, consent = known[index], said
         else:
-            result, consent = yield from _result(tools, call, approve)
+            result, consent = await _run_call(tools, call, host)
             if result == _error(UNATTENDED) and known is not None:
                 result = known[index]  # it was denied, and nobody is here to say otherwise
         results.append(result)
@@ -275,34 +248,34 @@ def _run_calls(
         consents=tuple(consents) if any(consent is not None for consent in consents) else (),
     )
     if done != answer:
-        yield KeepResult(done)
+        await host.caller.wait(host.keep(done))
     return done
 
 
-def _result(
-    tools: Mapping[str, Tool], call: ToolCall, approve: Approve | None
-) -> Generator[Step, Any, tuple[str, bool | None]]:
+async def _run_call(tools: Mapping[str, Tool], call: ToolCall, host: LoopHost) -> tuple[str, bool | None]:
     """Run *call*: what it gave, and what was said to it; None where nobody was to be asked."""
     if call.name not in tools:
         return f"Error: there is no tool {call.name!r}; there are {', '.join(tools)}.", None
+    tool = tools[call.name]
     try:
-        arguments = tools[call.name].arguments(call.arguments)
+        arguments = tool.arguments(call.arguments)
     except ValueError as error:
         return as_unicode(f"Error: the arguments do not fit: {error}."), None
     except BaseException as error:  # a type's own check
         return as_unicode(f"Error: the arguments do not fit: {contain(error)}."), None
     consent = None
-    if approve is not None:
+    if host.approve is not None:
         try:
-            consent = _ask_consent(approve, call)
+            consent = _ask_consent(host.approve, call)
         except Unattended:
             return _error(UNATTENDED), False
         if not consent:
             return _error(DENIED), False
+    assert tool.function is not None
     try:
-        value = yield RunTool(tools[call.name], call, arguments)
-    except Exception as error:  # the model is told, and may find another way
-        return as_unicode(f"Error: {contain(error)}"), consent
+        value = await host.caller.call(tool.function, arguments)
+    except ToolFailed as error:  # the model is told, and may find another way
+        return as_unicode(f"Error: {error}"), consent
     try:
         return as_unicode(result_text(value)), consent
     except BaseException as error:  # a value's own `__str__`

@@ -28,8 +28,9 @@ from qwennb.endpoints.finding import (
     PROBE_SECONDS,
     Finder,
     check_endpoint,
+    recorded_endpoint,
+    recorded_model,
     split_endpoint,
 )
 from qwennb.endpoints.kinds import SELF_HOSTED
-from qwennb.endpoints.recorded_endpoint import recorded_endpoint, recorded_model
 from qwennb.endpoints.transports import DirectTransport, SdkTransport

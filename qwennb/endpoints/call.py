@@ -6,20 +6,15 @@ payload as it arrives: one for a whole reply, many for a stream. It raises only 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from qwennb.config import Secret
 from qwennb.errors import EndpointError
 
-
-class ErrorReader(Protocol):
-    """Tells what a refusal means."""
-
-    def __call__(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
-        """Make the error for *status*, *headers* (names in lower case) and *body*."""
-        ...
+ErrorReader = Callable[[int, Mapping[str, str], bytes], EndpointError]
+"""Tells what a refusal means: its status, its headers (names in lower case) and its body."""
 
 
 @dataclass(frozen=True, slots=True)

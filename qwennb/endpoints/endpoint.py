@@ -67,15 +67,16 @@ class Endpoint:
 
     def model_name(self, wanted: str | None) -> str:
         """The canonical name of the model that *wanted* (or nothing) means here."""
-        if wanted is None:
-            return self._default_model() if self.server is None else self.server.model.file.name
-        if self.server is not None and not self._means(self.server.model.file.name, wanted):
-            raise UnknownModel(
-                f"The embedded model is {self.server.model.file.name}; it can't answer as `{without_path(wanted)}`. Leave out "
-                "model=, give a .gguf file by path, or choose another endpoint=."
-            )
         if self.server is not None:
-            return self.server.model.file.name
+            own = self.server.model.file.name
+            if wanted is not None and not self._means(own, wanted):
+                raise UnknownModel(
+                    f"The embedded model is {own}; it can't answer as `{without_path(wanted)}`. Leave out model=, give a .gguf "
+                    "file by path, or choose another endpoint=."
+                )
+            return own
+        if wanted is None:
+            return self._default_model()
         if (name := self._names.get(wanted)) is None:
             name = self._names[wanted] = self._find_name(wanted)
         return name
@@ -144,11 +145,11 @@ class Endpoint:
         alibaba_only = known is not None and not known.open_weights
         return self.dialect.kind == "dashscope" or (self.dialect.kind == "openrouter" and alibaba_only)
 
-    def cost(self, name: str, usage: Usage, told: float | None) -> Cost | None:
+    def cost(self, name: str, usage: Usage, told: float | None, *, batch: bool = False) -> Cost | None:
         """What an answer cost: what the server told, else what the table says; None where nobody knows."""
         if told is not None:
             return Cost(told, "server")
-        return self.catalog.cost(name, self.catalogue_name, usage)
+        return self.catalog.cost(name, self.catalogue_name, usage, batch=batch)
 
     def worst_cost(self, request: Request) -> float:
         """The most that one attempt at *request* can cost, to be set aside before it goes."""

@@ -71,6 +71,7 @@ _MONEY = (
     "budgetlimitexceeded",
     "arrearage",
     "freetieronly",
+    "allocationquotafreetieronly",
 )
 
 IN_PIECES = 'Qwen().ask("… {{ doc }}", doc=text, overflow="map")'
@@ -78,7 +79,7 @@ IN_PIECES = 'Qwen().ask("… {{ doc }}", doc=text, overflow="map")'
 MEANINGS: tuple[ErrorRule, ...] = (
     # Money, in all its disguises, before anything that a status alone would call a matter of rate.
     ErrorRule(
-        lambda s: s.names(*_MONEY) or s.names("allocationquotafreetieronly"),
+        lambda s: s.names(*_MONEY),
         CreditExhausted,
         "Settle it in the account's console; waiting will not help.",
     ),
@@ -88,22 +89,19 @@ MEANINGS: tuple[ErrorRule, ...] = (
         "The free quota is spent: switch on paid use in the console.",
     ),
     ErrorRule(
-        lambda s: s.status == 402 or s.names("paymentrequired"),
+        lambda s: (
+            s.status == 402
+            or s.names("paymentrequired")
+            or (s.names("insufficientquota") and not s.mentions("allocated", "current quota"))
+        ),
         CreditExhausted,
         "Add credit to the account, or choose another endpoint=.",
     ),
     ErrorRule(
-        lambda s: s.names("insufficientquota") and not s.mentions("allocated", "current quota"),
-        CreditExhausted,
-        "Add credit to the account, or choose another endpoint=.",
-    ),
-    ErrorRule(
-        lambda s: s.names("datainspectionfailed", "contentpolicyviolation", "contentfilter", "refusal"),
-        ContentFiltered,
-        "Rephrase it; asking again the same way meets the same filter.",
-    ),
-    ErrorRule(
-        lambda s: s.status == 403 and (s.names("moderation") or s.mentions("flagged", "moderation")),
+        lambda s: (
+            s.names("datainspectionfailed", "contentpolicyviolation", "contentfilter", "refusal")
+            or (s.status == 403 and (s.names("moderation") or s.mentions("flagged", "moderation")))
+        ),
         ContentFiltered,
         "Rephrase it; asking again the same way meets the same filter.",
     ),

@@ -8,22 +8,26 @@
     an error that lists the choices and what to type
 
 A provider's key goes to that provider's hosts and nowhere else. Probes run side by side and take 300 ms at the most.
+
+In replay nothing is looked for: the abilities, windows and prices that count are those of the endpoint that answered then,
+and what answers were filed under is made into it again (`recorded_endpoint`). Such an endpoint has no key and may no longer
+exist, and nothing is ever sent to it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
-from qwennb.catalog import Catalog
+from qwennb.catalog import Catalog, plain_name
 from qwennb.config import Config, Secret
 from qwennb.endpoints.call import Call
-from qwennb.endpoints.dialects import DashScope, Dialect, OpenRouter
-from qwennb.endpoints.endpoint import Endpoint
+from qwennb.endpoints.dialects import DashScope, Dialect, LlamaCpp, OpenRouter, Vllm
+from qwennb.endpoints.endpoint import Endpoint, without_path
 from qwennb.endpoints.kinds import NO_PAGE, PROBES, SELF_HOSTED, ProbedPage, SelfHosted, recognise_server
 from qwennb.endpoints.transports import DirectTransport
 from qwennb.errors import EndpointError, MissingKey, ServerFailed, UnknownEndpoint, nearest
@@ -49,27 +53,12 @@ _ALIBABA = (
     "dashscope-us.aliyuncs.com",
     ".maas.aliyuncs.com",
 )
-HOSTED: Mapping[str, Hosted] = {
-    endpoint.name: endpoint
-    for endpoint in (
-        Hosted("openrouter", "https://openrouter.ai/api/v1", ("openrouter.ai",), "OPENROUTER_API_KEY"),
-        Hosted(
-            "dashscope", "https://dashscope.aliyuncs.com/compatible-mode/v1", _ALIBABA, "DASHSCOPE_API_KEY"
-        ),
-        Hosted(
-            "dashscope-intl",
-            "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
-            _ALIBABA,
-            "DASHSCOPE_API_KEY",
-        ),
-        Hosted(
-            "dashscope-us",
-            "https://dashscope-us.aliyuncs.com/compatible-mode/v1",
-            _ALIBABA,
-            "DASHSCOPE_API_KEY",
-        ),
-    )
-}
+_REGIONAL = (  # one provider in three regions: the first part of the host is the name
+    Hosted(name, f"https://{name}.aliyuncs.com/compatible-mode/v1", _ALIBABA, "DASHSCOPE_API_KEY")
+    for name in ("dashscope", "dashscope-intl", "dashscope-us")
+)
+_OPENROUTER = Hosted("openrouter", "https://openrouter.ai/api/v1", ("openrouter.ai",), "OPENROUTER_API_KEY")
+HOSTED: Mapping[str, Hosted] = {provider.name: provider for provider in (_OPENROUTER, *_REGIONAL)}
 PLAIN = "openai"  # the kind of a server that is not recognised, or is to be spoken to as if it were not
 PORTS = (8000, 30000, 8080, 11434, 1234)
 # Which region of Alibaba a workspace's own host belongs to.
@@ -110,40 +99,29 @@ def _check_address(name: str, url: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, repr=False)  # what stands in `environ` must not show
 class Finder:
     """Finds endpoints. `environ` is where providers' keys are looked for."""
 
-    def __init__(
-        self,
-        config: Config,
-        environ: Mapping[str, str],
-        *,
-        catalog: Catalog,
-        embedded: Callable[[Config], Endpoint | None],
-        simulated: Callable[[], str],
-        ports: Sequence[int] = PORTS,
-        transport: DirectTransport | None = None,
-        patience: float = PROBE_SECONDS,
-    ) -> None:
-        self._config = config
-        self._patience = patience
-        self._environ = environ
-        self._catalog = catalog
-        self._embedded = embedded
-        self._simulated = simulated
-        self._ports = ports
-        self._transport = transport or DirectTransport()
+    config: Config
+    environ: Mapping[str, str]
+    catalog: Catalog
+    embedded: Callable[[Config], Endpoint | None]
+    simulated: Callable[[], str]
+    ports: Sequence[int] = PORTS
+    transport: DirectTransport = field(default_factory=DirectTransport)
+    patience: float = PROBE_SECONDS
 
     async def find(self) -> Endpoint:
         """Find the endpoint to ask."""
-        if self._config.endpoint is not None:
-            return await self.by_name(self._config.endpoint)
+        if self.config.endpoint is not None:
+            return await self.by_name(self.config.endpoint)
         for name in ("dashscope-intl", "openrouter"):
-            if self._environ.get(HOSTED[name].variable):
+            if self.environ.get(HOSTED[name].variable):
                 return replace(await self._with_own_ids(self.provider(name)), chosen_by_user=False)
         if running := await self.running():
             return running[0]
-        if (embedded := self._embedded(self._config)) is not None:
+        if (embedded := self.embedded(self.config)) is not None:
             return embedded
         raise UnknownEndpoint(
             "No endpoint was found: no key in DASHSCOPE_API_KEY or OPENROUTER_API_KEY, no server answering on this "
@@ -166,9 +144,9 @@ class Finder:
             return await self._ask_models(replace(there, key=usual.key))
         if name == "simulator":
             return await self._ask_models(
-                replace(self._self_hosted(SELF_HOSTED["vllm"], self._simulated()), name="simulator")
+                replace(self._self_hosted(SELF_HOSTED["vllm"], self.simulated()), name="simulator")
             )
-        if (embedded := self._embedded(self._config)) is not None:
+        if (embedded := self.embedded(self.config)) is not None:
             return embedded
         raise UnknownEndpoint(
             'The embedded model is not installed. Type: pip install "qwennb[local]" && qwennb local pull'
@@ -178,7 +156,7 @@ class Finder:
         """Make a provider's endpoint, with its key."""
         provider = HOSTED[name]
         return self._with_key(
-            Endpoint(name, provider.base_url, self._speaks(name), hosted=True, catalog=self._catalog),
+            Endpoint(name, provider.base_url, self._speaks(name), hosted=True, catalog=self.catalog),
             provider,
         )
 
@@ -189,7 +167,7 @@ class Finder:
 
     async def close(self) -> None:
         """Close the connections that probing opened."""
-        await self._transport.close()
+        await self.transport.close()
 
     # ------------------------------------------------------------------ one address
 
@@ -200,13 +178,13 @@ class Finder:
         provider = HOSTED.get(name) or _provider_of(host)
         if provider is not None:
             endpoint = Endpoint(
-                provider.name, url, self._speaks(provider.name), hosted=True, catalog=self._catalog
+                provider.name, url, self._speaks(provider.name), hosted=True, catalog=self.catalog
             )
             keyed = self._with_key(endpoint, provider if _is_host_of(host, provider) else None)
             return await self._with_own_ids(keyed)
         if name:
             return await self._ask_models(self._self_hosted(SELF_HOSTED[name], url))
-        probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * self._patience)
+        probed = await self._probe(url.rstrip("/").removesuffix("/v1"), 10 * self.patience)
         if probed is not None:
             return await self._ask_models(replace(probed, base_url=url, key=self._own_key(url)))
         return await self._ask_models(self._plain(url, host))
@@ -215,23 +193,23 @@ class Finder:
         """Make the endpoint at *url* that is spoken to in plain OpenAI chat."""
         loopback, key = is_loopback(url), self._own_key(url)
         name = PLAIN if loopback else host
-        return Endpoint(name, url, Dialect(), hosted=not loopback, key=key, catalog=self._catalog)
+        return Endpoint(name, url, Dialect(), hosted=not loopback, key=key, catalog=self.catalog)
 
     def _speaks(self, name: str) -> Dialect:
         if name != "openrouter":
             return DashScope()
-        given = {"HTTP-Referer": self._config.referer, "X-OpenRouter-Title": self._config.title}
+        given = {"HTTP-Referer": self.config.referer, "X-OpenRouter-Title": self.config.title}
         return OpenRouter({header: value for header, value in given.items() if value})
 
     def _self_hosted(self, server: SelfHosted, url: str) -> Endpoint:
         return Endpoint(
-            server.name, url, server.dialect(), hosted=False, key=self._own_key(url), catalog=self._catalog
+            server.name, url, server.dialect(), hosted=False, key=self._own_key(url), catalog=self.catalog
         )
 
     def _with_key(self, endpoint: Endpoint, provider: Hosted | None) -> Endpoint:
-        found = self._environ.get(provider.variable) if provider else None
-        key = self._config.api_key
-        if found and (key is None or key.reveal() == self._environ.get("QWENNB_API_KEY", "").strip()):
+        found = self.environ.get(provider.variable) if provider else None
+        key = self.config.api_key
+        if found and (key is None or key.reveal() == self.environ.get("QWENNB_API_KEY", "").strip()):
             key = Secret(found)  # QWENNB_API_KEY is for a base URL; a provider's own variable knows better
         if key is None and provider is not None:
             raise MissingKey(
@@ -247,17 +225,17 @@ class Finder:
         return replace(endpoint, key=key)
 
     def _own_key(self, url: str) -> Secret | None:
-        if self._config.api_key is not None and _is_overheard(url):
+        if self.config.api_key is not None and _is_overheard(url):
             raise MissingKey(
                 f"{url} is not https: a key is not sent over it. Use https, or leave api_key= out."
             )
-        return self._config.api_key
+        return self.config.api_key
 
     # ------------------------------------------------------------------ asking what is there
 
     async def _answering(self) -> list[Endpoint]:
         found = await asyncio.gather(
-            *(self._probe(f"http://127.0.0.1:{port}", self._patience) for port in self._ports)
+            *(self._probe(f"http://127.0.0.1:{port}", self.patience) for port in self.ports)
         )
         return [endpoint for endpoint in found if endpoint is not None]
 
@@ -267,27 +245,27 @@ class Finder:
         server = recognise_server(dict(zip(PROBES, pages, strict=True)))
         if server is None:
             return None
-        return Endpoint(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self._catalog)
+        return Endpoint(server.name, f"{root}/v1", server.dialect(), hosted=False, catalog=self.catalog)
 
     async def _ask_models(self, endpoint: Endpoint) -> Endpoint:
         """Ask *endpoint* which models it serves; unchanged when it is silent."""
-        page = await self._get(endpoint.base_url, "/models", endpoint.key, within=10 * self._patience)
+        page = await self._get(endpoint.base_url, "/models", endpoint.key, within=10 * self.patience)
         data = page.data.get("data") if page.status == 200 and isinstance(page.data, Mapping) else None
         ids = [m["id"] for m in data or () if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
         return replace(endpoint, served=tuple(ids))
 
     async def _with_own_ids(self, endpoint: Endpoint) -> Endpoint:
         """Ask a provider for its list, only where the chosen model is none that the catalogue has there."""
-        wanted = self._config.model
-        known = self._catalog.find(wanted) if wanted is not None else None
-        is_ours = wanted is None or known in self._catalog.models_at(endpoint.name)
+        wanted = self.config.model
+        known = self.catalog.find(wanted) if wanted is not None else None
+        is_ours = wanted is None or known in self.catalog.models_at(endpoint.name)
         return endpoint if is_ours else await self._ask_models(endpoint)
 
     async def _get(self, base: str, path: str, key: Secret | None = None, *, within: float) -> ProbedPage:
         """Get what stands there; `NO_PAGE` where there is nobody, or not in time."""
         try:
             async with asyncio.timeout(within):
-                status, body = await self._transport.get(Call(base, {}, _unread, base, path=path, key=key))
+                status, body = await self.transport.get(Call(base, {}, _unread, base, path=path, key=key))
         except (TimeoutError, EndpointError):
             return NO_PAGE
         try:
@@ -337,3 +315,34 @@ def _is_host_of(host: str, provider: Hosted) -> bool:
 
 def _unread(status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
     return ServerFailed(f"status {status}")
+
+
+# ---------------------------------------------------------------------- what was recorded
+
+
+def recorded_endpoint(identity: str, catalog: Catalog) -> Endpoint:
+    """Make the endpoint of *identity*: "openrouter", "vllm:Qwen/Qwen3.5-9B", "local:<sha256>"; its kind alone will do."""
+    name, _, model = identity.partition(":")
+    if name in HOSTED:
+        hosted = HOSTED[name]
+        speaks: Dialect = OpenRouter() if name == "openrouter" else DashScope()
+        return Endpoint(name, hosted.base_url, speaks, hosted=True, catalog=catalog)
+    if name == "local":
+        return Endpoint(name, "", LlamaCpp(), hosted=False, catalog=catalog)
+    served = (model,) if model else ()
+    if name in SELF_HOSTED:
+        server = SELF_HOSTED[name]
+        url = f"http://127.0.0.1:{server.port}/v1"
+        return Endpoint(name, url, server.dialect(), hosted=False, served=served, catalog=catalog)
+    if name == "simulator":
+        return Endpoint(name, "http://127.0.0.1/v1", Vllm(), hosted=False, served=served, catalog=catalog)
+    return Endpoint(name, f"https://{name}/v1", Dialect(), hosted=not model, served=served, catalog=catalog)
+
+
+def recorded_model(wanted: str, default: str, catalog: Catalog) -> str:
+    """The name that *wanted* has in records, of which *default* is the usual one: a file may be meant by several names."""
+    known, usual = catalog.find(wanted), catalog.find(default)
+    same = known is not None and usual is not None and known.name == usual.name
+    if same or plain_name(wanted) == plain_name(default):
+        return default
+    return known.name if known is not None else without_path(wanted)

@@ -12,6 +12,7 @@ with `max_retries` would ask again what the engine has given up.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -88,11 +89,11 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class AsyncDoor:
-    """As `Door`, for `await`."""
+    """As `Door`, for `await`; but `beyond`, which may start a server, is called on a thread."""
 
     whole: Callable[[Json, float | None], Awaitable[Json]]
     pieces: Callable[[Json, float | None], AsyncGenerator[Json]]
-    beyond: Callable[[str, str], Awaitable[Beyond]]
+    beyond: Callable[[str, str], Beyond]
 
 
 def openai_client(door: Door, environ: Mapping[str, str]) -> OpenAI:
@@ -184,7 +185,8 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
             await self._http.aclose()
 
     async def _carry(self, request: httpx2.Request, path: str) -> httpx2.Response:
-        outgoing = _outgoing(request, path, await self._door.beyond(request.method, path))
+        beyond = await asyncio.to_thread(self._door.beyond, request.method, path)
+        outgoing = _outgoing(request, path, beyond)
         self._http = self._http or httpx2.AsyncClient(**_BEYOND)
         return _copy_reply(await self._http.send(outgoing, stream=True))
 

@@ -30,7 +30,7 @@ from qwennb.answer import Answer
 from qwennb.cache import BatchOrder, BatchOrders
 from qwennb.endpoints import Batch, Batches, BatchTerms, batch_terms
 from qwennb.engine.batch_download import BatchDownload
-from qwennb.engine.batch_upload import BatchUpload
+from qwennb.engine.batch_upload import BatchTask, pack_chunk
 from qwennb.engine.budget import Reservation
 from qwennb.engine.flight import CallContext
 from qwennb.errors import (
@@ -47,14 +47,12 @@ from qwennb.errors import (
 from qwennb.request import Request
 
 T = TypeVar("T")
-Found = Callable[[str, Answer | QwenError], None]
 
 TRIES = 4
 CLAIM_SECONDS = 0.1
 FRESH = 120.0  # seconds after which an endpoint's list surely has a batch that was made
 LOOKS = 3  # into the list for a batch that may be too fresh for it
 ADOPTED = 30 * 86_400.0  # seconds; older batches' answers may be gone
-LETTERS_A_TOKEN = 8  # at most, so that only long texts are counted
 
 
 def patience(look: int) -> float:
@@ -72,12 +70,18 @@ class Pending:
 
 
 class BatchRun:
-    """One run of questions by batch. `under_way` are the orders that go on when it is left."""
+    """One run of questions by batch. `under_way` are the orders that go on when it is left.
+
+    *request* makes the question of a key, *found* is told each outcome.
+    """
 
     def __init__(
         self,
         context: CallContext,
         orders: BatchOrders,
+        model: str,
+        request: Callable[[str], Request],
+        found: Callable[[str, Answer | QwenError], None],
         *,
         terms: BatchTerms | None = None,
         batches: Batches | None = None,
@@ -85,32 +89,28 @@ class BatchRun:
         wait: Callable[[int], float] = patience,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._context = context
         self._endpoint = context.endpoint
         self._orders = orders
-        self._terms = terms or batch_terms(context.endpoint)
+        terms = terms or batch_terms(context.endpoint)  # an endpoint without batches is refused first
         self._batches = batches or Batches(context.endpoint)
+        self._task = BatchTask(context, orders, self._batches, terms, model, request, found, clock)
         self._tell = tell
         self._wait = wait
-        self._clock = clock
         self.under_way: list[Pending] = []
 
-    async def run(
-        self, keys: Sequence[str], model: str, request: Callable[[str], Request], found: Found
-    ) -> None:
-        """Have the questions *keys* answered; *found* is told each outcome. *request* makes the question of a key."""
-        batch_download = BatchDownload(self._context, self._orders, self._batches, set(keys), request, found)
+    async def run(self, keys: Sequence[str]) -> None:
+        """Have the questions *keys* answered."""
+        task = self._task
+        download, identity = BatchDownload(task, set(keys)), self._endpoint.identity(task.model)
         # What another run fetched while this one waited for its claim is here now, and must not be ordered again.
-        since = 0.0 if self._context.mode == "on" else self._clock()
+        since = 0.0 if task.context.mode == "on" else task.clock()
         try:
             async with AsyncExitStack() as money_set_aside:
                 async with self._claim():
-                    here = batch_download.recall(keys, self._endpoint.identity(model), since)
-                    left = await self._take_up(
-                        [key for key in keys if key not in here], model, batch_download
-                    )
-                    await self._hand_in(left, model, request, found, money_set_aside)
-                await self._fetch(batch_download)
+                    here = download.recall(keys, identity, since)
+                    left = await self._take_up([key for key in keys if key not in here], identity, download)
+                    await self._hand_in(left, money_set_aside)
+                await self._fetch(download)
         finally:
             await self._batches.close()
 
@@ -129,11 +129,11 @@ class BatchRun:
 
     # ------------------------------------------------------------------ what is under way already
 
-    async def _take_up(self, keys: list[str], model: str, batch_download: BatchDownload) -> list[str]:
+    async def _take_up(self, keys: list[str], identity: str, download: BatchDownload) -> list[str]:
         """Find the orders that hold some of *keys*; those that are done are fetched. The keys that are in none."""
-        self._orders.sweep(self._clock())
+        self._orders.sweep(self._task.clock())
         left = dict.fromkeys(keys)
-        for order in await self._orders_under_way(self._endpoint.identity(model)):
+        for order in await self._orders_under_way(identity):
             mine = order.keys & left.keys()
             if not mine:
                 continue
@@ -145,7 +145,7 @@ class BatchRun:
                 self.under_way.append(Pending(order, batch=batch))
                 answered = mine
             else:  # it ended before this run began: what it has no line for is asked anew
-                answered = await batch_download.fetch(order, batch)
+                answered = await download.fetch(order, batch)
             for key in answered & mine:
                 del left[key]
         return list(left)
@@ -172,12 +172,12 @@ class BatchRun:
             async for batch in self._batches.all():
                 if batch.file == order.file:
                     return batch
-            if self._clock() - order.created > FRESH:
+            if self._task.clock() - order.created > FRESH:
                 break
         return None
 
     def _unknown(self, order: BatchOrder, questions: int) -> None:
-        if self._clock() - order.created > ADOPTED:
+        if self._task.clock() - order.created > ADOPTED:
             self._orders.drop(order)
             return
         raise BadInput(
@@ -187,40 +187,32 @@ class BatchRun:
 
     # ------------------------------------------------------------------ handing in
 
-    async def _hand_in(
-        self,
-        keys: list[str],
-        model: str,
-        request: Callable[[str], Request],
-        found: Found,
-        money_set_aside: AsyncExitStack,
-    ) -> None:
-        listed: list[Batch] | None = None
-        batch_upload = BatchUpload(self._context, self._terms, self._orders, model, request, self._clock)
+    async def _hand_in(self, keys: list[str], money_set_aside: AsyncExitStack) -> None:
+        task, listed = self._task, None
         while keys:
-            chunk = await asyncio.to_thread(batch_upload.chunk, keys)
+            chunk = await asyncio.to_thread(pack_chunk, task, keys)
             keys = chunk.left
             for key, error in chunk.refused:
-                found(key, error)
+                task.found(key, error)
             order = chunk.order
             if not order.keys:
                 continue
             if listed is None:
-                listed = [] if self._context.mode == "refresh" else await self._patiently(self._find_lost)
+                listed = [] if task.context.mode == "refresh" else await self._patiently(self._find_lost)
             lost = next((batch for batch in listed if batch.name == _batch_name(order)), None)
             if lost is not None:
                 self._tell(f"batch {lost.id} holds the same questions: taken up")
                 order = replace(order, file=lost.file, batch=lost.id, created=lost.created or order.created)
-                await asyncio.to_thread(self._note, order, request)
+                await asyncio.to_thread(self._note, order)
                 self.under_way.append(Pending(order, batch=lost))
                 continue
-            reservation = Reservation(self._context.budgets, chunk.bound)
+            reservation = Reservation(task.context.budgets, chunk.bound)
             await money_set_aside.enter_async_context(reservation)
             self._tell(f"sending {order.questions:,} questions")
             file = await self._patiently(partial(self._batches.upload, self._orders.upload(order.id)))
             self._orders.upload(order.id).unlink(missing_ok=True)
             order = replace(order, file=file)
-            await asyncio.to_thread(self._note, order, request)
+            await asyncio.to_thread(self._note, order)
             reservation.maybe_billed = True
             self.under_way.append(each := Pending(order, reservation))
             making = asyncio.ensure_future(self._make(each))
@@ -238,13 +230,13 @@ class BatchRun:
         known = {*self._orders.fetched_batches(), *(order.batch for order in self._orders.under_way())}
         lost: list[Batch] = []
         async for batch in self._batches.all():
-            is_fresh = not batch.created or batch.created > self._clock() - ADOPTED
+            is_fresh = not batch.created or batch.created > self._task.clock() - ADOPTED
             if is_fresh and batch.id not in known and batch.state in ("waiting", "done"):
                 lost.append(batch)
         return lost
 
-    def _note(self, order: BatchOrder, request: Callable[[str], Request]) -> None:
-        self._orders.write(order, (request(key) for key in sorted(order.keys)))
+    def _note(self, order: BatchOrder) -> None:
+        self._orders.write(order, map(self._task.request, sorted(order.keys)))
 
     async def _make(self, each: Pending) -> None:
         """Have a batch made of the order's file, and its number noted."""
@@ -253,7 +245,7 @@ class BatchRun:
         for attempt in range(1, TRIES + 1):
             try:
                 batch: Batch | None = await self._batches.create(
-                    order.file, self._terms, _batch_name(order), about
+                    order.file, self._task.terms, _batch_name(order), about
                 )
             except (EndpointError, BadInput) as error:
                 if not _passes(error):
@@ -280,12 +272,12 @@ class BatchRun:
         try:
             self._orders.write(order)
         except CacheError as error:  # it can still be found in the endpoint's list
-            self._context.warn(f"The number of batch {batch.id} could not be noted: {error}")
+            self._task.context.warn(f"The number of batch {batch.id} could not be noted: {error}")
         return order
 
     # ------------------------------------------------------------------ waiting and fetching
 
-    async def _fetch(self, batch_download: BatchDownload) -> None:
+    async def _fetch(self, download: BatchDownload) -> None:
         look, trouble = 0, ""
         while self.under_way:
             self._tell(self._standing(trouble))
@@ -306,10 +298,10 @@ class BatchRun:
                 if batch.state == "waiting":
                     continue
                 async with self._claim():
-                    answered = await batch_download.fetch(each.order, batch, each.reservation)
+                    answered = await download.fetch(each.order, batch, each.reservation)
                 self.under_way.remove(each)
                 for key in each.order.keys - answered:
-                    batch_download.say(key, _missing_line(batch, self._endpoint))
+                    download.say(key, _missing_line(batch, self._endpoint))
 
     def _standing(self, trouble: str) -> str:
         total = sum(each.order.questions for each in self.under_way)

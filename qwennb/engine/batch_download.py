@@ -11,18 +11,19 @@ every line was read and every answer is on the disk; a kernel that dies before b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from qwennb.answer import Answer, Cost, Draft, Fold, read_draft
-from qwennb.cache import BatchOrder, BatchOrders, Name
-from qwennb.endpoints import Batch, Batches, line_reply, was_asked
+from qwennb.answer import Answer, Draft, Fold, read_draft
+from qwennb.cache import BatchOrder, Name
+from qwennb.endpoints import Batch, line_reply, was_asked
+from qwennb.engine.batch_upload import BatchTask
 from qwennb.engine.budget import Reservation
 from qwennb.engine.drafts import build_answer, check_whole, estimate_usage
-from qwennb.engine.flight import CallContext, Spent
+from qwennb.engine.flight import Spent
 from qwennb.errors import EndpointError, InvalidAnswer, QwenError, ValidatorFailed
 from qwennb.request import Request
 
@@ -33,41 +34,31 @@ Line = Mapping[str, Any]
 
 
 class BatchDownload:
-    """What one run wants, and where it is told. *request* makes the question of a key that is wanted."""
+    """Fetches the batches of *task*, and tells what came of the keys that are *wanted*."""
 
-    def __init__(
-        self,
-        context: CallContext,
-        orders: BatchOrders,
-        batches: Batches,
-        wanted: set[str],
-        request: Callable[[str], Request],
-        found: Callable[[str, Answer | QwenError], None],
-    ) -> None:
-        self._context = context
-        self._orders = orders
-        self._batches = batches
+    def __init__(self, task: BatchTask, wanted: set[str]) -> None:
+        self._task = task
         self._wanted = wanted
-        self._request = request
-        self._found = found
         self._lost = 0
 
     def say(self, key: str, outcome: Answer | QwenError) -> None:
         """Tell the outcome of *key*, if it is wanted, and only once."""
         if key in self._wanted:
             self._wanted.discard(key)
-            self._found(key, outcome)
+            self._task.found(key, outcome)
 
     async def fetch(
         self, order: BatchOrder, batch: Batch, reservation: Reservation | None = None
     ) -> frozenset[str]:
         """Keep the answers of *batch*, which is over; the keys that it has a line for. Under a claim."""
-        now = self._orders.get(order)
+        now = self._task.orders.get(order)
         if now is None or now.fetched:  # another run was faster
             return self.recall(order.keys & self._wanted, order.endpoint, order.created)
         # What a table at hand asks for is asked as it asks; what none does is as it was written down.
         others = order.keys - self._wanted
-        questions = {question.key: question for question in self._orders.questions(order)} if others else {}
+        questions = (
+            {question.key: question for question in self._task.orders.questions(order)} if others else {}
+        )
         seen: set[str] = set()
         for file in filter(None, (batch.answers, batch.errors)):
             for attempt in range(1, TRIES + 1):
@@ -80,8 +71,8 @@ class BatchDownload:
         if reservation is not None:
             reservation.cost = reservation.cost or 0.0
         if not self._lost:
-            await asyncio.to_thread(self._orders.close, order)
-            await self._batches.delete(order.file)
+            await asyncio.to_thread(self._task.orders.close, order)
+            await self._task.batches.delete(order.file)
         return frozenset(seen)
 
     async def _read(
@@ -93,7 +84,7 @@ class BatchDownload:
         reservation: Reservation | None,
     ) -> None:
         some: dict[str, Line] = {}
-        async for line in self._batches.lines(file):
+        async for line in self._task.batches.lines(file):
             key = line.get("custom_id")
             if isinstance(key, str) and key in order.keys and key not in seen and was_asked(line):
                 some.setdefault(key, line)
@@ -111,13 +102,13 @@ class BatchDownload:
         questions: Mapping[str, Request],
         reservation: Reservation | None,
     ) -> None:
-        context = self._context
+        context = self._task.context
         here = self._find_kept_since(
             order.created, lines, order.endpoint
         )  # a kernel died while it was fetching
         outcomes: dict[str, Answer | QwenError] = {}
         for key, line in lines.items():
-            request = self._request(key) if key in self._wanted else questions.get(key)
+            request = self._task.request(key) if key in self._wanted else questions.get(key)
             if request is None:
                 continue
             try:
@@ -134,15 +125,12 @@ class BatchDownload:
             self.say(key, outcome)
 
     def _answer(self, request: Request, line: Line, reservation: Reservation | None, *, new: bool) -> Answer:
-        context, endpoint = self._context, self._context.endpoint
+        context, endpoint = self._task.context, self._task.context.endpoint
         fold = Fold()
         fold.add(endpoint.dialect.read(line_reply(endpoint, line), str(endpoint)))
         draft = endpoint.dialect.normalise(fold.draft(), request)
         usage = draft.usage or estimate_usage(draft, request)
-        if draft.cost is not None:
-            cost: Cost | None = Cost(draft.cost, "server")
-        else:
-            cost = endpoint.catalog.cost(request.model, endpoint.catalogue_name, usage, batch=True)
+        cost = endpoint.cost(request.model, usage, draft.cost, batch=True)
         if new and context.ledger is not None:
             context.ledger.record(request.model, endpoint, usage, cost)
         if reservation is not None:
@@ -168,8 +156,8 @@ class BatchDownload:
         found: set[str] = set()
         for key in self._find_kept_since(since, keys, endpoint):
             try:
-                answer: Answer | QwenError | None = self._context.memory.recall(
-                    self._request(key), endpoint, "on"
+                answer: Answer | QwenError | None = self._task.context.memory.recall(
+                    self._task.request(key), endpoint, "on"
                 )
             except ValidatorFailed as error:
                 answer = error
@@ -179,7 +167,7 @@ class BatchDownload:
         return frozenset(found)
 
     def _find_kept_since(self, since: float, keys: Iterable[str], endpoint: str) -> set[str]:
-        values = self._context.memory.store.get_many([Name(key, endpoint) for key in keys])
+        values = self._task.context.memory.store.get_many([Name(key, endpoint) for key in keys])
         return {name.key for name, value in values.items() if _creation_time(value) >= since}
 
 

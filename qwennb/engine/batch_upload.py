@@ -11,13 +11,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qwennb.answer import money
+from qwennb.answer import Answer, money
 from qwennb.cache import BatchOrder, BatchOrders
 from qwennb.catalog import estimate_tokens
-from qwennb.endpoints import BatchTerms, batch_line
+from qwennb.endpoints import Batches, BatchTerms, batch_line
 from qwennb.engine.flight import CallContext
 from qwennb.errors import BudgetExceeded, QwenError, RequestRefused, WindowExceeded
 from qwennb.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTask:
+    """What one run asks, how, and who is told what came of it. `request` makes the question of a key, `found` hears its outcome."""
+
+    context: CallContext
+    orders: BatchOrders
+    batches: Batches
+    terms: BatchTerms
+    model: str
+    request: Callable[[str], Request]
+    found: Callable[[str, Answer | QwenError], None]
+    clock: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,91 +44,74 @@ class BatchChunk:
     refused: list[tuple[str, QwenError]]
 
 
-class BatchUpload:
-    """Packs the questions of one run. Used on a thread of its own: the loop has other things to do."""
+def pack_chunk(task: BatchTask, keys: list[str]) -> BatchChunk:
+    """Write the first of *keys* into a file to be uploaded. Not for the loop, which has other things to do."""
+    endpoint, created = task.context.endpoint, task.clock()
+    order_id = f"{time.time_ns():x}"
+    taken: list[str] = []
+    refused: list[tuple[str, QwenError]] = []
+    size, bound, at = 0, 0.0, 0
+    with task.orders.new_upload(order_id) as file:
+        for at, key in enumerate(keys):
+            try:
+                question = task.request(key)
+                line = _check_line(task, question, batch_line(endpoint, question)) + b"\n"
+                worst = _worst_cost(task, question)
+            except QwenError as error:
+                refused.append((key, error))
+                continue
+            if len(taken) == task.terms.lines or size + len(line) > task.terms.file_bytes:
+                break
+            if (too_dear := _too_dear(task, bound, worst)) is not None:
+                refused += [(key, too_dear) for key in keys[at:]]
+                at = len(keys)
+                break
+            file.write(line)
+            taken.append(key)
+            size, bound = size + len(line), bound + worst
+        else:
+            at = len(keys)
+    identity = endpoint.identity(task.model)
+    name = hashlib.sha256("\n".join([identity, *sorted(taken)]).encode()).hexdigest()
+    order = BatchOrder(
+        order_id, name, identity, task.model, created, questions=len(taken), keys=frozenset(taken)
+    )
+    if not taken:
+        task.orders.upload(order_id).unlink()
+    return BatchChunk(order, bound, keys[at:], refused)
 
-    def __init__(
-        self,
-        context: CallContext,
-        terms: BatchTerms,
-        orders: BatchOrders,
-        model: str,
-        request: Callable[[str], Request],
-        clock: Callable[[], float],
-    ) -> None:
-        self._context = context
-        self._endpoint = context.endpoint
-        self._terms = terms
-        self._orders = orders
-        self._model = model
-        self._request = request
-        self._clock = clock
 
-    def chunk(self, keys: list[str]) -> BatchChunk:
-        """The first of *keys*, written into a file to be uploaded."""
-        created = self._clock()
-        order_id = f"{time.time_ns():x}"
-        taken: list[str] = []
-        refused: list[tuple[str, QwenError]] = []
-        size, bound, server = 0, 0.0, 0
-        with self._orders.new_upload(order_id) as file:
-            for server, key in enumerate(keys):
-                try:
-                    question = self._request(key)
-                    line = self._check_line(question, batch_line(self._endpoint, question)) + b"\n"
-                    worst = self._worst_cost(question)
-                except QwenError as error:
-                    refused.append((key, error))
-                    continue
-                if len(taken) == self._terms.lines or size + len(line) > self._terms.file_bytes:
-                    break
-                if (too_dear := self._too_dear(bound, worst)) is not None:
-                    refused += [(key, too_dear) for key in keys[server:]]
-                    server = len(keys)
-                    break
-                file.write(line)
-                taken.append(key)
-                size, bound = size + len(line), bound + worst
-            else:
-                server = len(keys)
-        endpoint = self._endpoint.identity(self._model)
-        name = hashlib.sha256("\n".join([endpoint, *sorted(taken)]).encode()).hexdigest()
-        order = BatchOrder(
-            order_id, name, endpoint, self._model, created, questions=len(taken), keys=frozenset(taken)
+def _check_line(task: BatchTask, question: Request, line: bytes) -> bytes:
+    most, short = task.terms.max_input, question.key[:12]
+    if len(line) >= task.terms.line_bytes:
+        raise RequestRefused(
+            f"Question {short} takes {len(line):,} bytes; a line of a batch at {task.context.endpoint} may have "
+            f'{task.terms.line_bytes:,}. Ask it with lane="live".'
         )
-        if not taken:
-            self._orders.upload(order_id).unlink()
-        return BatchChunk(order, bound, keys[server:], refused)
-
-    def _check_line(self, question: Request, line: bytes) -> bytes:
-        most, short = self._terms.max_input, question.key[:12]
-        if len(line) >= self._terms.line_bytes:
-            raise RequestRefused(
-                f"Question {short} takes {len(line):,} bytes; a line of a batch at {self._endpoint} may have "
-                f'{self._terms.line_bytes:,}. Ask it with lane="live".'
+    if most is not None and len(line) > most:
+        tokens = estimate_tokens("\n".join(message.text for message in question.messages)).tokens
+        if tokens > most:
+            raise WindowExceeded(
+                f"Question {short} has about {tokens:,} tokens; a batch at {task.context.endpoint} takes {most:,}. "
+                'Ask it with lane="live", or shorten it.'
             )
-        if most is not None and len(line) > most:
-            tokens = estimate_tokens("\n".join(message.text for message in question.messages)).tokens
-            if tokens > most:
-                raise WindowExceeded(
-                    f"Question {short} has about {tokens:,} tokens; a batch at {self._endpoint} takes {most:,}. "
-                    'Ask it with lane="live", or shorten it.'
-                )
-        return line
+    return line
 
-    def _worst_cost(self, question: Request) -> float:
-        if not self._context.is_limited:
-            return 0.0
-        worst = self._endpoint.worst_cost(question)
-        return worst if self._terms.share is None else worst * self._terms.share
 
-    def _too_dear(self, bound: float, worst: float) -> BudgetExceeded | None:
-        for budget in self._context.budgets:
-            worst = budget.bound_for(worst)
-            left = budget.left - budget.reserved - budget.bound_for(bound)
-            if worst > left + 1e-12:
-                return BudgetExceeded(
-                    f"The next question of the batch may cost up to {money(worst)}, and {money(max(left, 0.0))} of the budget of "
-                    f"{money(budget.limit)} is not set aside yet. Give max_tokens= or thinking= to bound it closer, or a higher budget=."
-                )
-        return None
+def _worst_cost(task: BatchTask, question: Request) -> float:
+    if not task.context.is_limited:
+        return 0.0
+    worst = task.context.endpoint.worst_cost(question)
+    return worst if task.terms.share is None else worst * task.terms.share
+
+
+def _too_dear(task: BatchTask, bound: float, worst: float) -> BudgetExceeded | None:
+    for budget in task.context.budgets:
+        worst = budget.bound_for(worst)
+        left = budget.left - budget.reserved - budget.bound_for(bound)
+        if worst > left + 1e-12:
+            return BudgetExceeded(
+                f"The next question of the batch may cost up to {money(worst)}, and {money(max(left, 0.0))} of the budget of "
+                f"{money(budget.limit)} is not set aside yet. Give max_tokens= or thinking= to bound it closer, or a higher budget=."
+            )
+    return None

@@ -20,6 +20,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self
@@ -129,17 +130,15 @@ class Budget:
                 return
 
 
+@dataclass(slots=True)
 class Reservation:
     """A bound set aside in every one of *budgets* for the time of one attempt, which settles it with what it cost."""
 
-    __slots__ = ("_bound", "_budgets", "_reserved", "cost", "maybe_billed")
-
-    def __init__(self, budgets: Sequence[Budget], bound: float) -> None:
-        self._budgets = budgets
-        self._bound = bound
-        self._reserved: list[Budget] = []
-        self.cost: float | None = None
-        self.maybe_billed = False
+    budgets: Sequence[Budget]
+    bound: float
+    cost: float | None = None
+    maybe_billed: bool = False
+    _reserved: list[Budget] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -156,8 +155,8 @@ class Reservation:
 
     async def __aenter__(self) -> Self:
         try:
-            for budget in self._budgets:
-                await budget.reserve(self._bound)
+            for budget in self.budgets:
+                await budget.reserve(self.bound)
                 self._reserved.append(budget)
         except BaseException:
             await self.__aexit__()
@@ -167,7 +166,7 @@ class Reservation:
     async def __aexit__(self, *_: object) -> None:
         reserved, self._reserved = self._reserved, []
         for budget in reserved:
-            budget.settle(self._bound, self.cost, maybe_billed=self.maybe_billed)
+            budget.settle(self.bound, self.cost, maybe_billed=self.maybe_billed)
 
 
 class Ledger:

@@ -110,21 +110,19 @@ class Engine:
         name = FlightName(
             request.key, identity, endpoint.base_url, endpoint.key, context.mode, context.memory
         )
-        if (flight := self._flights.get(name)) is None:
-            flight = self._flights[name] = Flight(partial(endpoint.bills_cancelled, request.model))
-            if (retry := self._retries.get(endpoint.base_url)) is None:
-                retry = self._retries[endpoint.base_url] = Retry()
-            job = Job(
-                request,
-                context,
-                identity,
-                flight,
-                self.limiter(context, request.model),
-                retry,
-                asyncio.get_running_loop().time() + context.timeout,
-            )
-            flight.start(self._ask_on_account(job), partial(self._flights.pop, name))
-        return flight
+        if (flight := self._flights.get(name)) is not None:
+            return flight
+        if (retry := self._retries.get(endpoint.base_url)) is None:
+            retry = self._retries[endpoint.base_url] = Retry()
+        limiter = self.limiter(context, request.model)
+        deadline = asyncio.get_running_loop().time() + context.timeout
+        job = Job(request, context, identity, limiter, retry, deadline)
+        job.flight = self._flights[name] = Flight(
+            self._ask_on_account(job),
+            drains=partial(endpoint.bills_cancelled, request.model),
+            landed=partial(self._flights.pop, name),
+        )
+        return job.flight
 
     # ------------------------------------------------------------------ asking
 

@@ -61,32 +61,29 @@ class FlightName(NamedTuple):
 
 
 class Flight:
-    """An asking task with listeners. Used on the engine's loop only.
+    """A task that does the *asking*, with listeners. Used on the engine's loop only.
 
-    *drains* says whether it goes on when nobody waits any more, because cancelling saves no money.
+    *drains* says whether it goes on when nobody waits any more, because cancelling saves no money. *landed* is called once it
+    is over, whatever the outcome: from then on nobody may join it.
     """
 
-    def __init__(self, drains: Callable[[], bool]) -> None:
-        self._task: asyncio.Task[Answer] | None = None
+    def __init__(
+        self, asking: Coroutine[Any, Any, Answer], drains: Callable[[], bool], landed: Callable[[], object]
+    ) -> None:
+        self._task = asyncio.get_running_loop().create_task(asking)
+        self._task.add_done_callback(self._end)
         self._pieces: list[Chunk] = []
         self._queues: list[asyncio.Queue[Chunk | None]] = []
         self._waiting = 0
-        self._landed: Callable[[], object] | None = None
         self._drains = drains
+        self._landed: Callable[[], object] | None = landed
 
-    def start(self, asking: Coroutine[Any, Any, Answer], landed: Callable[[], object]) -> None:
-        """Begin with *asking*. *landed* is called once it is over, whatever the outcome: from then on nobody may join it."""
-        self._task = asyncio.get_running_loop().create_task(asking)
-        self._landed = landed
-
-        def over(task: asyncio.Task[Answer]) -> None:
-            self._land()
-            for queue in self._queues:
-                queue.put_nowait(None)
-            if not task.cancelled():
-                task.exception()  # looked at, so that nobody warns when all who waited have gone
-
-        self._task.add_done_callback(over)
+    def _end(self, task: asyncio.Task[Answer]) -> None:
+        self._land()
+        for queue in self._queues:
+            queue.put_nowait(None)
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody warns when all who waited have gone
 
     @property
     def has_listener(self) -> bool:
@@ -106,7 +103,6 @@ class Flight:
 
     async def outcome(self) -> Answer:
         """Wait for the answer; the error, if that is what comes of it."""
-        assert self._task is not None
         self._waiting += 1
         try:
             return await asyncio.shield(self._task)
@@ -115,7 +111,6 @@ class Flight:
 
     async def pieces(self) -> AsyncGenerator[Chunk, None]:
         """The pieces so far, then each new one, until it is over."""
-        assert self._task is not None
         queue: asyncio.Queue[Chunk | None] = asyncio.Queue()
         for chunk in self._pieces:
             queue.put_nowait(chunk)
@@ -132,7 +127,7 @@ class Flight:
 
     def _leave(self) -> None:
         self._waiting -= 1
-        if self._waiting == 0 and self._task is not None and not self._task.done() and not self._drains():
+        if self._waiting == 0 and not self._task.done() and not self._drains():
             self._land()  # at once: who asks the same before the task has ended must not share its end
             self._task.cancel()
 
@@ -177,10 +172,10 @@ class Job:
     request: Request
     context: CallContext
     identity: str
-    flight: Flight
     limiter: Limiter
     retry: Retry
     deadline: float
+    flight: Flight = field(init=False)
     spent: Spent = field(default_factory=Spent)
     failures: dict[type[EndpointError], int] = field(default_factory=dict)  # by kind
     alone: float = 0.0  # seconds that it must wait by itself, while others may go

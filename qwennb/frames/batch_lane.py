@@ -39,7 +39,6 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch)
         raise UnsupportedOption(
             'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'
         )
-    run = BatchRun(context, BatchOrders(session.config.cache_dir), tell=batch.tally.note)
     by_key = {batch.keys[index]: batch.prompts[index] for index in waiting}
     ordered: dict[str, asyncio.Future[Outcome]] = {}
 
@@ -49,6 +48,9 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch)
     def deliver(key: str, said: Answer | QwenError) -> None:
         if not ordered[key].done():
             ordered[key].set_result(_outcome_of(asker, key, said))
+
+    orders, model = BatchOrders(session.config.cache_dir), asker.template().model
+    run = BatchRun(context, orders, model, request, deliver, tell=batch.tally.note)
 
     async def order(key: str) -> Outcome:
         ordered[key] = asyncio.get_running_loop().create_future()
@@ -62,7 +64,7 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch)
         try:
             await asyncio.sleep(0)  # each row has said by now whether it is its own to order, or another's
             if ordered:
-                await run.run(list(ordered), asker.template().model, request, deliver)
+                await run.run(list(ordered))
             await asyncio.gather(*rows)
         finally:
             for row in rows:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwennb.config import above
+from qwennb.config import read_overrides
 from qwennb.errors import BadInput, QwenError
 from qwennb.text import plural
 
@@ -43,7 +43,7 @@ class PackRecorder:
         if wanted == "off":
             self.stop()
             shared_runtime.packs.forget()
-        elif wanted and above(os.environ).get("packs", True):
+        elif wanted and read_overrides(os.environ).get("packs", True):
             self.stop()
             path = Path(wanted).expanduser()
             if path.exists() or path.is_symlink():

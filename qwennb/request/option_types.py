@@ -18,9 +18,13 @@ from qwennb.errors import BadInput, nearest, show_value
 Check = Callable[[str, Any], Any]
 
 
-def check_options(given: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
-    """Those of *given* that were not left alone, each checked."""
-    return {name: checks[name](name, value) for name, value in given.items() if value is not None}
+def check_options(given: Callable[[str], Any], checks: Mapping[str, Check]) -> dict[str, Any]:
+    """The options that were not left alone, each checked. *given* tells the value of one by its name, None for no value."""
+    kept: dict[str, Any] = {}
+    for name, check in checks.items():
+        if (value := given(name)) is not None:
+            kept[name] = check(name, value)
+    return kept
 
 
 def text(what: str = "text", *, empty: bool = False) -> Check:

@@ -18,7 +18,7 @@ from qwennb.errors import BadInput
 from qwennb.request.canonical import key_of
 from qwennb.request.media import Image, Pdf, Video, media_from_json
 from qwennb.request.schema import Schema
-from qwennb.request.settings import SETTINGS, Settings
+from qwennb.request.settings import Settings
 from qwennb.request.tool import Tool, ToolCall
 from qwennb.terminal import flatten
 from qwennb.text import first_words
@@ -159,11 +159,10 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Read the request whose canonical form is *data*."""
-        options = {name: data[name] for name in SETTINGS if name in data}
         return cls(
             model=data["model"],
             messages=tuple(map(Message.from_json, data["messages"])),
-            settings=Settings.of(**options),
+            settings=Settings.among(data.get),
             schema=Schema.of(data["schema"]) if "schema" in data else None,
             choices=tuple(data["choices"]) if "choices" in data else None,
             tools=tuple(map(Tool.of, data.get("tools", ()))),

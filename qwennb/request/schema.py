@@ -29,7 +29,7 @@ from qwennb.request.labels import read_labels
 from qwennb.request.normal_schema import canonical_schema, normalise_schema
 from qwennb.request.schema_line import read_line
 from qwennb.request.strict_json import parse_json
-from qwennb.request.wire_schema import DECIMAL, read_duration, unheld, wire_schema
+from qwennb.request.wire_schema import DECIMAL, find_unenforceable, read_duration, wire_schema
 
 _FORMATS: dict[str, Callable[[str], Any]] = {
     "date": datetime.date.fromisoformat,
@@ -79,9 +79,9 @@ class Schema:
         return wire_schema(self.types, in_words=in_words)
 
     @property
-    def unheld(self) -> list[str]:
+    def unenforceable(self) -> list[str]:
         """What of it no server can hold an answer to, in words."""
-        return unheld(self.types)
+        return find_unenforceable(self.types)
 
     def canonical(self) -> dict[str, Any]:
         """Write the schema for the key: like `json`, but for what changes nothing."""

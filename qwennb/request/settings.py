@@ -106,17 +106,9 @@ def _bias_to_json(pairs: Any) -> dict[str, float]:
     return {str(token): bias for token, bias in pairs}
 
 
-def _row(
-    check: Check,
-    about: str,
-    example: Any,
-    *,
-    plain: bool = True,
-    sent: bool = True,
-    to_json: Callable[[Any], Any] | None = None,
-) -> Any:
+def _row(check: Check, about: str, example: Any, **more: Any) -> Any:
     """Make a field, left alone unless it is given, that carries its `Setting`."""
-    return field(default=None, metadata={"setting": Setting(check, about, example, plain, sent, to_json)})
+    return field(default=None, metadata={"setting": Setting(check, about, example, **more)})
 
 
 # fmt: off
@@ -157,6 +149,11 @@ class Settings(SettingFields):
         """Settings from what a user typed, checked for type and range that hold everywhere."""
         for name in given.keys() - SETTINGS.keys():
             raise BadInput(f"There is no option `{name}`{nearest(name, SETTINGS) or '.'}")
+        return cls.among(given.get)
+
+    @classmethod
+    def among(cls, given: Callable[[str], Any]) -> Settings:
+        """Settings from what is *given* for each name, None where it is nothing, checked likewise."""
         kept = check_options(given, SETTING_CHECKS)
         return cls(**kept) if kept else LEFT_ALONE
 

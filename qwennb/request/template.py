@@ -19,7 +19,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qwennb.errors import TemplateError, nearest
@@ -50,9 +50,23 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Literal text and holes, in order."""
+    """Literal text and holes, in order, repeats included. Neighbouring texts are one."""
 
     pieces: tuple[str | Hole, ...]
+    holes: tuple[Hole, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        merged, holes = list[str | Hole](), list[Hole]()
+        for piece in self.pieces:
+            if isinstance(piece, Hole):
+                merged.append(piece)
+                holes.append(piece)
+            elif merged and isinstance(merged[-1], str):
+                merged[-1] += piece
+            elif piece:
+                merged.append(piece)
+        object.__setattr__(self, "pieces", tuple(merged))
+        object.__setattr__(self, "holes", tuple(holes))
 
     @classmethod
     def of(cls, text: str, known: Iterable[str] = ()) -> Template:
@@ -65,7 +79,7 @@ class Template:
             pieces.append(_hole(match))
             end = match.end()
         pieces.append(_without_doubled(text[end:], "", known))
-        return cls(_merge(pieces))
+        return cls(tuple(pieces))
 
     @classmethod
     def of_expressions(cls, text: str) -> Template:
@@ -83,12 +97,7 @@ class Template:
             pieces.append(quoted if (quoted := _quoted_text(source)) is not None else Hole((source,), source))
             end = after
         pieces.append(text[end:])
-        return cls(_merge(pieces))
-
-    @property
-    def holes(self) -> tuple[Hole, ...]:
-        """The holes in the order they are written, repeats included."""
-        return tuple(piece for piece in self.pieces if isinstance(piece, Hole))
+        return cls(tuple(pieces))
 
     def fill(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Replace each hole by its value. An unknown name is an error naming the nearest."""
@@ -225,13 +234,3 @@ def _quoted_text(source: str) -> str | None:
         value = ast.literal_eval(source) if _compiles(source) else None
         return value if isinstance(value, str) else None
     return None
-
-
-def _merge(pieces: Iterable[str | Hole]) -> tuple[str | Hole, ...]:
-    merged: list[str | Hole] = []
-    for piece in pieces:
-        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += piece
-        elif piece != "":
-            merged.append(piece)
-    return tuple(merged)

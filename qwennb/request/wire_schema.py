@@ -2,7 +2,7 @@
 
 Servers make a grammar of a schema. Look-around in a pattern, formats of pydantic's own, names held to a pattern and
 conditions have no place in one, and each server does something else about them: ignores them, or refuses the request.
-So what has a plain spelling is sent in it, what has none is left out and told (`unheld`), and every answer is held
+So what has a plain spelling is sent in it, what has none is left out and told (`find_unenforceable`), and every answer is held
 against the whole schema all the same. What is sent is in no key.
 
 A grammar without an end is a trap for a small model: at temperature 0 it writes digits until its tokens are used up. So
@@ -35,7 +35,7 @@ _CLOCK_TIME = (
 _DAY = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _SPELT = {"time": f"^{_CLOCK_TIME}$", "date-time": f"^{_DAY}T{_CLOCK_TIME}$"}
 _FORMATS = frozenset({"date", "uuid", "email", "ipv4", "ipv6", "hostname", "uri"})
-_UNHELD = {
+_UNENFORCEABLE = {
     "not": "`not`", "if": "`if`", "contains": "`contains`", "patternProperties": "names held to a pattern",
     "propertyNames": "a rule for names", "dependentSchemas": "`dependentSchemas`", "dependentRequired": "`dependentRequired`",
     "uniqueItems": "that nothing stands twice", "multipleOf": "`multipleOf`",
@@ -70,16 +70,16 @@ def wire_schema(schema: Mapping[str, Any], *, in_words: bool = False) -> dict[st
     return made
 
 
-def unheld(schema: Mapping[str, Any]) -> list[str]:
+def find_unenforceable(schema: Mapping[str, Any]) -> list[str]:
     """Tell what no grammar can hold an answer to, in words, each with its field."""
-    return list(dict.fromkeys(_unheld(schema, "the answer")))
+    return list(dict.fromkeys(_find_unenforceable(schema, "the answer")))
 
 
-def _unheld(node: Any, name: str) -> Iterator[str]:
+def _find_unenforceable(node: Any, name: str) -> Iterator[str]:
     found: list[str] = []
 
     def walk(inner: Any, field: str | None) -> Any:
-        found.extend(_unheld(inner, f"`{field}`" if field else name))
+        found.extend(_find_unenforceable(inner, f"`{field}`" if field else name))
         return inner
 
     if not isinstance(node, Mapping):
@@ -90,7 +90,7 @@ def _unheld(node: Any, name: str) -> Iterator[str]:
     is_map = _listed_fields(node) is not None
     yield from (
         f"{name}: {words}"
-        for word, words in _UNHELD.items()
+        for word, words in _UNENFORCEABLE.items()
         if word in node and not (is_map and word == "propertyNames")
     )
     map_schemas(node, walk, None)

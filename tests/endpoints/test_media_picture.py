@@ -19,8 +19,7 @@ from PIL import ImageDraw
 from qwennb.catalog import Images
 from qwennb.endpoints.media import scale_size
 from qwennb.endpoints.media.metadata import orientation, without_metadata
-from qwennb.endpoints.media.picture import prepare_image
-from qwennb.endpoints.media.remembered import Remembered
+from qwennb.endpoints.media.picture import Remembered, prepare_image
 from qwennb.errors import MediaError
 from qwennb.request import Image
 
@@ -418,7 +417,7 @@ def test_a_picture_that_was_prepared_is_not_prepared_again():
 
 
 def test_no_more_is_remembered_than_allowed_and_the_least_used_goes_first():
-    remembered, made = Remembered(most=100), []
+    remembered, made = Remembered(most=100, size=len), []
 
     def get(key, size=40):
         return remembered.get(key, lambda: made.append(key) or bytes(size))
@@ -434,7 +433,7 @@ def test_no_more_is_remembered_than_allowed_and_the_least_used_goes_first():
 
 
 def test_many_threads_share_what_is_remembered():
-    remembered, start = Remembered(most=1000), threading.Barrier(8)
+    remembered, start = Remembered(most=1000, size=len), threading.Barrier(8)
 
     def work(number):
         start.wait()

@@ -16,7 +16,7 @@ from qwennb.endpoints.dialects import (
     Sglang,
     Vllm,
 )
-from qwennb.endpoints.dialects.bare_call import bare_calls
+from qwennb.endpoints.dialects.selfhosted import bare_calls
 from qwennb.errors import EndpointError
 
 DIALECTS = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -108,6 +110,9 @@ class Bench:
         self.last = BatchRun(
             self.context,
             self.orders,
+            asked[0].model,
+            by_key.__getitem__,
+            outcomes.__setitem__,
             batches=batches or Batches(self.context.endpoint),
             terms=terms,
             tell=self.notes.append,
@@ -115,7 +120,7 @@ class Bench:
             **settings,
         )
         if missing:
-            await self.last.run(missing, asked[0].model, by_key.__getitem__, outcomes.__setitem__)
+            await self.last.run(missing)
         return outcomes
 
     def kept(self, key):
@@ -382,11 +387,10 @@ def test_what_was_answered_while_the_run_waited_for_its_turn_is_not_ordered_agai
     outcomes = {}
 
     async def late():
-        run = BatchRun(one.context, one.orders, wait=lambda look: 0.01)
+        found = outcomes.__setitem__
+        run = BatchRun(one.context, one.orders, asked.model, lambda key: asked, found, wait=lambda look: 0.01)
         claim = one.orders.claim()
-        waiting = asyncio.ensure_future(
-            run.run([asked.key], asked.model, lambda key: asked, outcomes.__setitem__)
-        )
+        waiting = asyncio.ensure_future(run.run([asked.key]))
         await asyncio.sleep(0)
         await asyncio.to_thread(one.qwen.ask, asked)
         claim.close()
@@ -442,7 +446,9 @@ def test_a_batch_of_another_account_is_told_and_not_ordered_anew(bench):
 
 def test_an_answer_that_can_not_be_kept_leaves_its_batch_to_be_fetched_again(bench):
     one = bench()
-    one.context.memory.writer.close()  # nothing can be kept from here on
+    file = one.context.memory.store.folder / "cache.db"
+    with closing(sqlite3.connect(file)) as table:  # nothing can be kept from here on
+        table.execute("CREATE TRIGGER is_full BEFORE INSERT ON Cache BEGIN SELECT RAISE(ABORT, 'full'); END")
     warned = []
     one.context = replace(one.context, warn=warned.append)
     outcomes = one.run()

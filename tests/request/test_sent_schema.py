@@ -183,7 +183,7 @@ def test_a_pattern_is_sent_from_edge_to_edge_in_plain_words(pattern, plain, fits
 def test_a_pattern_that_no_grammar_holds_is_left_out_and_told(pattern):
     schema = Schema.of({"type": "object", "properties": {"code": {"type": "string", "pattern": pattern}}})
     assert schema.wire_form()["properties"]["code"] == {"type": "string"}
-    assert schema.unheld == [f"`code`: the pattern {pattern}"]
+    assert schema.unenforceable == [f"`code`: the pattern {pattern}"]
     assert schema.wire_form(in_words=True) == schema.json
 
 
@@ -195,5 +195,5 @@ def test_what_every_server_holds_is_not_told_of():
         tuple[int, str],
         Pair,
     ):
-        assert Schema.of(wanted).unheld == []
-    assert Schema.of(Order).unheld == ["`tags`: that nothing stands twice"]
+        assert Schema.of(wanted).unenforceable == []
+    assert Schema.of(Order).unenforceable == ["`tags`: that nothing stands twice"]

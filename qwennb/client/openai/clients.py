@@ -46,7 +46,7 @@ def sync_client(session: Session) -> OpenAI:
 def async_client(session: Session) -> AsyncOpenAI:
     """Make an `openai.AsyncOpenAI` that asks through *session*."""
     door = AsyncDoor(
-        partial(_whole_async, session), partial(_pieces_async, session), partial(_beyond_async, session)
+        partial(_whole_async, session), partial(_pieces_async, session), partial(_beyond, session)
     )
     return async_openai_client(door, os.environ)
 
@@ -129,7 +129,3 @@ def _beyond(session: Session, method: str, path: str) -> Beyond:
         )
     there = session.endpoint.call(Wire({}))  # the embedded model is started by it
     return Beyond(there.base_url, there.key)
-
-
-async def _beyond_async(session: Session, method: str, path: str) -> Beyond:
-    return await asyncio.to_thread(_beyond, session, method, path)

@@ -278,7 +278,8 @@ class Dialect:
             or ("choices" not in whole and ("message" in whole or "detail" in whole))
         ):
             raise classify_error(parse_error_body(data), endpoint, mid_answer=True)
-        choice = next(iter(mappings(whole.get("choices"))), mapping(None))
+        choices = whole.get("choices")
+        choice = mapping(choices[0] if isinstance(choices, list) and choices else None)
         if isinstance(choice.get("error"), Mapping):
             raise classify_error(parse_error_body(choice), endpoint, mid_answer=True)
         said = mapping(choice.get("delta")) or mapping(choice.get("message"))

@@ -1,8 +1,15 @@
-"""The servers that people run themselves. Each differs from the common tongue in a few words."""
+"""The servers that people run themselves. Each differs from the common tongue in a few words.
+
+Where a server's parser does not know the model's way of calling, the call arrives as the answer's text: bare JSON,
+JSON in `<tool_call>` tags, or in a Markdown fence. It counts as a call only when there is nothing else in the text,
+and each object names a tool that was given and nothing but its arguments (`bare_calls`).
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +17,12 @@ import orjson
 
 from qwennb.answer import Draft
 from qwennb.catalog import Abilities
-from qwennb.endpoints.dialects.bare_call import bare_calls
 from qwennb.endpoints.dialects.dialect import Dialect, budget_of, names_choices, say, switch_and_budget
-from qwennb.request import Request
+from qwennb.request import Request, ToolCall
+
+_TAG = re.compile(r"\s*<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+_FENCE = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
+_JSON = json.JSONDecoder()
 
 
 class _Templated(Dialect):
@@ -140,3 +150,56 @@ def _say_choices(request: Request, messages: list[dict[str, Any]]) -> None:
     if request.choices is not None and not names_choices(request):
         choices = "; ".join(request.choices)
         say(messages, f"Answer with exactly one of these, and nothing else: {choices}")
+
+
+# ---------------------------------------------------------------------- calls that were left in the text
+
+
+def bare_calls(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
+    """The calls of tools called *names* that *text* is; none when it is anything else."""
+    calls = [_named_call(value, names) for value in _json_values(text.strip())]
+    whole = [call for call in calls if call is not None]
+    if len(whole) != len(calls):
+        return ()
+    return tuple(
+        ToolCall(f"call_{number}", name, arguments) for number, (name, arguments) in enumerate(whole)
+    )
+
+
+def _json_values(text: str) -> list[Any]:
+    if fenced := _FENCE.match(text):
+        text = fenced[1].strip()
+    if text.startswith("<tool_call>"):
+        if _TAG.sub("", text).strip():
+            return []
+        text = "\n".join(_TAG.findall(text))
+    values: list[Any] = []
+    at = 0
+    try:
+        while at < len(text):
+            if text[at].isspace():
+                at += 1
+                continue
+            value, at = _JSON.raw_decode(text, at)
+            values.append(value)
+    except (ValueError, RecursionError):
+        return []
+    return values
+
+
+def _named_call(value: Any, names: Collection[str]) -> tuple[str, str] | None:
+    if (
+        not isinstance(value, dict)
+        or set(value) != {"name", "arguments"}
+        or not isinstance(value["name"], str)
+    ):
+        return None
+    if value["name"] not in names:
+        return None
+    arguments = value["arguments"]
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return None
+    return (value["name"], orjson.dumps(arguments).decode()) if isinstance(arguments, dict) else None

@@ -7,8 +7,7 @@ LocalServer.shared(LocalModel)                 one llama.cpp for each file in ea
 """
 
 from qwennb.endpoints.local.hub import HubFile
-from qwennb.endpoints.local.model_file import LocalModel, ModelFile
-from qwennb.endpoints.local.model_folder import DownloadProgress
+from qwennb.endpoints.local.model_folder import DownloadProgress, LocalModel, ModelFile
 from qwennb.endpoints.local.pull import (
     BUNDLED,
     SMALL,

@@ -20,7 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx2
 
-from qwennb.endpoints.local.model_file import ModelFile
+from qwennb.endpoints.local.model_folder import ModelFile
 from qwennb.endpoints.transports import connect
 from qwennb.errors import ConfigError, UnknownModel, Unreachable
 from qwennb.machine import is_loopback

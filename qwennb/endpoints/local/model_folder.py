@@ -1,4 +1,4 @@
-"""The folder of model files: `models` in the user's own data folder, wherever answers are kept; ours alone (0700, files 0600).
+"""A model's file: what it is, and the folder of such files: `models` in the user's own data folder, wherever answers are kept; ours alone (0700, files 0600).
 
 A file is fetched into `<name>.part`, which outlives a break and is gone on with next time. Only when its size and
 sha256 are right is it renamed to its own name, which is one step for whoever looks. What is wrong is deleted. A lock
@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from qwennb.endpoints.local.model_file import LocalModel, ModelFile, check_gguf
 from qwennb.errors import ConfigError
 from qwennb.files import (
     is_foreign,
@@ -32,7 +31,52 @@ from qwennb.files import (
 )
 from qwennb.terminal import flatten
 
+MAGIC = b"GGUF"
 SLACK = 16 * 2**20  # bytes left to the disk when a model has taken its place
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """What a model's file is: its name, the hash that it is trusted by, its size in bytes, where it comes from."""
+
+    name: str
+    sha256: str
+    size: int
+    origin: str
+    licence: str
+
+    @property
+    def identity(self) -> str:
+        """Who answers, for the store of answers: the bytes of the model, wherever they lie."""
+        return f"local:{self.sha256}"
+
+    @property
+    def file_name(self) -> str:
+        """What it is called on disk: two models of one name never meet."""
+        return f"{self.sha256[:16]}-{self.name}.gguf"
+
+    def __str__(self) -> str:
+        return flatten(f"{self.name} ({self.size / 1e6:,.0f} MB, {self.licence}; {self.origin})")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's file on this machine, checked against its hash. `log` is where its server writes what goes wrong."""
+
+    file: ModelFile
+    path: Path
+    log: Path
+
+
+def check_gguf(path: Path) -> None:
+    """Refuse what is not a GGUF file, before llama.cpp reads a byte of it."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+    except OSError as error:
+        raise ConfigError(f"The model file {path} can't be read ({error.strerror}).") from None
+    if start != MAGIC:
+        raise ConfigError(f"{path} is not a GGUF file, which is the only kind that llama.cpp reads.")
 
 
 @dataclass(frozen=True, slots=True)

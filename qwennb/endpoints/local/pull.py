@@ -9,8 +9,7 @@ from pathlib import Path
 
 from qwennb.catalog import Catalog
 from qwennb.endpoints.local.hub import HUB, PREFIX, Hub, HubFile
-from qwennb.endpoints.local.model_file import LocalModel, ModelFile
-from qwennb.endpoints.local.model_folder import DownloadProgress, ModelFolder
+from qwennb.endpoints.local.model_folder import DownloadProgress, LocalModel, ModelFile, ModelFolder
 from qwennb.endpoints.local.wheels import WheelPart, Wheels, WheelSet
 from qwennb.errors import UnknownModel, Unreachable, nearest
 from qwennb.project import names_file

@@ -28,7 +28,7 @@ from typing import IO, Any, ClassVar
 import httpx2
 
 from qwennb.config import Secret
-from qwennb.endpoints.local.model_file import LocalModel, check_gguf
+from qwennb.endpoints.local.model_folder import LocalModel, check_gguf
 from qwennb.errors import ServerFailed, UnknownEndpoint
 from qwennb.files import make_private_folder, open_private
 from qwennb.machine import keep_needed
@@ -80,8 +80,8 @@ class LocalServer:
         self.threads = threads or _cores()
         self.key = key or Secret(secrets.token_urlsafe(32))
         self._port = port
-        self._python = python
-        self._environ = environ
+        self.python = python
+        self.environ = environ
         self._child: _Child | None = None
         self._lock = threading.Lock()
         self._all.add(self)
@@ -102,7 +102,7 @@ class LocalServer:
         with self._lock:
             if self._child is None or not self._child.alive:
                 check_gguf(self.model.path)
-                self._child = child = _Child(self._python, self._settings(), self.model, self._environ)
+                self._child = child = _Child(self)
                 try:
                     child.wait_until_ready(START_SECONDS)
                 except BaseException:
@@ -148,7 +148,8 @@ class LocalServer:
             f"{self.threads} threads, {state}>"
         )
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """What the child is told on its stdin."""
         return {
             "parent": os.getpid(),
             "path": str(self.model.path.resolve()),
@@ -177,15 +178,10 @@ class LocalServer:
 class _Child:
     """One child process, and the thread that starts, hears and reaps it."""
 
-    def __init__(
-        self, python: str, settings: dict[str, Any], model: LocalModel, environ: Mapping[str, str] | None
-    ) -> None:
+    def __init__(self, server: LocalServer) -> None:
         self.over = threading.Event()
         self.address = ""
-        self._python = python
-        self._settings = settings
-        self._model = model
-        self._environ = environ
+        self._server = server
         self._told = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._unwanted = False
@@ -217,7 +213,7 @@ class _Child:
             )
         reason = self._complaint or self._problem or f"it was not ready after {seconds:.0f} s"
         failed = ServerFailed(
-            f"llama.cpp did not start with {self._model.file.name}: {reason.rstrip('.')}. Its log is {self._model.log}",
+            f"llama.cpp did not start with {self._server.model.file.name}: {reason.rstrip('.')}. Its log is {self._server.model.log}",
             transient=False,
         )
         failed.fatal = True  # the next row would meet the same
@@ -247,7 +243,7 @@ class _Child:
                     self._hear(line)
                 log.join()
         except OSError as error:
-            self._problem = f"the interpreter {self._python} can't be run ({error.strerror})"
+            self._problem = f"the interpreter {self._server.python} can't be run ({error.strerror})"
         finally:
             # Leaving the block above has waited for the process, so there is no zombie.
             self._problem = self._problem or self._how_it_ended()
@@ -261,19 +257,19 @@ class _Child:
         else:
             options["process_group"] = 0  # Jupyter interrupts a whole group
         self._process = subprocess.Popen(  # noqa: S603 (our own interpreter, our own file)
-            [self._python, "-P", str(CHILD)],
+            [self._server.python, "-P", str(CHILD)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=keep_needed(os.environ if self._environ is None else self._environ),
+            env=keep_needed(os.environ if self._server.environ is None else self._server.environ),
             **options,
         )
         with contextlib.suppress(BrokenPipeError):
             assert self._process.stdin is not None
             if self._unwanted:  # given up before there was a process to kill
                 self._process.kill()
-            self._process.stdin.write(json.dumps(self._settings).encode() + b"\n")
+            self._process.stdin.write(json.dumps(self._server.settings()).encode() + b"\n")
         return self._process
 
     def _hear(self, line: bytes) -> None:
@@ -300,7 +296,7 @@ class _Child:
 
         The first error names the cause; the last ones only say that it gives up.
         """
-        with _log_file(self._model.log) as log, io.BufferedReader(said) as lines:
+        with _log_file(self._server.model.log) as log, io.BufferedReader(said) as lines:
             for line in iter(lambda: lines.readline(LINE_BYTES), b""):
                 if not self._complaint and b" E " in line:
                     self._complaint = line.partition(b" E ")[2].decode("utf-8", "replace").strip()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from qwennb.endpoints.local.model_file import ModelFile
+from qwennb.endpoints.local.model_folder import ModelFile
 from qwennb.errors import ConfigError, Unreachable
 
 BLOCK = 2**20

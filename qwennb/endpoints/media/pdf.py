@@ -10,26 +10,16 @@ import io
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from qwennb.catalog import Images
-from qwennb.endpoints.media.picture import PreparedPicture, encode, is_drawn, room_in
-from qwennb.endpoints.media.remembered import Remembered
+from qwennb.endpoints.media.picture import PreparedPicture, Remembered, encode, is_drawn, room_in
 from qwennb.errors import MediaError
 from qwennb.request import Pdf
 
 _SHARP = 150 / 72  # dots a point: small print can be read, and more would only cost tokens
 _pdfium = threading.Lock()
-_remembered = Remembered(64 << 20)  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Sheets:
-    pictures: tuple[PreparedPicture, ...]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.pictures))
+_remembered = Remembered[tuple[PreparedPicture, ...]](64 << 20, lambda made: sum(map(len, made)))  # bytes
 
 
 def pdf_bytes(pdf: Pdf) -> bytes:
@@ -50,7 +40,7 @@ def pages_of(pdf: Pdf, images: Images, endpoint: str, most: int) -> tuple[Prepar
     content = pdf.content()
     budget = min(pdf.max_pixels or images.max_pixels, images.hard_pixels)
 
-    def make() -> _Sheets:
+    def make() -> tuple[PreparedPicture, ...]:
         with _open_pdf(pdf, content) as document:
             pages = _choose_pages(pdf, document)
             if len(pages) > most:
@@ -60,11 +50,9 @@ def pages_of(pdf: Pdf, images: Images, endpoint: str, most: int) -> tuple[Prepar
                 )
             drawn = (_draw(document, page, budget, f"page {page} of {pdf.name}") for page in pages)
             room = room_in(images)
-            return _Sheets(
-                tuple(encode(page, is_drawn(page), images, room, pdf.name, endpoint) for page in drawn)
-            )
+            return tuple(encode(page, is_drawn(page), images, room, pdf.name, endpoint) for page in drawn)
 
-    return _remembered.get((pdf.digest, pdf.pages, budget, images, most), make).pictures
+    return _remembered.get((pdf.digest, pdf.pages, budget, images, most), make)
 
 
 class _NoPdfium(MediaError):

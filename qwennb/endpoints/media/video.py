@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwennb.catalog import Images, Videos
-from qwennb.endpoints.media.picture import PreparedPicture, encode, room_in, scale_size
-from qwennb.endpoints.media.remembered import Remembered
+from qwennb.endpoints.media.picture import PreparedPicture, Remembered, encode, room_in, scale_size
 from qwennb.errors import MediaError
 from qwennb.request import MOST_PIXELS, Video
 
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "mpeg": "mpeg", "avi": "avi"}
 _WORTH_SEARCHING = 8.0  # seconds ahead
-_remembered = Remembered(64 << 20)  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ class Film:
     frames: tuple[PreparedPicture, ...]
     fps: float
 
-    def __len__(self) -> int:
-        return sum(map(len, self.frames))
+
+_remembered = Remembered[Film](64 << 20, lambda film: sum(map(len, film.frames)))  # bytes
 
 
 def sample(video: Video, takes: Videos, images: Images, endpoint: str, least: int, most: int) -> Film:
