@@ -245,8 +245,11 @@ class Session:
         """
         if mode == "replay" or (self.known_endpoint is None and self.memory.packs.hold(keys)):
             return self._recorded.endpoint
-        with self._explaining(request, words=words):
+        try:  # and not `_explaining`, which takes more time than this: it is on the way of every known answer
             return self.endpoint.identity(model)
+        except QwenError as error:
+            told = self.explain(error, request, words=words)
+            raise told from told.__cause__
 
     def server(self, mode: str) -> tuple[str, Secret | None] | None:
         """Tell the address and the API key that this session asks with; None where it asks nobody, or has not looked yet."""
@@ -322,8 +325,11 @@ class Session:
         if mode in ("off", "refresh"):
             return None
         identity = self.identity(request.model, [request.key], mode, request)
-        with self._explaining(request, options):
+        try:
             known = self.memory.recall(request, identity, mode)
+        except QwenError as error:
+            told = self.explain(error, request, options)
+            raise told from told.__cause__
         return None if known is None else self.note_cut(known)
 
     def send(self, request: Request, options: Options) -> Answer:
@@ -446,14 +452,12 @@ class Session:
         return self._recorded.explain(error, make, options.model, words=words)
 
     @contextlib.contextmanager
-    def _explaining(
-        self, request: Request | None, options: Options = NOTHING, *, words: bool = True
-    ) -> Iterator[None]:
+    def _explaining(self, request: Request, options: Options) -> Iterator[None]:
         """Raise what is raised meanwhile as `explain` puts it."""
         try:
             yield
         except QwenError as error:
-            told = self.explain(error, request, options, words=words)
+            told = self.explain(error, request, options)
             raise told from told.__cause__
 
     def emit_warnings(self) -> None:
