@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from qwennb.cache import Pack
     from qwennb.client import Chat, Qwen, load_pack
     from qwennb.frames import (
-        add_to_duckdb,
         ask,
         batches,
         classify,
@@ -45,7 +44,7 @@ _HOMES = {
         "qwennb.cache": ["Pack"],
         "qwennb.client": ["Chat", "Qwen", "load_pack"],
         "qwennb.frames": [
-            "add_to_duckdb", "ask", "batches", "classify", "col", "extract", "filter", "plan", "score", "summarize", "translate", "use",
+            "ask", "batches", "classify", "col", "extract", "filter", "plan", "score", "summarize", "translate", "use",
         ],
         "qwennb.notebook": ["load_ipython_extension", "unload_ipython_extension"],
         "qwennb.notebook.widgets": ["widgets"],
@@ -64,7 +63,6 @@ __all__ = [
     "Pdf",
     "Qwen",
     "Video",
-    "add_to_duckdb",
     "ask",
     "batches",
     "classify",

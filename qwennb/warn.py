@@ -15,7 +15,6 @@ _BETWEEN = frozenset(
         "qwennb",
         "polars",
         "pandas",
-        "duckdb",
         "openai",
         "httpx",
         "httpx2",

@@ -15,6 +15,7 @@ import polars as pl
 
 from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, TemplateError, nearest, show_value
+from qwennb.frames.fields import tell_fields
 from qwennb.frames.form import ColumnForm
 from qwennb.frames.lean import blank_prompts
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
@@ -357,8 +358,8 @@ def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Colum
     """What *schema* asks for, out of each text."""
     if schema is None:
         raise BadInput('extract() takes what to look for: extract("mail", "name, count int").')
-    Schema.of(schema)  # what can't be asked for is said first
-    return _verb_column(_hole(subject), extract_words(), {**given, "schema": schema}, noun="extracted")
+    words = extract_words(tell_fields(Schema.of(schema)))  # what can't be asked for is said first
+    return _verb_column(_hole(subject), words, {**given, "schema": schema}, noun="extracted")
 
 
 def summarize_column(subject: str, given: Mapping[str, Any]) -> Column:

@@ -118,9 +118,12 @@ def filter_words() -> dict[int, Wording]:
     return {1: Wording("Is this statement true? Answer yes or no.\n\n")}
 
 
-def extract_words() -> dict[int, Wording]:
-    """Ask for what a schema describes."""
-    return {1: Wording("Extract what is asked for from the text. Take only what it says.\n\nText:\n")}
+def extract_words(fields: str) -> dict[int, Wording]:
+    """Ask for the *fields* of a schema, a line for each; a schema without fields is asked for in the older words."""
+    words = {1: Wording("Extract what is asked for from the text. Take only what it says.\n\nText:\n")}
+    if fields:
+        words[2] = Wording(system=f"Extract from the text as JSON:\n{fields}", options=SURE)
+    return words
 
 
 def summarize_words() -> dict[int, Wording]:

@@ -15,6 +15,7 @@ import enum
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -89,6 +90,9 @@ class Schema:
 
     def read(self, text: str) -> Any:
         """Read the value in an answer's *text*. ValueError says, in words for the model, what does not fit."""
+        if self.typed:
+            with suppress(ValueError):  # a float beside a Decimal may well have too many digits
+                return self.check(parse_json(text, exact=True))
         return self.check(parse_json(text))
 
     def check(self, value: Any) -> Any:

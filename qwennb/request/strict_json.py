@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 _LANGUAGE = re.compile(r"(?:json)?\s", re.IGNORECASE)
 
 
-def parse_json(text: str) -> Any:
-    """Read the one JSON value in *text*; a fence around it is allowed. ValueError for anything else."""
+def parse_json(text: str, *, exact: bool = False) -> Any:
+    """Read the one JSON value in *text*; a fence around it is allowed. ValueError for anything else.
+
+    *exact*: a number with more digits than a float keeps stays text, for a Decimal to be made of it.
+    """
     body = text.strip()
     if len(body) >= 6 and body.startswith("```") and body.endswith("```"):
         inner = body[3:-3]
@@ -26,7 +30,10 @@ def parse_json(text: str) -> Any:
         raise ValueError("the answer is empty where JSON was asked for")
     try:
         value = json.loads(
-            body, object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_float=_finite
+            body,
+            object_pairs_hook=_no_twins,
+            parse_constant=_no_constant,
+            parse_float=_exactly if exact else _finite,
         )
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
@@ -55,6 +62,11 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{digits[:40]} is too large a number")
     return number
+
+
+def _exactly(digits: str) -> float | str:
+    number = _finite(digits)
+    return number if Decimal(repr(number)) == Decimal(digits) else digits
 
 
 def _check_pairs(value: Any) -> None:

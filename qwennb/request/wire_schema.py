@@ -142,19 +142,24 @@ def _takes_null(node: Mapping[str, Any]) -> bool:
 
 
 def _decimal(node: dict[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
-    """Write a Decimal: text, which loses no digit, or a number where it has bounds, which no pattern can hold."""
+    """Write a Decimal: a number, as models write it by themselves, or text, which loses no digit.
+
+    Text alone was tried: a small model that may not begin with a digit writes null instead.
+    """
     number: Mapping[str, Any] = next(
         (one for one in node.get("anyOf", ()) if one.get("type") == "number"), {}
     )
-    bounds = {word: value for word, value in number.items() if word != "type"}
+    bounds = {word: value for word, value in number.items() if word not in ("type", "multipleOf")}
     rest = {word: value for word, value in node.items() if word != "anyOf"}
     least = [bounds[word] for word in ("minimum", "exclusiveMinimum") if word in bounds]
-    if set(bounds) - {"minimum", "exclusiveMinimum"} or any(bound != 0 for bound in least):
-        return {**rest, "type": "number", **{w: v for w, v in bounds.items() if w != "multipleOf"}}
     precision, scale = decimal_digits(digits)
+    plain = {"type": "number" if scale else "integer", **bounds}
+    if set(bounds) - {"minimum", "exclusiveMinimum"} or any(bound != 0 for bound in least):
+        return {**rest, **plain}  # no pattern can hold these bounds
     whole = precision - scale if "max_digits" in digits else min(precision - scale, WHOLE)
     places = f"(\\.[0-9]{{1,{scale}}})?" if scale else ""
-    return {**rest, "type": "string", "pattern": f"^{'' if least else '-?'}{_whole_digits(whole)}{places}$"}
+    pattern = f"^{'' if least else '-?'}{_whole_digits(whole)}{places}$"
+    return {**rest, "anyOf": [plain, {"type": "string", "pattern": pattern}]}
 
 
 def _whole_digits(most: int) -> str:

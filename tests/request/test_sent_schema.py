@@ -52,14 +52,17 @@ def test_the_pattern_that_some_pydantics_write_for_a_decimal_is_in_no_key():
     assert "pattern" not in str(adapter.json_schema(schema_generator=Patterned))
 
 
-def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bounds():
+def test_a_decimal_is_sent_as_a_number_or_as_text_with_its_digits():
     sent = Schema.of(Order).wire_form()["properties"]
-    plain = {"type": "string", "pattern": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$"}
+    text = {"type": "string", "pattern": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$"}
+    plain = {"anyOf": [{"type": "number"}, text]}
     assert sent["price"] == plain == sent["prices"]["items"]
     assert sent["paid"]["anyOf"] == [plain, {"type": "null"}]
     assert sent["tax"] == {
-        "type": "string",
-        "pattern": r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,2})?$",
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,2})?$"},
+        ],
         "description": "of it",
     }
     bounded = Schema.of(Annotated[decimal.Decimal, pydantic.Field(ge=1, le=100)])
@@ -68,6 +71,21 @@ def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bound
         "x-qwennb"
         not in str(Schema.of(Order).wire_form()) + str(Schema.of(Order).canonical()) + Schema.of(Order).text
     )
+
+
+def test_a_decimal_that_is_written_as_a_number_keeps_every_digit():
+    class Sums(pydantic.BaseModel):
+        exact: decimal.Decimal
+        near: float
+
+    read = Schema.of(Sums).read('{"exact": 12345678901.100000001, "near": 0.5}')
+    assert read.exact == decimal.Decimal("12345678901.100000001")
+    assert Schema.of("exact Decimal").read('{"exact": 12345678901.100000001}') == {
+        "exact": "12345678901.100000001"
+    }
+    assert Schema.of("exact Decimal").read('{"exact": 5181.74}') == {"exact": 5181.74}
+    read = Schema.of(Sums).read('{"exact": 1.5, "near": 0.33333333333333333333}')
+    assert (read.exact, read.near) == (decimal.Decimal("1.5"), 1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +104,8 @@ def test_a_decimal_is_sent_as_text_with_its_digits_or_as_a_number_with_its_bound
 )
 def test_the_digits_of_a_decimal_end_where_its_class_says(given, pattern, fits, fails):
     sent = Schema.of(Annotated[decimal.Decimal, pydantic.Field(**given)]).wire_form()
-    assert sent == {"type": "string", "pattern": pattern}
+    number = "integer" if given.get("decimal_places") == 0 else "number"
+    assert sent == {"anyOf": [{"type": number}, {"type": "string", "pattern": pattern}]}
     assert all(re.search(pattern, one) for one in fits) and not any(re.search(pattern, one) for one in fails)
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 
 from qwennb import Answer, Qwen
+from qwennb.frames.fields import tell_fields
+from qwennb.frames.wording import extract_words
 from qwennb.request import Schema
 from tests.benchmarks.verbs.sets import orders
 
@@ -40,8 +42,8 @@ _PLAIN = (
 )
 _NL, _OR = "\n", " or null\n"
 _KINDS = (
-    "- name: the customer\n- amount: decimal, the money in all\n- date: YYYY-MM-DD, the day it names\n"
-    "- pieces: whole number, how many pieces"
+    "- name: the customer or null\n- amount: the money in all (decimal number) or null\n"
+    "- date: the day it names (YYYY-MM-DD) or null\n- pieces: how many pieces (whole number) or null"
 )
 _SKELETON = (
     '{"name": the customer or null, "amount": "0.00" (the money in all) or null, "date": "YYYY-MM-DD" (the day it names) or '
@@ -68,9 +70,19 @@ WAYS: dict[str, Way] = {
         lambda text: text,
         f"Extract from the text, as one line of JSON:\n{_PLAIN.replace(_NL, _OR)} or null",
     ),
-    "ours, list with kinds in system, text": Way(
+    "ours, list with kinds and nulls in system, text": Way(
+        lambda text: text, f"Extract from the text, as one line of JSON:\n{_KINDS}"
+    ),
+    "ours, the verb's": Way(lambda text: text, extract_words(tell_fields(Schema.of(LINE)))[2].system),
+    "ours, kinds or null in brackets, in system, text": Way(
         lambda text: text,
-        f"Extract from the text, as one line of JSON:\n{_KINDS}\nWrite null for what the text does not say.",
+        "Extract from the text, as one line of JSON:\n- name (string or null): the customer\n- amount (decimal or null): "
+        "the money in all\n- date (YYYY-MM-DD or null): the day it names\n- pieces (integer or null): how many pieces",
+    ),
+    "ours, may be null in brackets, in system, text": Way(
+        lambda text: text,
+        "Extract from the text, as one line of JSON:\n- name (may be null): the customer\n- amount (may be null): "
+        "the money in all\n- date (may be null): the day it names\n- pieces (may be null): how many pieces",
     ),
     "ours, text, then list": Way(
         lambda text: (
