@@ -1,4 +1,4 @@
-"""What a column's call shows of itself: to Tab, to `?`, to a checker; and the functions that are the same calls, typed."""
+"""What a column's call shows of itself, to `?` and to checkers (Tab: tests/notebook/test_keywords.py); and the functions that are the same calls, typed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import fields
 import pandas as pd
 import polars as pl
 import pytest
-from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
 
 import qwennb
 from qwennb.client import Options
@@ -76,25 +74,6 @@ def test_a_door_shows_no_parameter_that_it_gives_itself():
             assert ("table" in shown) == ("\ntable : " in inspect.getdoc(call)) == (where == "function")
     assert "column" not in inspect.signature(pl.col("a").qwen.classify).parameters
     assert inspect.signature(FRAME.qwen.ask).parameters["prompt"].default is inspect.Parameter.empty
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "df.qwen.ask('Say {{ text }}', on_er",
-        "df.qwen.classify('text', ['yes', 'no'], on_er",
-        "lf.qwen.score('text', 'how urgent', on_er",
-        "df.qwen.plan('Say {{ text }}', on_er",
-        "df.qwen.plan.extract('text', 'name', on_er",
-        "text.translate('French', on_er",
-        "qwennb.summarize(df, 'text', on_er",
-    ],
-)
-def test_tab_inside_the_parentheses_shows_the_options(line):
-    shell = InteractiveShell.instance()
-    shell.user_ns |= {"df": FRAME, "lf": FRAME.lazy(), "qwennb": qwennb, "text": qwennb.col("text")}
-    with provisionalcompleter():
-        assert "on_error=" in [one.text for one in shell.Completer.completions(line, len(line))]
 
 
 def test_an_option_that_only_one_question_has_is_refused_with_what_to_type():

@@ -121,9 +121,7 @@ def test_a_prompt_is_no_code(tab):
     assert tab("%%qwen\ndf.qwen.classify(")[0] != "column="
 
 
-@pytest.mark.parametrize(
-    "text", ["df.qwen.", 'pl.col("x").qwen.', 'qwennb.col("x").', "df.head().qwen.", "pdf.qwen."]
-)
+@pytest.mark.parametrize("text", ["df.qwen.", 'pl.col("x").qwen.', 'qwennb.col("x").', "df.head().qwen."])
 def test_tab_behind_the_dot_shows_the_verbs(tab, text):
     assert {"ask", "classify", "extract", "filter", "score", "summarize", "translate"} <= {*tab(text)}
 
