@@ -23,6 +23,7 @@ def test_a_class_name_means_one_class_outside_the_simulator():
     assert house.twice_named(HOUSE) == {}
 
 
+@pytest.mark.slow
 def test_a_door_shows_no_name_that_nobody_outside_its_room_takes():
     assert house.idle_doors(HOUSE, [house.Module(path) for path in house.ROOT.glob("tests/**/*.py")]) == []
 

@@ -46,6 +46,7 @@ def listed() -> set[str]:
     return set(first_column(CONTRIBUTING, "Other libraries' private ground"))
 
 
+@pytest.mark.slow
 def test_every_underscore_of_another_library_is_listed_and_no_other():
     names = {name.rpartition(".")[2] for name in listed()}
     assert {name: place for name, place in taken().items() if name not in names} == {}
