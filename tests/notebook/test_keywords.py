@@ -47,7 +47,7 @@ def tab(request):
 @pytest.mark.parametrize(
     ("call", "first"),
     [
-        ("df.qwen.classify(", ["column=", "labels=", "into="]),
+        ("df.qwen.classify(", ["column=", "labels="]),
         ("lf.qwen.score(", ["column=", "criterion=", "low=", "high=", "integer=", "into="]),
         ("pdf.qwen.summarize(", ["column=", "into="]),
         ("df.head().qwen.classify(", ["column=", "labels="]),
@@ -55,9 +55,9 @@ def tab(request):
         ("df.qwen.plan.classify(", ["column=", "labels="]),
         ("qwennb.classify(", ["table=", "column=", "labels="]),
         ("classify(", ["table=", "column=", "labels="]),
-        ('qwennb.col("x").classify(', ["labels=", "into="]),
+        ('qwennb.col("x").classify(', ["labels="]),
         ("review.translate(", ["to=", "into="]),
-        ('pl.col("x").qwen.classify(', ["labels=", "into="]),
+        ('pl.col("x").qwen.classify(', ["labels="]),
         ('pl.col("x").str.to_lowercase().qwen.extract(', ["schema=", "into="]),
         ("qwen.ask(", ["prompt=", "model=", "system="]),
         ("qwen.chat().ask(", ["prompt=", "model=", "system="]),
