@@ -76,11 +76,16 @@ class BatchOrders:
 
     def write(self, order: BatchOrder, questions: Iterable[Request] | None = None) -> None:
         """Have *order* on the disk before this returns, with its *questions* where it is new."""
-        if questions is not None:
-            lines = (canonical_json(request.canonical()) + b"\n" for request in questions)
-            self._put(self._questions(order), lines)
         facts = {**asdict(order), "keys": sorted(order.keys)}
-        self._put(self._facts(order), [orjson.dumps(facts)])
+        try:
+            if questions is not None:
+                lines = (canonical_json(request.canonical()) + b"\n" for request in questions)
+                replace_file(self._questions(order), lines, durable=True)
+            replace_file(self._facts(order), orjson.dumps(facts), durable=True)
+        except OSError as error:
+            raise CacheError(
+                f"A batch can't be noted in {self.folder} ({error.strerror}); it was not handed in."
+            ) from error
 
     def questions(self, order: BatchOrder) -> Iterator[Request]:
         """Read what was asked. Pictures have their hash only."""
@@ -144,11 +149,3 @@ class BatchOrders:
             raise CacheError(
                 f"The note of a batch in {path} can't be read. If nothing of that batch is wanted any more, delete it."
             ) from None
-
-    def _put(self, path: Path, pieces: Iterable[bytes]) -> None:
-        try:
-            replace_file(path, pieces, durable=True)
-        except OSError as error:
-            raise CacheError(
-                f"A batch can't be noted in {self.folder} ({error.strerror}); it was not handed in."
-            ) from error

@@ -456,7 +456,7 @@ def patiently(work: Callable[[], T], seconds: float) -> T:
 def use_file(work: Callable[[], T], folder: Path, what: str, seconds: float, mend: Callable[[], bool]) -> T:
     """Do *work* with a file in *folder*, patiently; where it is damaged, *mend* it, and try once more if that was of use.
 
-    What goes wrong all the same is said in one sentence: by what SQLite says, or that of *what* the disk did not allow.
+    What goes wrong all the same is said in one sentence: by what SQLite says, or else by *what*, which names the folder as {}.
     """
     try:
         try:
@@ -468,7 +468,7 @@ def use_file(work: Callable[[], T], folder: Path, what: str, seconds: float, men
     except sqlite3.DatabaseError as error:
         raise explain(error, folder) from error
     except OSError as error:
-        raise CacheError(f"{what} ({error.strerror}).") from error
+        raise CacheError(f"{what.format(folder)} ({error.strerror}).") from error
 
 
 def explain(error: sqlite3.Error, folder: Path) -> CacheError:

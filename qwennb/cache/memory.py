@@ -106,7 +106,10 @@ class Memory:
         return [None if isinstance(one, ValueError) else one for one in made]
 
     def look_up(self, keys: Sequence[str], identity: str | None, mode: str) -> dict[str, Sequence[bytes]]:
-        """Find the records that may serve for each of *keys* in this mode, the best first; a key without any is absent."""
+        """Find the records that may serve for each of *keys* in this mode, the best first; a key without any is absent.
+
+        Nothing counts as used by it.
+        """
         if mode in ("off", "refresh"):
             return {}
         found: dict[str, Sequence[bytes]]
@@ -151,10 +154,6 @@ class Memory:
             for key, some in found.items()
             if some
         }
-
-    def holds(self, request: Request, identity: str | None, mode: str) -> bool:
-        """Tell whether `recall` would find a record. Nothing counts as used by it."""
-        return request.key in self.look_up([request.key], identity, mode)
 
     def find(self, request: Request, identity: str | None, mode: str) -> Answer | None:
         """Find the answer that `recall` would give, None where there is none. Nothing counts as used by it."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import orjson
 
 from qwennb.answer import Answer
@@ -40,13 +40,12 @@ _MARKS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 _DIVIDES = b"======="
 
 
-@dataclass(frozen=True, slots=True)
-class PackHeader:
+class PackHeader(msgspec.Struct, frozen=True, rename={"form": "qwennb_pack"}):
     """What the first line says. Only form 1 has a count and a root there."""
 
     form: int
-    defaults: Mapping[str, str]
-    count: int = 0
+    defaults: dict[str, str]
+    count: Annotated[int, msgspec.Meta(ge=0)] = 0
     root: str = ""
 
 
@@ -168,36 +167,27 @@ def read_header(line: bytes, name: str) -> PackHeader:
     """Read what the first line says, if it is a pack's."""
     _refuse_mark(line, name)
     try:
-        header = orjson.loads(line)
-        form = header["qwennb_pack"]
-        if type(form) is int and form > FORM:
+        said = orjson.loads(line)
+        if type(form := said["qwennb_pack"]) is int and form > FORM:
             raise PackRefused(
-                f"{name} was made by a newer qwennb{_needs_text(header.get('needs'))}. Upgrade to read it."
+                f"{name} was made by a newer qwennb{_needs_text(said.get('needs'))}. Upgrade to read it."
             )
-        defaults = header["defaults"]
-        is_sound = list(defaults) == ["model", "endpoint"] and all(
-            isinstance(value, str) for value in defaults.values()
-        )
-        if form == FORM and type(form) is int:
-            read = PackHeader(form, defaults)
-            is_sound = is_sound and seal_header(defaults) == line
-        else:
-            count, root = header["count"], header["root"]
-            read = PackHeader(1, defaults, count, root)
-            is_sound = (
-                is_sound and type(count) is int and count >= 0 and _spell_first(count, defaults, root) == line
-            )
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        header = msgspec.convert(said, PackHeader)
+    except (orjson.JSONDecodeError, KeyError, TypeError, msgspec.ValidationError):
         raise PackRefused(f"{name} is no pack: its first line is not a pack's header.") from None
-    if not is_sound:
+    if header.form == FORM:
+        spelled = seal_header(header.defaults)
+    else:
+        spelled = _spell_first(header.count, header.defaults, header.root)
+    if spelled != line or list(header.defaults) != ["model", "endpoint"]:
         raise PackRefused(
             f"{name} was changed after it was made: its header is not as it was written. Get it again."
         )
-    if read.count > pack_file.MOST_LINES:
+    if header.count > pack_file.MOST_LINES:
         raise PackRefused(
-            f"{name} says that it holds {read.count:,} answers; a pack may hold {pack_file.MOST_LINES:,}."
+            f"{name} says that it holds {header.count:,} answers; a pack may hold {pack_file.MOST_LINES:,}."
         )
-    return read
+    return header
 
 
 def _needs_text(needs: Any) -> str:

@@ -231,7 +231,7 @@ class Store:
     def _open(self) -> None:
         """Make, check or recover the file, and remember which one it is."""
         self._disconnect()
-        what = f"The cache in {self.folder} can't be opened"
+        what = "The cache in {} can't be opened"
         try:
             use_file(self._check, self.folder, what, self._patience, mend=lambda: False)
         except CacheError:
@@ -242,18 +242,16 @@ class Store:
         with lock_folder(safe_folder(self.folder)):
             if not (safe_file(self._path) and database.has_form(self._path, self.folder, FORM)):
                 database.make(self._path, FORM)
-            elif (self._damaged and self._file == identity(self._path)) or not self._is_sound():
+            elif self._damaged and self._file == identity(self._path):
                 self._recover()
+            else:
+                try:
+                    self._table.inspect(self.folder)
+                except sqlite3.DatabaseError as error:
+                    if not is_damage(error):
+                        raise
+                    self._recover()
             self._file, self._damaged = identity(self._path), False
-
-    def _is_sound(self) -> bool:
-        try:
-            self._table.inspect(self.folder)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            return False
-        return True
 
     def _disconnect(self, *, for_good: bool = False) -> None:
         self._table.disconnect(for_good=for_good)
@@ -270,7 +268,7 @@ class Store:
 
     def _select(self, query: str, *arguments: object) -> list[Any] | None:
         """Read the rows of *query*; None where the file is damaged there and could not be recovered."""
-        what = f"The cache in {self.folder} can't be read"
+        what = "The cache in {} can't be read"
         try:
             return use_file(
                 partial(self._select_once, query, arguments), self.folder, what, self._patience, self._mend
@@ -312,7 +310,7 @@ class Store:
 
     def _write(self, work: Callable[[Table], T]) -> T:
         """Do *work* in one transaction that is on the disk at the end, or never was."""
-        what = f"The cache in {self.folder} can't be written"
+        what = "The cache in {} can't be written"
         return use_file(
             partial(self._write_once, work), self.folder, what, self._write_patience, self._note_damage
         )

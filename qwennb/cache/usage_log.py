@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -41,18 +40,14 @@ class UsageLog:
 
     def record(self, names: Iterable[tuple[str, str]], folder: Path) -> None:
         """Record that these were used, of *folder*: pairs of a request's key and the endpoint that had answered."""
-        by_endpoint: dict[str, list[str]] = {}
-        for key, endpoint in names:
-            by_endpoint.setdefault(endpoint, []).append(key)
         with self._lock:
-            for endpoint, keys in by_endpoint.items():
-                known = self._folders.setdefault(endpoint, {})
-                used = dict.fromkeys(map(bytes.fromhex, keys), folder)
-                fresh = used.keys() - known.keys()
-                for no_room in islice(fresh, self._most - self.count, None):
-                    del used[no_room]
-                self.count += min(len(fresh), self._most - self.count)
-                known |= used
+            for key, endpoint in names:
+                known, spelled = self._folders.setdefault(endpoint, {}), bytes.fromhex(key)
+                if spelled not in known:
+                    if self.count == self._most:
+                        continue
+                    self.count += 1
+                known[spelled] = folder
 
     def by_folder(self, wanted: Iterable[Name] | None = None) -> dict[Path, list[Name]]:
         """List those of *wanted* that were used, or all that were, by their folder."""

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Self
 
 from qwennb.cache.record import Name
 from qwennb.cache.store import Store
@@ -88,7 +87,7 @@ class Writer:
             raise RuntimeError("the writer can't wait for itself")
         reached = threading.Lock()
         reached.acquire()
-        self._hand_over(_Job(_nothing, lambda error: reached.release()))
+        self._hand_over(_Job(lambda store: None, lambda error: reached.release()))
         return reached.acquire(timeout=-1 if timeout is None else timeout)
 
     def _flush_at_exit(self) -> None:
@@ -124,12 +123,6 @@ class Writer:
     def _close_store(self) -> None:
         atexit.unregister(self._flush_at_exit)
         self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _hand_over(self, item: _Pending | _Job) -> None:
         if self._closed:
@@ -223,10 +216,6 @@ def _take_queued(queue: SimpleQueue[_Pending | _Job | None]) -> Iterator[list[_P
 def _tell(done: Done, error: BaseException | None) -> None:
     with suppress(BaseException):  # whoever asked is gone, a closed loop for instance
         done(error)
-
-
-def _nothing(store: Store) -> None:
-    """Do nothing: a flush only waits until this is reached."""
 
 
 _retiring: set[Writer] = set()

@@ -96,7 +96,7 @@ def make_plan(items: Sequence[Request | Answer], session: Session, options: Opti
     known = {
         key
         for key, request in unique.items()
-        if context.memory.holds(request, endpoint.identity(request.model), context.mode)
+        if context.memory.look_up([request.key], endpoint.identity(request.model), context.mode)
     }
     to_ask = [request for key, request in unique.items() if key not in known]
     total, cost, at_most = Count(0, exact=True), 0.0, 0.0

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -262,7 +263,7 @@ def test_two_thousand_interrupts_never_wedge_the_store(tmp_path, record_property
 def fill_the_disk(process, folder):
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with Store(folder) as store, Writer(store) as writer:
+    with Store(folder) as store, closing(Writer(store)) as writer:
         errors = []
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
 

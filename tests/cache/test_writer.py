@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def writer(store):
-    with Writer(store) as writer:
+    with closing(Writer(store)) as writer:
         yield writer
 
 
@@ -75,7 +76,7 @@ def test_what_queues_during_a_commit_is_committed_together(store, tmp_path):
             self.transactions += 1
             super().put(records)
 
-    with Counted(tmp_path / "counted") as store, Writer(store) as writer:
+    with Counted(tmp_path / "counted") as store, closing(Writer(store)) as writer:
         writer.put(name_of(0), b"alone", lambda error: None)
         writer.flush(30)
         assert store.transactions == 1
@@ -244,7 +245,7 @@ def test_a_stream_goes_on_while_another_process_holds_the_lock(store, writer):
 
 
 def test_a_closed_writer_is_held_by_nothing(store):
-    with Writer(store) as writer:
+    with closing(Writer(store)) as writer:
         writer.put(name_of(1), b"v", lambda error: None)
     held = weakref.ref(writer)
     del writer

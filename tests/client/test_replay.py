@@ -308,7 +308,7 @@ def test_without_a_pack_another_endpoints_answer_is_no_hit(memory):
 def test_only_what_was_recalled_or_kept_counts_as_used(memory):
     kept(memory, answer_of(0), answer_of(6))
     memory.packs.load(Pack.of([answer_of(12)]))
-    assert memory.holds(answer_of(6).request, None, "replay")
+    assert memory.look_up([answer_of(6).key], None, "replay")
     assert memory.recall(answer_of(18).request, "dashscope-intl", "on") is None
     memory.recall(answer_of(0).request, "dashscope-intl", "on")
     memory.recall_many([answer_of(12).request], None, "on")
