@@ -21,8 +21,9 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -197,13 +198,16 @@ class FileForm:
 
 
 def connect(
-    path: Path, *, wait: float, access: str = "rw", pragmas: Sequence[str] = ()
+    path: Path, *, wait: float, access: str = "rw", pragmas: Sequence[str] = (), journal: str | None = None
 ) -> sqlite3.Connection:
     """Open a connection that trusts nothing in the file, never makes one, and leaves transactions to us."""
     connection = _connect(path, access, wait)
     try:
         for pragma in (*TRUST_NOTHING, "synchronous = FULL", *pragmas):
             connection.execute(f"PRAGMA {pragma}").fetchall()
+        if journal is not None:
+            with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
+                connection.execute(f"PRAGMA journal_mode = {journal}").fetchall()
     except UnicodeDecodeError:  # SQLite names the damaged part of the schema, and the name itself is damaged
         connection.close()
         damage = sqlite3.DatabaseError("malformed database schema")
@@ -295,14 +299,8 @@ def has_form(path: Path, folder: Path, form: FileForm) -> bool:
     try:
         if size < 512:  # less than the smallest page: SQLite would take it for empty, and write over it
             raise sqlite3.DatabaseError
-        try:
-            application, version = _look_at_header(path, "ro")
-        except sqlite3.OperationalError as error:
-            if is_waiting(error):
-                raise
-            application, version = _look_at_header(
-                path, "rw"
-            )  # after a crash, SQLite has first to undo a write
+        # After a crash, SQLite has first to undo a write.
+        application, version = _try_access(partial(_look_at_header, path), "ro", "rw")
     except sqlite3.DatabaseError as error:
         if is_waiting(error) or is_of_the_disk(error):
             raise
@@ -329,15 +327,20 @@ def look_into(path: Path, folder: Path, form: FileForm) -> sqlite3.Connection:
     Where SQLite can't have its locks or its log there, it is told that nobody writes. Should somebody do so all the same,
     a page may be read half written: every value is sealed, and one whose seal does not fit counts as not there.
     """
+    return _try_access(partial(_look, path, folder, form), "ro", "ro&immutable=1")
+
+
+def _try_access(look: Callable[[str], T], access: str, otherwise: str) -> T:
+    """Have a *look* with the one access, or with the other where SQLite does not grant it."""
     try:
-        return _look(path, "ro", folder, form)
+        return look(access)
     except sqlite3.OperationalError as error:
         if is_waiting(error):
             raise
-        return _look(path, "ro&immutable=1", folder, form)
+        return look(otherwise)
 
 
-def _look(path: Path, access: str, folder: Path, form: FileForm) -> sqlite3.Connection:
+def _look(path: Path, folder: Path, form: FileForm, access: str) -> sqlite3.Connection:
     connection = connect(path, access=access, wait=0, pragmas=("query_only = ON",))
     try:
         _refuse_others(*_read_header(connection), folder, form)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,6 +97,14 @@ def fill(path: Path, rows: Iterable[tuple[str, bytes]]) -> int:
     return number
 
 
+_FOR_WRITING = (
+    "journal_size_limit = 1048576",  # bytes of a journal that stay on the disk between commits
+    # Up to so many KiB of pages, and none written before the commit: a write in progress never stops a reader.
+    "cache_size = -262144",
+    "cache_spill = OFF",
+)
+
+
 class ForeignRow(ValueError):
     """A row claims to be something that this store never writes."""
 
@@ -136,29 +145,13 @@ class Table(diskcache.Cache):  # type: ignore[misc]
     def __init__(self, path: Path, journal: str) -> None:
         # Not diskcache's own: that one obeys the settings in the file, sets attributes and pragmas by their names,
         # and rewrites them all at each opening, for which it waits a minute for the write lock.
-        self._path, self._journal = path, journal
         self._disk = BytesDisk(str(path.parent))
-        self._connection = database.Connection(path, self._connect)
+        connect = partial(database.connect, path, wait=0, pragmas=_FOR_WRITING, journal=journal)
+        self._connection = database.Connection(path, connect)
 
     @property
     def _con(self) -> sqlite3.Connection:
         return self._connection.get()
-
-    def _connect(self) -> sqlite3.Connection:
-        pragmas = (
-            "journal_size_limit = 1048576",  # bytes of a journal that stay on the disk between commits
-            # Up to so many KiB of pages, and none written before the commit: a write in progress never stops a reader.
-            "cache_size = -262144",
-            "cache_spill = OFF",
-        )
-        connection = database.connect(self._path, wait=0, pragmas=pragmas)
-        try:
-            with suppress(sqlite3.OperationalError):  # others have it open with another journal: theirs holds
-                connection.execute(f"PRAGMA journal_mode = {self._journal}").fetchall()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def disconnect(self, *, for_good: bool = False) -> None:
         """Close the connection. The next use opens a new one."""
