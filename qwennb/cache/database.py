@@ -162,7 +162,7 @@ def journal_mode(
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Let only one process at a time make or mend the files in *folder*. Held for milliseconds."""
-    with take_lock(folder / "lock") or nullcontext():
+    with take_lock(folder / "lock") or nullcontext():  # it is had, for it was waited for
         yield
 
 
@@ -279,11 +279,11 @@ def create(path: Path, form: FileForm) -> None:
         new.execute("COMMIT")
 
 
-def make(path: Path, form: FileForm) -> None:
-    """Make *path*. The caller holds the folder's lock."""
+def make(path: Path, form: FileForm, *, aside: bool = False) -> None:
+    """Make *path*; a damaged one goes *aside*. The caller holds the folder's lock."""
     new = path.with_name(path.name + ".new")
     create(new, form)
-    swap(new, path, aside=False)
+    swap(new, path, aside=aside)
 
 
 def has_form(path: Path, folder: Path, form: FileForm) -> bool:

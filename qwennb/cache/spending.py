@@ -143,9 +143,7 @@ class Spendings:
             ):
                 if connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]:
                     return True
-            new = self._path.with_name(self._path.name + ".new")
-            database.create(new, _FORM)
-            database.swap(new, self._path, aside=True)
+            database.make(self._path, _FORM, aside=True)
         warn(
             f"The ledger of spending in {self.folder} was damaged: sums begin anew. The damaged file is kept beside it."
         )
