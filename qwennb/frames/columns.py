@@ -212,7 +212,11 @@ def build_column(
     outputs = _list_outputs(questions, form, details, own)
     templates = (*questions.values(), *([] if system is None else [system]))
     columns = [hole.name for template in templates for hole in template.holes]
-    columns += filter(None, (own.get("image"), own.get("truth")))
+    if (truth := own.get("truth")) in columns:
+        raise BadInput(
+            f"The prompt reads `{truth}`, which is the truth, so that the model would be told what is right. Leave it out of the prompt."
+        )
+    columns += filter(None, (own.get("image"), truth))
     return Column(
         _VERBS[noun],
         questions,

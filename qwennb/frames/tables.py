@@ -114,6 +114,11 @@ class Value:
         return self._answers(column) == YES
 
     def _answers(self, column: Column) -> pl.Expr:
+        if column.truth is not None and "it" in column.columns:
+            raise BadInput(
+                "On an expression the text is all of its fields, the truth among them, so that the model would be told what is "
+                f'right. Ask over the table: df.qwen.{column.verb}(…, truth="{column.truth}").'
+            )
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)
         outputs = column.outputs

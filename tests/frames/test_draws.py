@@ -10,7 +10,7 @@ import pytest
 
 import qwennb
 from qwennb.errors import BadInput, QwenError, QwenFrameWarning
-from qwennb.simulator import Fault, Reply
+from qwennb.simulator import Fault, Options, Reply
 
 FRAME = pl.DataFrame({"text": ["soup", "tea", "soup", None]})
 LABELS = ["praise", "complaint"]
@@ -156,6 +156,40 @@ def test_without_the_cache_a_lazy_plan_asks_each_draw_once(simulate, client):
     plan = FRAME.lazy().qwen.classify("text", LABELS, client=qwen, draws=3, meta=True)
     plan.unnest("label_meta").collect()
     assert sim.ledger.count("asked") == 6
+
+
+def test_draws_go_by_batch_too_and_the_live_lane_finds_each(simulate, client):
+    sim = simulate("dashscope", options=Options(batch_polls=1))
+    qwen = client(sim)
+    made = FRAME.qwen.classify("text", LABELS, client=qwen, draws=3, lane="batch")
+    assert sim.ledger.count("paid") == 6
+    assert (
+        FRAME.qwen.classify("text", LABELS, client=qwen, draws=3).equals(made)
+        and sim.ledger.count("paid") == 6
+    )
+
+
+def test_draws_replay_with_no_server(simulate, client, tmp_path):
+    sim = simulate()
+    live = FRAME.qwen.classify("text", LABELS, client=client(sim), draws=3, meta=True)
+    sim.stop()
+    qwen = qwennb.Qwen(cache="replay", cache_dir=tmp_path / "cache", model="qwen3.5-flash")
+    assert FRAME.qwen.classify("text", LABELS, client=qwen, draws=3, meta=True).equals(live)
+    with pytest.warns(QwenFrameWarning, match=r"2 of 8 draws of column `label` failed.*NotRecorded"):
+        FRAME.qwen.classify("text", LABELS, client=qwen, draws=4)
+
+
+def test_a_stopped_run_gives_a_row_whose_draws_are_not_all_there_as_not_asked(simulate, client):
+    table = pl.DataFrame({"text": [f"dish {n}" for n in range(60)]})
+    qwen = client(simulate(latency=0.05), concurrency=4)
+
+    def stop(progress):
+        if progress.done >= 20:
+            progress.stop()
+
+    made = table.qwen.classify("text", LABELS, client=qwen, draws=3, meta=True, progress=stop)
+    draws = made["label_meta"].struct.field("draws")
+    assert 0 < made["label"].count() < 60 and set(draws.drop_nulls()) == {3}
 
 
 def test_the_last_line_says_how_often_each_was_drawn(simulate, client):

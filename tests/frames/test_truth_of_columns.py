@@ -97,6 +97,8 @@ def test_the_same_figures_can_be_had_as_data(simulate, client, capsys):
         (lambda frame, given: frame.qwen.classify("text", LABELS, truth="golde", **given), "names no column; did you mean `gold`"),
         (lambda frame, given: frame.lazy().qwen.classify("text", LABELS, truth="golde", **given), "names no column"),
         (lambda frame, given: frame.qwen.score("text", "how good", truth="gold", **given), "is held against numbers"),
+        (lambda frame, given: frame.qwen.classify("{{ text }} {{ gold }}", LABELS, truth="gold", **given), "The prompt reads `gold`"),
+        (lambda frame, given: frame.select(pl.struct("text", "gold").qwen.classify(LABELS, truth="gold", **given)), "Ask over the table"),
         (lambda frame, given: frame.qwen.summarize("text", truth="gold", **given), "truth= is for classify"),
     ],
 )  # fmt: skip
