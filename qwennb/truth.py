@@ -327,7 +327,7 @@ def _kind_of(values: set[Any]) -> Kind:
     if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return "numbers"
     words = {str(value).casefold() for value in values if not isinstance(value, bool)}
-    if any(isinstance(value, float) for value in values):
+    if any(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         raise BadInput("One side is numbers and the other is not. Cast both to numbers, or both to text.")
     return "yes or no" if words <= set(YES_NO) else "labels"
 

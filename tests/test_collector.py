@@ -70,7 +70,7 @@ import asyncio, gc, sys, threading
 import polars as pl
 from qwennb.client.bridge import Pulse
 from qwennb.frames.exactly_once import Evaluations
-from qwennb.frames.sinks import Sink
+from qwennb.frames.polars_calls import Sink
 
 LOOP = asyncio.new_event_loop()
 

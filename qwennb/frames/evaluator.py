@@ -26,9 +26,9 @@ from qwennb.frames.columns import NO, YES, Column
 from qwennb.frames.default import default_client
 from qwennb.frames.exactly_once import Evaluation, EvaluationGroup, Evaluations
 from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series
+from qwennb.frames.polars_calls import Sink
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompts import Prompt, Rows, draw_each, read_rows
-from qwennb.frames.sinks import Sink
+from qwennb.frames.prompts import Prompt, Rows, cell, draw_each, read_rows
 from qwennb.terminal import drop_controls
 from qwennb.truth import Kind, compare_pairs
 from qwennb.warn import warn_user
@@ -301,6 +301,11 @@ def read_truth(column: Column, values: pl.Series) -> list[Any]:
         raise BadInput(
             f"truth= names `{column.truth}`, which is {values.dtype}, and the answers are {answers}. Both are one label a row, or lists."
         )
+    if values.dtype.is_numeric() and not answers.is_numeric():
+        if answers == pl.Enum([YES, NO]):  # 1 and 0, as many tables have it
+            return as_compared(values != 0).to_list()
+        text = cell(pl.col(values.name), values.dtype, values.name)
+        return values.to_frame().select(text).to_series().to_list()
     return as_compared(values).to_list()
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from qwennb.errors import KeyRefused, Stopped
-from qwennb.frames.sinks import read_sink_target
+from qwennb.frames.polars_calls import read_sink_target
 
 ROWS = 400
 ASK = "Say {{ n }}"

@@ -77,6 +77,23 @@ def test_a_filter_has_precision_and_recall(simulate, client, capsys):
     assert "precision 66.7% (2 of 3" in said and "recall    66.7% (2 of 3" in said
 
 
+def test_a_truth_of_numbers_is_read_as_the_labels_are(simulate, client, capsys):
+    qwen = client(
+        simulate(
+            "openrouter", script=lambda asked: json.dumps({"answer": "no" if "soup" in asked.text else "yes"})
+        )
+    )
+    FRAME.with_columns(pl.col("is_food").cast(pl.Int8)).qwen.filter(
+        "{{ text }} is food", client=qwen, truth="is_food"
+    )
+    assert "precision 66.7% (2 of 3" in capsys.readouterr().out
+    qwen = client(simulate("openrouter", script=lambda asked: json.dumps({"answer": "1"})))
+    FRAME.with_columns(pl.col("stars").cast(pl.Float64)).qwen.classify(
+        "text", ["1", "4", "5"], client=qwen, truth="stars"
+    )
+    assert "accuracy 33.3% (1 of 3" in capsys.readouterr().out
+
+
 def test_a_truth_that_is_no_label_counts_as_wrong_and_is_told(simulate, client, capsys):
     qwen = client(simulate("openrouter", script=labels))
     FRAME.with_columns(gold=pl.lit("Praise")).qwen.classify("text", LABELS, client=qwen, truth="gold")
