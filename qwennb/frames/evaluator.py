@@ -325,5 +325,6 @@ def print_comparison(column: Column, pairs: Counter[tuple[Any, Any]]) -> None:
     dtype = column.form.dtype
     labels = dtype.categories.to_list() if isinstance(dtype, pl.Enum) else []
     kind: Kind = "numbers" if dtype.is_numeric() else "yes or no" if labels == [YES, NO] else "labels"
-    name = f"`{column.into}` against `{column.truth}`"
+    said = "filter" if column.verb == "filter" else f"`{column.into}`"
+    name = f"{said} against `{column.truth}`"
     print(drop_controls(str(compare_pairs(pairs, labels=labels, name=name, kind=kind))))  # noqa: T201 - it was asked for

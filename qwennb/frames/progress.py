@@ -39,7 +39,7 @@ class Progress:
 
     `run` is the run's number in this process. In `batches`, polars brings its rows piece by piece: `rows` and `unique`
     grow. `finished` is said once, when the run is over; in `batches` that is on another thread, a moment later.
-    `note` is what the run waits for, where there is more to say than numbers.
+    `note` is what the run waits for, where there is more to say than numbers. Of several `draws` each counts in `unique`.
     """
 
     rows: int

@@ -74,6 +74,7 @@ def test_a_filter_has_precision_and_recall(simulate, client, capsys):
     )
     FRAME.qwen.filter("{{ text }} is food", client=client(sim), truth="is_food")
     said = capsys.readouterr().out
+    assert said.startswith("filter against `is_food`: accuracy")
     assert "precision 66.7% (2 of 3" in said and "recall    66.7% (2 of 3" in said
 
 
