@@ -40,8 +40,9 @@ class Columns:
 
     def cell_ended(self, _: Any) -> None:
         """Whatever ran in this cell is over, and told in it."""
+        if (frames := sys.modules.get("qwennb.frames")) is not None:
+            frames.EVALUATIONS.settle(at_once=True)
         if self._runs is not None:
-            sys.modules["qwennb.frames"].EVALUATIONS.settle(at_once=True)
             self._runs.settle()
 
     def see(self, progress: Progress) -> None:

@@ -124,6 +124,18 @@ def test_a_plan_is_one_line_however_often_polars_asks(kernel):
 
 
 @pytest.mark.slow
+def test_how_well_a_column_agrees_with_its_truth_is_printed_once_in_its_cell(kernel):
+    kernel.run("known = table.with_columns(gold=pl.lit('yes'))")
+    for call in (
+        "known.qwen.classify('n', ['yes', 'no'], truth='gold')",
+        "known.lazy().qwen.classify('n', ['yes', 'no'], truth='gold', meta=True).collect()",
+        "known.lazy().qwen.classify('n', ['yes', 'no'], truth='gold', progress=False).collect()",
+    ):
+        ran = kernel.run(f"made = {call}")
+        assert ran.printed.count("`label` against `gold`: accuracy") == 1, call
+
+
+@pytest.mark.slow
 def test_two_columns_are_two_lines_and_none_after_the_extension_is_unloaded(kernel):
     both = "made = table.qwen.ask('First {{ n }}').qwen.ask('Second {{ n }}', into='other')"
     assert len(lines(kernel.run(both))) == 2
