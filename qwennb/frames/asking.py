@@ -185,9 +185,15 @@ class ColumnAsker:
                 )
             recalled = list(batch.outcomes)
             if mode in ("on", "replay"):
-                self._find_leans()
+                if self._column.blanks:
+                    self._find_leans()
                 self._look_up(batch, batches=batches)
-            if batch.waiting() and self._ask_leans(tally) and batch.outcomes != recalled:
+            if (
+                self._column.blanks
+                and batch.waiting()
+                and self._ask_leans(tally)
+                and batch.outcomes != recalled
+            ):
                 batch.outcomes = recalled  # what was read without the leans is read again
                 self._look_up(batch, batches=batches)
             if known := list(filter(None, batch.outcomes)):
@@ -502,7 +508,7 @@ class ColumnAsker:
     def read_answer(self, key: str, answer: Answer) -> Outcome:
         """What *answer* means in this column."""
         try:
-            data, sure = self._choose(answer, answer.data)
+            data, sure = self._choose(answer, answer.data) if self._leans else (answer.data, None)
             value = self._form.value(answer.text, data)
         except ValidatorFailed as broken:
             error: InvalidAnswer = broken
