@@ -304,9 +304,12 @@ class ColumnAsker:
         if not blanks or self._leans:
             return
         mode, template, keys = self.session.mode(self.options), self.template(), self.keys(blanks)
-        identity = self.session.identity(
-            template.model, keys, mode, self.build_request(blanks[0]), words=False
-        )
+        session, identity = self.session, None
+        if session.known_endpoint is not None or not session.memory.packs.loaded:
+            # What a pack has needs no endpoint, and the lean alone is no reason to look for one.
+            identity = session.identity(
+                template.model, keys, mode, self.build_request(blanks[0]), words=False
+            )
         answers: dict[str, list[tuple[str, Sequence[float]]]] = {}
         found = self.session.memory.look_up(keys, identity, mode)
         for key in keys:
