@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qwennb.errors import BadInput
+from qwennb.terminal import drop_controls
 from qwennb.text import plural, table
 
 YES_NO = ("yes", "no")
@@ -113,7 +114,7 @@ class Comparison:
     no_label: int = 0
 
     def __str__(self) -> str:
-        return "\n".join([*self._headline(), *self._confusion_table(), *self._left_out()])
+        return drop_controls("\n".join([*self._headline(), *self._confusion_table(), *self._left_out()]))
 
     def _headline(self) -> list[str]:
         if self.kind == "numbers":

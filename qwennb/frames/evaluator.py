@@ -29,7 +29,6 @@ from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series
 from qwennb.frames.polars_calls import Sink
 from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import Prompt, Rows, cell, draw_each, read_rows
-from qwennb.terminal import drop_controls
 from qwennb.truth import Kind, compare_pairs
 from qwennb.warn import warn_user
 
@@ -327,4 +326,4 @@ def print_comparison(column: Column, pairs: Counter[tuple[Any, Any]]) -> None:
     kind: Kind = "numbers" if dtype.is_numeric() else "yes or no" if labels == [YES, NO] else "labels"
     said = "filter" if column.verb == "filter" else f"`{column.into}`"
     name = f"{said} against `{column.truth}`"
-    print(drop_controls(str(compare_pairs(pairs, labels=labels, name=name, kind=kind))))  # noqa: T201 - it was asked for
+    print(str(compare_pairs(pairs, labels=labels, name=name, kind=kind)))  # noqa: T201 - it was asked for

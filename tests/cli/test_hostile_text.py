@@ -251,6 +251,7 @@ def hostile_values(folder: Path) -> list[Any]:
     }
     hub = HubFile("owner/repository", "x.gguf")
     object.__setattr__(hub, "file", HOSTILE + LINES)
+    truth = qwennb.compare([HOSTILE + LINES, "a"], ["a", "a"], name=HOSTILE)
     image = Image("https://a.example/x.png")
     object.__setattr__(image.source, "url", f"https://a.example/{HOSTILE}{LINES}") if hasattr(
         image.source, "url"
@@ -260,7 +261,7 @@ def hostile_values(folder: Path) -> list[Any]:
         Qwen(model="plus", endpoint=f"http://{HOST}/v1", cache_dir=folder), Plan(**plan), ColumnPlan(**column), image,
         Attached(HOSTILE + LINES, "text", Text(HOSTILE)), hosted, file, hub, Fetched(file, 1),
         LocalServer(LocalModel(file, folder / "x.gguf", folder / "log")),
-        Leading(HOSTILE, HOSTILE + LINES, HOSTILE + LINES),
+        Leading(HOSTILE, HOSTILE + LINES, HOSTILE + LINES), truth, truth.accuracy,
     ]  # fmt: skip
 
 
@@ -322,6 +323,7 @@ def test_only_known_doors_write_to_a_terminal():
     doors = {
         "cli/world.py",
         "frames/progress.py",
+        "frames/evaluator.py",  # what `truth=` found
         "notebook/display.py",
         "notebook/outputs.py",  # keeps what a cell has shown while a question is cleared
         "notebook/sharing.py",

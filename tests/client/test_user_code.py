@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
+from contextlib import closing
 
 import polars as pl
 import pydantic
@@ -186,7 +187,7 @@ def test_the_writer_survives_whatever_is_raised_on_its_thread(tmp_path, error):
         raise error
 
     said: list[BaseException | None] = []
-    with Store(tmp_path / "cache") as store, Writer(store) as writer:
+    with Store(tmp_path / "cache") as store, closing(Writer(store)) as writer:
         name = Name("0" * 64, "openrouter")
         writer.put(name, b"one", die)
         writer.run(die, said.append)

@@ -61,7 +61,7 @@ def test_what_polars_could_not_build_again_keeps_its_words(simulate, client, kin
     ours = Evaluator(replace(ours.column, form=ill(error)))
     plan = NUMBERS.lazy().with_columns(
         pl.map_batches(
-            [pl.col("n")], lambda columns: ours.batch(columns, "answer"), return_dtype=pl.String()
+            [pl.col("n")], lambda columns: ours.batch(columns, ["n"], "answer"), return_dtype=pl.String()
         ).alias("answer")
     )
     with pytest.raises(QwenError, match=words) as told:
@@ -95,12 +95,12 @@ def test_a_column_is_told_nothing_of_one_that_died_before_it(simulate, client):
     for _ in range(20):
         ill_fated = evaluator(qwen, on_error="raise", progress=False)
         with pytest.raises(QwenError):
-            ill_fated.batch([pl.Series("n", [13])], "answer")
+            ill_fated.batch([pl.Series("n", [13])], ["n"], "answer")
         numbers.add(id(ill_fated))
         del ill_fated
         gc.collect()
         lucky = evaluator(qwen, on_error="raise", progress=False)
-        assert lucky.batch([pl.Series("n", [7])], "answer").len() == 1
+        assert lucky.batch([pl.Series("n", [7])], ["n"], "answer").len() == 1
         if id(lucky) in numbers:
             return
     pytest.skip("no number came twice")
