@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from qwennb.answer import Answer
-from qwennb.cache import Memory, Name, Pack, difference, find_packs_beside
+from qwennb.cache import Memory, Name, Pack, difference, find_packs_beside, read_record
 from qwennb.catalog import Catalog
 from qwennb.client.options import Options
 from qwennb.client.runtime import Runtime
@@ -46,7 +46,7 @@ from qwennb.errors import (
 )
 from qwennb.machine import is_loopback
 from qwennb.project import show_path
-from qwennb.request import Image, Pdf, Request, Video
+from qwennb.request import Image, Pdf, Request, Video, blank_requests
 from qwennb.text import join_some, plural
 
 _CHOICES = (
@@ -355,7 +355,15 @@ def pack_run(memory: Memory, run: Iterable[Any]) -> Pack:
             answers += inner
         else:
             raise BadInput(f"There is nothing to pack in {type(given).__name__}. {_WAYS}")
-    return Pack.of_records(memory.records(names)) | Pack.of(answers)
+    records = memory.records(names)
+    # A label is read beside the answers to texts that say nothing: without them the pack would give another one.
+    blanks = dict.fromkeys(
+        Name(blank.key, name.endpoint)
+        for name, value in records.items()
+        if b'"choice_logprobs"' in value
+        for blank in blank_requests(read_record(value)[0])
+    )
+    return Pack.of_records(records | memory.records(blanks)) | Pack.of(answers)
 
 
 def _names_in(frame: Any) -> list[Name]:

@@ -17,7 +17,6 @@ from qwennb.client import Options, Qwen
 from qwennb.errors import BadInput, TemplateError, nearest, show_value
 from qwennb.frames.fields import tell_fields
 from qwennb.frames.form import ColumnForm
-from qwennb.frames.lean import blank_prompts
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
 from qwennb.frames.outcome import meta_type
 from qwennb.frames.polars_calls import refuse_after_fork
@@ -35,6 +34,7 @@ from qwennb.frames.wording import (
     summarize_words,
 )
 from qwennb.request import (
+    BLANK_PROMPTS,
     Request,
     Schema,
     Template,
@@ -81,7 +81,9 @@ class Column:
     outputs: Mapping[str, pl.DataType]  # the columns that it makes
     wording: Wording  # a verb's own words, which stand in the template
     older: tuple[tuple[Wording, Options], ...]  # under which a row may be recorded
-    blanks: tuple[str, ...]  # prompts that say nothing, from which the lean to a label is read: lean.py
+    blanks: tuple[
+        str, ...
+    ]  # prompts that say nothing, from which the lean to a label is read: request/blank.py
     on_error: OnError = "null"
     meta: bool | Literal["run"] = False
     nulls: Nulls = "skip"
@@ -207,7 +209,7 @@ def build_column(
         and system is None
         and own.get("image") is None
     )
-    blanks = blank_prompts(next(iter(questions.values()))) if is_calibrated else ()
+    blanks = BLANK_PROMPTS if is_calibrated else ()
     details = _list_details(options, client, is_calibrated) if own.get("meta") else ()
     outputs = _list_outputs(questions, form, details, own)
     templates = (*questions.values(), *([] if system is None else [system]))

@@ -10,25 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from qwennb.request import Template
-
-NOTHING = ("N/A", "", "[text]", "lorem ipsum")
-"""Texts that say nothing. Four, because each has a lean of its own; measured: tests/benchmarks/verbs."""
-
-
 SHARPNESS = 2.0
 """What gains are multiplied by to say how sure a choice is. Plain gains say too little: over the seven sets of
 tests/benchmarks/verbs the expected calibration error is 0.08 with 1, 0.03 with 2, 0.06 with 2.5."""
 
 
 NO_MORE = 1e-3  # a gain that is no more than another: log probabilities are kept with four places
-
-
-def blank_prompts(template: Template) -> tuple[str, ...]:
-    """Make the prompts that say nothing: each text in every hole of *template*."""
-    return tuple(
-        "".join(piece if isinstance(piece, str) else text for piece in template.pieces) for text in NOTHING
-    )
 
 
 def mean_lean(likely: Sequence[Sequence[float]]) -> tuple[float, ...]:

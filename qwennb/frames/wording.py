@@ -17,7 +17,7 @@ import orjson
 
 from qwennb.client import Options
 from qwennb.errors import BadInput, nearest, show_value
-from qwennb.request import check_characters, plain_label
+from qwennb.request import AFTER, BEFORE, check_characters, plain_label
 
 PLAIN = Options(thinking=False)  # it is billed, and these questions rarely need it
 SURE = Options(thinking=False, temperature=0)  # the likeliest answer; a draw would only add chance
@@ -98,13 +98,13 @@ def classify_words(
         first = f"Which of these describes the text best?{lines}\n\nText:\n"
         named = f"{lines}\n"
     asks = "Answer with the category that describes the text best, and nothing else."
-    after = "\n\nCategory:"
+    after = AFTER
     if several:
         asks = 'A text may have any number of them, or none. Answer with JSON: {"labels": [every category that describes the text]}.'
         after = "\n\nCategories:"
     shown = "".join(f"\n\nText: {text}{after} {_spell(right, several)}" for text, right in examples)
     system = f"You classify texts. Categories:{named}{asks}{shown and chr(10) * 2 + 'Examples:'}{shown}"
-    newest = {2: Wording("Text: ", after, system, SURE, is_calibrated=not several)}
+    newest = {2: Wording(BEFORE, after, system, SURE, is_calibrated=not several)}
     # What 0.1 did not know was never asked in its words.
     return newest if several or examples else {1: Wording(first), **newest}
 

@@ -6,6 +6,7 @@ what a user typed. Nothing in this room opens a socket or knows an endpoint.
 
 from __future__ import annotations
 
+from qwennb.request.blank import AFTER, BEFORE, BLANK_PROMPTS, NOTHING, blank_requests
 from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
 from qwennb.request.cell import cell_text
 from qwennb.request.compose import part_of, user_message

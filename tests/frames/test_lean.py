@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from qwennb.frames.lean import NOTHING
+from qwennb.request import NOTHING
 from qwennb.simulator import Reply
 
 FRAME = pl.DataFrame({"text": ["I love it", "It broke"]})
@@ -125,3 +125,17 @@ def test_what_is_the_same_for_every_row_stands_in_the_system_text(simulate, clie
     assert system.startswith("You work in a shop.\n\n") and all(label in system for label in LABELS)
     texts = [body["messages"][1]["content"] for body in bodies]
     assert "Text: I love it\n\nCategory:" in texts, "and the labels are not said once more at its end"
+
+
+def test_a_pack_of_a_frame_has_what_its_labels_were_read_beside(sim, client):
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim), meta=True)
+    pack = client(sim).pack(made)
+    assert len(pack) == len(FRAME) + len(NOTHING)
+
+
+def test_a_verb_over_several_columns_is_read_beside_the_same_questions(sim, client):
+    frame, qwen = FRAME.with_columns(n=pl.int_range(pl.len())), client(sim)
+    made = frame.qwen.classify("{{ n }}: {{ text }}", LABELS, client=qwen)
+    assert made["label"].to_list() == ["praise", "complaint"]
+    frame.qwen.classify("text", LABELS, client=qwen)
+    assert sim.ledger.count("asked") == 2 * len(FRAME) + len(NOTHING)

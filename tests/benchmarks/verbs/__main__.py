@@ -13,7 +13,7 @@ import polars as pl
 
 import qwennb.frames  # noqa: F401 - df.qwen
 from qwennb import Qwen
-from qwennb.frames.lean import NOTHING
+from qwennb.request import NOTHING
 from tests.benchmarks.verbs.prompts import CUT, WAYS, Way
 from tests.benchmarks.verbs.reading import calibration_error, read_labels
 from tests.benchmarks.verbs.sets import LabelledSet, labelled_sets
