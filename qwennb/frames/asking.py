@@ -11,7 +11,6 @@ import concurrent.futures
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import Answer, read_form
-from qwennb.cache import BriefAnswer, DetailedAnswer, read_brief
+from qwennb.cache import DetailedAnswer, read_brief
 from qwennb.client import Qwen
 from qwennb.collector import gc_paused, gc_relaxed
 from qwennb.endpoints import most_tokens
@@ -38,7 +37,7 @@ from qwennb.frames.batch_lane import ask_by_batch
 from qwennb.frames.columns import Column, check_draws
 from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
-from qwennb.frames.lean import choose, mean_lean
+from qwennb.frames.lean import Leans
 from qwennb.frames.outcome import Details, Outcome, confidence_of
 from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate
@@ -94,15 +93,13 @@ class ColumnAsker:
         self.lane = column.lane
         self.answers = Answers()
         self._form = column.form
-        self._column = column
         self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
         self._lock = threading.RLock()
         if column.draws is not None:
             check_draws(column.draws, self.options)
         self._templates: dict[tuple[str | None, int, int], RequestTemplate] = {}
-        self._leans: dict[str, tuple[float, ...]] = {}  # by the endpoint that was asked; see lean.py
-        self._leaning = threading.Lock()
+        self.leans = Leans(self) if column.is_calibrated else None
         self._context: CallContext | None = None
 
     def template(self, system: str | None = None, sample: int = 0, older: int = 0) -> RequestTemplate:
@@ -185,19 +182,17 @@ class ColumnAsker:
                 )
             recalled = list(batch.outcomes)
             if mode in ("on", "replay"):
-                if self._column.blanks:
-                    self._find_leans()
+                if self.leans is not None:
+                    self.leans.find()
                 self._look_up(batch, batches=batches)
-            if (
-                self._column.blanks
-                and batch.waiting()
-                and self._ask_leans(tally)
-                and batch.outcomes != recalled
-            ):
-                batch.outcomes = recalled  # what was read without the leans is read again
-                self._look_up(batch, batches=batches)
-            if known := list(filter(None, batch.outcomes)):
-                tally.add(*known)
+            if self.leans is not None and mode != "replay" and batch.waiting() and not tally.stopped:
+                known = len(self.leans)
+                self.leans.ask(tally)
+                if len(self.leans) > known and batch.outcomes != recalled:
+                    batch.outcomes = recalled  # what was read without the lean is read again
+                    self._look_up(batch, batches=batches)
+            if found := list(filter(None, batch.outcomes)):
+                tally.add(*found)
                 tally.show()
         waiting = batch.waiting()
         if waiting and mode == "replay":
@@ -218,7 +213,7 @@ class ColumnAsker:
             session.config.cache_dir,
             # The form is no part of a key: two columns may read the same answer as different types.
             self._with_details,
-            bool(self._column.blanks),
+            self.leans is not None,
             self._form.dtype,
             self._form.reader,
         )
@@ -242,6 +237,15 @@ class ColumnAsker:
                 if (outcome := known.get(old_key)) is not None and outcome.error is None:
                     found[keys[index]] = outcome
         return found
+
+    def look_up(self, prompts: Sequence[Prompt]) -> dict[str, Sequence[bytes]]:
+        """The records of *prompts*, by their keys. No endpoint is looked for on their account: a pack may have the rows."""
+        session, mode, keys = self.session, self.session.mode(self.options), self.keys(prompts)
+        identity = None
+        if session.known_endpoint is not None or not session.memory.packs.loaded:
+            first = self.build_request(prompts[0], keys[0])
+            identity = session.identity(self.template().model, keys, mode, first, words=False)
+        return session.memory.look_up(keys, identity, mode)
 
     def _recall(self, prompts: Sequence[Prompt], keys: Sequence[str], older: int = 0) -> dict[str, Outcome]:
         mode, template = self.session.mode(self.options), self.template(older=older)
@@ -296,87 +300,14 @@ class ColumnAsker:
         self.session.memory.record_use(used, pictures)
         self.session.memory.record_miss(unusable)
 
-    # ------------------------------------------------------------------ which way it leans
-
-    def _find_leans(self) -> None:
-        """Read from the cache which way the model leans; the leans stay unknown where that is not recorded."""
-        blanks = [Prompt(text) for text in self._column.blanks]
-        if not blanks or self._leans:
-            return
-        mode, template, keys = self.session.mode(self.options), self.template(), self.keys(blanks)
-        session, identity = self.session, None
-        if session.known_endpoint is not None or not session.memory.packs.loaded:
-            # What a pack has needs no endpoint, and the lean alone is no reason to look for one.
-            identity = session.identity(
-                template.model, keys, mode, self.build_request(blanks[0]), words=False
-            )
-        answers: dict[str, list[tuple[str, Sequence[float]]]] = {}
-        found = self.session.memory.look_up(keys, identity, mode)
-        for key in keys:
-            for value in found.get(key, ()):
-                with suppress(ValueError):
-                    one = read_brief(value)
-                    if one.choice_logprobs is not None:
-                        answers.setdefault(one.endpoint, []).append((key, one.choice_logprobs))
-        self._leans = {
-            endpoint: mean_lean([likely for _, likely in given])
-            for endpoint, given in answers.items()
-            if len(given) == len(keys)
-        }
-        used = [(key, endpoint) for endpoint in self._leans for key, _ in answers[endpoint]]
-        self.session.memory.record_use(used)
-
-    def unknown_blanks(self) -> list[Prompt]:
-        """The prompts that would be asked to find out which way the model leans."""
-        blanks = [Prompt(text) for text in self._column.blanks]
-        if not blanks or not self.context().endpoint.tells_likelihoods(self.template().sample):
-            return []
-        known = self._recall(blanks, keys := self.keys(blanks))
-        return [prompt for prompt, key in zip(blanks, keys, strict=True) if key not in known]
-
-    def _ask_leans(self, tally: Tally) -> bool:
-        """Ask which way the model leans, where that is not known yet and its endpoint tells; whether it is known now."""
-        blanks = self._column.blanks
-        if not blanks or self.session.mode(self.options) == "replay" or tally.stopped:
-            return False
-        with self._leaning:
-            context, sample = self.context(), self.template().sample
-            endpoint = context.endpoint
-            if endpoint.identity(sample.model) in self._leans or not endpoint.tells_likelihoods(sample):
-                return False
-            requests = [self.build_request(Prompt(text)) for text in blanks]
-            answers: list[Answer] = []
-
-            async def ask() -> None:
-                answers.extend(
-                    await asyncio.gather(*(self.session.ask_engine(one, context) for one in requests))
-                )
-
-            try:
-                self.wait(ask(), tally)
-            except QwenError:  # every row will meet the same, and say so; if not, a label is as it was said
-                return False
-            tally.count_beside(answers)
-            likely = [one.choice_logprobs for one in answers if one.choice_logprobs is not None]
-            if len(likely) == len(blanks):
-                self._leans = {**self._leans, answers[0].endpoint: mean_lean(likely)}
-            return bool(self._leans)
-
-    def _choose(self, answer: Answer | BriefAnswer, label: Any) -> tuple[Any, float | None]:
-        """The label of *answer* with the model's lean taken away, and how sure it is; as it was said where that can't be told."""
-        lean = self._leans.get(answer.endpoint)
-        if lean is None or answer.choice_logprobs is None or self.options.choices is None:
-            return label, None
-        return choose(self.options.choices, answer.choice_logprobs, lean, label)
-
     def _read(self, key: str, template: RequestTemplate, value: bytes, *, is_older: bool = False) -> Outcome:
         """Read a record."""
         try:
             answer = read_brief(value, detailed=self._with_details)
             text, usage, cost = answer.text, answer.usage, answer.cost
             data, sure = read_form(template.sample, text), None
-            if self._leans and not is_older:
-                data, sure = self._choose(answer, data)
+            if self.leans and not is_older and self.options.choices is not None:
+                data, sure = self.leans.choose(answer, data, self.options.choices)
             return Outcome(
                 key,
                 self._form.value(text, data),
@@ -511,7 +442,9 @@ class ColumnAsker:
     def read_answer(self, key: str, answer: Answer) -> Outcome:
         """What *answer* means in this column."""
         try:
-            data, sure = self._choose(answer, answer.data) if self._leans else (answer.data, None)
+            data, sure = answer.data, None
+            if self.leans and self.options.choices is not None:
+                data, sure = self.leans.choose(answer, data, self.options.choices)
             value = self._form.value(answer.text, data)
         except ValidatorFailed as broken:
             error: InvalidAnswer = broken

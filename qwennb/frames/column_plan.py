@@ -170,7 +170,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     first_refused = first_refused or next(iter(too_long.values()), None)
     refused += len(too_long)
     to_ask = [question for index, question in enumerate(to_ask) if index not in too_long]
-    blanks = asker.unknown_blanks() if to_ask and asker.lane == "live" else []
+    blanks = asker.leans.list_unknown() if to_ask and asker.leans is not None and asker.lane == "live" else []
     settings = request_template.sample.settings
     bound = endpoint.abilities(request_template.model).output_bound(settings.max_tokens, settings.thinking)
     output = min(settings.max_tokens or GUESSED_ANSWER, bound or GUESSED_ANSWER)

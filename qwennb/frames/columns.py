@@ -34,7 +34,6 @@ from qwennb.frames.wording import (
     summarize_words,
 )
 from qwennb.request import (
-    BLANK_PROMPTS,
     Request,
     Schema,
     Template,
@@ -81,9 +80,7 @@ class Column:
     outputs: Mapping[str, pl.DataType]  # the columns that it makes
     wording: Wording  # a verb's own words, which stand in the template
     older: tuple[tuple[Wording, Options], ...]  # under which a row may be recorded
-    blanks: tuple[
-        str, ...
-    ]  # prompts that say nothing, from which the lean to a label is read: request/blank.py
+    is_calibrated: bool  # whether the lean to a label is taken away: lean.py
     on_error: OnError = "null"
     meta: bool | Literal["run"] = False
     nulls: Nulls = "skip"
@@ -209,7 +206,6 @@ def build_column(
         and system is None
         and own.get("image") is None
     )
-    blanks = BLANK_PROMPTS if is_calibrated else ()
     details = _list_details(options, client, is_calibrated) if own.get("meta") else ()
     outputs = _list_outputs(questions, form, details, own)
     templates = (*questions.values(), *([] if system is None else [system]))
@@ -235,7 +231,7 @@ def build_column(
         outputs,
         words[0],
         tuple((one, replace(bounded.over(one.options), system=options.system)) for one in words[1:]),
-        blanks,
+        is_calibrated,
         span=span,
         **own,
     )

@@ -2,13 +2,28 @@
 
 A model prefers some labels whatever the text says. How much is read from texts that say nothing, asked in the words of the
 column, once for all rows; it is taken from what each row's labels got (Zhao and others, "Calibrate before use", 2021). No
-row depends on the others, so a row has the same label in every table.
+row depends on the others, so a row has the same label in every table. A recorded row is read beside what was recorded with
+it; where that is missing, or an endpoint tells no likelihoods, a label is as it was said.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from qwennb.answer import Answer
+from qwennb.cache import BriefAnswer, read_brief
+from qwennb.errors import QwenError
+from qwennb.frames.progress import Tally
+from qwennb.frames.prompts import Prompt
+from qwennb.request import BLANK_PROMPTS
+
+if TYPE_CHECKING:
+    from qwennb.frames.asking import ColumnAsker
 
 SHARPNESS = 2.0
 """What gains are multiplied by to say how sure a choice is. Plain gains say too little: over the seven sets of
@@ -31,3 +46,80 @@ def choose(
     most = max(gains)
     best = said if gains[choices.index(said)] > most - NO_MORE else choices[gains.index(most)]
     return best, 1 / sum(math.exp(SHARPNESS * (gain - most)) for gain in gains)
+
+
+class Leans:
+    """Which way a model leans in one column that chooses among labels, by the endpoint that answered."""
+
+    def __init__(self, asker: ColumnAsker) -> None:
+        self._asker = asker
+        self._by_endpoint: dict[str, tuple[float, ...]] = {}
+        self._blanks = [Prompt(text) for text in BLANK_PROMPTS]
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._by_endpoint)
+
+    def find(self) -> None:
+        """Read the leans from the cache, where they are recorded."""
+        if self._by_endpoint:
+            return
+        asker, answers = self._asker, dict[str, dict[str, Sequence[float]]]()
+        for key, values in asker.look_up(self._blanks).items():
+            for value in values:
+                with suppress(ValueError):
+                    one = read_brief(value)
+                    if one.choice_logprobs is not None:
+                        answers.setdefault(one.endpoint, {}).setdefault(key, one.choice_logprobs)
+        for endpoint, likely in answers.items():
+            if len(likely) == len(self._blanks):
+                self._by_endpoint[endpoint] = mean_lean(list(likely.values()))
+                asker.session.memory.record_use([(key, endpoint) for key in likely])
+
+    def list_unknown(self) -> list[Prompt]:
+        """The prompts that `ask` would ask."""
+        asker = self._asker
+        if not asker.context().endpoint.tells_likelihoods(asker.template().sample):
+            return []
+        known = asker.look_up(self._blanks)
+        return [
+            prompt
+            for prompt, key in zip(self._blanks, asker.keys(self._blanks), strict=True)
+            if key not in known
+        ]
+
+    def ask(self, tally: Tally) -> None:
+        """Ask which way the model leans, where that is not known yet and its endpoint tells."""
+        asker = self._asker
+        context, sample = asker.context(), asker.template().sample
+        with self._lock:
+            is_known = context.endpoint.identity(sample.model) in self._by_endpoint
+            if is_known or not context.endpoint.tells_likelihoods(sample):
+                return
+            came: list[Answer | BaseException] = []
+
+            async def ask_all() -> None:
+                asks = (asker.session.ask_engine(asker.build_request(one), context) for one in self._blanks)
+                came.extend(await asyncio.gather(*asks, return_exceptions=True))
+
+            asker.wait(ask_all(), tally)
+            answers = [one for one in came if isinstance(one, Answer)]
+            tally.count_beside(answers)
+            likely = [one.choice_logprobs for one in answers if one.choice_logprobs is not None]
+            if answers and len(likely) == len(self._blanks):
+                self._by_endpoint = {**self._by_endpoint, answers[0].endpoint: mean_lean(likely)}
+            elif (failed := next((one for one in came if isinstance(one, QwenError)), None)) and answers:
+                # Where all four failed, so will the rows, and say it.
+                asker.session.warn(
+                    f"Which way the model leans could not be found out ({failed}), so labels are as it said them. "
+                    "The same call asks again."
+                )
+
+    def choose(
+        self, answer: Answer | BriefAnswer, said: Any, choices: Sequence[str]
+    ) -> tuple[Any, float | None]:
+        """Choose the label of *answer* beside the lean, and tell how sure it is; what was *said*, where that is unknown."""
+        lean = self._by_endpoint.get(answer.endpoint)
+        if lean is None or answer.choice_logprobs is None:
+            return said, None
+        return choose(choices, answer.choice_logprobs, lean, said)

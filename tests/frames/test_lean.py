@@ -139,3 +139,21 @@ def test_a_verb_over_several_columns_is_read_beside_the_same_questions(sim, clie
     assert made["label"].to_list() == ["praise", "complaint"]
     frame.qwen.classify("text", LABELS, client=qwen)
     assert sim.ledger.count("asked") == 2 * len(FRAME) + len(NOTHING)
+
+
+def test_where_the_lean_can_not_be_found_out_it_is_told_and_no_row_is_lost(simulate, client):
+    from qwennb.simulator import Fault
+
+    sim = simulate("vllm", script=lambda asked: Fault("400") if "lorem" in asked.text else leaning(asked))
+    qwen = client(sim)
+    with pytest.warns(UserWarning, match="Which way the model leans could not be found out"):
+        made = FRAME.qwen.classify("text", LABELS, client=qwen, meta=True)
+    assert made["label"].to_list() == ["complaint", "complaint"]
+    assert made["label_meta"].struct.field("confidence").to_list() == [None, None]
+
+
+def test_what_the_lean_costs_is_part_of_what_the_run_tells(sim, client):
+    told = []
+    FRAME.qwen.classify("text", LABELS, client=client(sim), progress=told.append)
+    sent = sum(one.usage["prompt_tokens"] for one in sim.ledger.asks())
+    assert told[-1].tokens[0] == sent and told[-1].unique == len(FRAME)
