@@ -42,10 +42,13 @@ def choice_logprobs(
             for n in begin:
                 sums[n] += before * math.exp(logprob) / len(begin)
         floor = floor or before * math.exp(min(logprob for _, logprob in token.top))
+        if said and not own:  # it ends here, and so does the label
+            before *= math.exp(token.logprob)
+            break
         before, said, open_ = before * onward, said + own, others
         if not open_:
             break
-    for n in open_:  # at the end of one that others begin with
+    for n in open_:  # one that others begin with has no token of its own
         if names[n] == said:
             sums[n] += before
     return tuple(round(math.log(one or floor), 4) for one in sums)

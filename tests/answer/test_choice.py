@@ -45,6 +45,12 @@ def test_choices_that_begin_alike_are_told_apart_where_they_part():
     assert shares(tokens, ["very good", "very bad", "bad"], "very good") == [0.2, 0.6, 0.15]
 
 
+def test_a_choice_that_others_begin_with_gets_what_its_end_got():
+    tokens = [token("good", own=0.8, bad=0.15), token("", own=0.75, _enough=0.25)]
+    assert shares(tokens, ["good", "good enough", "bad"], "good") == [0.6, 0.2, 0.15]
+    assert shares(tokens[:1], ["good", "good enough", "bad"], "good") == [0.8, 0.15, 0.15], "no end is told"
+
+
 def test_the_quotes_and_names_of_json_are_no_part_of_a_choice():
     tokens = [token('{"answer'), token('": "'), token("yes", own=0.6, no=0.4), token('"}')]
     assert shares(tokens, ["no", "yes"], "yes") == [0.4, 0.6]

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import math
+
 import polars as pl
 import pytest
+from PIL import Image as Picture
 
+from qwennb import Pack
+from qwennb.client.runtime import runtime
+from qwennb.errors import PackRefused
+from qwennb.frames.columns import classify_column
+from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.lean import choose, mean_lean
 from qwennb.request import NOTHING
-from qwennb.simulator import Reply
+from qwennb.simulator import Fault, Reply
 
 FRAME = pl.DataFrame({"text": ["I love it", "It broke"]})
 LABELS = ["praise", "complaint"]
@@ -142,8 +152,6 @@ def test_a_verb_over_several_columns_is_read_beside_the_same_questions(sim, clie
 
 
 def test_where_the_lean_can_not_be_found_out_it_is_told_and_no_row_is_lost(simulate, client):
-    from qwennb.simulator import Fault
-
     sim = simulate("vllm", script=lambda asked: Fault("400") if "lorem" in asked.text else leaning(asked))
     qwen = client(sim)
     with pytest.warns(UserWarning, match="Which way the model leans could not be found out"):
@@ -157,3 +165,103 @@ def test_what_the_lean_costs_is_part_of_what_the_run_tells(sim, client):
     FRAME.qwen.classify("text", LABELS, client=client(sim), progress=told.append)
     sent = sum(one.usage["prompt_tokens"] for one in sim.ledger.asks())
     assert told[-1].tokens[0] == sent and told[-1].unique == len(FRAME)
+
+
+def test_the_lean_is_a_mean_and_a_label_is_chosen_by_what_it_gains():
+    assert mean_lean([(0.0, -2.0), (-2.0, -4.0)]) == (-1.0, -3.0)
+    label, sure = choose(LABELS, (-2.0, -0.5), (-3.0, -0.1), "complaint")
+    assert label == "praise" and sure == pytest.approx(1 / (1 + math.exp(-2 * 1.4)))
+    for said in LABELS:
+        assert choose(LABELS, (-1.0, -1.0), (-1.0, -1.00004), said) == (said, pytest.approx(0.5, abs=1e-3))
+
+
+def test_the_lean_is_asked_for_once_by_all_batches_of_a_plan_that_keeps_nothing(sim, client):
+    evaluator = Evaluator(classify_column("text", LABELS, {"client": client(sim, cache="off")}))
+    made = [evaluator.batch([pl.Series("text", [text])], ["text"], "label")[0] for text in SAYS]
+    assert made == ["praise", "complaint"] and sim.ledger.count("asked") == len(SAYS) + len(NOTHING)
+
+
+def test_what_is_recorded_with_a_column_has_what_its_labels_are_read_beside(sim, client):
+    FRAME.qwen.classify("text", LABELS, client=client(sim))
+    log = runtime().record()
+    FRAME.qwen.classify("text", LABELS, client=client(sim))
+    recorded = runtime().pack(log.take())
+    runtime().stop(log)
+    assert len(recorded) == len(FRAME) + len(NOTHING)
+
+
+def test_a_lean_that_is_known_in_part_is_not_used_until_it_is_whole(simulate, client):
+    broken = True
+    sim = simulate(
+        "vllm", script=lambda asked: Fault("400") if broken and "lorem" in asked.text else leaning(asked)
+    )
+    with pytest.warns(UserWarning, match="Which way the model leans"):
+        FRAME.qwen.classify("text", LABELS, client=client(sim))
+    said = FRAME.qwen.classify("text", LABELS, client=client(sim, cache="replay"))
+    assert said["label"].to_list() == ["complaint", "complaint"]
+    broken = False
+    more = pl.concat([FRAME, pl.DataFrame({"text": ["It broke again"]})])
+    made = more.qwen.classify("text", LABELS, client=client(sim))
+    assert made["label"].to_list() == ["praise", "complaint", "complaint"], (
+        "those that were known are read again"
+    )
+
+
+def test_a_row_in_the_words_of_0_1_is_as_it_was_said_beside_rows_in_the_newest(simulate, client):
+    sim = simulate("vllm", script=leaning)
+    FRAME.head(1).qwen.classify("text", LABELS, client=client(sim), prompt_version=1)
+    for _ in range(2):
+        made = FRAME.qwen.classify("text", LABELS, client=client(sim))
+        assert made["label"].to_list() == ["complaint", "complaint"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"thinking": True}, {"image": "photo"}, {"system": "Be {{ mood }}."}, {"prompt_version": 1}],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_no_text_alone_can_stand_for_is_not_held_against_texts_that_say_nothing(
+    simulate, client, options
+):
+    picture = io.BytesIO()
+    Picture.new("RGB", (32, 32), "red").save(picture, "PNG")
+    frame = FRAME.with_columns(photo=pl.lit(picture.getvalue()), mood=pl.lit("brief"))
+    sim = simulate("vllm", script=leaning)
+    made = frame.qwen.classify("text", LABELS, client=client(sim), **options)
+    assert made["label"].to_list() == ["complaint", "complaint"] and sim.ledger.count("asked") == len(FRAME)
+
+
+def test_likelihoods_are_asked_for_only_where_nothing_else_was_and_no_thought_comes_first(simulate, client):
+    sim = simulate("vllm", script=leaning)
+    qwen = client(sim)
+    qwen.ask("Which?", choices=LABELS, thinking=False, logprobs=3)
+    assert sim.ledger.last().body["top_logprobs"] == 3
+    qwen.ask("Which?", choices=LABELS, thinking=True)
+    assert "logprobs" not in sim.ledger.last().body
+    qwen.ask("Which?", thinking=False)
+    assert "logprobs" not in sim.ledger.last().body
+
+
+@pytest.mark.parametrize("kind", ["vllm", "sglang", "llama.cpp"])
+def test_choices_are_said_where_the_system_text_does_not_name_them_all(simulate, client, kind):
+    sim = simulate(kind, script=leaning)
+    systems = pl.DataFrame({"system": ["Say praise or complaint.", "Say praise.", "Be kind."]})
+    systems.qwen.ask(
+        "Which? ({{ system }})", choices=LABELS, system="{{ system }}", thinking=False, client=client(sim)
+    )
+    said = {
+        body["messages"][0]["content"]: body["messages"][1]["content"]
+        for body in (one.body for one in sim.ledger.asks())
+    }
+    assert [systems["system"][n] in said and "exactly one of these" in said[systems["system"][n]] for n in range(3)] == [
+        False, True, True
+    ]  # fmt: skip
+
+
+def test_a_pack_whose_likelihoods_are_not_one_for_each_choice_is_refused(simulate, client, tmp_path):
+    made = FRAME.qwen.classify("text", LABELS, client=client(simulate("vllm", script=leaning)), meta=True)
+    file = tmp_path / "run.qwenpack"
+    client(simulate("vllm", script=leaning)).pack(made).write(file)
+    file.write_text(file.read_text().replace('"choice_logprobs":[', '"choice_logprobs":[0.0,'))
+    with pytest.raises(PackRefused):
+        Pack.read(file)
