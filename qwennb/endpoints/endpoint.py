@@ -137,6 +137,8 @@ class Endpoint:
 
     def tells_likelihoods(self, request: Request) -> bool:
         """True where the answer to *request* comes with how likely each of its choices was."""
+        if request.settings.logprobs is not None:
+            return request.settings.logprobs > 0
         return "logprobs" in self.dialect.defaults(request, self.abilities(request.model))
 
     def bills_cancelled(self, name: str) -> bool:

@@ -9,9 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image as Picture
 
-from qwennb import Pack
 from qwennb.client.runtime import runtime
-from qwennb.errors import PackRefused
 from qwennb.frames.columns import classify_column
 from qwennb.frames.evaluator import Evaluator
 from qwennb.frames.lean import choose, mean_lean
@@ -258,10 +256,10 @@ def test_choices_are_said_where_the_system_text_does_not_name_them_all(simulate,
     ]  # fmt: skip
 
 
-def test_a_pack_whose_likelihoods_are_not_one_for_each_choice_is_refused(simulate, client, tmp_path):
-    made = FRAME.qwen.classify("text", LABELS, client=client(simulate("vllm", script=leaning)), meta=True)
-    file = tmp_path / "run.qwenpack"
-    client(simulate("vllm", script=leaning)).pack(made).write(file)
-    file.write_text(file.read_text().replace('"choice_logprobs":[', '"choice_logprobs":[0.0,'))
-    with pytest.raises(PackRefused):
-        Pack.read(file)
+@pytest.mark.parametrize("kind", ["vllm", "ollama"])
+def test_likelihoods_that_the_user_asked_for_tell_the_lean_too(simulate, client, kind):
+    sim = simulate(kind, script=leaning)
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim), logprobs=5, meta=True)
+    assert made["label"].to_list() == ["praise", "complaint"]
+    assert made["label_meta"].struct.field("logprobs").list.len().to_list() == [1, 1]
+    assert all(one.body["top_logprobs"] == 5 for one in sim.ledger.asks())
