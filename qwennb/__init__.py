@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qwennb.cache import Pack
     from qwennb.client import Chat, Qwen, load_pack
     from qwennb.frames import (
+        add_to_duckdb,
         ask,
         batches,
         classify,
@@ -44,7 +45,7 @@ _HOMES = {
         "qwennb.cache": ["Pack"],
         "qwennb.client": ["Chat", "Qwen", "load_pack"],
         "qwennb.frames": [
-            "ask", "batches", "classify", "col", "extract", "filter", "plan", "score", "summarize", "translate", "use",
+            "add_to_duckdb", "ask", "batches", "classify", "col", "extract", "filter", "plan", "score", "summarize", "translate", "use",
         ],
         "qwennb.notebook": ["load_ipython_extension", "unload_ipython_extension"],
         "qwennb.notebook.widgets": ["widgets"],
@@ -63,6 +64,7 @@ __all__ = [
     "Pdf",
     "Qwen",
     "Video",
+    "add_to_duckdb",
     "ask",
     "batches",
     "classify",

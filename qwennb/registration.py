@@ -1,6 +1,6 @@
-"""Registers `df.qwen`, `lf.qwen` and `pl.col(…).qwen` without importing polars.
+"""Registers `df.qwen`, `lf.qwen`, `series.qwen` and `pl.col(…).qwen` without importing polars, or pandas.
 
-Where polars is loaded already, at once; else by a finder that waits on `sys.meta_path` until somebody imports it, and
+Where a library is loaded already, at once; else by a finder that waits on `sys.meta_path` until somebody imports it, and
 then steps aside. What is registered is a name and a small function: the room behind it is loaded with its first use.
 Who watches the runs of columns stands here, for it must not be the one who loads that room.
 """
@@ -23,13 +23,14 @@ watchers: list[Callable[[Any], None]] = []
 
 
 def register() -> None:
-    """See to it that polars' frames and expressions have `.qwen`, now or once polars is imported."""
-    polars = sys.modules.get("polars")
-    if polars is not None and hasattr(polars, "LazyFrame"):
-        if getattr(polars.DataFrame, "qwen", None) is not _frame:  # `%reload_ext` comes here once more
-            _register(polars)
-    elif not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Waiting())
+    """See to it that frames, series and expressions have `.qwen`, now or once their library is imported."""
+    for name, (whole, register_in) in _LIBRARIES.items():
+        library = sys.modules.get(name)
+        if library is not None and hasattr(library, whole):
+            if getattr(library.DataFrame, "qwen", None) is not _frame:  # `%reload_ext` comes here once more
+                register_in(library)
+        elif not any(isinstance(finder, _Waiting) and finder.name == name for finder in sys.meta_path):
+            sys.meta_path.insert(0, _Waiting(name))
 
 
 def show_options_on_tab() -> None:
@@ -50,13 +51,16 @@ _complete_keywords.matcher_api_version = 2  # type: ignore[attr-defined]  # as I
 
 
 class _Waiting:
-    """Finds nothing itself; it sees to it that polars' own loader is followed by the registration."""
+    """Finds nothing itself; it sees to it that the loader of the library *name* is followed by the registration."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the other finders find for polars, with our loader around theirs."""
-        if fullname != "polars":
+        """What the other finders find for the library, with our loader around theirs."""
+        if fullname != self.name:
             return None
         for finder in list(sys.meta_path):
             found = finder.find_spec(fullname, path, target) if finder is not self else None
@@ -82,21 +86,43 @@ class _Followed:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader  # nobody need know that we were here
         module.__loader__ = self._loader
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
+        name = module.__name__
+        sys.meta_path[:] = [
+            finder for finder in sys.meta_path if not (isinstance(finder, _Waiting) and finder.name == name)
+        ]
         self._loader.exec_module(module)
-        _register(module)
+        _LIBRARIES[name][1](module)
 
 
-def _register(polars: ModuleType) -> None:
+def _register_in_polars(polars: ModuleType) -> None:
     polars.api.register_dataframe_namespace("qwen")(_frame)
     polars.api.register_lazyframe_namespace("qwen")(_frame)
+    polars.api.register_series_namespace("qwen")(_series)
     polars.api.register_expr_namespace("qwen")(_expr)
+
+
+def _register_in_pandas(pandas: ModuleType) -> None:
+    pandas.api.extensions.register_dataframe_accessor("qwen")(_frame)
+    pandas.api.extensions.register_series_accessor("qwen")(_series)
+
+
+# What a library has once it is loaded as a whole, and how it is registered in.
+_LIBRARIES: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "polars": ("LazyFrame", _register_in_polars),
+    "pandas": ("api", _register_in_pandas),
+}
 
 
 def _frame(frame: Any) -> Any:
     from qwennb.frames import QwenFrame
 
     return QwenFrame(frame)
+
+
+def _series(series: Any) -> Any:
+    from qwennb.frames import QwenSeries
+
+    return QwenSeries(series)
 
 
 def _expr(expr: Any) -> Any:

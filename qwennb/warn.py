@@ -15,6 +15,7 @@ _BETWEEN = frozenset(
         "qwennb",
         "polars",
         "pandas",
+        "duckdb",
         "openai",
         "httpx",
         "httpx2",

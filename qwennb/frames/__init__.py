@@ -8,13 +8,14 @@ may run it as often as it likes.
 from __future__ import annotations
 
 from qwennb.errors import QwenFrameWarning
-from qwennb.frames.accessors import QwenExpr, QwenFrame, col
+from qwennb.frames.accessors import Plans, QwenExpr, QwenFrame, QwenSeries, col, plan
+from qwennb.frames.any_table import as_polars
 from qwennb.frames.batch_lane import batches
 from qwennb.frames.column_plan import ColumnPlan
 from qwennb.frames.default import default_client, forget_default, use
+from qwennb.frames.duckdb_function import add_to_duckdb
 from qwennb.frames.evaluator import EVALUATIONS
-from qwennb.frames.interop import as_polars
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.progress import Progress
 from qwennb.frames.prompts import prompts
-from qwennb.frames.verbs import ask, classify, extract, filter, plan, score, summarize, translate  # noqa: A004
+from qwennb.frames.verbs import ask, classify, extract, filter, score, summarize, translate  # noqa: A004

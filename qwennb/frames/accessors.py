@@ -8,13 +8,15 @@ Checkers can't know `df.qwen`, since polars hangs it on at run time: `qwennb.cla
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import polars as pl
 
 from qwennb.frames import verbs
-from qwennb.frames.options import AskOptions, ColumnOptions, as_in, door
-from qwennb.frames.tables import PlannedTable, Value, open_table
+from qwennb.frames.any_table import open_table
+from qwennb.frames.column_plan import ColumnPlan
+from qwennb.frames.options import AskOptions, ColumnOptions, as_in, door, shows_options
+from qwennb.frames.tables import PlannedTable, Value
 
 
 class QwenFrame:
@@ -46,6 +48,33 @@ class QwenFrame:
     @property
     def plan(self) -> Plans:
         """What a call would take: `plan("… {{ review }}")`, `plan.classify("review", […])`. Nothing is sent."""
+        return Plans(self.table)
+
+
+class QwenSeries:
+    """The verbs over the texts of a Series, of polars or pandas; a template calls them `it`.
+
+    Examples
+    --------
+    >>> reviews = pl.Series("review", ["Cold, and late.", "I would come back for this."])
+    >>> reviews.qwen.classify(["praise", "complaint"]).dtype
+    Enum(categories=['praise', 'complaint'])
+    """
+
+    def __init__(self, series: Any) -> None:
+        self.table = series
+
+    ask = door(verbs.ask)
+    classify = door(verbs.classify, "column")
+    extract = door(verbs.extract, "column")
+    summarize = door(verbs.summarize, "column")
+    translate = door(verbs.translate, "column")
+    score = door(verbs.score, "column")
+    filter = door(verbs.filter)
+
+    @property
+    def plan(self) -> Plans:
+        """What a call would take: `plan("… {{ it }}")`, `plan.classify([…])`. Nothing is sent."""
         return Plans(self.table)
 
 
@@ -83,6 +112,42 @@ class Plans:
     translate = _planner(verbs.translate, '"text", to="French"')
     score = _planner(verbs.score, '"text", "how urgent"')
     filter = _planner(verbs.filter, '"{{ text }} is about food"')
+
+
+@overload
+def plan(table: Any) -> Plans: ...
+@overload
+def plan(table: Any, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> ColumnPlan: ...
+@shows_options("schema", "choices")
+def plan(table: Any, prompt: str | Mapping[str, str] | None = None, **options: Any) -> Any:
+    """Say what `ask` would take, before anything is sent or paid.
+
+    Without a prompt the other verbs are planned: `plan(table).classify("review", [...])`, the same as
+    `df.qwen.plan.classify("review", [...])`.
+
+    Parameters
+    ----------
+    table : DataFrame, LazyFrame, Series, list of str …
+        What `ask` takes; of a lazy frame, the columns that are read are collected.
+    prompt : str or dict
+        A template over the columns, or several, as for `ask`.
+
+    Returns
+    -------
+    ColumnPlan
+        Rows, unique questions, what is known already, tokens, cost and time; without a prompt, `Plans` with the verbs.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "Cold, and late.", None]})
+    >>> planned = qwennb.plan(reviews, "Is this about food? {{ review }}")
+    >>> planned.rows, planned.skipped, planned.unique
+    (3, 1, 1)
+    >>> qwennb.plan(["Cold, and late.", None]).classify(["praise", "complaint"]).rows
+    2
+    """
+    plans = Plans(table)
+    return plans if prompt is None else plans.ask(prompt, **options)
 
 
 _ANSWERS = "polars.Expr\n    The answers, under the expression's own name, or the one that `into` gives."

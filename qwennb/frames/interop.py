@@ -1,97 +1,170 @@
-"""Tables that are not polars': a pandas frame in, a pandas frame out, with its index, its own columns untouched."""
+"""Tables of other libraries whose rows are there: pandas (and modin, which is its like), Arrow.
+
+A pandas frame keeps its index and its own columns untouched; an Arrow table its schema. Neither library is imported here:
+whoever has a table of it has done so.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PanicException
 
 from qwennb.errors import BadInput, show_value
-from qwennb.frames.columns import YES, Column
-from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.columns import Column
+from qwennb.frames.tables import EagerTable, SeriesTable, WholeTable
 from qwennb.request import check_characters
 
 
-def is_pandas(table: Any) -> bool:
-    """Whether this is a pandas frame, told without importing pandas."""
-    return type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns")
+class PandasTable(WholeTable):
+    """A DataFrame of *pandas*, the module: pandas itself, or modin's."""
 
-
-class PandasTable:
-    """A pandas DataFrame."""
-
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, pandas: Any) -> None:
         self._frame = frame
+        self._pandas = pandas
 
-    def read(self, column: Column) -> dict[str, pl.Series]:
-        """Take over what the column names, and no more: the others may hold what polars has no type for."""
-        column.check(dict.fromkeys(_names_of_pandas(self._frame)))
-        for name in column.outputs:
-            _column_of_pandas(self._frame, name)  # which of two would be replaced?
-        frame = as_polars(self._frame, column.columns)
-        column.check_names(frame.schema)  # the types of pictures too
-        return {name: frame[name] for name in column.columns}
+    def list_names(self) -> list[str]:
+        """List the names of its columns as text: a number may name one, or a tuple."""
+        return [str(name) for name in self._frame.columns]
 
-    def add(self, column: Column) -> Any:
-        """Ask, and add the answers."""
-        made = Evaluator(column).frame(self.read(column))
-        names = dict(zip(_names_of_pandas(self._frame), self._frame.columns, strict=True))
+    def take(self, names: Sequence[str]) -> pl.DataFrame:
+        """Take the columns over, cell by cell."""
+        places = {name: place for place, name in enumerate(self.list_names())}
+        return pl.DataFrame([_from_pandas(name, self._frame.iloc[:, places[name]]) for name in names])
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
+        """Add the columns to a copy."""
+        names = dict(zip(self.list_names(), self._frame.columns, strict=True))
         whole = self._frame.copy()
-        for name, values in made.items():  # under the names that columns have: a number may name one
-            whole[names.get(name, str(name))] = _to_pandas(values, whole.index)
+        levels = whole.columns.nlevels
+        for name, values in made.items():
+            new = name if levels == 1 else (name, *[""] * (levels - 1))
+            whole[names.get(name, new)] = _to_pandas(values, whole.index, self._pandas)
         return whole
 
-    def keep(self, column: Column) -> Any:
-        """Ask, and keep the rows answered with yes."""
-        answers = Evaluator(column).frame(self.read(column))[column.into]
-        return self._frame[(answers == YES).fill_null(value=False).to_list()]
+    def choose(self, is_kept: pl.Series) -> Any:
+        """Take the rows."""
+        return self._frame[is_kept.to_list()]
 
 
-def as_polars(table: Any, names: Sequence[str]) -> pl.DataFrame:
-    """The columns *names* of a polars or pandas frame, as a polars frame."""
-    if isinstance(table, pl.DataFrame):
-        return table.select(names)
-    return pl.DataFrame([_from_pandas(name, _column_of_pandas(table, name)) for name in names])
+class PandasSeriesTable(SeriesTable):
+    """A Series of *pandas*: texts without a table, with an index."""
+
+    def __init__(self, series: Any, pandas: Any) -> None:
+        self._series = series
+        self._pandas = pandas
+        super().__init__(_from_pandas("it" if series.name is None else str(series.name), series))
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
+        """Give the answers with the same index."""
+        name = column.into if column.is_named else self._series.name
+        return _to_pandas(super().put(made, column), self._series.index, self._pandas).rename(name)
+
+    def choose(self, is_kept: pl.Series) -> Any:
+        """Take the values."""
+        return self._series[is_kept.to_list()]
 
 
-def _names_of_pandas(table: Any) -> list[str]:
-    return [str(name) for name in table.columns]
+class ArrowTable(WholeTable):
+    """A Table or RecordBatch of pyarrow."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def list_names(self) -> list[str]:
+        """List the names in its schema."""
+        return list(self._table.schema.names)
+
+    def take(self, names: Sequence[str]) -> pl.DataFrame:
+        """Share the columns with polars."""
+        return from_arrow(self._table.select(names), names)
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
+        """Add the columns, or set them in their place."""
+        whole = self._table
+        for name, values in made.items():
+            place = whole.schema.get_field_index(name)
+            answers = values.to_arrow()
+            whole = (
+                whole.append_column(name, answers) if place < 0 else whole.set_column(place, name, answers)
+            )
+        return whole
+
+    def choose(self, is_kept: pl.Series) -> Any:
+        """Filter the rows."""
+        return self._table.filter(is_kept.to_arrow())
 
 
-def _column_of_pandas(table: Any, name: str) -> Any:
-    """The column of a pandas frame that is called *name*; None where there is none. Of two with that name, neither."""
-    places = [place for place, one in enumerate(_names_of_pandas(table)) if one == name]
-    if len(places) > 1:
-        raise BadInput(f"The frame has {len(places)} columns called `{name}`. Rename all but one of them.")
-    return table.iloc[:, places[0]] if places else None
+class StreamTable(EagerTable):
+    """A table of any library that gives an Arrow stream of it: made anew by its class, where that takes one."""
+
+    def __init__(self, table: Any) -> None:
+        super().__init__(pl.DataFrame(table))
+        self._make = getattr(type(table), "from_arrow", lambda frame: frame)
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
+        """Add the columns."""
+        return self._make(super().put(made, column))
+
+    def choose(self, is_kept: pl.Series) -> Any:
+        """Filter the rows."""
+        return self._make(super().choose(is_kept))
+
+
+def from_arrow(stream: Any, names: Sequence[str]) -> pl.DataFrame:
+    """The columns *names* that an Arrow *stream* brings."""
+    try:
+        return pl.DataFrame(stream)
+    except (Exception, PanicException) as error:  # what polars has no type for, it says in one of many ways
+        raise _refuse_values(" or ".join(f"`{name}`" for name in names), error) from None
 
 
 def _from_pandas(name: str, values: Any) -> pl.Series:
-    """A column by its values: polars' own way needs pyarrow for texts, and takes NaN for a number."""
-    missing = values.isna().tolist()
-    plain = [None if gone else value for gone, value in zip(missing, values.tolist(), strict=True)]
+    """A column by its values: polars' own way needs pyarrow for texts.
+
+    A missing value is null. NaN is how pandas says missing where its type has no other way; where it has (Float64,
+    an Arrow type), NaN is a number.
+    """
+    cells = values.tolist()
+    if values.dtype.kind == "f" and (missing := getattr(values.dtype, "na_value", None)) is not None:
+        plain = [None if value is missing else value for value in cells]
+    else:
+        plain = [None if gone else value for gone, value in zip(values.isna().tolist(), cells, strict=True)]
     for row, value in enumerate(plain):
         if isinstance(value, str):
             check_characters(f"Column `{name}`, row {row},", value)
     try:
         return pl.Series(name, plain, strict=False)
     except Exception as error:  # what a cell may hold that polars has no type for is anybody's guess
-        raise BadInput(
-            f"Column `{name}` holds what polars can't take ({show_value(str(error))}). Make it text or numbers."
-        ) from None
+        raise _refuse_values(f"`{name}`", error) from None
 
 
-def _to_pandas(values: pl.Series, index: Any) -> Any:
-    pandas: Any = sys.modules["pandas"]  # loaded, or there would be no frame of its
-    dtype = values.dtype
+def _refuse_values(names: str, error: BaseException) -> BadInput:
+    return BadInput(
+        f"Column {names} holds what polars can't take ({show_value(str(error))}). Make it text or numbers."
+    )
+
+
+def _to_pandas(values: pl.Series, index: Any, pandas: Any) -> Any:
+    dtype, cells = values.dtype, values.to_list()
     if isinstance(dtype, pl.Enum):
-        return pandas.Series(
-            pandas.Categorical(values.to_list(), categories=dtype.categories.to_list()), index=index
-        )
-    return pandas.Series(values.to_list(), index=index, dtype=_NULLABLE.get(type(dtype), "object"))
+        cells = pandas.Categorical(cells, categories=dtype.categories.to_list())
+        return pandas.Series(cells, index=index)
+    if isinstance(dtype, pl.String):
+        kind = pandas.Series(["text"]).dtype  # `str`, or `object` before pandas 3
+    elif isinstance(dtype, pl.Datetime):
+        kind = f"datetime64[us, {dtype.time_zone}]" if dtype.time_zone else "datetime64[us]"
+    else:
+        kind = _KINDS.get(type(dtype), "object")
+    return pandas.Series(cells, index=index, dtype=kind)
 
 
 # With these, a missing value does not turn whole numbers into fractions, or truth into objects.
-_NULLABLE = {pl.Int64: "Int64", pl.Boolean: "boolean", pl.Float64: "float64"}
+_KINDS = {
+    pl.Int64: "Int64",
+    pl.Boolean: "boolean",
+    pl.Float64: "float64",
+    pl.Duration: "timedelta64[us]",
+}

@@ -243,10 +243,10 @@ QwenError
 """
 
 
-def door(verb: Callable[..., Any], **sections: str) -> Callable[..., Any]:
-    """A method that calls *verb* with the table that it stands at."""
+def door(verb: Callable[..., Any], *fixed: str, **sections: str) -> Callable[..., Any]:
+    """A method that calls *verb* with the table that it stands at; *fixed*: what that settles too."""
 
-    @as_in(verb, "table", **sections)
+    @as_in(verb, "table", *fixed, **sections)
     def method(self: Any, *arguments: Any, **options: Any) -> Any:
         return verb(self.table, *arguments, **options)
 

@@ -1,7 +1,8 @@
-"""What a column is added to: a frame, a lazy frame, an expression; or nothing but a plan of it.
+"""What a column is added to, as the verbs see it: polars' own kinds, an expression, texts; or nothing but a plan.
 
-Each has `add`, which gives the same kind with the column, and `keep`, the rows of which a question is true. Frames have
-`read` beside it: the columns that are read, checked against what is there.
+Each has `add`, which gives the same kind with the column, and `keep`, the rows of which a question is true. Tables have
+`read` beside it: the columns that are read, checked against what is there. Tables of other libraries stand in interop.py
+and relations.py; any_table.py tells which is which.
 
 An expression is elementwise and of a type known beforehand, so that polars may push filters and slices in front of it
 and only what is needed is asked. With `meta` or `on_error="column"` it is a struct of what a frame would get as columns.
@@ -9,7 +10,7 @@ and only what is needed is asked. With `meta` or `on_error="column"` it is a str
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,12 +20,16 @@ from qwennb.errors import BadInput
 from qwennb.frames.column_plan import ColumnPlan, plan_column
 from qwennb.frames.columns import YES, Column
 from qwennb.frames.evaluator import Evaluator
-from qwennb.frames.interop import PandasTable, is_pandas
 from qwennb.frames.interrupt import INTERRUPTS
+from qwennb.request import check_characters
 
 
 class AnyTable(Protocol):
     """A table of some kind, as the verbs see it."""
+
+    @property
+    def is_texts(self) -> bool:
+        """Whether it is texts without a table, and so without a column to name."""
 
     def read(self, column: Column) -> dict[str, pl.Series]:
         """The columns that *column* reads."""
@@ -36,29 +41,80 @@ class AnyTable(Protocol):
         """The rows to whose question *column* has the answer yes."""
 
 
-class EagerTable:
-    """A DataFrame."""
+class WholeTable:
+    """A table whose rows are there: what a column names is taken out of it, asked, and the answers are put beside it."""
+
+    is_texts = False
+
+    def list_names(self) -> list[str]:
+        """List the names of its columns."""
+        raise NotImplementedError
+
+    def take(self, names: Sequence[str]) -> pl.DataFrame:
+        """Take over the columns *names*, and no more: the others may hold what polars has no type for."""
+        raise NotImplementedError
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
+        """Make the same kind of table with the columns *made*."""
+        raise NotImplementedError
+
+    def choose(self, is_kept: pl.Series) -> Any:
+        """Make the same kind of table with the rows where *is_kept*."""
+        raise NotImplementedError
+
+    def read(self, column: Column) -> dict[str, pl.Series]:
+        """Take what *column* reads, once its names are checked."""
+        column.check(dict.fromkeys(self.list_names()))
+        self.check_unique(column.outputs)  # which of two would be replaced?
+        self.check_unique(column.columns)
+        frame = self.take(column.columns)
+        column.check_names(frame.schema)  # the types of pictures too
+        return {name: frame[name] for name in column.columns}
+
+    def check_unique(self, names: Iterable[str]) -> None:
+        """Refuse a name of *names* that several columns have."""
+        listed = self.list_names()
+        for name in names:
+            if (count := listed.count(name)) > 1:
+                raise BadInput(f"The frame has {count} columns called `{name}`. Rename all but one of them.")
+
+    def add(self, column: Column) -> Any:
+        """Ask, and put the answers beside."""
+        return self.put(Evaluator(column).frame(self.read(column)), column)
+
+    def keep(self, column: Column) -> Any:
+        """Ask, and keep the rows answered with yes."""
+        answers = Evaluator(column).frame(self.read(column))[column.into]
+        return self.choose((answers == YES).fill_null(value=False))
+
+
+class EagerTable(WholeTable):
+    """A DataFrame of polars."""
 
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
 
-    def read(self, column: Column) -> dict[str, pl.Series]:
+    def list_names(self) -> list[str]:
+        """List the names of its columns."""
+        return self._frame.columns
+
+    def take(self, names: Sequence[str]) -> pl.DataFrame:
         """Take the columns out of the frame."""
-        column.check(self._frame.schema)
-        return {name: self._frame[name] for name in column.columns}
+        return self._frame.select(names)
 
-    def add(self, column: Column) -> pl.DataFrame:
-        """Ask, and add the answers."""
-        return self._frame.with_columns(Evaluator(column).frame(self.read(column)).values())
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> pl.DataFrame:
+        """Add the columns."""
+        return self._frame.with_columns(made.values())
 
-    def keep(self, column: Column) -> pl.DataFrame:
-        """Ask, and keep the rows answered with yes."""
-        answers = Evaluator(column).frame(self.read(column))[column.into]
-        return self._frame.filter((answers == YES).fill_null(value=False))
+    def choose(self, is_kept: pl.Series) -> pl.DataFrame:
+        """Filter the rows."""
+        return self._frame.filter(is_kept)
 
 
 class LazyTable:
     """A LazyFrame. Nothing is asked before it is collected or written."""
+
+    is_texts = False
 
     def __init__(self, frame: pl.LazyFrame) -> None:
         self._frame = frame
@@ -101,6 +157,8 @@ class LazyTable:
 class Value:
     """An expression's own value, which is called `it`; by its name too, and a struct's fields by theirs."""
 
+    is_texts = False  # QwenExpr names it
+
     def __init__(self, expr: pl.Expr) -> None:
         self._expr = expr
 
@@ -132,30 +190,71 @@ class Value:
         return self._expr.map_batches(batch, return_dtype=dtype, is_elementwise=_comes_in_pieces(column))
 
 
+class SeriesTable(WholeTable):
+    """A Series of polars: texts without a table. A template calls its values what it calls an expression's."""
+
+    is_texts = True
+
+    def __init__(self, values: pl.Series) -> None:
+        self._values = values
+
+    def read(self, column: Column) -> dict[str, pl.Series]:
+        """Read the values as `it`, and by their name."""
+        return {one.name: one for one in _read_value(self._values, column)}
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
+        """Give the answers alone; with something beside them, structs."""
+        name = column.into if column.is_named else self._values.name
+        if len(made) == 1:
+            return made[column.into].alias(name)
+        return pl.DataFrame(made).to_struct(name)
+
+    def choose(self, is_kept: pl.Series) -> Any:
+        """Filter the values."""
+        return self._values.filter(is_kept)
+
+
+class ListTable(SeriesTable):
+    """A list of texts: a list of plain values comes back."""
+
+    def __init__(self, texts: list[str | None]) -> None:
+        for index, text in enumerate(texts):
+            if isinstance(text, str):
+                check_characters(f"Text {index} of the list", text)
+            elif text is not None:
+                raise BadInput(
+                    f"A list is asked over if it holds texts, and item {index} is {type(text).__name__}. "
+                    "Make a table of it: polars.DataFrame(…)."
+                )
+        super().__init__(pl.Series("it", texts, dtype=pl.String))
+
+    def add(self, column: Column) -> Any:
+        """Ask, unless a name is given that nothing would bear."""
+        if column.is_named and len(column.outputs) == 1:
+            raise BadInput(f'A list of answers has no name. Leave into="{column.into}" out.')
+        return super().add(column)
+
+    def put(self, made: Mapping[str, pl.Series], column: Column) -> list[Any]:
+        """Give the answers as Python has them."""
+        return super().put(made, column).to_list()  # type: ignore[no-any-return]
+
+    def choose(self, is_kept: pl.Series) -> list[Any]:
+        """Keep the texts."""
+        return super().choose(is_kept).to_list()  # type: ignore[no-any-return]
+
+
 class PlannedTable:
     """A table of any kind, of which a verb only plans the column. Nothing is sent."""
 
     def __init__(self, table: AnyTable) -> None:
         self._table = table
+        self.is_texts = table.is_texts
 
     def add(self, column: Column) -> ColumnPlan:
         """Plan the column."""
         return plan_column(Evaluator(column), self._table.read(column))
 
     keep = add
-
-
-def open_table(table: Any) -> AnyTable:
-    """See *table* as the verbs do."""
-    if isinstance(table, pl.DataFrame):
-        return EagerTable(table)
-    if isinstance(table, pl.LazyFrame):
-        return LazyTable(table)
-    if isinstance(table, PlannedTable | Value):
-        return table  # type: ignore[return-value]
-    if is_pandas(table):
-        return PandasTable(table)
-    raise BadInput(f"A column is asked over a polars or pandas frame, not {type(table).__name__}.")
 
 
 def _comes_in_pieces(column: Column) -> bool:

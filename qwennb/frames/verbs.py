@@ -1,16 +1,16 @@
 """The verbs, each once: `qwennb.classify(table, "review", […])`, over any table that `open_table` knows.
 
-A table may be a frame, a lazy frame, a pandas frame. `df.qwen.classify(…)`, its plan and `pl.col(…).qwen.classify(…)`
+A table may be of any library. `df.qwen.classify(…)`, its plan and `pl.col(…).qwen.classify(…)`
 come here too (accessors.py), with an expression or a plan in place of the table. What a verb asks stands in columns.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack, overload
 
 from qwennb.errors import BadInput
-from qwennb.frames.column_plan import ColumnPlan
+from qwennb.frames.any_table import open_table, takes_texts
 from qwennb.frames.columns import (
     ask_column,
     classify_column,
@@ -22,7 +22,6 @@ from qwennb.frames.columns import (
 )
 from qwennb.frames.default import default_client
 from qwennb.frames.options import AskOptions, ColumnOptions, shows_options
-from qwennb.frames.tables import PlannedTable, open_table
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
@@ -31,8 +30,20 @@ T = TypeVar("T")
 """The kind of table that is given and comes back."""
 
 
+class ValueSeries(Protocol):
+    """A Series, of polars or pandas."""
+
+    def to_list(self) -> list[Any]: ...  # noqa: D102 - theirs
+
+
+S = TypeVar("S", bound=ValueSeries)
+"""The kind of Series that is given and comes back."""
+
+
 @overload
 def ask(table: str, **options: Any) -> Answer: ...
+@overload
+def ask(table: list[Any], prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> list[Any]: ...
 @overload
 def ask(table: T, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> T: ...
 @shows_options("schema", "choices")
@@ -44,8 +55,9 @@ def ask(table: Any, prompt: str | Mapping[str, str] | None = None, **options: An
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list, which a template calls `{{ it }}`.
     prompt : str or dict
         A template over the columns: `"Is it about food? {{ review }}"`. A struct's field stands after a dot, an odd name
         in backticks. On an expression, `{{ it }}` is the value. Several at once are a dict by the names of their columns;
@@ -76,7 +88,25 @@ def ask(table: Any, prompt: str | Mapping[str, str] | None = None, **options: An
     return open_table(table).add(ask_column(prompt, options))
 
 
-@shows_options("draws", "truth")
+@overload
+def classify(
+    table: list[Any],
+    labels: Any,
+    *,
+    several: bool = False,
+    examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
+    **options: Unpack[ColumnOptions],
+) -> list[Any]: ...
+@overload
+def classify(
+    table: S,
+    labels: Any,
+    *,
+    several: bool = False,
+    examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
+    **options: Unpack[ColumnOptions],
+) -> S: ...
+@overload
 def classify(
     table: T,
     column: str,
@@ -85,15 +115,27 @@ def classify(
     several: bool = False,
     examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
     **options: Unpack[ColumnOptions],
-) -> T:
+) -> T: ...
+@shows_options("draws", "truth")
+@takes_texts
+def classify(
+    table: Any,
+    column: str,
+    labels: Any,
+    *,
+    several: bool = False,
+    examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
     """Say of each text which label describes it best, or which several do.
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list.
     column : str
-        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`. Left out where texts are given.
     labels : list of str, dict, Enum class, Literal or polars.Enum
         The labels, in the order that the column's Enum will have; a dict says what each means.
     several : bool, default False
@@ -121,19 +163,27 @@ def classify(
     >>> reviews.select(pl.col("review").qwen.classify(labels)).columns
     ['review']
     """
-    return open_table(table).add(classify_column(column, labels, options, several=several, examples=examples))  # type: ignore[no-any-return]
+    return open_table(table).add(classify_column(column, labels, options, several=several, examples=examples))
 
 
+@overload
+def extract(table: list[Any], schema: Any, **options: Unpack[ColumnOptions]) -> list[Any]: ...
+@overload
+def extract(table: S, schema: Any, **options: Unpack[ColumnOptions]) -> S: ...
+@overload
+def extract(table: T, column: str, schema: Any, **options: Unpack[ColumnOptions]) -> T: ...
 @shows_options()
-def extract(table: T, column: str, schema: Any, **options: Unpack[ColumnOptions]) -> T:
+@takes_texts
+def extract(table: Any, column: str, schema: Any, **options: Any) -> Any:
     """Take out of each text what a schema asks for.
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list.
     column : str
-        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`. Left out where texts are given.
     schema : str, pydantic class or dict
         What to look for: `"name, count int"`, a class, or a JSON Schema.
 
@@ -153,19 +203,27 @@ def extract(table: T, column: str, schema: Any, **options: Unpack[ColumnOptions]
     >>> mails.select(pl.col("mail").qwen.extract("name, count int")).columns
     ['mail']
     """
-    return open_table(table).add(extract_column(column, schema, options))  # type: ignore[no-any-return]
+    return open_table(table).add(extract_column(column, schema, options))
 
 
+@overload
+def summarize(table: list[Any], **options: Unpack[ColumnOptions]) -> list[Any]: ...
+@overload
+def summarize(table: S, **options: Unpack[ColumnOptions]) -> S: ...
+@overload
+def summarize(table: T, column: str, **options: Unpack[ColumnOptions]) -> T: ...
 @shows_options()
-def summarize(table: T, column: str, **options: Unpack[ColumnOptions]) -> T:
+@takes_texts
+def summarize(table: Any, column: str, **options: Any) -> Any:
     """Say in a sentence or two what each text says, in its own language.
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list.
     column : str
-        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`. Left out where texts are given.
 
     Returns
     -------
@@ -183,19 +241,27 @@ def summarize(table: T, column: str, **options: Unpack[ColumnOptions]) -> T:
     >>> articles.select(pl.col("body").qwen.summarize()).columns
     ['body']
     """
-    return open_table(table).add(summarize_column(column, options))  # type: ignore[no-any-return]
+    return open_table(table).add(summarize_column(column, options))
 
 
+@overload
+def translate(table: list[Any], to: str, **options: Unpack[ColumnOptions]) -> list[Any]: ...
+@overload
+def translate(table: S, to: str, **options: Unpack[ColumnOptions]) -> S: ...
+@overload
+def translate(table: T, column: str, to: str, **options: Unpack[ColumnOptions]) -> T: ...
 @shows_options()
-def translate(table: T, column: str, to: str, **options: Unpack[ColumnOptions]) -> T:
+@takes_texts
+def translate(table: Any, column: str, to: str, **options: Any) -> Any:
     """Translate each text.
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list.
     column : str
-        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`. Left out where texts are given.
     to : str
         The language, or a template: `to="{{ language }}"` takes it from a column.
 
@@ -214,10 +280,30 @@ def translate(table: T, column: str, to: str, **options: Unpack[ColumnOptions]) 
     >>> notes.select(pl.col("note").qwen.translate("French")).columns
     ['note']
     """
-    return open_table(table).add(translate_column(column, to, options))  # type: ignore[no-any-return]
+    return open_table(table).add(translate_column(column, to, options))
 
 
-@shows_options("draws", "truth")
+@overload
+def score(
+    table: list[Any],
+    criterion: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    integer: bool = False,
+    **options: Unpack[ColumnOptions],
+) -> list[Any]: ...
+@overload
+def score(
+    table: S,
+    criterion: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    integer: bool = False,
+    **options: Unpack[ColumnOptions],
+) -> S: ...
+@overload
 def score(
     table: T,
     column: str,
@@ -227,15 +313,28 @@ def score(
     high: float | None = None,
     integer: bool = False,
     **options: Unpack[ColumnOptions],
-) -> T:
+) -> T: ...
+@shows_options("draws", "truth")
+@takes_texts
+def score(
+    table: Any,
+    column: str,
+    criterion: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    integer: bool = False,
+    **options: Any,
+) -> Any:
     """Give each text a number.
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list.
     column : str
-        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`.
+        The column of texts, or a template over several: `"{{ title }}: {{ body }}"`. Left out where texts are given.
     criterion : str
         What the number says: `"how urgent"`. One that ends in a plain `1 to 5` names the range; other digits in it want
         `low` and `high`.
@@ -262,7 +361,7 @@ def score(
     >>> mails.select(pl.col("mail").qwen.score("how urgent")).dtypes
     [Float64]
     """
-    return open_table(table).add(  # type: ignore[no-any-return]
+    return open_table(table).add(
         score_column(column, criterion, options, low=low, high=high, integer=integer)
     )
 
@@ -275,8 +374,9 @@ def filter(table: T, statement: str, **options: Unpack[ColumnOptions]) -> T:  # 
 
     Parameters
     ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read. It is left as it is.
+    table : DataFrame, LazyFrame, Series, list of str …
+        What is read, and left as it is: a frame of polars, pandas, pyarrow, duckdb, of what has an Arrow stream; or texts,
+        a Series or a list, which a template calls `{{ it }}`.
     statement : str
         A template over the columns: `"{{ review }} mentions delivery"`. On an expression, `{{ it }}` is the value.
 
@@ -295,31 +395,3 @@ def filter(table: T, statement: str, **options: Unpack[ColumnOptions]) -> T:  # 
     ['review']
     """
     return open_table(table).keep(filter_column(statement, options))  # type: ignore[no-any-return]
-
-
-@shows_options("schema", "choices")
-def plan(table: Any, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> ColumnPlan:
-    """Say what `ask` would take, before anything is sent or paid.
-
-    The other verbs are planned where the table is: `df.qwen.plan.classify("review", [...])`.
-
-    Parameters
-    ----------
-    table : polars.DataFrame, polars.LazyFrame or pandas.DataFrame
-        What is read; of a lazy frame, the columns that are read are collected.
-    prompt : str or dict
-        A template over the columns, or several, as for `ask`.
-
-    Returns
-    -------
-    ColumnPlan
-        Rows, unique questions, what is known already, tokens, cost and time.
-
-    Examples
-    --------
-    >>> reviews = pl.DataFrame({"review": ["Cold, and late.", "Cold, and late.", None]})
-    >>> planned = qwennb.plan(reviews, "Is this about food? {{ review }}")
-    >>> planned.rows, planned.skipped, planned.unique
-    (3, 1, 1)
-    """
-    return PlannedTable(open_table(table)).add(ask_column(prompt, options))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pandas
 import polars as pl
+import pyarrow
 import pytest
 
 import qwennb
 from qwennb.errors import BadInput, TemplateError
-
-pandas = pytest.importorskip("pandas")
+from qwennb.frames import as_polars
 
 
 @pytest.fixture
@@ -68,6 +69,72 @@ def test_the_types_of_answers_survive(simulate, client, table):
     assert set(made["answer"]["w"]) == {"name", "age"}
 
 
+def test_dates_spans_and_texts_come_as_pandas_has_them(simulate, client, table):
+    sim = simulate()
+    for form, dtype in (("date-time", "datetime64[us]"), ("duration", "timedelta64[us]")):
+        schema = {"type": "string", "format": form}
+        made = qwennb.ask(table, "{{ text }}", schema=schema, client=client(sim), on_error="column")
+        assert str(made["answer"].dtype) == dtype and made["answer"].isna()["x"]
+    nothing = table.assign(text=None)
+    assert (
+        qwennb.summarize(nothing, "text", client=client(sim))["summary"].dtype == pandas.Series(["a"]).dtype
+    )
+
+
+def test_nan_is_a_number_where_the_type_tells_it_from_a_missing_value():
+    arrow = pandas.arrays.ArrowExtensionArray(pyarrow.array([1.5, float("nan"), None]))
+    assert str(as_polars(pandas.DataFrame({"n": arrow}), ["n"])["n"].to_list()) == "[1.5, nan, None]"
+    for missing in (None, float("nan"), pandas.NA, pandas.NaT):
+        cells = pandas.DataFrame({"text": pandas.Series(["a", missing], dtype=object)})
+        assert as_polars(cells, ["text"])["text"].to_list() == ["a", None]
+
+
+def test_nullable_arrow_and_string_types_travel_by_their_values(simulate, client):
+    table = pandas.DataFrame(
+        {
+            "n": pandas.array([1, None], dtype="Int64"),
+            "yes": pandas.array([True, None], dtype="boolean"),
+            "word": pandas.array(["a", None], dtype="string"),
+            "list": pandas.arrays.ArrowExtensionArray(pyarrow.array([[1, 2], None])),
+        }
+    )
+    sim = simulate()
+    made = qwennb.ask(table, "{{ n }} {{ yes }} {{ word }} {{ list }}", client=client(sim))
+    assert sim.ledger.last().body["messages"][-1]["content"] == "1 true a [1,2]"
+    assert made.drop(columns="answer").dtypes.equals(table.dtypes) and made["answer"].isna().tolist() == [
+        False,
+        True,
+    ]
+
+
+def test_indexes_of_several_levels_and_with_twins_stay_and_so_do_columns_of_several(simulate, client):
+    qwen = client(simulate())
+    index = pandas.MultiIndex.from_tuples([("x", 1), ("x", 1), ("y", 2)], names=["a", "b"])
+    table = pandas.DataFrame({("text", "en"): ["a", None, "b"], ("n", ""): [1, 2, 3]}, index=index)
+    made = table.qwen.ask("Say {{ `('text', 'en')` }}", client=qwen, meta=True, on_error="column")
+    assert made.index.equals(index) and list(made.columns[:2]) == list(table.columns)
+    assert made["answer"].isna().tolist() == [False, True, False] and made["answer_meta"].iloc[0]["model"]
+    assert table.qwen.filter("{{ `('n', '')` }} is even", client=qwen).index.isin(index).all()
+
+
+def test_a_copy_comes_back_with_the_class_and_the_attributes_of_the_frame(simulate, client, table):
+    class Survey(pandas.DataFrame):
+        @property
+        def _constructor(self):
+            return Survey
+
+    survey = Survey(table)
+    survey.attrs["source"] = "a survey"
+    made = survey.qwen.summarize("text", into="n", client=client(simulate()))
+    assert (
+        type(made) is Survey
+        and made.attrs == {"source": "a survey"}
+        and list(made.columns) == list(table.columns)
+    )
+    made.loc["w", "text"] = "another"
+    assert survey.loc["w", "text"] == "a" and survey["n"].equals(table["n"])
+
+
 def test_polars_and_pandas_ask_the_same(simulate, client, table):
     sim = simulate()
     made = qwennb.ask(table, "Say {{ text }}", client=client(sim))
@@ -79,8 +146,10 @@ def test_polars_and_pandas_ask_the_same(simulate, client, table):
 def test_what_is_no_table_is_said(table):
     with pytest.raises(TemplateError, match="did you mean `text`"):
         qwennb.ask(table, "{{ txt }}")
-    with pytest.raises(BadInput, match="polars or pandas frame, not list"):
-        qwennb.ask([1, 2], "{{ x }}")
+    with pytest.raises(
+        BadInput, match=r"a Series or a list of texts, not dict\. .*: polars\.DataFrame\(table\)"
+    ):
+        qwennb.ask({"x": [1, 2]}, "{{ x }}")
     with pytest.raises(BadInput, match="needs a prompt"):
         qwennb.ask(table)
 

@@ -114,7 +114,7 @@ def test_plan_as_a_function_is_the_plan_of_the_frame(simulate, client):
 
 
 def test_what_is_no_table_is_refused_in_a_sentence():
-    with pytest.raises(BadInput, match="polars or pandas frame, not list"):
+    with pytest.raises(BadInput, match="item 0 is int"):
         qwennb.classify([1], "text", ["a", "b"])
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 import qwennb
 from qwennb import Qwen
-from qwennb.frames import ColumnPlan, Progress
+from qwennb.frames import ColumnPlan, Plans, Progress
 
 df = pl.DataFrame({"review": ["a"]})
 lf = df.lazy()
@@ -49,6 +49,19 @@ def every_verb_gives_back_the_table_that_it_was_given() -> None:
     assert_type(qwennb.ask("Why?"), qwennb.Answer)
 
 
+def texts_without_a_table_name_no_column(texts: list[str | None]) -> None:
+    assert_type(qwennb.ask(texts, "Say {{ it }}"), list[Any])
+    assert_type(qwennb.classify(texts, labels), list[Any])
+    assert_type(qwennb.classify(df["review"], labels, into="mood"), pl.Series)
+    assert_type(qwennb.extract(df["review"], "name, age int"), pl.Series)
+    assert_type(qwennb.summarize(texts, budget=1.0), list[Any])
+    assert_type(qwennb.translate(df["review"], to="French"), pl.Series)
+    assert_type(qwennb.score(texts, "how urgent", low=1, high=5), list[Any])
+    assert_type(qwennb.filter(df["review"], "{{ it }} is urgent"), pl.Series)
+    assert_type(qwennb.plan(texts), Plans)
+    qwennb.classify(df, labels)  # type: ignore[call-overload]
+
+
 def every_verb_of_an_expression_gives_an_expression() -> None:
     review = qwennb.col("review")
     assert_type(review.ask("Say {{ it }}", choices=labels), pl.Expr)
@@ -85,27 +98,27 @@ def all_options_are_taken_with_their_types(qwen: Qwen, mode: Literal["on", "repl
 
 
 def what_is_no_option_of_a_column_is_refused() -> None:
-    qwennb.classify(df, "review", labels, temprature=1.0)  # type: ignore[call-arg]
-    qwennb.classify(df, "review", labels, schema="name")  # type: ignore[call-arg]
+    qwennb.classify(df, "review", labels, temprature=1.0)  # type: ignore[call-overload]
+    qwennb.classify(df, "review", labels, schema="name")  # type: ignore[call-overload]
     qwennb.ask(df, "Say {{ review }}", tools=[])  # type: ignore[call-overload]
-    qwennb.summarize(df, "review", to="French")  # type: ignore[call-arg]
-    qwennb.translate(df, "review")  # type: ignore[call-arg]
-    qwennb.plan(df, "Say {{ review }}", images=[])  # type: ignore[call-arg]
+    qwennb.summarize(df, "review", to="French")  # type: ignore[call-overload]
+    qwennb.translate(df, "review")  # type: ignore[call-overload]
+    qwennb.plan(df, "Say {{ review }}", images=[])  # type: ignore[call-overload]
 
 
 def a_value_of_another_type_is_refused(mode: str, tell: Any) -> None:
-    qwennb.classify(df, "review", labels, on_error="never")  # type: ignore[arg-type]
-    qwennb.classify(df, "review", labels, draws="five")  # type: ignore[arg-type]
-    qwennb.classify(df, "review", labels, nulls="drop")  # type: ignore[arg-type]
-    qwennb.classify(df, "review", labels, meta="all")  # type: ignore[arg-type]
-    qwennb.classify(df, "review", labels, lane="slow")  # type: ignore[arg-type]
-    qwennb.extract(df, "review", "name", into=3)  # type: ignore[arg-type]
-    qwennb.summarize(lf, "review", concurrency="many")  # type: ignore[arg-type]
-    qwennb.summarize(lf, "review", client="vllm")  # type: ignore[arg-type]
-    qwennb.translate(df, "review", to=["French"])  # type: ignore[arg-type]
-    qwennb.score(df, "review", "how urgent", low=None, high="5")  # type: ignore[arg-type]
+    qwennb.classify(df, "review", labels, on_error="never")  # type: ignore[call-overload]
+    qwennb.classify(df, "review", labels, draws="five")  # type: ignore[call-overload]
+    qwennb.classify(df, "review", labels, nulls="drop")  # type: ignore[call-overload]
+    qwennb.classify(df, "review", labels, meta="all")  # type: ignore[call-overload]
+    qwennb.classify(df, "review", labels, lane="slow")  # type: ignore[call-overload]
+    qwennb.extract(df, "review", "name", into=3)  # type: ignore[call-overload]
+    qwennb.summarize(lf, "review", concurrency="many")  # type: ignore[call-overload]
+    qwennb.summarize(lf, "review", client="vllm")  # type: ignore[call-overload]
+    qwennb.translate(df, "review", to=["French"])  # type: ignore[call-overload]
+    qwennb.score(df, "review", "how urgent", low=None, high="5")  # type: ignore[call-overload]
     qwennb.filter(df, "{{ review }} is urgent", temperature="hot")  # type: ignore[arg-type]
     qwennb.filter(df, "{{ review }} is urgent", cache=mode)  # type: ignore[arg-type]
-    qwennb.plan(df, 3)  # type: ignore[arg-type]
+    qwennb.plan(df, 3)  # type: ignore[call-overload]
     qwennb.ask(df, "Say {{ review }}", budget="much")  # type: ignore[call-overload]
     qwennb.classify(df, "review", labels, progress=tell)
