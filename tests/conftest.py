@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from qwennb import Qwen
+from qwennb.client import runtime
 from qwennb.simulator import Simulator
 
 # Who starts a run in the background may have switched interrupts off, for us and for every child of ours.
@@ -73,6 +74,13 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def no_pack_stays_loaded() -> Iterator[None]:
+    """A pack that is loaded says for the whole process what model a question means."""
+    yield
+    runtime().packs.forget()
 
 
 @pytest.fixture

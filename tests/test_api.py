@@ -340,4 +340,5 @@ def test_a_notebook_is_packed_verified_with_no_network_and_asked_again_elsewhere
         drifted = run(
             "drift", str(path), "--model", "27b", "--endpoint", f"vllm+{other.base_url}", environ=live.environ
         )
+    assert drifted.code == 0, drifted.out + drifted.err
     assert "qwen3.5-27b at" in " ".join(drifted.out.split()), drifted.out + drifted.err
