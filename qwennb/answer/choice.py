@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 from qwennb.answer.chunk import Logprob
 
+LEAST = -100.0
+"""What a log probability counts for at least: servers spell "never" as -9999, or as the least number that there is."""
+
 _WRAP = ' \t\n"'  # what may stand before a label: a space that the token brings, the quote of a JSON text
 
 
@@ -32,26 +35,30 @@ def choice_logprobs(
     for token in tokens[start:]:
         own = _piece(token.token, at_start=not said)
         onward, others = 0.0, set[int]()
-        for text, logprob in dict([*token.top, (token.token, token.logprob)]).items():
+        for text, share in _shares(token).items():
             piece = _piece(text, at_start=not said)
             begin = {n for n in open_ if piece and names[n].startswith(said + piece)}
             if piece == own and len(begin) > 1:  # said so far by several: the next token tells
-                onward += math.exp(logprob)
+                onward += share
                 others |= begin
                 continue
-            for n in begin:
-                sums[n] += before * math.exp(logprob) / len(begin)
-        floor = floor or before * math.exp(min(logprob for _, logprob in token.top))
-        if said and not own:  # it ends here, and so does the label
-            before *= math.exp(token.logprob)
-            break
+            # What goes on with none of them is the end of the one that was said: a mark of the end, a full stop.
+            for n in begin or {n for n in open_ if said and names[n] == said}:
+                sums[n] += before * share / (len(begin) or 1)
+        floor = floor or before * min(_shares(token).values())
         before, said, open_ = before * onward, said + own, others
         if not open_:
             break
-    for n in open_:  # one that others begin with has no token of its own
+    for n in open_:  # one that others begin with, and no end is told
         if names[n] == said:
             sums[n] += before
-    return tuple(round(math.log(one or floor), 4) for one in sums)
+    return tuple(round(min(0.0, max(LEAST, math.log(one or floor))), 4) for one in sums)
+
+
+def _shares(token: Logprob) -> dict[str, float]:
+    """How probable *token* was, and the likeliest others."""
+    told = dict([*token.top, (token.token, token.logprob)])
+    return {text: math.exp(min(0.0, max(LEAST, logprob))) for text, logprob in told.items()}
 
 
 def _find(tokens: Sequence[Logprob], chosen: str) -> int | None:

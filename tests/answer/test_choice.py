@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,9 @@ def test_choices_that_begin_alike_are_told_apart_where_they_part():
 def test_a_choice_that_others_begin_with_gets_what_its_end_got():
     tokens = [token("good", own=0.8, bad=0.15), token("", own=0.75, _enough=0.25)]
     assert shares(tokens, ["good", "good enough", "bad"], "good") == [0.6, 0.2, 0.15]
+    for end in ("<|im_end|>", ".", '"}'):
+        tokens[1] = token(end, own=0.75, _enough=0.25)
+        assert shares(tokens, ["good", "good enough", "bad"], "good") == [0.6, 0.2, 0.15], end
     assert shares(tokens[:1], ["good", "good enough", "bad"], "good") == [0.8, 0.15, 0.15], "no end is told"
 
 
@@ -58,6 +62,13 @@ def test_the_quotes_and_names_of_json_are_no_part_of_a_choice():
         0.4,
         0.6,
     ]
+
+
+@pytest.mark.parametrize("never", [-9999.0, -3.4e38, -math.inf])
+def test_however_a_server_spells_never_no_answer_is_lost(never):
+    tokens = [Logprob("yes", 0.0, (("yes", 0.0), ("no", never)))]
+    assert choice_logprobs(tokens, ["yes", "no", "maybe"], "yes") == (0.0, -100.0, -100.0)
+    assert choice_logprobs([Logprob("yes", 1e9, (("yes", 1e9),))], ["yes", "no"], "yes") == (0.0, 0.0)
 
 
 def test_where_it_can_not_be_told_nothing_is_said():

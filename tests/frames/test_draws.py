@@ -10,6 +10,7 @@ import pytest
 
 import qwennb
 from qwennb.errors import BadInput, QwenError, QwenFrameWarning
+from qwennb.frames.outcome import Outcome, count_votes
 from qwennb.simulator import Fault, Options, Reply
 
 FRAME = pl.DataFrame({"text": ["soup", "tea", "soup", None]})
@@ -227,3 +228,27 @@ def test_what_can_not_be_counted_takes_no_draws(simulate, client):
     ):
         with pytest.raises(BadInput, match="draws= is for classify"):
             call()
+
+
+def test_of_several_labels_those_count_that_most_draws_have(simulate, client):
+    sim = simulate(
+        "openrouter",
+        script=says(
+            {"labels": ["praise"]},
+            {"labels": ["praise", "complaint"]},
+            {"labels": []},
+            {"labels": ["praise"]},
+        ),
+    )
+    for draws, counted, tie in ((2, ["praise"], True), (4, ["praise"], False)):
+        made = FRAME.head(1).qwen.classify(
+            "text", LABELS, several=True, client=client(sim), draws=draws, meta=True
+        )
+        assert made["label"].to_list() == [counted] and meta(made, "label")["tie"] is tie
+
+
+def test_what_draws_cost_is_unknown_where_one_draws_is():
+    paid, unknown = Outcome("k", "praise", cost=0.25), Outcome("k", "praise", cost=None)
+    dtype = pl.Enum(LABELS)
+    assert count_votes([paid, paid], dtype, None).cost == 0.5
+    assert count_votes([paid, unknown], dtype, None).cost is None

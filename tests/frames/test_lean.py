@@ -229,7 +229,7 @@ def test_what_no_text_alone_can_stand_for_is_not_held_against_texts_that_say_not
     assert made["label"].to_list() == ["complaint", "complaint"] and sim.ledger.count("asked") == len(FRAME)
 
 
-def test_likelihoods_are_asked_for_only_where_nothing_else_was_and_no_thought_comes_first(simulate, client):
+def test_likelihoods_are_asked_for_only_where_no_thought_comes_first(simulate, client):
     sim = simulate("vllm", script=leaning)
     qwen = client(sim)
     qwen.ask("Which?", choices=LABELS, thinking=False, logprobs=3)

@@ -7,6 +7,7 @@ state: it is a description, and one instance serves every call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -388,7 +389,7 @@ def names_choices(request: Request) -> bool:
         request.choices is not None
         and first is not None
         and first.role == "system"
-        and all(choice in first.text for choice in request.choices)
+        and all(re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", first.text) for choice in request.choices)
     )
 
 
