@@ -92,14 +92,15 @@ class Store:
         sqlite: tuple[int, int, int] = sqlite3.sqlite_version_info[:3],
     ) -> None:
         path = safe_folder(folder) / FORM.name
-        self._prepare(path, partial(database.connect, path, wait=0, pragmas=_READS_ONLY), patience)
         self._table = Table(path, journal_mode(folder, mounts, sqlite))
         self._write_patience = write_patience
         self._file: tuple[int, int] | None = None
-        self._open()
+        self._prepare(path, partial(database.connect, path, wait=0, pragmas=_READS_ONLY), patience)
+        with self._writing, self._reading:
+            self._open()
 
     def _prepare(self, path: Path, connect: Callable[[], sqlite3.Connection], patience: float) -> None:
-        """Prepare to read the file at *path*, over a connection that *connect* opens."""
+        """Prepare to read the file at *path*, over a connection that *connect* opens. From now on a fork closes what is open."""
         self.folder = path.parent
         self.problems: Counter[str] = Counter()
         """What was found wrong since the store was opened, by kind."""

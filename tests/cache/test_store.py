@@ -3,6 +3,7 @@ import random
 import sqlite3
 import stat
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -416,18 +417,31 @@ def test_a_fork_in_the_middle_of_writing_harms_neither_side(store):
     raw.close()
 
 
+def tell_open_files(process):
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            process.tell("cache.db" in str(descriptor.readlink()))
+        except OSError:
+            continue
+
+
 def test_no_connection_is_carried_across_a_fork(store):
     store.put([(name_of(0), value_of(0))])
-
-    def descriptors(process):
-        for descriptor in Path("/proc/self/fd").iterdir():
-            try:
-                process.tell("cache.db" in str(descriptor.readlink()))
-            except OSError:
-                continue
-
-    with child(descriptors) as process:
+    with child(tell_open_files) as process:
         assert sum(process.hear_all()) == 0
+
+
+def test_a_store_that_failed_to_open_lets_others_be_closed_before_a_fork(store, tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/home {tmp_path.resolve()} nfs rw 0 0\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CacheWarning)
+        with pytest.raises(CacheWarning, match="network") as failed:
+            Store(tmp_path / "on a network drive", mounts=mounts)
+    store.put([(name_of(0), value_of(0))])
+    with child(tell_open_files) as process:
+        assert sum(process.hear_all()) == 0
+    assert failed.tb is not None  # whose frames hold the store that failed
 
 
 def test_a_removed_cache_folder_is_made_again_by_the_next_write(store):
