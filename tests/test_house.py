@@ -74,9 +74,9 @@ def test_every_library_that_is_imported_is_declared():
 
 
 @pytest.mark.slow
-def test_a_warm_row_passes_at_most_230_of_our_functions_in_46_files():
+def test_a_warm_row_passes_at_most_230_of_our_functions_in_47_files():
     functions, files = house.stops(*house.ROW)
-    assert functions <= 230 and files <= 46
+    assert functions <= 230 and files <= 47
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The options that take part in the key: one table, from which every door, the wire and the pages are made.
 
-To add an option is to add a line to `SettingFields`. `Settings` and the options of a call inherit its fields; the checks of
+To add an option is to add a line to `SettingFields` (docs/contributing.md has what else there is to it). `Settings` and the options of a call inherit its fields; the checks of
 a call, what `--param` and a column take, the controls of the playground, the body of the openai client and the body that
 goes over the wire are read from `SETTINGS`. What a server takes is said in `catalog/models.toml`, and where one
 has a name of its own for an option, in its dialect.
