@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import builtins
 import doctest
+import importlib
 import inspect
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from typing import Any
 
 import pytest
 
+import qwennb
 from qwennb import errors
 from qwennb.frames import forget_default
 from tests.test_docs import CLIENT, ROOT, first_column
@@ -271,6 +274,20 @@ def looked_at(tmp_path_factory) -> dict[str, dict[str, Any]]:
 
 def test_a_public_name_tells_what_it_takes_gives_and_raises(looked_at):
     assert {name: found["missing"] for name, found in looked_at.items() if found["missing"]} == {}
+
+
+def test_no_signature_shows_the_environment():
+    """It is what `?` prints first, and keys stand in the environment."""
+    path = repr(os.environ["PATH"])[1:-1]
+    shown = []
+    for found in pkgutil.walk_packages(qwennb.__path__, "qwennb."):
+        module = None if found.name.endswith("__main__") else importlib.import_module(found.name)
+        for name, one in vars(module).items() if module else ():
+            calls = [one, *vars(one).values()] if inspect.isclass(one) else [one]
+            for call in calls:
+                if inspect.isfunction(call) and path in str(inspect.signature(call)):
+                    shown.append(f"{found.name}.{name}")
+    assert shown == []
 
 
 def test_the_examples_of_public_names_run_and_print_what_is_shown(looked_at):

@@ -38,13 +38,14 @@ def run_notebook(
     settings: Mapping[str, str] | None = None,
     compare: bool = True,
     timeout: float = 600.0,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> list[RanCell]:
     """Run *notebook* in a fresh kernel in *sandbox*: its code cells, in order, and what came of each.
 
     What stands *above* holds whatever the notebook says: cache, cache_dir, model, endpoint … *settings* are further
     variables of its environment. A cell may take *timeout* seconds.
     """
+    environ = os.environ if environ is None else environ
     saved = _read_cells(notebook)
     further = {"JPY_SESSION_NAME": notebook.name, **(settings or {})}
     inner = sandbox.environ(environ, above) | further
@@ -172,7 +173,7 @@ def verify(
     pack: Path | None = None,
     *,
     timeout: float = 600.0,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
     variables: Sequence[str] = (),
     accept_figures: bool = False,
     tell: Callable[[str], None] = lambda line: None,
@@ -182,6 +183,7 @@ def verify(
     Of the environment it gets what every program needs, and the *variables* that are named. Right before it runs, *tell* is
     given what that means.
     """
+    environ = os.environ if environ is None else environ
     if not notebook.is_file():
         raise BadInput(f"There is no notebook {notebook}.")
     found = pack or find_pack_of(notebook)
