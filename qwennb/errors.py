@@ -83,7 +83,7 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1) -> str:
 
     names, meant = list(known), _ELSEWHERE.get(name, "")
     close = difflib.get_close_matches(name, names, n=most, cutoff=0.8 if meant else 0.6)
-    if not close and meant in names:
+    if not close and meant and meant in names:
         close = [meant]
     if not close and len(name) >= BEGINS:  # `qwen2.5-coder` for a model whose name goes on
         close = [one for one in names if one.startswith(name)][:most]

@@ -104,6 +104,7 @@ def test_bad_input_is_a_value_error_and_a_missing_record_a_lookup_error():
         ("modl", ["model", "mode", "other"], 2, "; did you mean `model` or `mode`?"),
         ("zzz", ["model"], 1, ""),
         ("x", [], 1, ""),
+        ("price", ["", "stars"], 1, ""),  # nothing is no suggestion
         ("modl", iter(["model"]), 1, "; did you mean `model`?"),
         ("alias", ["logit_bias", "into"], 1, "; did you mean `into`?"),
         ("alias", ["logit_bias", "lane"], 1, ""),
