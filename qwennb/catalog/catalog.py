@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from qwennb.answer import Cost, Usage
 from qwennb.catalog.abilities import Abilities, Range, Thinking
 from qwennb.catalog.media import Images, Videos
 from qwennb.catalog.model import EndpointSpec, Model, Price, RateQuota, plain_name
-from qwennb.errors import UnknownEndpoint, UnknownModel, nearest
+from qwennb.errors import BadInput, UnknownEndpoint, UnknownModel, nearest
 from qwennb.request import SETTINGS
 
 
@@ -61,6 +61,10 @@ class Catalog:
         self._rates = {"USD": 1.0} | {row["currency"]: row["usd"] for row in table["rate"]}
         self._abilities = cache(self._find_abilities)
         self._tiers = cache(self._find_tiers)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Mapping[str, Any]]]:
+        # What was found out stays behind: functools' memory can't be pickled.
+        return type(self), (self._table,)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -326,20 +330,27 @@ _AS_WRITTEN = ("schema", "schema_without_thinking", "schema_says_json", "max_tok
 _SEEN = ("text", "image", "video")
 
 
-T = TypeVar("T")
+T = TypeVar("T", Model, EndpointSpec, RateQuota, Images, Videos)
 
 
 def _read(row: Mapping[str, Any], kind: type[T]) -> T:
     """Make a value of *kind* of a row of the table; the names of its fields are those of the row."""
+    known = [field.name for field in fields(kind)]
+    for name in row:
+        if name not in known:  # msgspec would pass over it
+            raise BadInput(
+                f"`{name}` is no field of {kind.__name__} in the catalogue{nearest(name, known) or '.'}"
+            )
     return msgspec.convert(row, kind, builtin_types=(date,))
 
 
 def _by_place(rows: list[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    endpoints: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    places: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
+        told = {name: value for name, value in row.items() if name not in ("endpoint", "models")}
         for model in row["models"]:
-            endpoints.setdefault((row["endpoint"], model), []).append(row)
-    return endpoints
+            places.setdefault((row["endpoint"], model), []).append(told)
+    return places
 
 
 def _is_our_name(model: Model, typed: str) -> bool:

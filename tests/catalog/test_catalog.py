@@ -1,11 +1,14 @@
 """Names in, rows out."""
 
+import pickle
 import subprocess
 import sys
 
 import pytest
 
 from qwennb.catalog import Catalog
+from qwennb.endpoints import Endpoint
+from qwennb.endpoints.dialects import Vllm
 from qwennb.errors import UnknownEndpoint, UnknownModel
 
 catalog = Catalog.load_bundled()
@@ -174,6 +177,13 @@ def test_limits_of_an_account_are_known_by_region() -> None:
 
 def test_the_bundled_catalogue_is_read_once() -> None:
     assert Catalog.load_bundled() is Catalog.load_bundled()
+
+
+def test_what_is_known_of_models_goes_to_another_process() -> None:
+    endpoint = Endpoint("vllm", "http://127.0.0.1:9/v1", Vllm(), hosted=False, served=("Qwen/Qwen3.5-27B",))
+    there, rows = pickle.loads(pickle.dumps((endpoint, catalog.rows())))
+    assert rows == catalog.rows() == there.catalog.rows()
+    assert there.catalog.abilities("9b", "vllm") == catalog.abilities("9b", "vllm")
 
 
 def test_asking_the_catalogue_never_loads_the_vocabulary() -> None:

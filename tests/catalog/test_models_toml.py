@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from copy import deepcopy
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import qwennb.catalog
 from qwennb.catalog import Catalog, Range
+from qwennb.errors import BadInput
 from qwennb.request import SETTINGS
 
 TABLE = tomllib.loads(Path(qwennb.catalog.__file__).with_name("models.toml").read_text(encoding="utf-8"))
@@ -168,3 +170,31 @@ def test_the_two_smallest_do_not_think_unless_asked_and_the_embedded_model_never
 def test_what_the_guides_invented_is_in_no_list() -> None:
     everything = {option for kind in TABLE["kind"].values() for option in kind["accepts"]}
     assert not everything & {"enable_fast", "enable_auto", "n"}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "said"),
+    [
+        ("model", "contxt", "`contxt` is no field of Model in the catalogue; did you mean `context`?"),
+        (
+            "endpoint",
+            "hostde",
+            "`hostde` is no field of EndpointSpec in the catalogue; did you mean `hosted`?",
+        ),
+        (
+            "images",
+            "max_pixel",
+            "`max_pixel` is no field of Images in the catalogue; did you mean `max_pixels`?",
+        ),
+        ("quota", "rqm", "`rqm` is no field of RateQuota in the catalogue; did you mean `rpm`?"),
+    ],
+)
+def test_a_misspelt_field_of_a_row_is_refused(part: str, field: str, said: str) -> None:
+    table = deepcopy(TABLE)
+    row = table["kind"]["vllm"]["images"] if part == "images" else table[part][0]
+    row[field] = 1
+    with pytest.raises(BadInput) as told:
+        read = Catalog(table)
+        read.abilities("9b", "vllm")
+        read.quota("qwen3.5-plus", "dashscope")
+    assert str(told.value) == said
