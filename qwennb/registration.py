@@ -1,8 +1,8 @@
-"""Registers `df.qwen`, `lf.qwen`, `series.qwen` and `pl.col(…).qwen` without importing polars, or pandas.
+"""What other libraries are given of ours by `import qwennb`, and none of them is imported for it.
 
-Where a library is loaded already, at once; else by a finder that waits on `sys.meta_path` until somebody imports it, and
-then steps aside. What is registered is a name and a small function: the room behind it is loaded with its first use.
-Who watches the runs of columns stands here, for it must not be the one who loads that room.
+polars and pandas have `df.qwen`, `lf.qwen`, `series.qwen` and `pl.col(…).qwen`: where such a library is loaded already, at
+once; else by a finder that waits on `sys.meta_path` until somebody imports it, and then steps aside. An IPython that runs has
+Tab within the parentheses of our calls. What is registered is a small function: the room behind it is loaded with its first use.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# Who is told how far every run of a column is: one or nobody.
-watchers: list[Callable[[Any], None]] = []
-
 
 def register() -> None:
     """See to it that frames, series and expressions have `.qwen`, now or once their library is imported."""
@@ -33,18 +30,20 @@ def register() -> None:
             sys.meta_path.insert(0, _Waiting(name))
 
 
-def show_options_on_tab() -> None:
-    """Have the IPython that runs, if one does, show the options of our calls on Tab (notebook/keywords.py)."""
-    ipython = sys.modules.get("IPython")
-    shell = getattr(ipython, "get_ipython", lambda: None)()
-    if shell is not None and _complete_keywords not in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.append(_complete_keywords)
+def show_options_on_tab(shell: Any = None) -> None:
+    """Have *shell*, or the IPython that runs, if one does, show the options of our calls on Tab (notebook/keywords.py)."""
+    if shell is None:
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    # Not all that is found there completes as IPython does.
+    matchers = getattr(getattr(shell, "Completer", None), "custom_matchers", None)
+    if matchers is not None and _complete_keywords not in matchers:
+        matchers.append(_complete_keywords)
 
 
 def _complete_keywords(context: Any) -> Any:
-    from importlib import import_module  # no import, for rooms below the notebook's import this module
+    from qwennb.notebook.keywords import complete_keywords
 
-    return import_module("qwennb.notebook.keywords").complete_keywords(context)
+    return complete_keywords(context)
 
 
 _complete_keywords.matcher_api_version = 2  # type: ignore[attr-defined]  # as IPython's own decorator would say

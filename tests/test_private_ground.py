@@ -144,7 +144,7 @@ def test_nbval_has_what_verify_is_made_of():
 
 
 def test_ipython_has_the_lists_into_which_we_put_ourselves():
-    """`events.callbacks`, `token_transformers`, `custom_matchers`, `magics_manager.magics`: lists, and unloading takes us out."""
+    """`events.callbacks`, `token_transformers`, `custom_matchers`, `magics_manager.magics`: lists, and unloading takes out what loading put in."""
     from IPython.core.completer import IPCompleter
     from IPython.core.events import EventManager
     from IPython.core.inputtransformer2 import EscapedCommand, TransformerManager

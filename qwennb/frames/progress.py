@@ -1,7 +1,7 @@
 """How far a run is: counted as answers come, shown in a terminal, handed to whoever watches, and one line at the end.
 
 A terminal has a bar. A watcher (a notebook's widget) is called where one was given, by `progress=` or for all runs in
-`registration`. Output that goes to a file or a pipe has a line a minute. What is over in a moment shows nothing there. The last
+`watchers`. Output that goes to a file or a pipe has a line a minute. What is over in a moment shows nothing there. The last
 line says only what a replay would say too: what lasts in a saved notebook must not change from run to run.
 """
 
@@ -20,9 +20,9 @@ from typing import IO, Any, Literal
 from qwennb.answer import Answer, money
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
-from qwennb.registration import watchers
 from qwennb.terminal import flatten
 from qwennb.warn import warn_user
+from qwennb.watchers import watchers
 
 EVERY = 0.2
 MINUTE = 60.0  # between two lines in a file

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from qwennb.registration import watchers
+from qwennb.watchers import watchers
 
 if TYPE_CHECKING:
     from qwennb.frames import Progress

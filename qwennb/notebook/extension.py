@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import EscapedCommand
 
+from qwennb.registration import show_options_on_tab
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -62,6 +64,9 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
     if id(shell) in _loaded:
         return
+    show_options_on_tab(
+        shell
+    )  # there may have been no shell yet when qwennb was imported; like `df.qwen`, it stays
     magics, columns = QwenMagics(shell), Columns()
     matcher = Completion(shell, magics.chats).matcher
     undo = ExitStack()
@@ -93,6 +98,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take away what `load_ipython_extension` has added; `%unload_ext qwennb` calls it.
+
+    What `import qwennb` brings stays: `df.qwen`, and Tab within the parentheses of a verb.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import pytest
 from qwennb.frames import Progress
 from qwennb.frames.outcome import Outcome
 from qwennb.frames.progress import Tally
-from qwennb.registration import watchers
+from qwennb.watchers import watchers
 
 TABLE = pl.DataFrame({"n": [0, 1, 2, 2]})
 
