@@ -21,7 +21,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -162,7 +162,9 @@ def journal_mode(
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Let only one process at a time make or mend the files in *folder*. Held for milliseconds."""
-    with take_lock(folder / "lock") or nullcontext():  # it is had, for it was waited for
+    file = take_lock(folder / "lock")
+    assert file is not None  # it is had, for it was waited for
+    with file:
         yield
 
 
@@ -172,14 +174,15 @@ def take_lock(path: Path, *, wait: bool = True) -> IO[bytes] | None:
         file = open_lock_file(path)
     except OSError as error:
         raise CacheError(f"The cache folder {path.parent} can't be written ({error.strerror}).") from error
+    has_it = False
     try:
-        if lock(file, wait=wait):
-            return file
+        has_it = lock(file, wait=wait)
     except OSError as error:  # a file system without locks
-        file.close()
         raise CacheError(f"The cache folder {path.parent} can't be locked ({error.strerror}).") from error
-    file.close()
-    return None
+    finally:
+        if not has_it:  # nor after an interrupt, whose traceback may be kept for as long as the session
+            file.close()
+    return file if has_it else None
 
 
 # ---------------------------------------------------------------------- the file

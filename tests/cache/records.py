@@ -6,6 +6,7 @@ import random
 import select
 import signal
 import struct
+import sys
 from contextlib import contextmanager
 
 from qwennb.cache.record import Name
@@ -100,3 +101,18 @@ def child(work, *arguments):
             except ProcessLookupError:
                 pass
             process.end()
+
+
+@contextmanager
+def interrupt_at(name):
+    """Interrupt this thread when the C function *name* has returned, as Ctrl-C would."""
+
+    def watch(frame, seen, function):
+        if seen == "c_return" and function.__name__ == name:
+            raise KeyboardInterrupt
+
+    sys.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)

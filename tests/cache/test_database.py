@@ -14,7 +14,7 @@ from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
 from qwennb.errors import CacheError
 
-from .records import child, name_of, value_of
+from .records import child, interrupt_at, name_of, value_of
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -185,6 +185,19 @@ def test_only_one_process_at_a_time_has_the_lock(tmp_path):
                 other.hear(0.1)
         assert other.hear() == 2
         assert other.end() == 0
+
+
+def test_an_interrupt_at_the_lock_leaves_the_folder_to_others(tmp_path):
+    def take(process):
+        with lock_folder(tmp_path):
+            process.tell(1)
+
+    with pytest.raises(KeyboardInterrupt) as interrupt, interrupt_at("flock"), lock_folder(tmp_path):
+        raise AssertionError("was not interrupted")
+    with child(take) as other:
+        assert other.hear() == 1
+        assert other.end() == 0
+    assert interrupt.tb is not None  # as a notebook keeps the last traceback
 
 
 # ---- the file ----------------------------------------------------------------------------------------------------
