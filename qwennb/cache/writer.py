@@ -104,12 +104,13 @@ class Writer:
         """Close without waiting: the store is closed behind the last record."""
         if self._closed:
             return
-        self._closed = True
         if self._thread is None or self._has_ended:
+            self._closed = True
             self._close_store()
         else:
             _retiring.add(self)
             self._queue.put(None)
+            self._closed = True  # last: after an interrupt nobody waits for an end that was not ordered
 
     def wait(self, timeout: float = LAST_WORDS) -> bool:
         """Wait until the thread of a writer that was closed has ended; False where *timeout* came first."""
@@ -223,7 +224,7 @@ _retiring: set[Writer] = set()
 
 def wait_for_retiring(timeout: float) -> bool:
     """Wait until everything is on the disk that was kept in folders that nobody uses any more."""
-    waited = [writer.wait(timeout) for writer in list(_retiring)]
+    waited = [writer.wait(timeout) for writer in list(_retiring) if writer._closed]
     return all(waited)
 
 

@@ -198,7 +198,7 @@ class Runtime:
             for ledger in ledgers:
                 ledger.flush()
             for memory in memories:
-                memory.close()
+                memory.writer.retire()
             wait_for_retiring(30.0)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from qwennb.cache.store import Store
-from qwennb.cache.writer import Writer
+from qwennb.cache.writer import Writer, wait_for_retiring
 from qwennb.errors import CacheError
 
-from .records import child, name_of, value_of
+from .records import child, interrupt_at, name_of, value_of
 
 
 @pytest.fixture
@@ -251,3 +251,15 @@ def test_a_closed_writer_is_held_by_nothing(store):
     del writer
     gc.collect()
     assert held() is None
+
+
+def test_after_an_interrupt_in_closing_nobody_waits_for_an_end_that_was_not_ordered(store):
+    writer, told = Writer(store), []
+    writer.put(name_of(1), b"v", told.append)
+    with pytest.raises(KeyboardInterrupt), interrupt_at("add"):  # among those that are about to end
+        writer.close()
+    assert wait_for_retiring(0.1) and writer.flush(30)
+    assert told == [None]
+    writer.close()
+    with pytest.raises(CacheError, match="closed"):
+        store.get(name_of(1))

@@ -14,7 +14,10 @@ import time
 
 import pytest
 
+from qwennb.client import Runtime
+from qwennb.errors import CacheError
 from qwennb.simulator import Reply
+from tests.cache.records import name_of
 from tests.client.killing import kill_again_and_again
 from tests.conftest import until
 
@@ -259,3 +262,31 @@ def test_an_interrupt_at_the_end_of_a_process_ends_the_waiting_without_a_word(tm
     program, folder = [sys.executable, "-c", INTERRUPTED_AT_THE_END], tmp_path / "cache"
     done = subprocess.run([*program, str(folder)], capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_while_a_folder_is_closed_leaves_no_other_open(tmp_path):
+    runtime, gate = Runtime({}), threading.Lock()
+    busy, other = (runtime.memory(tmp_path / name) for name in ("busy", "other"))
+    gate.acquire()
+    busy.writer.run(lambda store: gate.acquire(), lambda error: None)
+
+    def is_open():
+        try:
+            return other.store.get(name_of(1)) is None
+        except CacheError:
+            return False
+
+    def interrupt():
+        with contextlib.suppress(AssertionError):
+            until(lambda: not is_open(), "the other folder is closed", seconds=5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runtime.close()
+        assert not is_open()
+    finally:
+        gate.release()
+        interrupter.join()
