@@ -459,22 +459,25 @@ def patiently(work: Callable[[], T], seconds: float) -> T:
         time.sleep(0.0005)
 
 
-def use_file(work: Callable[[], T], folder: Path, what: str, seconds: float, mend: Callable[[], bool]) -> T:
+def use_file(
+    work: Callable[[], T], folder: Path, what: str, seconds: float, mend: Callable[[], bool] = lambda: False
+) -> T:
     """Do *work* with a file in *folder*, patiently; where it is damaged, *mend* it, and try once more if that was of use.
 
-    What goes wrong all the same is said in one sentence: by what SQLite says, or else by *what*, which names the folder as {}.
+    What goes wrong all the same is said in one sentence: by what SQLite says, or else by *what*.
     """
+    deadline = time.monotonic() + seconds
     try:
         try:
             return patiently(work, seconds)
         except sqlite3.DatabaseError as error:
             if not (is_damage(error) and mend()):
                 raise
-        return patiently(work, seconds)
+        return patiently(work, deadline - time.monotonic())
     except sqlite3.DatabaseError as error:
         raise explain(error, folder) from error
     except OSError as error:
-        raise CacheError(f"{what.format(folder)} ({error.strerror}).") from error
+        raise CacheError(f"{what} ({error.strerror}).") from error
 
 
 def explain(error: sqlite3.Error, folder: Path) -> CacheError:

@@ -119,7 +119,7 @@ class Spendings:
         return [Spending(*row) for row in found if _is_ours(row)]
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        what = "The ledger in {} can't be used"
+        what = f"The ledger in {self.folder} can't be used"
         return use_file(partial(self._once, work), self.folder, what, WAIT, self._begin_anew)
 
     def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -232,9 +232,8 @@ class Store:
     def _open(self) -> None:
         """Make, check or recover the file, and remember which one it is."""
         self._disconnect()
-        what = "The cache in {} can't be opened"
         try:
-            use_file(self._check, self.folder, what, self._patience, mend=lambda: False)
+            use_file(self._check, self.folder, f"The cache in {self.folder} can't be opened", self._patience)
         except CacheError:
             self._disconnect()
             raise
@@ -269,13 +268,16 @@ class Store:
 
     def _select(self, query: str, *arguments: object) -> list[Any] | None:
         """Read the rows of *query*; None where the file is damaged there and could not be recovered."""
-        what = "The cache in {} can't be read"
+        what = f"The cache in {self.folder} can't be read"
         try:
             return use_file(
                 partial(self._select_once, query, arguments), self.folder, what, self._patience, self._mend
             )
         except CacheError as error:
             if isinstance(error.__cause__, sqlite3.Error) and is_damage(error.__cause__):
+                self._damaged = (
+                    True  # also where it was mended just now, and has turned out to be damaged again
+                )
                 return None
             raise
 
@@ -311,7 +313,7 @@ class Store:
 
     def _write(self, work: Callable[[Table], T]) -> T:
         """Do *work* in one transaction that is on the disk at the end, or never was."""
-        what = "The cache in {} can't be written"
+        what = f"The cache in {self.folder} can't be written"
         return use_file(
             partial(self._write_once, work), self.folder, what, self._write_patience, self._note_damage
         )
@@ -319,15 +321,17 @@ class Store:
     def _write_once(self, work: Callable[[Table], T]) -> T:
         # The lock is let go of between two tries, so that a fork never waits long for it.
         with self._writing:
-            while True:
-                if self._damaged or self._file != identity(self._path):
-                    with self._reading:
-                        self._open()
-                with self._table.transaction(self._reading, self._write_patience) as table:
-                    # Another process may have recovered the file just before we came to lock it.
-                    if self._file == identity(self._path):
-                        self._set_aside(table)
-                        return work(table)
+            if self._damaged or self._file != identity(self._path):
+                with self._reading:
+                    self._open()
+            with self._table.transaction(self._reading, self._write_patience) as table:
+                if self._file != identity(self._path):
+                    # Another process recovered the file just before we came to lock it: not yet ours to write.
+                    busy = sqlite3.OperationalError("the file was moved")
+                    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                    raise busy
+                self._set_aside(table)
+                return work(table)
 
     def _note_damage(self) -> bool:
         """Have the file recovered when it is opened next."""

@@ -162,6 +162,18 @@ def test_damage_that_reading_meets_is_mended_at_once(sound, tmp_path):
             assert store.get(name_of(1_000)) == b"v"
 
 
+def test_a_damaged_file_in_the_place_of_a_sound_one_is_mended_by_the_next_write(sound, tmp_path):
+    """The read takes it for one that somebody recovered, and finds it damaged all the same."""
+    path = copied(sound, tmp_path / "c")
+    with Store(tmp_path / "c") as store:
+        spoil_the_index(copied(sound, tmp_path / "damaged"))
+        (tmp_path / "damaged" / "cache.db").rename(path)
+        assert store.get(name_of(1)) is None
+        with pytest.warns(CacheWarning, match="recovered 150 of 150"):
+            store.put([])
+        assert store.get_many(RECORDS) == RECORDS
+
+
 def test_what_another_process_writes_meanwhile_is_not_lost_by_recovering(sound, tmp_path):
     """The one that reads can't have the file to itself: it counts a miss, and the next write mends."""
     from .test_store import hold_the_lock

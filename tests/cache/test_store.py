@@ -444,6 +444,30 @@ def test_a_store_that_failed_to_open_lets_others_be_closed_before_a_fork(store, 
     assert failed.tb is not None  # whose frames hold the store that failed
 
 
+def test_a_write_to_a_file_that_is_another_at_each_look_ends_with_an_error(tmp_path, journal):
+    """As on a drive that numbers its files anew each time. Meanwhile a fork is not held up."""
+
+    class Unstable(Store):
+        def _open(self):
+            super()._open()
+            copy = self.folder / "copy"
+            copy.write_bytes((self.folder / "cache.db").read_bytes())
+            copy.chmod(0o600)
+            copy.rename(self.folder / "cache.db")
+
+    def put():
+        with pytest.raises(CacheError, match="held by another process"):
+            store.put([(name_of(1), b"v")])
+
+    with Unstable(tmp_path / "c", sqlite=journal, write_patience=1.0) as store:
+        thread = threading.Thread(target=put, daemon=True)
+        thread.start()
+        with child(lambda process: process.tell(1)) as process:
+            assert process.hear() == 1
+        thread.join(30)
+        assert not thread.is_alive()
+
+
 def test_a_removed_cache_folder_is_made_again_by_the_next_write(store):
     import shutil
 
