@@ -94,6 +94,7 @@ def build_answer(
     defaults: Mapping[str, Any],
 ) -> Answer:
     """Build the answer to *request* out of a whole *draft*, and *data*, what it says in the form that was asked for."""
+    is_unasked = "logprobs" in defaults and "logprobs" not in request.settings.extra_fields
     return Answer(
         request=request,
         # A choice, out of whatever it was wrapped in.
@@ -102,7 +103,7 @@ def build_answer(
         reasoning=draft.reasoning,
         reasoning_blocks=draft.reasoning_blocks,
         tool_calls=draft.tool_calls,
-        logprobs=draft.logprobs if request.settings.logprobs is not None else None,
+        logprobs=None if is_unasked else draft.logprobs,
         choice_logprobs=None
         if request.choices is None or not isinstance(data, str)
         else choice_logprobs(draft.logprobs or (), request.choices, data),

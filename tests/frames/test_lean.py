@@ -240,6 +240,15 @@ def test_likelihoods_are_asked_for_only_where_no_thought_comes_first(simulate, c
     assert "logprobs" not in sim.ledger.last().body
 
 
+@pytest.mark.parametrize("choices", [None, LABELS])
+def test_likelihoods_that_the_user_asked_for_in_extra_fields_are_in_the_answer(simulate, client, choices):
+    sim = simulate("vllm", script=leaning)
+    for qwen in (client(sim), client(sim, cache="replay")):
+        extra = {"logprobs": True, "top_logprobs": 2}
+        answer = qwen.ask("I love it", choices=choices, thinking=False, extra=extra)
+        assert "".join(one.token for one in answer.logprobs).strip() == "complaint"
+
+
 @pytest.mark.parametrize("kind", ["vllm", "sglang", "llama.cpp"])
 def test_choices_are_said_where_the_system_text_does_not_name_them_all(simulate, client, kind):
     sim = simulate(kind, script=leaning)
