@@ -135,7 +135,8 @@ class Memory:
                 serving = [
                     value for name, value in unkept.items() if mode == "replay" or name.endpoint == identity
                 ]
-                found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
+                if serving:
+                    found[key] = [*serving, *found.get(key, ())]  # it is newer than what the store has
         return found
 
     def _look_up_with_packs(

@@ -19,7 +19,7 @@ from qwennb.errors import CacheError
 from qwennb.simulator import Reply
 from tests.cache.records import name_of
 from tests.client.killing import kill_again_and_again
-from tests.conftest import until
+from tests.conftest import NAMES, until
 
 
 @pytest.mark.slow
@@ -218,6 +218,31 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same_with_one_warning(si
     assert answer.endswith("second")
     assert told.startswith("1 An answer could not be kept in the cache"), told
     assert after == "True True"
+
+
+FULL_FOR_TWO = """
+import resource, signal, sys, warnings
+import polars as pl
+from qwennb import Qwen
+
+one, other = (Qwen("flash", endpoint=endpoint, api_key="sk-sim", cache_dir=sys.argv[1]) for endpoint in sys.argv[2:])
+one.ask("first")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+warnings.simplefilter("ignore")
+frame = pl.DataFrame({"text": ["second", "third"]})
+for client in (one, other):
+    print(frame.qwen.ask("{{ text }}", client=client)["answer"].to_list())
+"""
+
+
+@pytest.mark.slow
+def test_what_a_full_disk_did_not_take_of_one_endpoint_is_no_answer_of_another(simulate, tmp_path):
+    sims = simulate("openrouter", script=lambda _: "one"), simulate("dashscope", script=lambda _: "other")
+    endpoints = [f"{NAMES[sim.dialect]}+{sim.base_url}" for sim in sims]
+    arguments = [sys.executable, "-c", FULL_FOR_TWO, str(tmp_path / "cache"), *endpoints]
+    child = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert child.stdout.splitlines() == ["['one', 'one']", "['other', 'other']"], child.stderr
 
 
 def test_a_forked_child_asks_for_itself(simulate, client):
