@@ -64,9 +64,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
     if id(shell) in _loaded:
         return
-    show_options_on_tab(
-        shell
-    )  # there may have been no shell yet when qwennb was imported; like `df.qwen`, it stays
+    # When qwennb was imported there may have been no shell yet.
+    show_options_on_tab(shell)
     magics, columns = QwenMagics(shell), Columns()
     matcher = Completion(shell, magics.chats).matcher
     undo = ExitStack()

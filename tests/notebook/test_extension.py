@@ -35,6 +35,7 @@ LATER = {
 
 
 IMPORTED_FIRST = """
+import polars as pl
 import qwennb
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
@@ -42,9 +43,9 @@ from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 for does in ("load", "unload", "load"):
     shell.run_line_magic(f"{does}_ext", "qwennb")
-shell.user_ns["qwennb"], shell.Completer.use_jedi = qwennb, False
+shell.user_ns["df"], shell.Completer.use_jedi = pl.DataFrame(), False
 with provisionalcompleter():
-    shown = [one.text for one in shell.Completer.completions("qwennb.classify(", 16)]
+    shown = [one.text for one in shell.Completer.completions("df.qwen.classify(", 17)]
 print(shown.count("labels="))
 """
 
