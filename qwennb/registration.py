@@ -41,9 +41,12 @@ def show_options_on_tab(shell: Any = None) -> None:
 
 
 def _complete_keywords(context: Any) -> Any:
-    from qwennb.notebook.keywords import complete_keywords
+    try:
+        from qwennb.notebook.keywords import complete_keywords
 
-    return complete_keywords(context)
+        return complete_keywords(context)
+    except Exception:  # IPython would print a traceback into the line that is being written
+        return {"completions": []}
 
 
 _complete_keywords.matcher_api_version = 2  # type: ignore[attr-defined]  # as IPython's own decorator would say

@@ -2,7 +2,8 @@
 
 IPython alone can't: without jedi it looks through no frame and no call, and jedi follows a call into our source, where the
 options are not written out. Here the text before the parenthesis is read, `… .qwen.classify` or `qwennb.col(…).classify`,
-and its names are looked up; nothing is called, and no property read.
+and its names are looked up; nothing is called, and no property read. Nor is `__class__`, which `isinstance` would read: of a
+proxy that runs somebody's code.
 
 A matcher of IPython's own completer, so that a terminal, a kernel and every front end of it have the same. `import qwennb`
 adds it to the IPython that runs (registration.py).
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import re
 import sys
 import tokenize
 from collections.abc import Callable, Iterable, Mapping
@@ -23,19 +25,22 @@ from typing import Any, get_type_hints
 from IPython import get_ipython
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
 
+from qwennb.notebook.namespace import own_names
+
+# A line of a prompt or of another language: a magic but those whose text is Python, its answer in a variable too, or a shell's.
+_NO_PYTHON = re.compile(r"\s*(?:[\w, ]+=\s*)?(?:!|%%?(?!(?:time|timeit|prun|capture)\b)\w)")
+
 
 def complete_keywords(context: CompletionContext) -> SimpleMatcherResult:
     """List the arguments that a call of ours takes by keyword; behind a dot that IPython can't see through, its verbs."""
-    shell, full = get_ipython(), context.full_text
-    lines = [*full.split("\n")[: context.cursor_line], context.text_until_cursor]
-    code = None if shell is None or full.lstrip().startswith("%%qwen") else read_code("\n".join(lines))
-    if code is None:
+    shell, code = get_ipython(), read_code(find_python(context))
+    if shell is None or code is None:
         return {"completions": []}
     if code.words[-1:] == ["."]:
         owner = find_value(read_callee(code, len(code.words) - 1), shell.user_ns)
-        kind = owner.kind if isinstance(owner, Like) else type(owner)
-        verbs = [name for name in dir(kind) if name[0] != "_"] if _is_ours(kind) else []
-        return _fit(code.word, verbs, "function")
+        # What is there already IPython shows itself.
+        names = dir(owner.kind) if type(owner) is Like and _is_ours(owner.kind) else []
+        return _fit(code.word, [name for name in names if name[0] != "_"], "function")
     call = read_call(code)
     callee = call and find_callee(call.callee, shell.user_ns)
     if not call or not callee:
@@ -43,8 +48,8 @@ def complete_keywords(context: CompletionContext) -> SimpleMatcherResult:
     made = _fit(code.word, [f"{name}=" for name in list_parameters(callee, call)], "param")
     if not code.word and made["completions"]:
         # All of Python's names too would bury the options; the user's own stand below them.
-        mine = sorted(name for name in shell.user_ns if name[0] != "_" and name not in shell.user_ns_hidden)
-        made["completions"] = [*made["completions"], *_fit("", mine, "instance")["completions"]]
+        mine = _fit("", sorted(filter(None, own_names(shell))), "instance")
+        made["completions"] = [*made["completions"], *mine["completions"]]
         made["suppress"] = True
     return made
 
@@ -55,6 +60,15 @@ def _fit(word: str, names: Iterable[str], kind: str) -> SimpleMatcherResult:
 
 
 # ---------------------------------------------------------------------- what is written
+
+
+def find_python(context: CompletionContext) -> str:
+    """Take what is Python before the cursor; nothing where the cursor is in a prompt, or in another language."""
+    full, line = context.full_text, context.text_until_cursor
+    if _NO_PYTHON.match(line) or (full.lstrip().startswith("%%") and _NO_PYTHON.match(full)):
+        return ""
+    above = full.split("\n")[: context.cursor_line]
+    return "\n".join([*("" if _NO_PYTHON.match(one) else one for one in above), line])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +131,23 @@ def read_call(code: Code) -> OpenCall | None:
         return None
     start = code.opened[-1]
     call = OpenCall(read_callee(code, start))
-    argument: list[str] = []
+    argument: list[str] = []  # without what stands in brackets within it
     depth = 0
     for word in words[start + 1 :]:
         depth += (word in ("(", "[", "{")) - (word in (")", "]", "}"))
-        if word != "," or depth:
+        if depth:
+            continue
+        if word != "," or argument.count("lambda") > argument.count(":"):
             argument.append(word)
             continue
         if argument[1:2] == ["="]:
             call.by_name.add(argument[0])
-        else:
+        elif argument[:1] == ["*"]:
+            call.by_place = sys.maxsize  # nobody can tell how many it gives
+        elif argument[:1] != ["**"]:
             call.by_place += 1
         argument = []
-    return call
+    return None if argument else call  # the last comma may be a lambda's own
 
 
 def read_callee(code: Code, end: int) -> list[Part]:
@@ -161,8 +179,8 @@ class Like:
 def find_callee(parts: list[Part], names: Mapping[str, Any]) -> Callable[..., Any] | None:
     """Find the call of ours that *parts* are; None where it is somebody else's."""
     found = find_value(parts, names)
-    if isinstance(found, Like):
-        found = getattr(found.kind, "__call__", None)  # noqa: B004 - the function, and not whether there is one
+    if type(found) is Like:
+        found = inspect.getattr_static(found.kind, "__call__", None)
     return found if callable(found) and _is_ours(found) else None
 
 
@@ -174,32 +192,31 @@ def find_value(parts: list[Part], names: Mapping[str, Any]) -> Any:
         if part.called:
             step = _result(step)
         # What is made of an expression is one too.
-        found = found if step is None and _is_expression(found) else step
+        found = found if step is None and _name_kind(found) == "Expr" else step
     return found
 
 
 def _attribute(owner: Any, name: str) -> Any:
-    if isinstance(owner, ModuleType):
-        # Ours are loaded when they are first named.
-        return getattr(owner, name, None) if _is_ours(owner) else vars(owner).get(name)
-    found = inspect.getattr_static(owner.kind if isinstance(owner, Like) else owner, name, None)
-    if isinstance(found, staticmethod | classmethod):
+    if issubclass(type(owner), ModuleType) and _is_ours(owner):
+        return getattr(owner, name, None)  # ours are loaded when they are first named
+    found = inspect.getattr_static(owner.kind if type(owner) is Like else owner, name, None)
+    if type(found) in (staticmethod, classmethod):
         found = found.__func__
-    if isinstance(found, property):
+    if issubclass(type(found), property):
         found = _result(found.fget)
-    if name == "qwen" and not _is_ours(type(found)):  # a table's, and no client of this name
-        from qwennb.frames import QwenExpr, QwenFrame
+    if name == "qwen" and (found is None or _name_kind(owner)):
+        from qwennb.frames import QwenExpr, QwenFrame, QwenSeries
 
-        return Like(QwenExpr if _is_expression(owner) else QwenFrame)
+        return Like({"Expr": QwenExpr, "Series": QwenSeries}.get(_name_kind(owner), QwenFrame))
     return found
 
 
 def _result(call: Any) -> Like | None:
     """Tell by its annotation what *call* gives."""
-    if isinstance(call, type):
+    if issubclass(type(call), type):
         return Like(call)
-    if not isinstance(call, FunctionType | MethodType):
-        call = getattr(type(call), "__call__", None)  # noqa: B004 - as above
+    if type(call) not in (FunctionType, MethodType):
+        call = inspect.getattr_static(type(call), "__call__", None)
     given = None
     with suppress(Exception):  # annotations of others may be anything
         if _is_ours(call):
@@ -209,14 +226,24 @@ def _result(call: Any) -> Like | None:
     return Like(given) if isinstance(given, type) else None
 
 
-def _is_expression(value: Any) -> bool:
-    kind = value.kind if isinstance(value, Like) else type(value)
-    return kind is getattr(sys.modules.get("polars"), "Expr", object)
-
-
 def _is_ours(value: Any) -> bool:
-    home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    return isinstance(home, str) and home.partition(".")[0] == "qwennb"
+    return _home(value) == "qwennb"
+
+
+def _home(value: Any) -> str:
+    """Name the package that *value* is from."""
+    if type(value) in (FunctionType, MethodType):
+        home = value.__module__
+    else:
+        named = "__name__" if issubclass(type(value), ModuleType) else "__module__"
+        home = inspect.getattr_static(value, named, None)
+    return home.partition(".")[0] if type(home) is str else ""
+
+
+def _name_kind(value: Any) -> str:
+    """Name what *value* is to polars or pandas: `Expr`, `Series`, `DataFrame`; nothing where it is nothing of theirs."""
+    kinds = (value.kind if type(value) is Like else type(value)).__mro__
+    return next((kind.__name__ for kind in kinds if _home(kind) in ("polars", "pandas")), "")
 
 
 def list_parameters(callee: Callable[..., Any], call: OpenCall) -> list[str]:
