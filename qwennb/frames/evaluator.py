@@ -20,16 +20,16 @@ from typing import Any, cast
 import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
-from qwennb.errors import BadInput, Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
+from qwennb.errors import Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
 from qwennb.frames.asking import ColumnAsker
-from qwennb.frames.columns import NO, YES, Column
+from qwennb.frames.columns import Column
 from qwennb.frames.default import default_client
 from qwennb.frames.exactly_once import Evaluation, EvaluationGroup, Evaluations
 from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series
 from qwennb.frames.polars_calls import Sink
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompts import Prompt, Rows, cell, draw_each, read_rows
-from qwennb.truth import Kind, compare_pairs
+from qwennb.frames.prompts import Prompt, Rows, draw_each, read_rows
+from qwennb.frames.truth_column import as_compared, print_comparison, read_truth
 from qwennb.warn import warn_user
 
 EVALUATIONS = Evaluations()
@@ -281,49 +281,3 @@ def _cost_of_failures(tally: Tally) -> str:
 
 
 _NOT_ASKED = Outcome("", error=Stopped("The run was stopped before this row was asked."))
-
-
-# ---------------------------------------------------------------------- answers held against the truth
-
-
-_WORDS: dict[bool, str] = {True: YES, False: NO}
-
-
-def read_truth(column: Column, values: pl.Series) -> list[Any]:
-    """What is right, row by row, as *values* say; refused where no answer could ever equal it."""
-    answers = column.form.dtype
-    if answers.is_numeric() and not values.dtype.is_numeric() and values.dtype != pl.Null:
-        raise BadInput(
-            f"truth= names `{column.truth}`, which is {values.dtype}, and a score is held against numbers. Cast it first."
-        )
-    if isinstance(answers, pl.List) != isinstance(values.dtype, pl.List) and values.dtype != pl.Null:
-        raise BadInput(
-            f"truth= names `{column.truth}`, which is {values.dtype}, and the answers are {answers}. Both are one label a row, or lists."
-        )
-    if values.dtype.is_numeric() and not answers.is_numeric():
-        if answers == pl.Enum([YES, NO]):  # 1 and 0, as many tables have it
-            return as_compared(values != 0).to_list()
-        text = cell(pl.col(values.name), values.dtype, values.name)
-        return values.to_frame().select(text).to_series().to_list()
-    return as_compared(values).to_list()
-
-
-def as_compared(values: pl.Series) -> pl.Series:
-    """*values* as both sides are compared: numbers, or texts; of several labels, all of them in one text."""
-    if values.dtype.is_numeric():
-        return values.cast(pl.Float64)
-    if values.dtype == pl.Boolean:
-        return values.replace_strict(_WORDS, return_dtype=pl.String)
-    if isinstance(values.dtype, pl.List):
-        return values.cast(pl.List(pl.String)).list.sort().list.join(", ")
-    return values.cast(pl.String)
-
-
-def print_comparison(column: Column, pairs: Counter[tuple[Any, Any]]) -> None:
-    """Print how well the answers agree with the truth."""
-    dtype = column.form.dtype
-    labels = dtype.categories.to_list() if isinstance(dtype, pl.Enum) else []
-    kind: Kind = "numbers" if dtype.is_numeric() else "yes or no" if labels == [YES, NO] else "labels"
-    said = "filter" if column.verb == "filter" else f"`{column.into}`"
-    name = f"{said} against `{column.truth}`"
-    print(str(compare_pairs(pairs, labels=labels, name=name, kind=kind)))  # noqa: T201 - it was asked for
