@@ -46,7 +46,7 @@ class PandasTable(WholeTable):
 
     def choose(self, is_kept: pl.Series) -> Any:
         """Take the rows."""
-        return self._frame[is_kept.to_list()]
+        return self._frame[is_kept.to_numpy()]  # a list that is empty names no columns
 
 
 class PandasSeriesTable(SeriesTable):
@@ -64,7 +64,7 @@ class PandasSeriesTable(SeriesTable):
 
     def choose(self, is_kept: pl.Series) -> Any:
         """Take the values."""
-        return self._series[is_kept.to_list()]
+        return self._series[is_kept.to_numpy()]
 
 
 class ArrowTable(WholeTable):

@@ -143,6 +143,14 @@ def test_polars_and_pandas_ask_the_same(simulate, client, table):
     assert sim.ledger.count("asked") == 2
 
 
+def test_a_filter_of_no_rows_leaves_the_columns_and_the_index(simulate, client, table):
+    nothing = table[table.n > 5]
+    made = nothing.qwen.filter("{{ text }} is nice", client=client(simulate()))
+    assert made.equals(nothing) and list(made.columns) == list(table.columns)
+    made = nothing["text"].qwen.filter("{{ it }} is nice", client=client(simulate()))
+    assert made.equals(nothing["text"]) and made.dtype == table["text"].dtype
+
+
 def test_what_is_no_table_is_said(table):
     with pytest.raises(TemplateError, match="did you mean `text`"):
         qwennb.ask(table, "{{ txt }}")
