@@ -54,7 +54,8 @@ def add_to_duckdb(connection: Any, name: str = "qwen_ask", **options: Unpack[Ask
     """
     if not hasattr(connection, "create_function"):
         raise BadInput(
-            f"{show_value(connection)} is no connection of duckdb. Give duckdb.connect(), or duckdb."
+            # Its type only: the name of a database may hold a token.
+            f"add_to_duckdb() takes a connection of duckdb, not {type(connection).__name__}. Give duckdb.connect(), or duckdb."
         )
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise BadInput(f'{show_value(name)} is not a name that SQL can call. Give one like "qwen_ask".')

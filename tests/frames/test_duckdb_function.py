@@ -50,7 +50,7 @@ def test_a_row_that_fails_is_null_and_told_or_ends_the_query(simulate, client, c
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"connection": "file.db"}, "'file.db' is no connection of duckdb"),
+        ({"connection": "file.db"}, "connection of duckdb, not str. Give duckdb.connect"),
         ({"name": "qwen ask"}, "is not a name that SQL can call"),
         ({"meta": True}, "it takes no meta="),
         ({"on_error": "column"}, 'use on_error="raise", or "null"'),
@@ -61,3 +61,9 @@ def test_a_row_that_fails_is_null_and_told_or_ends_the_query(simulate, client, c
 def test_what_a_function_can_not_give_is_refused_in_a_sentence(connection, arguments, told):
     with pytest.raises(BadInput, match=told):
         qwennb.add_to_duckdb(**{"connection": connection, **arguments})
+
+
+def test_what_is_no_connection_is_not_shown_for_it_may_hold_a_token():
+    with pytest.raises(BadInput) as told:
+        qwennb.add_to_duckdb("md:reviews?motherduck_token=" + (token := "eyJhbGciOi"))
+    assert token not in str(told.value)
