@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Picture
 
 from qwennb.client.runtime import runtime
+from qwennb.errors import QwenFrameWarning
 from qwennb.frames.columns import classify_column
 from qwennb.frames.evaluator import Evaluator
 from qwennb.frames.lean import choose, mean_lean
@@ -272,3 +273,32 @@ def test_likelihoods_that_the_user_asked_for_tell_the_lean_too(simulate, client,
     assert made["label"].to_list() == ["praise", "complaint"]
     assert made["label_meta"].struct.field("logprobs").list.len().to_list() == [1, 1]
     assert all(one.body["top_logprobs"] == 5 for one in sim.ledger.asks())
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp", "sglang"])
+def test_one_token_is_asked_for_where_it_tells_which_label_it_begins(simulate, client, kind):
+    sim = simulate(kind)  # says some label, as far as max_tokens lets it
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim), meta=True)
+    assert {one.body["max_tokens"] for one in sim.ledger.asks()} == {1}
+    assert made["label"].null_count() == 0
+    assert made["label_meta"].struct.field("output_tokens").to_list() == [1, 1]
+    assert client(sim).ask("Which?", choices=LABELS, thinking=False).text in LABELS
+    assert sim.ledger.last().body["max_tokens"] > 20, "a stream shows all of it"
+
+
+@pytest.mark.parametrize("labels", [["good", "great"], ["été", "êta"], ["good", "Bad", "better", "Best"]])
+def test_labels_that_begin_alike_have_room_to_be_said(simulate, client, labels):
+    sim = simulate("vllm", script=lambda asked: labels[-1])
+    assert FRAME.qwen.classify("text", labels, client=client(sim))["label"].to_list() == [labels[-1]] * 2
+    assert min(one.body["max_tokens"] for one in sim.ledger.asks()) > 20
+
+
+def test_a_server_that_does_not_hold_to_labels_is_asked_again_with_room(simulate, client):
+    sim = simulate("vllm", script=lambda asked: Reply("The", finish_reason="length") if asked.body["max_tokens"] == 1 else "praise")  # fmt: skip
+    assert FRAME.qwen.classify("text", LABELS, client=client(sim))["label"].to_list() == ["praise"] * 2
+
+
+def test_free_text_that_was_cut_is_no_label_however_it_begins(simulate, client):
+    sim = simulate("ollama", script=lambda asked: Reply("comp", finish_reason="length"))
+    with pytest.warns(QwenFrameWarning, match="was cut off"):
+        FRAME.qwen.classify("text", LABELS, client=client(sim))

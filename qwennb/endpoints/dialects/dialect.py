@@ -86,6 +86,8 @@ class Dialect:
     null_finish_is_stop = False
     tells_likelihoods = False
     """Whether the likeliest tokens are asked for with a choice, where the model's abilities have them: they are free here."""
+    holds_to_choices = False
+    """Whether the server lets the model write nothing but one of the choices, so that its beginning tells which it is."""
 
     # ------------------------------------------------------------------ writing
 
@@ -109,17 +111,24 @@ class Dialect:
     def _find_fixed(self, request: Request, model_id: str, abilities: Abilities, stream: bool) -> Fixed:
         """Find what *request* shares with all others of its settings, form and tools, as the rows of a column do."""
         of = (self, request.settings, request.schema, request.choices, request.tools, abilities)
-        name = (*map(id, of), request.model, model_id, stream, names_choices(request))
+        is_one_token = not stream and self.holds_to_choices and tells_by_first_token(request)
+        name = (*map(id, of), request.model, model_id, stream, names_choices(request), is_one_token)
         if (known := _fixed.get(name)) is None:
             while len(_fixed) >= MOST_FIXED:
                 _fixed.pop(next(iter(_fixed)), None)
-            known = _fixed[name] = self._write_fixed(request, model_id, abilities, stream, of)
+            defaults = self.defaults(request, abilities) | ({"max_tokens": 1} if is_one_token else {})
+            known = _fixed[name] = self._write_fixed(request, model_id, abilities, stream, defaults, of)
         return known
 
     def _write_fixed(
-        self, request: Request, model_id: str, abilities: Abilities, stream: bool, of: tuple[object, ...]
+        self,
+        request: Request,
+        model_id: str,
+        abilities: Abilities,
+        stream: bool,
+        defaults: dict[str, Any],
+        of: tuple[object, ...],
     ) -> Fixed:
-        defaults = self.defaults(request, abilities)
         settings = request.settings
         asked = replace(
             request,
@@ -304,9 +313,19 @@ class Dialect:
         )
 
     def normalise(self, draft: Draft, request: Request) -> Draft:
-        """*draft*, whole, as this server means it. A call without any arguments has an empty object of them."""
+        """*draft*, whole, as this server means it: a choice that was cut, once its beginning tells it; a call's arguments."""
+        if self.holds_to_choices and draft.finish_reason == "length" and draft.text:
+            meant = [one for one in request.choices or () if one.startswith(draft.text)]
+            # With a thought before it, a choice may be free text.
+            if len(meant) == 1 and request.settings.thinking in (None, False):
+                return replace(draft, text=meant[0], finish_reason="stop")
+            if not meant and tells_by_first_token(
+                request
+            ):  # it does not hold to them: asked again, with room
+                return replace(draft, finish_reason="stop")
         if not draft.tool_calls:
             return draft
+        # One without any arguments has an empty object of them.
         calls = (replace(call, arguments=call.arguments.strip() or "{}") for call in draft.tool_calls)
         return replace(draft, tool_calls=tuple(calls))
 
@@ -390,6 +409,21 @@ def names_choices(request: Request) -> bool:
         and first is not None
         and first.role == "system"
         and all(re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", first.text) for choice in request.choices)
+    )
+
+
+def tells_by_first_token(request: Request) -> bool:
+    """Tell whether the first token of a choice tells which it is: all begin unlike, and with a letter that no token parts.
+
+    Where something was said already (an answer that did not fit is asked for again), there is room for all of it.
+    """
+    firsts = {choice[:1] for choice in request.choices or ()}
+    return (
+        0 < len(firsts) == len(request.choices or ())
+        and all(map(str.isascii, firsts))
+        and request.settings.thinking is False
+        and request.settings.max_tokens is None
+        and all(message.role != "assistant" for message in request.messages)
     )
 
 

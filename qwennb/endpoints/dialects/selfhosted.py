@@ -49,6 +49,7 @@ class Vllm(_Templated):
 
     kind = "vllm"
     tells_likelihoods = True
+    holds_to_choices = True
     reasoning_field = "reasoning"
 
     def thinking(self, request: Request, abilities: Abilities) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class Sglang(_Templated):
 
     kind = "sglang"
     tells_likelihoods = True
+    holds_to_choices = True
 
     def form(self, request: Request, abilities: Abilities, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """A choice is enforced token by token."""
@@ -96,6 +98,7 @@ class LlamaCpp(_Ggml, _Templated):
 
     kind = "llama.cpp"
     tells_likelihoods = True
+    holds_to_choices = True
 
     def sampling(self, request: Request) -> dict[str, Any]:
         """A seed repeats itself only without the prompt cache: what is reused was computed in other batches."""
