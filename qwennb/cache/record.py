@@ -127,7 +127,7 @@ class _AnswerForm(msgspec.Struct, forbid_unknown_fields=True):
     tool_results: list[str] = []
     consents: list[bool | None] = []
     logprobs: list[tuple[str, float, list[Any]]] = []
-    choice_logprobs: list[float] = []
+    choice_logprobs: list[Annotated[float, Meta(le=0)]] = []
     sources: list[tuple[str, str]] = []
     defaults: dict[str, Any] = {}
 
@@ -139,7 +139,8 @@ def check_answer_form(data: Mapping[str, Any]) -> None:
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
     counts = [count for name, count in form.usage.items() if name != "estimated"]
-    if not all(type(count) is int and count > 0 for count in counts) or not form.usage.get("estimated", True):
+    is_sound = all(type(count) is int and count > 0 for count in counts)
+    if not is_sound or form.usage.get("estimated", True) is not True:
         raise ValueError("its usage can't be")
     if form.consents and len(form.consents) != len(form.tool_results):
         raise ValueError("what was allowed can't be")
