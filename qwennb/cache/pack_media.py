@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -82,11 +83,13 @@ class PackMedia:
         return os.open(self.folder / NAMES, flags, 0o666)
 
     def take_over(self, made: PackMedia) -> None:
-        """Hold exactly what *made* holds, which is another folder of this kind."""
+        """Hold exactly what *made* holds, which is another folder of this kind, and of our own making."""
         self._refuse_link()
         for old in self._files():
             old.unlink()
-        self.add(made)
+        for file in made._files():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, self.folder / file.name, follow_symlinks=False)
 
     def add(self, made: PackMedia) -> None:
         """Hold what *made* holds too, which is another folder of this kind."""

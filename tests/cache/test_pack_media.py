@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import struct
+import tracemalloc
 import zlib
 from hashlib import sha256
 from pathlib import Path
@@ -243,6 +244,22 @@ def test_a_key_in_a_file_that_is_shared_stops_it(there):
         made.check({"MY_KEY": "sk-any-12345"})
     assert "sk-any-12345" not in str(refused.value)
     made.check({"MY_KEY": "sk-any-54321"})
+
+
+def test_media_are_put_beside_a_pack_without_being_held_in_memory(there):
+    made = PackMedia(there / "made")
+    made.keep([Image(PICTURE)])
+    long = made.folder / f"{'1' * 64}.mp4"
+    long.write_bytes(bytes(64 * 2**20))
+    tracemalloc.start()
+    try:
+        PackMedia.beside(there / "a.qwenpack").take_over(made)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * 2**20
+    taken = {file.name: file.read_bytes() for file in (there / "a.qwenpack.media").iterdir()}
+    assert taken == {file.name: file.read_bytes() for file in made.folder.iterdir()}
 
 
 def test_nothing_is_written_through_a_link_that_lies_in_the_folder(there):
