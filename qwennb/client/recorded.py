@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from qwennb.answer import Answer
-from qwennb.cache import Memory, Name, Pack, difference, find_packs_beside, read_record
+from qwennb.cache import Memory, Name, Pack, difference, find_packs_beside
 from qwennb.catalog import Catalog
 from qwennb.client.options import Options
 from qwennb.client.runtime import Runtime
@@ -356,14 +358,22 @@ def pack_run(memory: Memory, run: Iterable[Any]) -> Pack:
         else:
             raise BadInput(f"There is nothing to pack in {type(given).__name__}. {_WAYS}")
     records = memory.records(names)
-    # A label is read beside the answers to texts that say nothing: without them the pack would give another one.
-    blanks = dict.fromkeys(
-        Name(blank.key, name.endpoint)
-        for name, value in records.items()
-        if b'"choice_logprobs"' in value
-        for blank in blank_requests(read_record(value)[0])
-    )
-    return Pack.of_records(records | memory.records(blanks)) | Pack.of(answers)
+    return Pack.of_records(records | memory.records(_names_of_lean(records))) | Pack.of(answers)
+
+
+def _names_of_lean(records: Mapping[Name, bytes]) -> Iterator[Name]:
+    """Name the answers to texts that say nothing, beside which labels are read: without them a pack would give others.
+
+    Once for all rows of a column at an endpoint, which differ in their last message.
+    """
+    done: set[tuple[bytes, str]] = set()
+    for name, value in records.items():
+        if b'"choice_logprobs"' in value:
+            asked = orjson.loads(value)["request"]
+            column = orjson.dumps({**asked, "messages": asked["messages"][:-1]}), name.endpoint
+            if column not in done and (blanks := blank_requests(Request.from_json(asked))):
+                done.add(column)
+                yield from (Name(blank.key, name.endpoint) for blank in blanks)
 
 
 def _names_in(frame: Any) -> list[Name]:

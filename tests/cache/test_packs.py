@@ -15,7 +15,8 @@ from qwennb.cache import Name, record_of
 from qwennb.cache.pack_file import SEAL, zstd
 from qwennb.config import Secret
 from qwennb.errors import PackRefused
-from qwennb.request import Message, Request, Text
+from qwennb.request import NOTHING, Message, Request, Text
+from qwennb.simulator import Reply
 from tests.answers import answer_of, answers
 
 TRIALS = 1_000
@@ -290,3 +291,17 @@ def test_the_answers_and_frames_of_a_run_make_a_pack(simulate, client):
     for nothing in (frame, made.lazy(), "text", [1, 2], 5):
         with pytest.raises(ValueError, match=r"nothing to pack|no column|is lazy"):
             qwen.pack(nothing)
+
+
+def test_a_pack_has_what_the_labels_of_each_column_and_endpoint_were_read_beside(simulate, client):
+    import polars as pl
+
+    say = Reply("praise", likely={"praise": 0.7, "complaint": 0.3})
+    clients = [client(simulate(kind, script=lambda _: say)) for kind in ("vllm", "sglang")]
+    frame = pl.DataFrame({"text": ["I love it", "It broke"]})
+    made = [
+        frame.qwen.classify("text", labels, client=qwen, meta=True)
+        for labels in (["praise", "complaint"], ["praise", "complaint", "neither"])
+        for qwen in clients
+    ]
+    assert len(clients[0].pack(*made)) == 4 * (len(frame) + len(NOTHING))
