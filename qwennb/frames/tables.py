@@ -10,7 +10,7 @@ and only what is needed is asked. With `meta` or `on_error="column"` it is a str
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -172,11 +172,7 @@ class Value:
         return self._answers(column) == YES
 
     def _answers(self, column: Column) -> pl.Expr:
-        if column.truth is not None and "it" in column.columns:
-            raise BadInput(
-                "On an expression the text is all of its fields, the truth among them, so that the model would be told what is "
-                f'right. Ask over the table: df.qwen.{column.verb}(…, truth="{column.truth}").'
-            )
+        _refuse_truth(column, {"it"})
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)
         outputs = column.outputs
@@ -264,8 +260,20 @@ def _comes_in_pieces(column: Column) -> bool:
 
 def _read_value(value: pl.Series, column: Column) -> list[pl.Series]:
     """What *column* names, in the value of an expression: its fields, itself by its name, itself as `it`."""
-    names: dict[str, Callable[[], pl.Series]] = {"it": lambda: value, value.name: lambda: value}
+    whole: dict[str, Callable[[], pl.Series]] = {"it": lambda: value, value.name: lambda: value}
+    fields: dict[str, Callable[[], pl.Series]] = {}
     if isinstance(value.dtype, pl.Struct):
-        names |= {field.name: partial(value.struct.field, field.name) for field in value.dtype.fields}
+        fields = {field.name: partial(value.struct.field, field.name) for field in value.dtype.fields}
+    _refuse_truth(column, whole.keys() - fields.keys())
+    names = whole | fields
     column.check_names({name: made().dtype for name, made in names.items()})
     return [names[name]().alias(name) for name in column.columns]
+
+
+def _refuse_truth(column: Column, whole: Collection[str]) -> None:
+    """Refuse a column of truth beside a value that is read *whole*, by any of these names."""
+    if column.truth is not None and any(name in whole for name in column.columns):
+        raise BadInput(
+            "An expression or a Series is asked over whole: a struct with all of its fields, so that the model would be told what "
+            f'is right, and a text has no other column. Ask over the table: df.qwen.{column.verb}(…, truth="{column.truth}").'
+        )

@@ -25,10 +25,14 @@ def read_truth(column: Column, values: pl.Series) -> list[Any]:
         raise BadInput(
             f"truth= names `{column.truth}`, which is {values.dtype}, and a score is held against numbers. Cast it first."
         )
-    if isinstance(answers, pl.List) != isinstance(values.dtype, pl.List) and values.dtype != pl.Null:
+    is_list = isinstance(values.dtype, pl.List)
+    label = values.dtype.inner if isinstance(values.dtype, pl.List) else values.dtype
+    if values.dtype != pl.Null and (isinstance(answers, pl.List) != is_list or label.is_nested()):
         raise BadInput(
             f"truth= names `{column.truth}`, which is {values.dtype}, and the answers are {answers}. Both are one label a row, or lists."
         )
+    if values.dtype.is_float():
+        values = values.fill_nan(None)  # NaN says nothing, as in `compare`
     if values.dtype.is_numeric() and not answers.is_numeric():
         if answers == pl.Enum([YES, NO]):  # 1 and 0, as many tables have it
             return as_compared(values != 0).to_list()

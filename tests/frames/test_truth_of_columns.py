@@ -95,6 +95,20 @@ def test_a_truth_of_numbers_is_read_as_the_labels_are(simulate, client, capsys):
     assert "accuracy 33.3% (1 of 3" in capsys.readouterr().out
 
 
+def test_a_truth_that_is_nan_is_left_out_and_compare_says_the_same(simulate, client, capsys):
+    frame = FRAME.with_columns(stars=pl.Series([1.0, 4.0, 5.0, float("nan")]))
+    sim = simulate("openrouter", script=lambda asked: json.dumps({"score": 5 if "cake" in asked.text else 2}))
+    made = frame.qwen.score("text", "how good", low=1, high=5, client=client(sim), truth="stars")
+    said = capsys.readouterr().out
+    assert said.endswith(
+        "mean error 1, rank correlation 0.87, over 3 rows\n  left out: 1 row without a truth\n"
+    )
+    assert said == f"{qwennb.compare(made['score'], made['stars'], name='`score` against `stars`')}\n"
+    sim = simulate("openrouter", script=lambda asked: json.dumps({"answer": "yes"}))
+    frame.qwen.filter("{{ text }} is food", client=client(sim), truth="stars")
+    assert "accuracy 100.0% (3 of 3" in capsys.readouterr().out
+
+
 def test_a_truth_that_is_no_label_counts_as_wrong_and_is_told(simulate, client, capsys):
     qwen = client(simulate("openrouter", script=labels))
     FRAME.with_columns(gold=pl.lit("Praise")).qwen.classify("text", LABELS, client=qwen, truth="gold")
@@ -117,6 +131,12 @@ def test_the_same_figures_can_be_had_as_data(simulate, client, capsys):
         (lambda frame, given: frame.qwen.score("text", "how good", truth="gold", **given), "is held against numbers"),
         (lambda frame, given: frame.qwen.classify("{{ text }} {{ gold }}", LABELS, truth="gold", **given), "The prompt reads `gold`"),
         (lambda frame, given: frame.select(pl.struct("text", "gold").qwen.classify(LABELS, truth="gold", **given)), "Ask over the table"),
+        (lambda frame, given: frame.select(pl.col("text").qwen.classify(LABELS, truth="gold", **given)), "no other column. Ask over the table"),
+        (lambda frame, given: frame.to_struct("row").qwen.classify(LABELS, truth="gold", **given), "Ask over the table"),
+        (lambda frame, given: frame["text"].qwen.classify(LABELS, truth="gold", **given), "no other column. Ask over the table"),
+        (lambda frame, given: frame.select(pl.struct("text", "gold").alias("row").qwen.filter("{{ row }} is food", truth="gold", **given)), "Ask over the table"),
+        (lambda frame, given: frame.with_columns(gold=pl.struct("gold")).qwen.classify("text", LABELS, truth="gold", **given), "Both are one label a row, or lists"),
+        (lambda frame, given: frame.with_columns(gold=pl.struct("gold").implode().over("text")).qwen.classify("text", LABELS, several=True, truth="gold", **given), "Both are one label a row, or lists"),
         (lambda frame, given: frame.qwen.summarize("text", truth="gold", **given), "truth= is for classify"),
     ],
 )  # fmt: skip
