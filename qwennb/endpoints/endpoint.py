@@ -20,8 +20,8 @@ from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
 from qwennb.endpoints.local import LocalServer
 from qwennb.errors import BadInput, EndpointError, UnknownModel, nearest
-from qwennb.machine import is_loopback
 from qwennb.request import Image, Pdf, Request, Video
+from qwennb.simulator import is_simulated
 from qwennb.terminal import flatten
 
 
@@ -177,8 +177,8 @@ class Endpoint:
             request, self.model_id(request.model), self.abilities(request.model), stream=stream
         )
         # A server draws by chance and is sent the same each time. The simulator knows no chance: it is told which draw this
-        # is, beside the body, and nobody who is not on this machine.
-        if (sample := request.settings.sample) is not None and is_loopback(self.base_url):
+        # is, beside the body, and no other server is.
+        if (sample := request.settings.sample) is not None and is_simulated(self.base_url):
             wire = replace(wire, headers={**wire.headers, "X-Sample": str(sample)})
         return wire
 

@@ -12,7 +12,7 @@ from .quota import Quota
 from .refusals import LEFT_OUT, REFUSALS, Refusal
 from .replies import Reply, ToolCall
 from .request_log import Entry, RequestLog, content_key
-from .simulator import Simulator, serve_forever
+from .simulator import Simulator, is_simulated, serve_forever
 
 __all__ = [
     "DIALECTS",
@@ -34,5 +34,6 @@ __all__ = [
     "Simulator",
     "ToolCall",
     "content_key",
+    "is_simulated",
     "serve_forever",
 ]

@@ -21,9 +21,10 @@ from .replies import Script, ScriptReader
 from .request_log import RequestLog
 from .service import Pace, Service
 
-__all__ = ["Simulator", "serve_forever"]
+__all__ = ["Simulator", "is_simulated", "serve_forever"]
 
 LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "[::1]"}
+_running: set[str] = set()  # where this process's simulators listen
 
 
 class Simulator:
@@ -172,6 +173,7 @@ class Simulator:
                 f"The simulator can't listen on {self._host}:{self._port}: {ready[0]}."
             ) from ready[0]
         self._port = ready[0]
+        _running.add(self.root_url)
         return self
 
     def stop(self) -> None:
@@ -187,6 +189,7 @@ class Simulator:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
             self._thread = None
+            _running.discard(self.root_url)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -359,6 +362,11 @@ class Simulator:
         """
         self._do(self._prepare)
         self.ledger.clear()
+
+
+def is_simulated(url: str) -> bool:
+    """Tell whether a simulator of this process listens at *url*."""
+    return any(url.startswith(f"{root}/") for root in _running)
 
 
 def serve_forever(dialect: str, *, announce: Callable[[str], None], **settings: Any) -> None:

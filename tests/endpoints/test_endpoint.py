@@ -1,6 +1,7 @@
 """A place: the names of its models, under what its answers are filed, and what a request may cost there."""
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -192,3 +193,18 @@ def test_no_request_has_more_tokens_than_are_counted_for_it():
     assert most_tokens(replace(plain, messages=(picture,))) > 16_000
     assert most_tokens(replace(plain, tools=(Tool.of(look_up),))) > bare
     assert most_tokens(replace(plain, schema=Schema.of("name, age int"))) > bare
+
+
+# ---------------------------------------------------------------------- what the simulator alone is told
+
+
+def test_only_a_simulator_is_told_which_draw_a_question_is(simulate):
+    sim = simulate("vllm")
+    port = urlsplit(sim.base_url).port
+    told = [
+        replace(VLLM, base_url=url).write(request(sample=2), stream=False).headers
+        for url in (sim.base_url, f"http://127.0.0.1:{port + 1}/v1", VLLM.base_url)
+    ]
+    sim.stop()
+    told.append(replace(VLLM, base_url=sim.base_url).write(request(sample=2), stream=False).headers)
+    assert told == [{"X-Sample": "2"}, {}, {}, {}]
