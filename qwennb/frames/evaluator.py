@@ -83,10 +83,13 @@ class Evaluator:
         except BaseException as error:
             raise self._in_our_words(error)  # noqa: B904 - it carries its cause
 
-    def batch(self, series: Sequence[pl.Series], names: Sequence[str], name: str) -> pl.Series:
+    def batch(
+        self, series: Sequence[pl.Series], names: Sequence[str], name: str, *, may_repeat: bool = False
+    ) -> pl.Series:
         """Make the output called *name*, or all outputs as a struct when it is empty, for a batch that polars gives.
 
-        *names*: which columns the *series* are.
+        *names*: which columns the *series* are. What *may_repeat* is brought once more for each struct field that is taken
+        of it: then equal batches pass for one, as nothing tells them apart.
         """
         try:
             with Sink(self._built):
@@ -95,7 +98,9 @@ class Evaluator:
                 rows, truth = read_rows(self.column, columns, questions), None
                 if self.column.truth is not None:
                     truth = read_truth(self.column, columns[self.column.truth])
-                outcomes = self._batch_outcomes(rows, truth) if rows.prompts else []
+                outcomes = (
+                    self._batch_outcomes(rows, truth, name, may_repeat=may_repeat) if rows.prompts else []
+                )
                 made = self._lay_out(rows, outcomes)
                 return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
         except BaseException as error:
@@ -112,7 +117,9 @@ class Evaluator:
         ours.__cause__ = error
         return ours
 
-    def _batch_outcomes(self, rows: Rows, truth: list[Any] | None) -> list[Outcome | None]:
+    def _batch_outcomes(
+        self, rows: Rows, truth: list[Any] | None, name: str, *, may_repeat: bool
+    ) -> list[Outcome | None]:
         under_way, asker = EVALUATIONS.under_way(), self.find_asker()
         group = EvaluationGroup([*under_way, asker.answers])
         # The model first: it may look for the endpoint, and not while others wait for their tally.
@@ -127,10 +134,11 @@ class Evaluator:
             compare=None if truth is None else partial(print_comparison, self.column),
         )
         with EVALUATIONS.tally(under_way, self._number, make) as tally:
-            is_new = tally.batch(rows.prompts, rows.count, of=tuple(rows.indices))
+            if is_new := not may_repeat or tally.is_new_batch(rows.prompts, rows.count):
+                tally.add_rows(rows.count, name)
             outcomes = self._outcomes(rows, group, tally, batches=True)
             if truth is not None and is_new:
-                tally.add_pairs(self._pair(rows, outcomes, truth))
+                tally.add_pairs(self._pair(rows, outcomes, truth), name)
             if tally.stopped:
                 raise Stopped(
                     f"Stopped. Every finished answer is kept; the same plan, run again, asks for the rest. {_remaining_text(tally)}"

@@ -97,8 +97,8 @@ Watcher = Callable[[Progress], None]
 class Tally:
     """Counts one run, and shows it.
 
-    In `batches` it begins empty: `batch` and `expect` say what is to come. polars asks for the same batch once more for
-    every struct field that is taken from it, and different batches may hold the same question: each counts once.
+    In `batches` it begins empty: `is_new_batch`, `add_rows` and `expect` say what is to come. Each output of a column is made
+    of all rows, so the rows are those of the output that most came for; a question that several batches hold counts once.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class Tally:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run, self._batches, self._draws = next(_runs), batches, draws
-        self._rows_of: Counter[object] = Counter()
-        self._compare, self._pairs = compare, Counter[Any]()
+        self._rows_of, self._compare = Counter[str](), compare
+        self._pairs_of: dict[str, Counter[Any]] = {}
         self._seen: set[int] = set()  # hashes: of batches, and of the keys of their questions
         self._awaited: set[int] = set()
         self._note = ""
@@ -162,22 +162,21 @@ class Tally:
         """Questions without an outcome."""
         return self._unique - self._done
 
-    def batch(self, questions: Sequence[object], rows: int, *, of: object = None) -> bool:
-        """Count a batch of this many rows, with these questions; False where it was counted already.
-
-        *of* says whose they are: each has all rows.
-        """
+    def is_new_batch(self, questions: Sequence[object], rows: int) -> bool:
+        """Tell whether no batch of this many rows with these questions was asked about before."""
         with self._lock:
-            if self._is_new(hash((rows, *(str(q) if isinstance(q, Exception) else q for q in questions)))):
-                self._rows_of[of] += rows
-                self._rows = max(self._rows_of.values())
-                return True
-        return False
+            return self._is_new(hash((rows, *(str(q) if isinstance(q, Exception) else q for q in questions))))
 
-    def add_pairs(self, pairs: Counter[Any]) -> None:
-        """Count pairs of an answer and its truth, to be compared when the run is over."""
+    def add_rows(self, rows: int, output: str) -> None:
+        """Count the rows of a batch of *output*."""
         with self._lock:
-            self._pairs += pairs
+            self._rows_of[output] += rows
+            self._rows = max(self._rows_of.values())
+
+    def add_pairs(self, pairs: Counter[Any], output: str) -> None:
+        """Count the pairs of an answer and its truth in a batch of *output*, to be compared when the run is over."""
+        with self._lock:
+            self._pairs_of.setdefault(output, Counter()).update(pairs)
 
     def expect(self, keys: Iterable[str]) -> None:
         """These are asked for in a batch."""
@@ -270,8 +269,8 @@ class Tally:
             self.show(finished=True)
         except CallbackFailed as failed:  # the run is over: there is nobody to raise it to
             warn_user(str(failed), QwenFrameWarning)
-        if self._compare is not None and self._pairs:
-            self._compare(self._pairs)
+        if self._compare is not None and self._pairs_of:
+            self._compare(max(self._pairs_of.values(), key=Counter.total))
 
     def _write(self, progress: Progress, seconds: float) -> None:
         is_bar = self._style == "bar"

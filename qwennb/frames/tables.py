@@ -180,7 +180,7 @@ class Value:
         name = column.into if is_one else ""
 
         def batch(value: pl.Series) -> pl.Series:
-            return evaluator.batch(_read_value(value, column), column.columns, name)
+            return evaluator.batch(_read_value(value, column), column.columns, name, may_repeat=True)
 
         dtype = outputs[column.into] if is_one else pl.Struct(outputs)
         return self._expr.map_batches(batch, return_dtype=dtype, is_elementwise=_comes_in_pieces(column))

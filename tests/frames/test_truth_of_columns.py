@@ -60,6 +60,26 @@ def test_every_door_prints_it_once(simulate, client, capsys):
     assert plan.known == 4 and capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("only", [None, "label_meta"])
+def test_equal_batches_of_a_lazy_plan_are_all_held_against_their_truth(
+    simulate, client, capsys, tmp_path, only
+):
+    qwen, table = client(simulate("openrouter", script=labels)), tmp_path / "in.parquet"
+    right = pl.when(pl.int_range(40) < 20).then(pl.lit("praise")).otherwise(pl.lit("complaint"))
+    frame = pl.DataFrame({"text": ["soup", "tea"] * 20}).with_columns(gold=right)
+    frame.qwen.classify("text", LABELS, client=qwen, truth="gold")
+    eager = capsys.readouterr().out
+    assert "accuracy 50.0% (20 of 40" in eager
+    frame.write_parquet(table, row_group_size=4)
+    told = []
+    lazy = pl.scan_parquet(table).qwen.classify(
+        "text", LABELS, client=qwen, truth="gold", meta=True, progress=told.append
+    )
+    lazy.select(only or pl.all()).collect(engine="streaming")
+    qwennb.frames.EVALUATIONS.settle(at_once=True)
+    assert capsys.readouterr().out == eager and told[-1].rows == 40
+
+
 def test_a_score_is_held_against_numbers(simulate, client, capsys):
     sim = simulate("openrouter", script=lambda asked: json.dumps({"score": 5 if "cake" in asked.text else 2}))
     FRAME.qwen.score("text", "how good", low=1, high=5, integer=True, client=client(sim), truth="stars")
