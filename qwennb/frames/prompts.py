@@ -3,8 +3,8 @@
     rows ─ prompts() ─▶ a text for each row ─ read_rows() ─▶ unique prompts ─ RequestTemplate ─▶ keys, requests
 
 No row is touched by a loop in Python before it is known to be unique. A cell is written as a reader would write it: dates
-and times in ISO form, decimals with their places, a whole float without its ".0", categories by name, lists and structs
-as JSON. A prompt with a null in it is null, unless nulls are to be sent, and then it is an empty text. NaN is a value, as
+and times in ISO form, decimals with their places, a whole float without its ".0", categories by name, lists, structs
+and maps as JSON. A prompt with a null in it is null, unless nulls are to be sent, and then it is an empty text. NaN is a value, as
 polars has it; a pandas frame's was made null on the way in, for there it says that nothing is known. A picture is the bytes of a cell, a path under a stated folder, or a URL where those
 are allowed; nothing else is opened.
 """
@@ -72,18 +72,24 @@ def cell(value: pl.Expr, dtype: pl.DataType, name: str) -> pl.Expr:
         return value.dt.to_string("%H:%M:%S%.f")
     if dtype == pl.Duration:
         return value.dt.to_string("polars")
-    if _has(dtype, pl.Binary):
+    types = _list_types(dtype)
+    if pl.Binary in types:
         raise BadInput(
             f'Column `{name}` holds bytes, which have no place in a text. A column of pictures is given by name: image="{name}".'
         )
-    if _has(dtype, pl.Object):
+    if pl.Object in types:
         raise BadInput(
             f"Column `{name}` holds Python objects, which polars can't write as text. Cast it to a type of polars'."
         )
+    for one in types:
+        if isinstance(one, pl.Map) and not isinstance(one.key, pl.String | pl.Categorical | pl.Enum):
+            raise BadInput(
+                f"Column `{name}` holds a map with keys of {one.key}, and JSON has texts for keys. Make it a list, with .map.entries()."
+            )
     if isinstance(dtype, pl.Struct):
         return pl.when(value.is_not_null()).then(value.struct.json_encode())
-    if isinstance(dtype, pl.List | pl.Array):
-        # polars writes only structs as JSON: the list travels in one, and is taken out of it again.
+    if isinstance(dtype, pl.List | pl.Array | pl.Map):
+        # polars writes only structs as JSON: a list or a map travels in one, and is taken out of it again.
         inside = pl.struct(value.alias("a")).struct.json_encode()
         return pl.when(value.is_not_null()).then(inside.str.slice(5).str.head(-1))
     return value.cast(pl.String)
@@ -100,7 +106,7 @@ def read_values(values: Mapping[str, Any]) -> dict[str, pl.Series]:
         except Exception:  # what polars has no type for is anybody's guess
             read[name] = pl.Series(name, [value], dtype=pl.Object)
         dtype = read[name].dtype
-        if _has(dtype, pl.Object) or _has(dtype, pl.Binary):
+        if any(one in (pl.Object, pl.Binary) for one in _list_types(dtype)):
             raise BadInput(
                 f"values={{'{name}': …}} is {type(value).__name__}, which can't be written in a text. Give text, a number, a date, a list or a dict."
             )
@@ -121,11 +127,6 @@ def fill_in(template: Template, values: Mapping[str, pl.Series]) -> Template:
         else:
             pieces.append(piece)
     return Template(tuple(pieces))
-
-
-def names_in(template: Template) -> list[str]:
-    """The columns that *template* names, each once."""
-    return list(dict.fromkeys(hole.name for hole in template.holes))
 
 
 def check_names(template: Template, schema: Collection[str]) -> None:
@@ -153,12 +154,16 @@ def _field(hole: Hole, columns: Mapping[str, pl.Series]) -> tuple[pl.Expr, pl.Da
     return value, dtype
 
 
-def _has(dtype: pl.DataType, kind: type[pl.DataType]) -> bool:
+def _list_types(dtype: Any) -> list[Any]:
+    """List *dtype*, and the types within it."""
+    inner: list[Any] = []
     if isinstance(dtype, pl.List | pl.Array):
-        return _has(dtype.inner, kind)  # type: ignore[arg-type]
-    if isinstance(dtype, pl.Struct):
-        return any(_has(field.dtype, kind) for field in dtype.fields)  # type: ignore[arg-type]
-    return dtype == kind
+        inner = [dtype.inner]
+    elif isinstance(dtype, pl.Struct):
+        inner = [field.dtype for field in dtype.fields]
+    elif isinstance(dtype, pl.Map):
+        inner = [dtype.key, dtype.value]
+    return [dtype, *(one for part in inner for one in _list_types(part))]
 
 
 # ---------------------------------------------------------------------- unique prompts

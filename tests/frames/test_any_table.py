@@ -237,11 +237,11 @@ def test_a_relation_comes_back_on_its_connection_and_stays_lazy(qwen, connection
 def test_values_are_joined_in_the_types_of_the_database(qwen, connection):
     relation = connection.sql(
         """SELECT * FROM (VALUES
-            (1, 'NaN'::DOUBLE, TIMETZ '12:00:00+02', {'a': [1, NULL]}, '1'::HUGEINT),
-            (2, 'NaN'::DOUBLE, TIMETZ '12:00:00+03', {'a': [1, NULL]}, '170141183460469231731'::HUGEINT),
-            (3, NULL, NULL, NULL, NULL)) AS t(id, f, t, s, h)"""
+            (1, 'NaN'::DOUBLE, TIMETZ '12:00:00+02', {'a': [1, NULL]}, '1'::HUGEINT, MAP {'a': 1}),
+            (2, 'NaN'::DOUBLE, TIMETZ '12:00:00+03', {'a': [1, NULL]}, '170141183460469231731'::HUGEINT, MAP {'b': 1}),
+            (3, NULL, NULL, NULL, NULL, NULL)) AS t(id, f, t, s, h, m)"""
     )
-    for name in ("f", "t", "s", "h"):
+    for name in ("f", "t", "s", "h", "m"):
         made = qwennb.ask(relation, f"Say {{{{ {name} }}}}", nulls="send", into="said", client=qwen)
         assert made.aggregate("count(*), count(said)").fetchall() == [(3, 3)], name
 

@@ -50,6 +50,15 @@ def test_categories_travel_by_name():
         assert text("{{ x }}", x=pl.Series("x", ["high", "low", None], dtype=dtype)) == ["high", "low", None]
 
 
+def test_a_map_is_written_as_json_and_one_without_texts_for_keys_is_refused():
+    made = pl.Series("x", [{"z": 1, "a": None}, {}, None], dtype=pl.Map(pl.String, pl.Int64))
+    assert text("{{ x }}", x=made) == ['{"z":1,"a":null}', "{}", None]
+    for within, dtype in (([{1: "a"}], pl.List), ({1: "a"}, lambda dtype: dtype)):
+        made = pl.Series("x", [within], dtype=dtype(pl.Map(pl.Int64, pl.String)))
+        with pytest.raises(BadInput, match=r"a map with keys of Int64.*\.map\.entries\(\)"):
+            text("{{ x }}", x=made)
+
+
 def test_nan_is_a_value_and_null_is_none():
     series = {"x": pl.Series("x", [float("nan"), None, 1.0])}
     assert prompts(Template.of("<{{ x }}>"), series).to_list() == ["<NaN>", None, "<1>"]
@@ -79,10 +88,13 @@ def test_an_unknown_name_names_the_nearest():
         text("{{ order.town }}", order=[{"tow": 1}])
 
 
-@pytest.mark.parametrize("value", [b"\x00", [b"\x00"], {"a": b"\x00"}])
+@pytest.mark.parametrize(
+    "value",
+    [b"\x00", [b"\x00"], {"a": b"\x00"}, pl.Series([{"a": b"\x00"}], dtype=pl.Map(pl.String, pl.Binary))],
+)
 def test_bytes_have_no_place_in_a_text(value):
     with pytest.raises(BadInput, match="holds bytes"):
-        text("{{ x }}", x=[value])
+        text("{{ x }}", x=value if isinstance(value, pl.Series) else [value])
 
 
 TEXTS = ["plain", 'quotes " and \\ and \u2028', "ünïcödé 😀", "{{ x }}", "line\nbreak", "\x00\x1f", "1"]
