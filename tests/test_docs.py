@@ -284,15 +284,10 @@ def test_every_part_of_an_answer_is_in_the_reference():
     assert set(first_column(CLIENT, "An answer")) == public
 
 
-def leaves() -> list[str]:
-    """Every command that does something, as it is typed."""
-    from qwennb.cli.command import COMMANDS
-
-    return [f"qwennb {path}" for path, command in COMMANDS.items() if command.examples]
-
-
 def test_every_command_is_told_somewhere_and_every_command_told_exists():
-    known = leaves()
+    from tests.cli.conftest import leaves
+
+    known = [f"qwennb {path}" for path in leaves()]
     groups = {path.rsplit(" ", 1)[0] for path in known}
     told = set()
     for page in PAGES:
@@ -329,14 +324,17 @@ def test_every_extra_that_is_shown_exists():
 
 def test_every_option_of_a_command_that_is_shown_exists(capsys):
     from qwennb.cli import main
+    from tests.cli.conftest import leaves
 
     for path in leaves():
-        main([*path.split()[1:], "--help"])
+        main([*path.split(), "--help"])
         takes = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
         for page in PAGES:
-            for rest in re.findall(rf"{re.escape(path)}((?: [^\s`]+)*)", page.read_text(encoding="utf-8")):
+            for rest in re.findall(
+                rf"qwennb {re.escape(path)}((?: [^\s`]+)*)", page.read_text(encoding="utf-8")
+            ):
                 assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= takes | {"--debug"}, (
-                    f"{page.name}: {path}{rest}"
+                    f"{page.name}: qwennb {path}{rest}"
                 )
 
 

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a command is for, and examples of what is typed behind it. One without examples has commands below it.
+    """What a command is for, and examples of what is typed behind it; one with commands below it has none.
 
     It lives in the module that its first word names, as the function that all of them name: `cache info` in cache.py, as `cache_info`.
     """
@@ -197,7 +197,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
 def _run(path: str, words: list[str], world: World) -> int:
     """Run what *words* mean behind the words of *path*."""
     command, typed = COMMANDS[path], f"qwennb {path}".rstrip()
-    if command.examples:
+    below = {name.split()[-1]: name for name in COMMANDS if name and name.rpartition(" ")[0] == path}
+    if not below:
         return _run_leaf(path, command, words, world)
     first = next((i for i, word in enumerate(words) if not word.startswith("-")), None)
     options = words[:first]
@@ -208,7 +209,6 @@ def _run(path: str, words: list[str], world: World) -> int:
         return 0
     if strange := [word for word in options if word not in ("-h", "--help", "--debug")]:
         raise BadInput(f"{typed} takes no {strange[0]!r}. See {typed} --help.")
-    below = {name.split()[-1]: name for name in COMMANDS if name and name.rpartition(" ")[0] == path}
     if "-h" in options or "--help" in options or (first is None and not path):
         world.say(*_help(typed, command, below))
         return 0

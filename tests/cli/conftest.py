@@ -9,9 +9,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qwennb.cli.command import main
+from qwennb.cli.command import COMMANDS, main
 from qwennb.cli.world import World
 from tests.notebooks import away, live  # noqa: F401  (fixtures)
+
+
+def leaves() -> list[str]:
+    """The commands that do something, by the words that lead to each; the others have commands below them."""
+    return [path for path in COMMANDS if path and not any(one.startswith(f"{path} ") for one in COMMANDS)]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qwennb.cli.command import COMMANDS, Parser
+from tests.cli.conftest import leaves
 
 QWENNB = [sys.executable, "-m", "qwennb.cli"]
 
@@ -37,8 +38,9 @@ def test_every_command_explains_itself_within_100_columns(run, words):
     assert max(map(len, ran.out.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("path", [path for path, command in COMMANDS.items() if command.examples])
+@pytest.mark.parametrize("path", leaves())
 def test_every_help_ends_with_examples_that_its_command_understands(run, path):
+    assert COMMANDS[path].examples
     shown = run(*path.split(), "--help").out
     parser = Parser(path, COMMANDS[path])
     home = import_module(f"qwennb.cli.{path.split()[0]}")
