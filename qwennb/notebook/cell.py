@@ -16,11 +16,12 @@ from qwennb.client import Options, Qwen, QwenWarning, turns_of
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
-from qwennb.notebook.display import Screen, screen_of, show_in_one_line, show_state
+from qwennb.notebook.display import Screen, screen_of, show_in_one_line
 from qwennb.notebook.interpolated import Interpolated
 from qwennb.notebook.namespace import Scope, escape_braces
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
+from qwennb.notebook.reports import show_state
 from qwennb.notebook.stale import StaleTracker
 from qwennb.request import Image, Request, Video, recognise
 from qwennb.warn import warn_user

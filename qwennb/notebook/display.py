@@ -139,14 +139,6 @@ def screen_of(shell: Any, *, quiet: bool) -> Screen:
     return Cell() if hasattr(shell, "kernel") else Terminal()
 
 
-def show_state(text: str, about: str) -> None:
-    """Show *text*, marked as the state of this machine and not an answer: whoever compares notebooks skips it."""
-    from IPython.display import display
-
-    bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
-    display(bundle, raw=True, metadata={"qwennb": {"state": about}})  # type: ignore[no-untyped-call]
-
-
 def show_in_one_line(error: BaseException) -> BaseException:
     """Make a notebook show *error* in one line: it says all there is to know.
 

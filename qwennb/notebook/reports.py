@@ -1,4 +1,4 @@
-"""What the line magics say, as text."""
+"""What the line magics say, as text, and how it is shown."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer import money
+from qwennb.answer import markup, money
 from qwennb.cache import BatchOrders, Spending
 from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen, runtime
-from qwennb.config import Config
+from qwennb.config import Config, Secret
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
-from qwennb.notebook.display import show_state as show_state
 from qwennb.notebook.figures import FIGURES
 from qwennb.request import Request
 from qwennb.text import table
 
 TRACEBACK = 6_000
 VALUES = 40
+
+
+def show_state(text: str, about: str) -> None:
+    """Show *text*, marked as the state of this machine and not an answer: whoever compares notebooks skips it."""
+    from IPython.display import display
+
+    bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
+    display(bundle, raw=True, metadata={"qwennb": {"state": about}})  # type: ignore[no-untyped-call]
 
 
 def models(endpoint: str | None) -> str:
@@ -87,11 +94,12 @@ def settings(config: Config, defaults: Mapping[str, Any]) -> str:
     """List the settings as they hold. A folder of this machine is shown by its last name."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     values["cache_dir"] = f"…/{config.cache_dir.name}"
-    values["api_key"] = None if config.api_key is None else "set"
-    rows = [
-        [name, "not set" if value is None else str(value)] for name, value in (values | {**defaults}).items()
-    ]
+    rows = [[name, _show_setting(value)] for name, value in (values | {**defaults}).items()]
     return _lay_out(rows)
+
+
+def _show_setting(value: Any) -> str:
+    return "not set" if value is None else "set" if isinstance(value, Secret) else str(value)
 
 
 def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
