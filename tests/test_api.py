@@ -108,7 +108,8 @@ def test_a_question_takes_values_pictures_pages_and_forms(qwen):
         data = qwen.ask("Read the invoice", files=["invoice.pdf"], schema=schema).data
         assert isinstance(data.total if isinstance(data, Invoice) else data["total"], float)
     assert qwen.ask("Is it?", choices=["yes", "no"]).data in ("yes", "no")
-    assert Video and Image.of("chart.png").size == (320, 240)
+    assert qwen.ask("What happens?", videos=[Video(["chart.png"] * 4)]).text
+    assert Image.of("chart.png").size == (320, 240)
 
 
 def test_an_answer_has_what_it_says_it_has(qwen):
@@ -183,11 +184,16 @@ def test_every_option_is_taken_or_refused_in_words(qwen):
         "logit_bias": {15: -1.0}, "logprobs": 2, "search": False, "sample": 1, "extra": {"own": 1}, "cache": "refresh",
         "timeout": 60, "budget": 1.0, "overflow": "error", "max_pixels": 500_000, "max_steps": 3, "allow_urls": False,
     }  # fmt: skip
+    refused = set()
     for name, value in taken.items():
         try:
             assert qwen.ask("Why?", **{name: value}).text
-        except UnsupportedOption as refused:
-            assert name in str(refused) and "Supported here: " in str(refused)
+        except UnsupportedOption as error:
+            assert name in str(error) and "Supported here: " in str(error)
+            refused.add(name)
+    assert refused == {
+        "top_k", "min_p", "stop", "frequency_penalty", "repetition_penalty", "logit_bias", "logprobs",
+    }  # fmt: skip
     with pytest.raises(BadInput, match="tools"):
         qwen.ask("Why?", tool_choice="required")
 
