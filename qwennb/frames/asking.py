@@ -185,10 +185,9 @@ class ColumnAsker:
                 if self.leans is not None:
                     self.leans.find()
                 self._look_up(batch, batches=batches)
-            if self.leans is not None and mode != "replay" and batch.waiting() and not tally.stopped:
-                known = len(self.leans)
-                self.leans.ask(tally)
-                if len(self.leans) > known and batch.outcomes != recalled:
+            if self.leans is not None and mode != "replay" and not tally.stopped:
+                is_wanted = self.leans.is_missed or batch.waiting()
+                if is_wanted and self.leans.ask(tally) and batch.outcomes != recalled:
                     batch.outcomes = recalled  # what was read without the lean is read again
                     self._look_up(batch, batches=batches)
             if found := list(filter(None, batch.outcomes)):
@@ -202,6 +201,8 @@ class ColumnAsker:
                 ask_by_batch(self, waiting, batch)
             else:
                 self._ask(waiting, batch)
+        if self.leans is not None:
+            self.leans.count_in(tally)
         return batch.outcomes
 
     def _slot(self, mode: str) -> CacheSlot:
@@ -306,7 +307,7 @@ class ColumnAsker:
             answer = read_brief(value, detailed=self._with_details)
             text, usage, cost = answer.text, answer.usage, answer.cost
             data, sure = read_form(template.sample, text), None
-            if self.leans and not is_older and self.options.choices is not None:
+            if self.leans is not None and not is_older and self.options.choices is not None:
                 data, sure = self.leans.choose(answer, data, self.options.choices)
             return Outcome(
                 key,
@@ -443,7 +444,7 @@ class ColumnAsker:
         """What *answer* means in this column."""
         try:
             data, sure = answer.data, None
-            if self.leans and self.options.choices is not None:
+            if self.leans is not None and self.options.choices is not None:
                 data, sure = self.leans.choose(answer, data, self.options.choices)
             value = self._form.value(answer.text, data)
         except ValidatorFailed as broken:

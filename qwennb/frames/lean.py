@@ -13,7 +13,7 @@ import math
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qwennb.answer import Answer
 from qwennb.cache import BriefAnswer, read_brief
@@ -48,33 +48,43 @@ def choose(
     return best, 1 / sum(math.exp(SHARPNESS * (gain - most)) for gain in gains)
 
 
+class Lean(NamedTuple):
+    """What each label gets for texts that say nothing, and what it took to ask."""
+
+    likely: tuple[float, ...]
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+
 class Leans:
     """Which way a model leans in one column that chooses among labels, by the endpoint that answered."""
 
     def __init__(self, asker: ColumnAsker) -> None:
         self._asker = asker
-        self._by_endpoint: dict[str, tuple[float, ...]] = {}
+        self._by_endpoint: dict[str, Lean] = {}
+        self._read: set[str] = set()
+        self._missed: set[str] = set()
         self._blanks = [Prompt(text) for text in BLANK_PROMPTS]
+        self._failed: Tally | None = None
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._by_endpoint)
 
     def find(self) -> None:
         """Read the leans from the cache, where they are recorded."""
         if self._by_endpoint:
             return
-        asker, answers = self._asker, dict[str, dict[str, Sequence[float]]]()
+        asker, answers = self._asker, dict[str, dict[str, BriefAnswer]]()
         for key, values in asker.look_up(self._blanks).items():
             for value in values:
                 with suppress(ValueError):
                     one = read_brief(value)
                     if one.choice_logprobs is not None:
-                        answers.setdefault(one.endpoint, {}).setdefault(key, one.choice_logprobs)
-        for endpoint, likely in answers.items():
-            if len(likely) == len(self._blanks):
-                self._by_endpoint[endpoint] = mean_lean(list(likely.values()))
-                asker.session.memory.record_use([(key, endpoint) for key in likely])
+                        answers.setdefault(one.endpoint, {}).setdefault(key, one)
+        for endpoint, by_key in answers.items():
+            if len(by_key) == len(self._blanks):
+                costs = [None if one.cost is None else one.cost[0] for one in by_key.values()]
+                self._by_endpoint[endpoint] = _lean(list(by_key.values()), costs)
+                asker.session.memory.record_use([(key, endpoint) for key in by_key])
 
     def list_unknown(self) -> list[Prompt]:
         """The prompts that `ask` would ask."""
@@ -88,14 +98,21 @@ class Leans:
             if key not in known
         ]
 
-    def ask(self, tally: Tally) -> None:
-        """Ask which way the model leans, where that is not known yet and its endpoint tells."""
+    @property
+    def is_missed(self) -> bool:
+        """Whether a recorded row would have been read beside the lean of the endpoint that is asked, and was not."""
+        endpoint = self._asker.session.known_endpoint
+        return endpoint is not None and endpoint.identity(self._asker.template().model) in self._missed
+
+    def ask(self, tally: Tally) -> bool:
+        """Ask which way the model leans, and tell whether that is news; once in a run, where its endpoint tells."""
         asker = self._asker
         context, sample = asker.context(), asker.template().sample
         with self._lock:
-            is_known = context.endpoint.identity(sample.model) in self._by_endpoint
+            endpoint = context.endpoint.identity(sample.model)
+            is_known = endpoint in self._by_endpoint or self._failed is tally
             if is_known or not context.endpoint.tells_likelihoods(sample):
-                return
+                return False
             came: list[Answer | BaseException] = []
 
             async def ask_all() -> None:
@@ -104,22 +121,54 @@ class Leans:
 
             asker.wait(ask_all(), tally)
             answers = [one for one in came if isinstance(one, Answer)]
-            tally.count_beside(answers)
-            likely = [one.choice_logprobs for one in answers if one.choice_logprobs is not None]
-            if answers and len(likely) == len(self._blanks):
-                self._by_endpoint = {**self._by_endpoint, answers[0].endpoint: mean_lean(likely)}
-            elif (failed := next((one for one in came if isinstance(one, QwenError)), None)) and answers:
-                # Where all four failed, so will the rows, and say it.
+            told = [one for one in answers if one.choice_logprobs is not None]
+            costs = [None if one.cost is None else float(one.cost) for one in answers]
+            if answers and len(told) == len(self._blanks):
+                self._by_endpoint = {**self._by_endpoint, endpoint: _lean(told, costs)}
+                self._read.add(endpoint)
+                return True
+            self._failed = tally
+            tally.add_beside(endpoint, *_sum_up(answers, costs))
+            failed = next((one for one in came if isinstance(one, QwenError)), None)
+            # Where all four failed, so will the rows, and say it; where all rows are recorded, nobody else does.
+            if failed is not None and (answers or self.is_missed):
                 asker.session.warn(
                     f"Which way the model leans could not be found out ({failed}), so labels are as it said them. "
                     "The same call asks again."
                 )
+                asker.session.emit_warnings()
+            return False
 
     def choose(
         self, answer: Answer | BriefAnswer, said: Any, choices: Sequence[str]
     ) -> tuple[Any, float | None]:
         """Choose the label of *answer* beside the lean, and tell how sure it is; what was *said*, where that is unknown."""
-        lean = self._by_endpoint.get(answer.endpoint)
-        if lean is None or answer.choice_logprobs is None:
+        if answer.choice_logprobs is None:
             return said, None
-        return choose(choices, answer.choice_logprobs, lean, said)
+        lean = self._by_endpoint.get(answer.endpoint)
+        (self._missed if lean is None else self._read).add(answer.endpoint)
+        if lean is None:
+            return said, None
+        return choose(choices, answer.choice_logprobs, lean.likely, said)
+
+    def count_in(self, tally: Tally) -> None:
+        """Count what the leans took that labels were read beside: the same, whether it was paid now or is recorded."""
+        for endpoint in self._read:
+            lean = self._by_endpoint[endpoint]
+            tally.add_beside(endpoint, lean.input_tokens, lean.output_tokens, lean.cost)
+
+
+def _lean(blanks: Sequence[Answer | BriefAnswer], costs: Sequence[float | None]) -> Lean:
+    likely = [one.choice_logprobs for one in blanks if one.choice_logprobs is not None]
+    return Lean(mean_lean(likely), *_sum_up(blanks, costs))
+
+
+def _sum_up(
+    answers: Sequence[Answer | BriefAnswer], costs: Sequence[float | None]
+) -> tuple[int, int, float | None]:
+    known = [cost for cost in costs if cost is not None]
+    return (
+        sum(one.usage.input for one in answers),
+        sum(one.usage.output for one in answers),
+        sum(known) if len(known) == len(costs) else None,
+    )

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from qwennb.answer import Answer, money
+from qwennb.answer import money
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
 from qwennb.terminal import flatten
@@ -213,14 +213,13 @@ class Tally:
             self.cut += 1
             self.first_cut = self.first_cut or outcome
 
-    def count_beside(self, answers: Iterable[Answer]) -> None:
-        """Count what *answers* cost that are no row's."""
+    def add_beside(self, name: object, input_tokens: int, output_tokens: int, cost: float | None) -> None:
+        """Count what questions took that are no row's; what has the same *name*, once."""
         with self._lock:
-            for answer in answers:
-                self._input += answer.usage.input
-                self._output += answer.usage.output
-                if self._cost is not None and not answer.cached:
-                    self._cost = None if answer.cost is None else self._cost + float(answer.cost)
+            if self._is_new(hash(("beside", name))):
+                self._input += input_tokens
+                self._output += output_tokens
+                self._cost = None if cost is None or self._cost is None else self._cost + cost
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         if not outcome.key:  # it never became a question, and so was not expected

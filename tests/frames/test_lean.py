@@ -12,8 +12,10 @@ from PIL import Image as Picture
 from qwennb.client.runtime import runtime
 from qwennb.errors import QwenFrameWarning
 from qwennb.frames.columns import classify_column
-from qwennb.frames.evaluator import Evaluator
+from qwennb.frames.evaluator import EVALUATIONS, Evaluator
 from qwennb.frames.lean import choose, mean_lean
+from qwennb.frames.progress import Tally
+from qwennb.frames.prompts import Prompt
 from qwennb.request import NOTHING
 from qwennb.simulator import Fault, Reply
 
@@ -302,3 +304,46 @@ def test_free_text_that_was_cut_is_no_label_however_it_begins(simulate, client):
     sim = simulate("ollama", script=lambda asked: Reply("comp", finish_reason="length"))
     with pytest.warns(QwenFrameWarning, match="was cut off"):
         FRAME.qwen.classify("text", LABELS, client=client(sim))
+
+
+def test_the_last_line_is_the_same_in_each_run_and_in_replay(sim, client):
+    lines = []
+    for options in ({}, {}, {"cache": "replay"}):
+        told = []
+        FRAME.qwen.classify("text", LABELS, client=client(sim, **options), progress=told.append)
+        lines.append(told[-1].line)
+    lazy = FRAME.lazy().qwen.classify("text", LABELS, client=client(sim), progress=told.append)
+    for _ in range(2):
+        lazy.collect()
+        EVALUATIONS.settle(at_once=True)
+        lines.append(told[-1].line)
+    assert len(set(lines)) == 1, lines
+
+
+def test_the_same_call_asks_again_what_the_lean_is_where_that_had_failed(simulate, client):
+    broken = True
+    sim = simulate(
+        "vllm", script=lambda asked: Fault("400") if broken and "lorem" in asked.text else leaning(asked)
+    )
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="Which way the model leans could not be found out"):
+            made = FRAME.qwen.classify("text", LABELS, client=client(sim))
+        assert made["label"].to_list() == ["complaint", "complaint"]
+    broken = False
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim))
+    assert made["label"].to_list() == ["praise", "complaint"]
+    assert sim.ledger.count("answered") <= len(FRAME) + len(NOTHING)
+
+
+def test_one_plan_reads_all_its_rows_alike_where_the_lean_had_failed(simulate, client):
+    broken = True
+    sim = simulate(
+        "vllm", script=lambda asked: Fault("400") if broken and "lorem" in asked.text else leaning(asked)
+    )
+    asker = Evaluator(classify_column("text", LABELS, {"client": client(sim)})).find_asker()
+    tally = Tally(2, 2, "m", progress=False)
+    with pytest.warns(UserWarning, match="Which way the model leans"):
+        first = asker.outcomes([Prompt("Text: I love it\n\nCategory:")], None, tally, batches=False)
+    broken = False
+    second = asker.outcomes([Prompt("Text: I love it!\n\nCategory:")], None, tally, batches=False)
+    assert [first[0].value, second[0].value] == ["complaint", "complaint"]
