@@ -113,6 +113,11 @@ class Abilities:
         """True when the option may be given."""
         return option in self.options or option in self.own
 
+    def most(self, option: str, wanted: int) -> int:
+        """What to give *option* where *wanted* would be best: no more than is taken."""
+        allowed = self.ranges.get(option)
+        return wanted if allowed is None or allowed.high is None else min(wanted, int(allowed.high))
+
     def thinking_budget(self, level: str) -> int:
         """The tokens that a level stands for, where a server knows budgets only."""
         if level not in self.thinking.levels:

@@ -84,6 +84,11 @@ def _refuse_half(draft: Draft, request: Request, endpoint: Endpoint) -> None:
     raise Incomplete(f"{endpoint} cut the answer to {short} {advice}", transient=False)
 
 
+def adds_likelihoods(request: Request, defaults: Mapping[str, Any]) -> bool:
+    """Tell whether likelihoods are asked for with *request* only by the endpoint's *defaults*, and not by the user."""
+    return "logprobs" in defaults and "logprobs" not in request.settings.extra_fields
+
+
 def build_answer(
     request: Request,
     draft: Draft,
@@ -94,7 +99,6 @@ def build_answer(
     defaults: Mapping[str, Any],
 ) -> Answer:
     """Build the answer to *request* out of a whole *draft*, and *data*, what it says in the form that was asked for."""
-    is_unasked = "logprobs" in defaults and "logprobs" not in request.settings.extra_fields
     return Answer(
         request=request,
         # A choice, out of whatever it was wrapped in.
@@ -103,7 +107,7 @@ def build_answer(
         reasoning=draft.reasoning,
         reasoning_blocks=draft.reasoning_blocks,
         tool_calls=draft.tool_calls,
-        logprobs=None if is_unasked else draft.logprobs,
+        logprobs=None if adds_likelihoods(request, defaults) else draft.logprobs,
         choice_logprobs=None
         if request.choices is None or not isinstance(data, str)
         else choice_logprobs(draft.logprobs or (), request.choices, data),

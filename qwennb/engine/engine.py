@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,13 @@ from qwennb.answer import Answer, Chunk, Draft, Fold, read_draft
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Transport, Wire
 from qwennb.engine.budget import Reservation
-from qwennb.engine.drafts import add_complaint, build_answer, check_whole, estimate_usage
+from qwennb.engine.drafts import (
+    add_complaint,
+    adds_likelihoods,
+    build_answer,
+    check_whole,
+    estimate_usage,
+)
 from qwennb.engine.flight import IDLE_SECONDS, CallContext, Flight, FlightName, Job
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
@@ -188,6 +195,9 @@ class Engine:
                 return wire, draft
             except EndpointError as error:
                 failure = error
+                if "logprobs" in str(error) and adds_likelihoods(request, wire.defaults):
+                    wire = _without_likelihoods(wire)
+                    continue
                 if isinstance(error, Incomplete):
                     wire = job.context.endpoint.dialect.stream_instead(wire)
                 if _only_waited(error) and limiter.answers_within(job.context.timeout):
@@ -276,6 +286,15 @@ class Engine:
                 if not payload.last:
                     limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
         return fold
+
+
+def _without_likelihoods(wire: Wire) -> Wire:
+    """Leave likelihoods out, as a server is asked that refuses them though others of its kind take them."""
+    body, defaults = dict(wire.body), dict(wire.defaults)
+    for name in ("logprobs", "top_logprobs"):
+        body.pop(name, None)
+        defaults.pop(name, None)
+    return replace(wire, body=body, defaults=defaults)
 
 
 def _only_waited(error: EndpointError) -> bool:

@@ -23,6 +23,7 @@ from qwennb.errors import (
     KeyRefused,
     NotRecorded,
     RateLimited,
+    RequestRefused,
     ServerFailed,
     Stopped,
     TemplateError,
@@ -639,3 +640,17 @@ def test_a_script_is_told_which_draw_it_is(simulate, client):
     assert [qwen.ask("Which?", sample=n).text for n in (0, 2)] == ["draw 0", "draw 2"]
     assert all("sample" not in asked.body for asked in sim.ledger.asks())
     assert sim.ledger.duplicates == {}
+
+
+def test_a_server_that_refuses_likelihoods_nobody_asked_for_is_asked_without_them(simulate, client):
+    few = Fault("400", message="Requested sample logprobs of 20, which is greater than max allowed: 5")
+    sim = simulate("vllm", script=lambda asked: few if asked.body.get("top_logprobs", 0) > 5 else "yes")
+    qwen, ask = client(sim), {"choices": ["yes", "no"], "thinking": False}
+    answer = qwen.ask("Is it?", **ask)
+    assert answer.text == "yes" and answer.choice_logprobs is None and "logprobs" not in answer.defaults
+    assert [one.body.get("top_logprobs") for one in sim.ledger.asks()] == [20, None]
+    assert qwen.ask("Is it?", **ask).cached
+    for asked in ({"logprobs": 20}, {"extra": {"logprobs": True, "top_logprobs": 20}}):
+        with pytest.raises(RequestRefused, match="max allowed: 5"):
+            qwen.ask("Is it?", **ask, **asked)
+    assert sim.ledger.count("asked") == 4

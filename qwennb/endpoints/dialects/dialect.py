@@ -178,7 +178,7 @@ class Dialect:
             and thinking is False
             and abilities.accepts("logprobs")
         ):
-            made["logprobs"] = MOST_LOGPROBS
+            made["logprobs"] = abilities.most("logprobs", MOST_LOGPROBS)
         return made
 
     def effective_thinking(self, request: Request, abilities: Abilities) -> bool | str | int | None:
