@@ -450,7 +450,10 @@ class ColumnAsker:
         except ValidatorFailed as broken:
             error: InvalidAnswer = broken
         except Exception as complaint:
-            error = InvalidAnswer(f"The answer to {key[:12]} does not fit its column: {complaint}.")
+            error = InvalidAnswer(
+                f"The answer to {key[:12]} does not fit its column: {complaint}. It is kept, and read again each time; "
+                'cache="refresh" asks anew.'
+            )
         else:
             return Outcome(
                 key,

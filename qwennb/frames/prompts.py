@@ -321,7 +321,9 @@ class RequestTemplate:
         self.model = model
 
     def key(self, text: str) -> str:
-        """The key of the request with *text*, which is not empty."""
+        """The key of the request with *text*."""
+        if not text:  # it has no part in its message
+            return self.request("").key
         made = self._start.copy()
         made.update(orjson.dumps(text) + self._end)
         return made.hexdigest()

@@ -9,6 +9,7 @@ import pydantic
 import pytest
 
 import qwennb
+from qwennb.cache import Pack
 from qwennb.errors import BadInput, KeyRefused, RequestRefused, TemplateError, UnsupportedOption
 from qwennb.frames import QwenFrameWarning, default_client, forget_default
 from qwennb.simulator import Reply
@@ -224,6 +225,20 @@ def test_nulls_can_be_sent(simulate, client, frame):
     sim = simulate()
     made = frame.qwen.ask("Say {{ text }}", client=client(sim), nulls="send")
     assert made["answer"].null_count() == 0
+
+
+def test_a_pack_with_a_question_that_is_an_empty_cell_can_be_read(simulate, client, tmp_path):
+    sim = simulate("vllm", script=lambda asked: "nothing")
+    qwen = client(sim)
+    made = pl.DataFrame({"text": [None, "a"]}).qwen.ask("{{ text }}", client=qwen, nulls="send", meta=True)
+    qwen.pack(made).write(tmp_path / "a.qwenpack")
+    assert len(list(Pack.read(tmp_path / "a.qwenpack"))) == 2
+
+
+def test_an_answer_that_has_no_place_in_its_column_says_what_asks_anew(simulate, client, frame):
+    sim = simulate("vllm", script=lambda asked: '{"n": 12345678901234567890123}')
+    with pytest.warns(QwenFrameWarning, match='is kept, and read again each time; cache="refresh" asks anew'):
+        frame.head(1).qwen.extract("text", "n int", client=client(sim))
 
 
 def test_use_sets_the_client_of_columns_and_ask_takes_frames_and_prompts(simulate, frame, tmp_path):
