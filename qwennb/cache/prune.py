@@ -78,14 +78,15 @@ def list_kept(memory: Memory) -> Iterator[Kept]:
 
 def plan_prune(memory: Memory, rule: PruneRule) -> PrunePlan:
     """Plan what to forget by *rule*."""
-    meant = [one for one in list_kept(memory) if rule.means(one.created, one.model, one.name.endpoint)]
-    return PrunePlan(
-        names=tuple(one.name for one in meant),
-        size=sum(one.size for one in meant),
-        cost=sum(one.cost or 0.0 for one in meant),
-        unpriced=sum(one.cost is None for one in meant),
-        models=tuple(Counter(one.model for one in meant).most_common()),
-    )
+    names: list[Name] = []
+    models: Counter[str] = Counter()
+    size, cost, unpriced = 0, 0.0, 0
+    for one in list_kept(memory):  # there may be a million, of which the names alone are held
+        if rule.means(one.created, one.model, one.name.endpoint):
+            names.append(one.name)
+            models[one.model] += 1
+            size, cost, unpriced = size + one.size, cost + (one.cost or 0.0), unpriced + (one.cost is None)
+    return PrunePlan(tuple(names), size, cost, unpriced, tuple(models.most_common()))
 
 
 def prune(memory: Memory, plan: PrunePlan) -> int:
