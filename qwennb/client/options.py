@@ -29,7 +29,7 @@ from qwennb.request import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Self = TypeVar("Self")
+Owner = TypeVar("Owner")
 Prompts = TypeVar("Prompts")
 
 
@@ -195,7 +195,7 @@ def _typed_as(model: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[
 
 def _typed_behind_prompts_as(
     model: Callable[Concatenate[Any, Any, P], Any],
-) -> Callable[[Callable[Concatenate[Self, Prompts, ...], R]], Callable[Concatenate[Self, Prompts, P], R]]:
+) -> Callable[[Callable[Concatenate[Owner, Prompts, ...], R]], Callable[Concatenate[Owner, Prompts, P], R]]:
     """Make a decorator whose calls checkers read as *model*, but for their own first parameter."""
     del model
     return _show_options

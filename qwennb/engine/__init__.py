@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from qwennb.engine.batch import BatchRun
 from qwennb.engine.budget import Budget, Ledger
+from qwennb.engine.context import CallContext
 from qwennb.engine.engine import Engine
-from qwennb.engine.flight import CallContext
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry

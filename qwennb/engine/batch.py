@@ -30,9 +30,9 @@ from qwennb.answer import Answer
 from qwennb.cache import BatchOrder, BatchOrders
 from qwennb.endpoints import Batch, Batches, BatchTerms, batch_terms
 from qwennb.engine.batch_download import BatchDownload
-from qwennb.engine.batch_upload import BatchTask, pack_chunk
+from qwennb.engine.batch_upload import pack_chunk
 from qwennb.engine.budget import Reservation
-from qwennb.engine.flight import CallContext
+from qwennb.engine.context import BatchTask, CallContext
 from qwennb.errors import (
     BadInput,
     CacheError,

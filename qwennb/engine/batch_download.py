@@ -20,10 +20,9 @@ import orjson
 from qwennb.answer import Answer, Draft, Fold, read_draft
 from qwennb.cache import BatchOrder, Name
 from qwennb.endpoints import Batch, line_reply, was_asked
-from qwennb.engine.batch_upload import BatchTask
 from qwennb.engine.budget import Reservation
+from qwennb.engine.context import BatchTask, Spent
 from qwennb.engine.drafts import build_answer, check_whole, estimate_usage
-from qwennb.engine.flight import Spent
 from qwennb.errors import EndpointError, InvalidAnswer, QwenError, ValidatorFailed
 from qwennb.request import Request
 

@@ -8,30 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from qwennb.answer import Answer, money
-from qwennb.cache import BatchOrder, BatchOrders
+from qwennb.answer import money
+from qwennb.cache import BatchOrder
 from qwennb.catalog import estimate_tokens
-from qwennb.endpoints import Batches, BatchTerms, batch_line
-from qwennb.engine.flight import CallContext
+from qwennb.endpoints import batch_line
+from qwennb.engine.context import BatchTask
 from qwennb.errors import BudgetExceeded, QwenError, RequestRefused, WindowExceeded
 from qwennb.request import Request
-
-
-@dataclass(frozen=True, slots=True)
-class BatchTask:
-    """What one run asks, how, and who is told what came of it. `request` makes the question of a key, `found` hears its outcome."""
-
-    context: CallContext
-    orders: BatchOrders
-    batches: Batches
-    terms: BatchTerms
-    model: str
-    request: Callable[[str], Request]
-    found: Callable[[str, Answer | QwenError], None]
-    clock: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from qwennb.answer import Answer, Chunk, Draft, Fold, read_draft
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Transport, Wire
 from qwennb.engine.budget import Reservation
+from qwennb.engine.context import CallContext
 from qwennb.engine.drafts import (
     add_complaint,
     adds_likelihoods,
@@ -29,7 +30,7 @@ from qwennb.engine.drafts import (
     check_whole,
     estimate_usage,
 )
-from qwennb.engine.flight import IDLE_SECONDS, CallContext, Flight, FlightName, Job
+from qwennb.engine.flight import IDLE_SECONDS, Flight, FlightName, Job
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
 from qwennb.errors import EndpointError, Incomplete, QwenError, RateLimited, TimedOut, in_words

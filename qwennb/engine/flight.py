@@ -1,4 +1,4 @@
-"""One question under way: how it is asked, until when, what it has used so far, and everybody who waits for it.
+"""One question under way: until when it is asked, what came of its attempts, and everybody who waits for it.
 
 Whoever asks what is already being asked joins the flight: its pieces so far, then each new one, then its outcome, an
 error included. When the last one waiting has gone, the flight is cancelled, or, where cancelling saves no money, left
@@ -10,43 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, NamedTuple
 
-from qwennb.answer import Answer, Chunk, Cost, Usage
+from qwennb.answer import Answer, Chunk
 from qwennb.cache import Memory
 from qwennb.config import CacheMode, Secret
-from qwennb.endpoints import Endpoint
-from qwennb.engine.budget import Budget, Ledger
+from qwennb.engine.context import CallContext, Spent
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
-from qwennb.errors import EndpointError, InvalidAnswer, QwenError, RateLimited, TimedOut
+from qwennb.errors import EndpointError, InvalidAnswer, RateLimited, TimedOut
 from qwennb.request import Request
 
 REASKS = 2  # complaints about one answer; chosen: what two did not mend is rarely mended by a third, and each is paid for
 IDLE_SECONDS = 300.0  # of silence; chosen: as long as DashScope lets a reply that is not streamed take
 MOST_REFUSALS = 100  # of one question; with more than half of all refused at random, one in 10^30 has so many
-
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """How a question is asked: where, from which memory, for how long and how much. Nothing of it is in the key."""
-
-    endpoint: Endpoint
-    memory: Memory
-    mode: CacheMode = "on"
-    timeout: float = 600.0
-    budgets: tuple[Budget, ...] = ()
-    ledger: Ledger | None = None
-    direct: bool = False
-    concurrency: int = 256
-    pace: float = 0.8
-    warn: Callable[[str], None] = lambda _: None
-
-    @property
-    def is_limited(self) -> bool:
-        """True where money may run out, so that each request needs a bound."""
-        return any(map(attrgetter("is_limited"), self.budgets))
 
 
 class FlightName(NamedTuple):
@@ -135,34 +112,6 @@ class Flight:
         landed, self._landed = self._landed, None
         if landed is not None:
             landed()
-
-
-@dataclass(slots=True)
-class Spent:
-    """What the attempts at one answer have used together. `cost` is None until one was answered, or where a price is unknown."""
-
-    attempts: int = 0
-    usage: Usage = field(default_factory=Usage)
-    cost: Cost | None = None
-    maybe_billed: bool = False
-    answered: bool = False
-
-    def add(self, usage: Usage, cost: Cost | None) -> None:
-        """Add one attempt that was answered."""
-        self.usage = self.usage + usage if self.attempts > 1 else usage
-        if not self.answered:
-            self.cost = cost
-        elif cost is None or self.cost is None:
-            self.cost = None
-        else:
-            source = "table" if cost.estimated or self.cost.estimated else cost.source
-            self.cost = Cost(self.cost + cost, source)
-        self.answered = True
-
-    def charge(self, error: QwenError) -> None:
-        """Note on *error* what was used before it."""
-        cost = None if self.maybe_billed else self.cost if self.answered else 0.0
-        error.charge(self.attempts, (self.usage.input, self.usage.output), cost)
 
 
 @dataclass(slots=True)
