@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from qwennb.errors import BadInput, QwenFrameWarning
+from qwennb.errors import BadInput, QwenFrameWarning, show_value
 from qwennb.frames.columns import Column
 from qwennb.frames.interop import from_arrow
 from qwennb.frames.tables import WholeTable
@@ -61,6 +61,13 @@ class DuckTable(WholeTable):
         self._names = names
         frame = from_arrow(self._values, names)
         self._ids = frame[_ID]
+        try:
+            self._answers(self._ids.clear().to_frame())
+        except Exception as error:  # said before anything is paid
+            raise BadInput(
+                f"Answers can't come back to this connection of duckdb ({show_value(str(error))}). Where "
+                "python_enable_replacements or enable_external_access is false, ask over relation.pl()."
+            ) from None
         _tell_collected("A duckdb relation", names, len(frame))
         return frame.select(names)
 

@@ -234,6 +234,17 @@ def test_a_relation_comes_back_on_its_connection_and_stays_lazy(qwen, connection
     assert connection.sql("SELECT table_name FROM duckdb_tables()").fetchall() == [("reviews",)]
 
 
+@pytest.mark.parametrize("setting", ["python_enable_replacements", "enable_external_access"])
+def test_a_connection_that_takes_nothing_of_pythons_is_told_before_it_costs(
+    simulate, client, connection, setting
+):
+    connection.sql(f"SET {setting} = false")
+    sim = simulate()
+    with pytest.raises(BadInput, match=rf"can't come back.*{setting}.* ask over relation\.pl\(\)"):
+        qwennb.summarize(connection.sql("SELECT 'Cold.' AS review"), "review", client=client(sim))
+    assert sim.ledger.count("arrived") == 0
+
+
 def test_values_are_joined_in_the_types_of_the_database(qwen, connection):
     relation = connection.sql(
         """SELECT * FROM (VALUES
