@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -101,16 +102,23 @@ def read_values(values: Mapping[str, Any]) -> dict[str, pl.Series]:
     for name, value in values.items():
         if isinstance(value, str):
             check_characters(f"values={{'{name}': …}}", value)
-        try:
-            read[name] = pl.Series(name, [value])
-        except Exception:  # what polars has no type for is anybody's guess
-            read[name] = pl.Series(name, [value], dtype=pl.Object)
-        dtype = read[name].dtype
-        if any(one in (pl.Object, pl.Binary) for one in _list_types(dtype)):
+        read[name] = _read_value(name, value)
+        if any(one in (pl.Object, pl.Binary) for one in _list_types(read[name].dtype)):
             raise BadInput(
-                f"values={{'{name}': …}} is {type(value).__name__}, which can't be written in a text. Give text, a number, a date, a list or a dict."
+                f"values={{'{name}': …}} is {type(value).__name__}, which can't be written in a text. Give text, a number, a date, a list of one type or a dict."
             )
     return read
+
+
+def _read_value(name: str, value: Any) -> pl.Series:
+    """Read a constant; one that polars has no type for is an object."""
+    # Not strict, whole numbers beside fractions become such; but a number becomes text, too, or null.
+    for is_strict in (True, False):
+        with suppress(Exception):  # why polars can't take a value is anybody's guess
+            made = pl.Series(name, [value], strict=is_strict)
+            if is_strict or made.to_list() == [value]:
+                return made
+    return pl.Series(name, [value], dtype=pl.Object)
 
 
 def fill_in(template: Template, values: Mapping[str, pl.Series]) -> Template:

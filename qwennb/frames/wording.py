@@ -42,7 +42,7 @@ def choose_words(versions: Mapping[int, Wording], version: int | None) -> list[W
     """Give the newest of a verb's words first and those before it after; the one *version* that is named alone."""
     if version is None:
         return [versions[number] for number in sorted(versions, reverse=True)]
-    if version not in versions:
+    if version not in [*versions]:  # a list: what is given may have no hash
         raise BadInput(
             f"prompt_version={show_value(version)} is none of this verb's: {', '.join(map(str, sorted(versions)))}."
         )

@@ -123,6 +123,8 @@ def test_only_what_no_words_have_recorded_is_asked_in_the_newest(simulate, clien
 def test_a_version_that_is_none_is_refused_with_those_that_are(simulate, client):
     with pytest.raises(ValueError, match=r"prompt_version=7 is none of this verb's: 1, 2"):
         FRAME.qwen.classify("text", LABELS, client=client(simulate()), prompt_version=7)
+    with pytest.raises(ValueError, match=r"prompt_version=\[1\] is none of this verb's: 1, 2"):
+        FRAME.qwen.classify("text", LABELS, client=client(simulate()), prompt_version=[1])
     with pytest.raises(ValueError, match="no words but yours"):
         FRAME.qwen.ask("{{ text }}?", client=client(simulate()), prompt_version=1)
 

@@ -63,7 +63,7 @@ def test_system_and_to_see_the_constants_too(simulate, client):
     "value",
     [
         7, 7.0, 0.25, True, "two words", Decimal("7.50"), datetime.date(2026, 3, 1),
-        datetime.time(12, 30), datetime.timedelta(hours=1), ["a", "b"], {"city": "Ulm"},
+        datetime.time(12, 30), datetime.timedelta(hours=1), ["a", "b"], [1.0, 2.5], {"city": "Ulm"},
     ],
 )  # fmt: skip
 def test_a_constant_is_written_as_a_cell_would_be(simulate, client, value):
@@ -72,6 +72,13 @@ def test_a_constant_is_written_as_a_cell_would_be(simulate, client, value):
     FRAME.head(1).qwen.ask("{{ it }} of {{ review }}", values={"it": value}, client=qwen)
     pl.DataFrame({"review": ["Cold soup."], "it": [value]}).qwen.ask("{{ it }} of {{ review }}", client=qwen)
     assert sim.ledger.count("asked") == 1
+
+
+def test_whole_numbers_may_stand_among_fractions_in_a_constant(simulate, client):
+    sim = simulate()
+    for numbers in ([1, 2.5], [1.0, 2.5]):
+        FRAME.head(1).qwen.ask("{{ it }} of {{ review }}", values={"it": numbers}, client=client(sim))
+    assert contents(sim) == [["[1.0,2.5] of Cold soup."]]
 
 
 def test_a_field_of_a_constant_stands_after_a_dot(simulate, client):
@@ -112,6 +119,9 @@ def test_a_constant_that_is_a_column_too_is_refused(simulate, client):
         ({"lang": b"bytes"}, "can't be written"),
         ({"lang": object()}, "can't be written"),
         ({"lang": {1, 2}}, "can't be written"),
+        ({"lang": [1, "two"]}, "a list of one type"),
+        ({"lang": [1, {"a": 1}]}, "a list of one type"),
+        ({"lang": [2**53 + 1, 0.5]}, "a list of one type"),
         ({"lang": "half \ud800"}, "half"),
         ({"lang": "French", "lng": "x"}, "no template names `lng`; did you mean `lang`"),
         ({1: "French"}, "maps names"),
