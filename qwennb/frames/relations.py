@@ -138,8 +138,8 @@ class IbisTable(WholeTable):
         keys = {name: f"{_ID} {place}" for place, name in enumerate(self._values.columns)}
         frame = self._values.rename(keys).with_columns(made)
         frame = frame if is_kept is None else frame.filter(is_kept)
-        frame = frame.unique(list(keys.values())).with_columns(pl.selectors.enum().cast(pl.String))
-        return self._ibis.memtable(frame)
+        # As Arrow: of polars' own tables ibis knows neither Map nor Enum.
+        return self._ibis.memtable(frame.unique(list(keys.values())).to_arrow())
 
     def _conditions(self, answers: Any) -> list[Any]:
         return [

@@ -257,6 +257,22 @@ def test_values_are_joined_in_the_types_of_the_database(qwen, connection):
         assert made.aggregate("count(*), count(said)").fetchall() == [(3, 3)], name
 
 
+def test_maps_and_spans_of_time_come_back_in_relations(qwen, connection):
+    frame = pl.DataFrame(
+        {"id": [1, 2], "kinds": pl.Series([{"a": 1}, None], dtype=pl.Map(pl.String, pl.Int64))}
+    )
+    for table in (connection.from_arrow(frame.to_arrow()), ibis.memtable(frame.to_arrow())):
+        made = qwennb.ask(table, "Count {{ kinds }}", schema=dict[str, int], into="counts", client=qwen)
+        made = qwennb.ask(made, "How long? {{ counts }}", schema="took duration", into="time", client=qwen)
+        if isinstance(made, ibis.Table):
+            read = made.mutate(
+                took=made.time.took.cast("string"), time=None, kinds=None, counts=None
+            ).to_polars()
+        else:
+            read = made.select("id, time.took::VARCHAR AS took").pl()
+        assert read.sort("id")["took"].null_count() == 1 and ":" in read.sort("id")["took"][0]
+
+
 def test_a_name_that_differs_by_capitals_only_is_one_to_duckdb(qwen, connection):
     relation = connection.sql("SELECT 'Cold.' AS review, 'x' AS Summary")
     with pytest.raises(BadInput, match="There is a column `Summary`, which is `summary` to duckdb"):
