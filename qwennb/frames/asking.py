@@ -66,7 +66,7 @@ class PromptBatch:
     def set(self, index: int, outcome: Outcome) -> None:
         """Take *outcome* as what came of the prompt at *index*."""
         self.outcomes[index] = outcome
-        self.tally.add(outcome)
+        self.tally.add(self.keys[index], outcome)
 
     async def once(self, index: int, ask: Callable[[], Awaitable[Outcome]]) -> Outcome:
         """Await *ask* for the prompt at *index*, unless it is known or under way."""
@@ -75,7 +75,7 @@ class PromptBatch:
         else:
             outcome = await self.group.once(self.slot, self.keys[index], ask, durable=self.durable)
         self.outcomes[index] = outcome
-        self.tally.add(outcome)
+        self.tally.add(self.keys[index], outcome)
         return outcome
 
 
@@ -190,8 +190,10 @@ class ColumnAsker:
                 if is_wanted and self.leans.ask(tally) and batch.outcomes != recalled:
                     batch.outcomes = recalled  # what was read without the lean is read again
                     self._look_up(batch, batches=batches)
-            if found := list(filter(None, batch.outcomes)):
-                tally.add(*found)
+            for key, outcome in zip(keys, batch.outcomes, strict=True):
+                if outcome is not None:
+                    tally.add(key, outcome)
+            if any(batch.outcomes):
                 tally.show()
         waiting = batch.waiting()
         if waiting and mode == "replay":
@@ -280,7 +282,7 @@ class ColumnAsker:
             for index in some:
                 batch.outcomes[index] = found.get(keys[index])
             if batches and batch.group is not None:
-                batch.group.note(batch.slot, found.values())
+                batch.group.note(batch.slot, found)
         if is_used:
             self._note_use(batch, missing)
 

@@ -177,7 +177,7 @@ class Evaluator:
                     outcomes.append(next(answered))
                 else:
                     outcomes.append(refused := Outcome.from_error("", prompt))
-                    tally.add(refused)
+                    tally.add("", refused)
         tally.show(now=True) if batches else tally.show(finished=True)
         if self.column.on_error == "raise":
             self._raise_failure(rows, outcomes, tally, batches=batches)

@@ -21,7 +21,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -34,7 +34,8 @@ LINGER = 2.0  # seconds; the next batch of a collect in pieces comes sooner, a s
 SWEEP = 0.1  # seconds between two looks at which evaluations are over
 HELD = 100_000  # outcomes that are in the cache too, held so that a batch need not look there again
 
-# Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the request's key.
+# Where an outcome is filed: the endpoint's identity, the mode and the folder. Within it, by the key that was asked for: an
+# outcome that was recorded in older words has another of its own.
 CacheSlot = tuple[object, ...]
 
 
@@ -48,14 +49,12 @@ class Evaluation:
         self._light: dict[tuple[CacheSlot, str], None] = {}
         self._told: set[object] = set()
 
-    def note(self, slot: CacheSlot, outcomes: Iterable[Outcome], *, durable: bool) -> None:
+    def note(self, slot: CacheSlot, outcomes: Mapping[str, Outcome], *, durable: bool) -> None:
         """Remember these. What is *durable*, in the cache, may be let go when there is too much of it."""
         with self._lock:
-            known = self.known.setdefault(slot, {})
-            for outcome in outcomes:
-                known[outcome.key] = outcome
-                if durable:
-                    self._light[(slot, outcome.key)] = None
+            self.known.setdefault(slot, {}).update(outcomes)
+            if durable:
+                self._light.update(dict.fromkeys((slot, key) for key in outcomes))
             while len(self._light) > HELD:
                 old_slot, key = next(iter(self._light))
                 del self._light[(old_slot, key)]
@@ -72,10 +71,11 @@ class Evaluation:
 class Answers(Evaluation):
     """What one column's call was ever answered in a mode that does not look into the cache; its errors are let go."""
 
-    def note(self, slot: CacheSlot, outcomes: Iterable[Outcome], *, durable: bool) -> None:
+    def note(self, slot: CacheSlot, outcomes: Mapping[str, Outcome], *, durable: bool) -> None:
         """Remember the answers that nothing else remembers."""
         if not durable:
-            super().note(slot, (o for o in outcomes if o.error is None), durable=False)
+            answers = {key: outcome for key, outcome in outcomes.items() if outcome.error is None}
+            super().note(slot, answers, durable=False)
 
 
 class EvaluationGroup:
@@ -120,7 +120,7 @@ class EvaluationGroup:
         try:
             outcome = await ask()
             for evaluation in self._evaluations:
-                evaluation.note(slot, [outcome], durable=durable and outcome.error is None)
+                evaluation.note(slot, {key: outcome}, durable=durable and outcome.error is None)
             mine.set_result(outcome)
             return outcome
         finally:
@@ -129,7 +129,7 @@ class EvaluationGroup:
             for evaluation in self._evaluations:
                 del evaluation.under_way[name]
 
-    def note(self, slot: CacheSlot, outcomes: Iterable[Outcome]) -> None:
+    def note(self, slot: CacheSlot, outcomes: Mapping[str, Outcome]) -> None:
         """Remember what was found in the cache."""
         self._evaluations[0].note(slot, outcomes, durable=True)
 

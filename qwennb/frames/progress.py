@@ -187,15 +187,13 @@ class Tally:
             if len(self._seen) < COUNTED:
                 self._seen |= fresh
 
-    def add(self, *outcomes: Outcome) -> None:
-        """Count outcomes that have come, or were known."""
+    def add(self, key: str, outcome: Outcome) -> None:
+        """Count the *outcome* that has come, or was known, of the question that *key* was expected as."""
         with self._lock:
-            for outcome in outcomes:
+            if not self._batches or self._is_awaited(key, outcome):
                 self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
-        if self._batches and not self._is_awaited(outcome):
-            return
         self._done += 1
         self._cached += outcome.cached
         if outcome.error is not None:
@@ -221,13 +219,13 @@ class Tally:
                 self._output += output_tokens
                 self._cost = None if cost is None or self._cost is None else self._cost + cost
 
-    def _is_awaited(self, outcome: Outcome) -> bool:
-        if not outcome.key:  # it never became a question, and so was not expected
+    def _is_awaited(self, key: str, outcome: Outcome) -> bool:
+        if not key:  # it never became a question, and so was not expected
             is_new = self._is_new(hash(str(outcome.error)))
             self._unique += is_new
             return is_new
-        is_awaited = hash(outcome.key) in self._awaited
-        self._awaited.discard(hash(outcome.key))
+        is_awaited = hash(key) in self._awaited
+        self._awaited.discard(hash(key))
         return is_awaited
 
     def _is_new(self, name: int) -> bool:

@@ -211,7 +211,7 @@ def test_a_file_has_a_line_a_minute_and_one_at_the_end():
     out, times = io.StringIO(), iter(range(10_000))
     tally = Tally(400, 300, "m", out=out, clock=lambda: float(next(times)))
     for number in range(150):
-        tally.add(Outcome(str(number), "x", cost=0.5))
+        tally.add(str(number), Outcome(str(number), "x", cost=0.5))
         tally.show()
     lines = out.getvalue().splitlines()
     assert len(lines) == 2 and lines[0].startswith("6") and "/300, " in lines[0] and "a minute" in lines[1]

@@ -64,7 +64,7 @@ def test_nothing_is_shown_where_nobody_looks(simulate, client, capfd):
 def test_a_terminal_shows_a_bar_and_then_one_line():
     out = Terminal()
     tally = Tally(4, 3, "m", out=out, clock=clock(0, 2, 2, 5, 5))
-    tally.add(Outcome("k", "x", cost=0.5, input_tokens=10, output_tokens=2))
+    tally.add("k", Outcome("k", "x", cost=0.5, input_tokens=10, output_tokens=2))
     tally.show()
     assert "████████░░░░" in out.getvalue() and "1/3" in out.getvalue() and "$0.5" in out.getvalue()
     assert "30 a minute" in out.getvalue() and "4 s left" in out.getvalue()
@@ -82,5 +82,5 @@ def test_what_is_over_in_a_moment_draws_no_bar():
 
 def test_an_unknown_price_is_said_to_be_unknown():
     tally = Tally(1, 1, "m")
-    tally.add(Outcome("k", "x", cost=None))
+    tally.add("k", Outcome("k", "x", cost=None))
     assert "price unknown" in tally.progress().line

@@ -1,0 +1,23 @@
+"""What was asked in the words of an older version of a verb is known in the newest, whatever way it is asked for."""
+
+from __future__ import annotations
+
+import polars as pl
+
+import qwennb
+
+FRAME = pl.DataFrame({"text": ["soup", "tea", "cake"]})
+LABELS = ["praise", "complaint"]
+
+
+def test_a_lazy_plan_counts_what_older_words_have_recorded(simulate, client):
+    sim = simulate("openrouter", script=lambda asked: "praise")
+    qwen, told = client(sim), []
+    given = {"client": qwen, "meta": True, "progress": told.append}
+    FRAME.head(2).qwen.classify("text", LABELS, prompt_version=1, **given)
+    FRAME.qwen.classify("text", LABELS, **given)
+    eager = told[-1]
+    FRAME.lazy().qwen.classify("text", LABELS, **given).collect()
+    qwennb.frames.EVALUATIONS.settle(at_once=True)
+    assert told[-1].batches and (told[-1].done, told[-1].cached) == (3, 3)
+    assert told[-1].line == eager.line and sim.ledger.count("asked") == 3
