@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import sys
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -95,6 +96,7 @@ class ColumnAsker:
         self._form = column.form
         self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
+        self._draws = column.draws or 1
         self._lock = threading.RLock()
         if column.draws is not None:
             check_draws(column.draws, self.options)
@@ -224,22 +226,35 @@ class ColumnAsker:
     # ------------------------------------------------------------------ what is known
 
     def recall(self, prompts: Sequence[Prompt], keys: Sequence[str]) -> dict[str, Outcome]:
-        """Those of *prompts* that the cache knows in this mode, by their *keys*; what is missing, in older words."""
+        """Those of *prompts* that the cache knows in this mode, by their *keys*; what is missing, in older words.
+
+        Of a row with several draws all stand in *prompts*, one after the other.
+        """
         if self.session.mode(self.options) in ("off", "refresh"):
             return {}
         found = self._recall(prompts, keys)
         for older in range(1, len(self._words)):
-            missing = [index for index, key in enumerate(keys) if key not in found]
+            missing = self._whole_rows([index for index, key in enumerate(keys) if key not in found])
             if not missing:
                 break
             reword, newest = self._words[older][0].reword, self._words[0][0]
             said = [prompts[index]._replace(text=reword(prompts[index].text, newest)) for index in missing]
             old_keys = self.keys(said, older)
             known = self._recall(said, old_keys, older)
-            for index, old_key in zip(missing, old_keys, strict=True):
-                if (outcome := known.get(old_key)) is not None and outcome.error is None:
-                    found[keys[index]] = outcome
+            came = {
+                index: outcome
+                for index, old_key in zip(missing, old_keys, strict=True)
+                if (outcome := known.get(old_key)) is not None and outcome.error is None
+            }
+            found.update((keys[index], came[index]) for index in self._whole_rows(list(came)))
         return found
+
+    def _whole_rows(self, indices: list[int]) -> list[int]:
+        """Leave out of *indices* the rows of which not every draw is there: draws in different words are no vote."""
+        if self._draws == 1:
+            return indices
+        count = Counter(index // self._draws for index in indices)
+        return [index for index in indices if count[index // self._draws] == self._draws]
 
     def look_up(self, prompts: Sequence[Prompt]) -> dict[str, Sequence[bytes]]:
         """The records of *prompts*, by their keys. No endpoint is looked for on their account: a pack may have the rows."""
@@ -267,20 +282,21 @@ class ColumnAsker:
 
     def _look_up(self, batch: PromptBatch, *, batches: bool) -> None:
         """Fill *batch* with what the cache knows."""
-        keys, missing, is_used = batch.keys, batch.waiting(), False
+        keys, missing, is_used, draws = batch.keys, batch.waiting(), False, self._draws
+        rows = (pl.Series(missing, dtype=pl.UInt32) // draws).unique(maintain_order=True)
         # In the order of their keys: neighbours share pages of the store.
-        order = pl.Series(keys, dtype=pl.String).gather(missing).arg_sort()
-        by_key = pl.Series(missing, dtype=pl.UInt32).gather(order).to_list()
+        order = pl.Series(keys, dtype=pl.String).gather(rows * draws).arg_sort()
+        by_key = rows.gather(order).to_list()
         for start in range(0, len(by_key), CHUNK):
             if batch.tally.stopped:
                 break
-            some = by_key[start : start + CHUNK]
+            some = [row * draws + draw for row in by_key[start : start + CHUNK] for draw in range(draws)]
             found = self.recall([batch.prompts[index] for index in some], [keys[index] for index in some])
             if not found:
                 continue
             is_used = True
             for index in some:
-                batch.outcomes[index] = found.get(keys[index])
+                batch.outcomes[index] = batch.outcomes[index] or found.get(keys[index])
             if batches and batch.group is not None:
                 batch.group.note(batch.slot, found)
         if is_used:
