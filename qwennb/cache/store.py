@@ -288,7 +288,6 @@ class Store:
     def _mend(self) -> bool:
         """Recover the file at once, but only once: a disk that goes on failing must not make every read slow."""
         self._damaged = True
-        self.problems["damaged page"] += 1
         if self.problems["file recovered"]:
             return False
         try:
