@@ -273,7 +273,8 @@ def test_it_ends_with_a_parent_that_ends(model: LocalModel, python: str) -> None
 
 def test_it_ends_when_its_stdin_does(model: LocalModel, python: str) -> None:
     """Which is how it sees the end of its parent on systems other than Linux."""
-    settings = LocalServer(model, python=python).settings()
+    settings = {"parent": os.getpid(), "path": str(model.path), "name": model.file.name, "key": "any"}
+    settings |= {"port": 0, "context": 512, "parallel": 1, "threads": 1}
     child_file = str(Path(sys.modules[LocalServer.__module__].__file__ or "").with_name("child.py"))
     with subprocess.Popen([python, "-P", child_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None and child.stdout is not None

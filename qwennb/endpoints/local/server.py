@@ -79,7 +79,7 @@ class LocalServer:
         self.parallel = parallel
         self.threads = threads or _cores()
         self.key = key or Secret(secrets.token_urlsafe(32))
-        self._port = port
+        self.port = port
         self.python = python
         self.environ = environ
         self._child: _Child | None = None
@@ -147,19 +147,6 @@ class LocalServer:
             f"<LocalServer {self.model.file.name}: {self.parallel} at once, {self.context} tokens each, "
             f"{self.threads} threads, {state}>"
         )
-
-    def settings(self) -> dict[str, Any]:
-        """What the child is told on its stdin."""
-        return {
-            "parent": os.getpid(),
-            "path": str(self.model.path.resolve()),
-            "name": self.model.file.name,
-            "key": self.key.reveal(),
-            "port": self._port,
-            "context": self.context,
-            "parallel": self.parallel,
-            "threads": self.threads,
-        }
 
     @classmethod
     def _close_all(cls) -> None:
@@ -269,8 +256,24 @@ class _Child:
             assert self._process.stdin is not None
             if self._unwanted:  # given up before there was a process to kill
                 self._process.kill()
-            self._process.stdin.write(json.dumps(self._server.settings()).encode() + b"\n")
+            self._process.stdin.write(self._settings() + b"\n")
         return self._process
+
+    def _settings(self) -> bytes:
+        """Write down what the child is told on its stdin, the key in it."""
+        server = self._server
+        return json.dumps(
+            {
+                "parent": os.getpid(),
+                "path": str(server.model.path.resolve()),
+                "name": server.model.file.name,
+                "key": server.key.reveal(),
+                "port": server.port,
+                "context": server.context,
+                "parallel": server.parallel,
+                "threads": server.threads,
+            }
+        ).encode()
 
     def _hear(self, line: bytes) -> None:
         try:
