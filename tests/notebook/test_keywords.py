@@ -201,7 +201,7 @@ def test_options_are_shown_wherever_python_is_written(ours, text):
     ["df.qwen.", 'pl.col("x").qwen.', 'qwennb.col("x").', "df.head().qwen.", "series.qwen.", "review."],
 )
 def test_tab_behind_the_dot_shows_each_verb_once(tab, text):
-    shown = [name.removeprefix(".") for name in tab(text)]  # IPython's own have the dot
+    shown = [name.rpartition(".")[2] for name in tab(text)]  # IPython's own have what stands before
     assert {"ask", "classify", "extract", "filter", "score", "summarize", "translate"} <= {*shown}
     assert len(shown) == len({*shown})
 
