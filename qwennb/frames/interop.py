@@ -6,6 +6,7 @@ whoever has a table of it has done so.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,14 +137,28 @@ def _from_pandas(name: str, values: Any) -> pl.Series:
         if isinstance(value, str):
             check_characters(f"Column `{name}`, row {row},", value)
     try:
-        return pl.Series(name, plain, strict=False)
+        made = pl.Series(name, plain, strict=False)
     except Exception as error:  # what a cell may hold that polars has no type for is anybody's guess
         raise _refuse_values(f"`{name}`", error) from None
+    if _loses_cells(made, plain):
+        kinds = sorted({type(value).__name__ for value in plain if value is not None})
+        raise _refuse_values(f"`{name}`", f"cells of {' and '.join(kinds)}")
+    return made
 
 
-def _refuse_values(names: str, error: BaseException) -> BadInput:
+def _loses_cells(made: pl.Series, cells: list[Any]) -> bool:
+    """Tell whether *made* has a null for a cell, a bare number for a date or a span, or a dict without its names."""
+    kinds = {type(value) for value in cells}
+    if made.dtype == pl.String:
+        return dict in kinds
+    if made.dtype.is_numeric():
+        return any(issubclass(kind, dt.date | dt.time | dt.timedelta) for kind in kinds)
+    return made.null_count() > sum(value is None for value in cells)
+
+
+def _refuse_values(names: str, why: object) -> BadInput:
     return BadInput(
-        f"Column {names} holds what polars can't take ({show_value(str(error))}). Make it text or numbers."
+        f"Column {names} holds what polars can't take ({show_value(str(why))}). Make it text or numbers."
     )
 
 

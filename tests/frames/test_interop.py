@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pandas
 import polars as pl
 import pyarrow
@@ -79,6 +81,20 @@ def test_dates_spans_and_texts_come_as_pandas_has_them(simulate, client, table):
     assert (
         qwennb.summarize(nothing, "text", client=client(sim))["summary"].dtype == pandas.Series(["a"]).dtype
     )
+
+
+def test_a_cell_that_would_be_lost_among_others_is_refused(simulate, client):
+    sim = simulate()
+    day, span = datetime.date(2026, 3, 1), datetime.timedelta(days=1)
+    for cells in ([1, {"a": 1}], ["text", {"a": 1}, None], [1, day], [span, 2.5], [day, span]):
+        table = pandas.DataFrame({"text": pandas.Series(cells, dtype=object)})
+        with pytest.raises(BadInput, match=r"Column `text` .* \('cells of .* and .*'\)\. Make it text"):
+            qwennb.ask(table, "Say {{ text }}", client=client(sim))
+    assert sim.ledger.count("arrived") == 0
+    mixed = pandas.DataFrame({"text": pandas.Series([1, 2.5, "two", None], dtype=object)})
+    assert as_polars(mixed, ["text"])["text"].to_list() == ["1", "2.5", "two", None]
+    mixed = pandas.DataFrame({"n": pandas.Series([1, 2.5, None], dtype=object)})
+    assert as_polars(mixed, ["n"])["n"].to_list() == [1.0, 2.5, None]
 
 
 def test_nan_is_a_number_where_the_type_tells_it_from_a_missing_value():
