@@ -63,21 +63,8 @@ class Evaluator:
         try:
             rows = read_rows(column, columns)
             truth = None if column.truth is None else read_truth(column, columns[column.truth])
-            if not rows.prompts:
-                return self._lay_out(rows, [])
-            model = self.find_asker().template().model
-            questions = len(rows.prompts) if self._draws == 1 else rows.count_questions(self._draws)
-            tally = Tally(rows.count, questions, model, progress=column.progress, draws=self._draws)
-            # Unique prompts are unique requests, but for pictures: two paths may hold the same one.
-            group = None if column.image is None else EvaluationGroup([Evaluation()])
-            try:
-                outcomes = self._outcomes(rows, group, tally, batches=False)
-            except BaseException:
-                tally.tell_end()
-                raise
-            if self._warns and (tally.first_error or tally.cut):
-                self._warn(tally, so_far="", where=_find(rows, outcomes, tally.first_error))
-            if truth is not None:
+            outcomes = self._frame_outcomes(rows) if rows.prompts else []
+            if truth:
                 print_comparison(column, self._pair(rows, outcomes, truth))
             return self._lay_out(rows, outcomes)
         except BaseException as error:
@@ -98,9 +85,9 @@ class Evaluator:
                 rows, truth = read_rows(self.column, columns, questions), None
                 if self.column.truth is not None:
                     truth = read_truth(self.column, columns[self.column.truth])
-                outcomes = (
-                    self._batch_outcomes(rows, truth, name, may_repeat=may_repeat) if rows.prompts else []
-                )
+                outcomes: list[Outcome | None] = []
+                if rows.prompts or truth:  # rows without an answer are counted beside their truth
+                    outcomes = self._batch_outcomes(rows, truth, name, may_repeat=may_repeat)
                 made = self._lay_out(rows, outcomes)
                 return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
         except BaseException as error:
@@ -116,6 +103,21 @@ class Evaluator:
         )
         ours.__cause__ = error
         return ours
+
+    def _frame_outcomes(self, rows: Rows) -> list[Outcome | None]:
+        model = self.find_asker().template().model
+        questions = len(rows.prompts) if self._draws == 1 else rows.count_questions(self._draws)
+        tally = Tally(rows.count, questions, model, progress=self.column.progress, draws=self._draws)
+        # Unique prompts are unique requests, but for pictures: two paths may hold the same one.
+        group = None if self.column.image is None else EvaluationGroup([Evaluation()])
+        try:
+            outcomes = self._outcomes(rows, group, tally, batches=False)
+        except BaseException:
+            tally.tell_end()
+            raise
+        if self._warns and (tally.first_error or tally.cut):
+            self._warn(tally, so_far="", where=_find(rows, outcomes, tally.first_error))
+        return outcomes
 
     def _batch_outcomes(
         self, rows: Rows, truth: list[Any] | None, name: str, *, may_repeat: bool

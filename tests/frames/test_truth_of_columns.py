@@ -98,6 +98,20 @@ def test_a_filter_has_precision_and_recall(simulate, client, capsys):
     assert "precision 66.7% (2 of 3" in said and "recall    66.7% (2 of 3" in said
 
 
+def test_rows_without_an_answer_are_counted_where_none_has_one(simulate, client, capsys):
+    nothing = FRAME.with_columns(text=pl.lit(None, pl.String))
+    given = {"client": client(simulate("openrouter", script=labels)), "truth": "gold"}
+    nothing.qwen.classify("text", LABELS, **given)
+    said = (
+        "`label` against `gold`: accuracy unknown (of no rows)\n"
+        "  left out: 1 row without a truth, 3 rows without an answer\n"
+    )
+    assert capsys.readouterr().out == said
+    nothing.lazy().qwen.classify("text", LABELS, **given).collect()
+    qwennb.frames.EVALUATIONS.settle(at_once=True)
+    assert capsys.readouterr().out == said
+
+
 def test_a_truth_of_numbers_is_read_as_the_labels_are(simulate, client, capsys):
     qwen = client(
         simulate(
