@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
-from qwennb.answer.inline import host_of as host_of
 from qwennb.answer.inline import literal as literal
 from qwennb.answer.inline import spell_label as spell_label
 from qwennb.answer.inline import write_lines
