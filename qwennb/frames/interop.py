@@ -60,7 +60,7 @@ class PandasSeriesTable(SeriesTable):
 
     def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
         """Give the answers with the same index."""
-        name = column.into if column.is_named else self._series.name
+        name = self.name_answers(column, self._series.name)
         return _to_pandas(super().put(made, column), self._series.index, self._pandas).rename(name)
 
     def choose(self, is_kept: pl.Series) -> Any:

@@ -200,10 +200,15 @@ class SeriesTable(WholeTable):
 
     def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
         """Give the answers alone; with something beside them, structs."""
-        name = column.into if column.is_named else self._values.name
+        name = self.name_answers(column, self._values.name)
         if len(made) == 1:
             return made[column.into].alias(name)
         return pl.DataFrame(made).to_struct(name)
+
+    @staticmethod
+    def name_answers(column: Column, own: Any) -> Any:
+        """Give the name that the user gave; answers to several questions have their texts' *own*, as those without one."""
+        return column.into if column.is_named and len(column.questions) == 1 else own
 
     def choose(self, is_kept: pl.Series) -> Any:
         """Filter the values."""

@@ -47,6 +47,15 @@ def test_several_questions_stand_at_every_door(simulate, client):
     assert sim.ledger.count("asked") == 3
 
 
+def test_answers_to_several_questions_over_texts_keep_the_name_of_the_texts(simulate, client):
+    qwen = client(simulate())
+    two = {"mood": "Mood of {{ it }}", "dish": "Dish of {{ it }}"}
+    assert FRAME.select(pl.col("review").qwen.ask(two, client=qwen)).columns == ["review"]
+    assert FRAME["review"].qwen.ask(two, client=qwen).name == "review"
+    assert pd.Series(["Cold soup."], name=7).qwen.ask(two, client=qwen).name == 7
+    assert pd.Series(["Cold soup."]).qwen.ask(two, client=qwen).name is None
+
+
 def test_several_questions_are_one_run_with_one_last_line(simulate, client):
     told = []
     FRAME.qwen.ask(TWO, client=client(simulate()), progress=told.append)
