@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -98,18 +98,21 @@ class BatchRun:
         self._wait = wait
         self.under_way: list[Pending] = []
 
-    async def run(self, keys: Sequence[str]) -> None:
-        """Have the questions *keys* answered."""
-        task = self._task
-        download, identity = BatchDownload(task, set(keys)), self._endpoint.identity(task.model)
+    async def run(self, keys: Sequence[str], older: Mapping[str, str] | None = None) -> None:
+        """Have the questions *keys* answered. One that is under way by its *older* key, in other words, is not handed in."""
+        task, older = self._task, older or {}
+        names = [*keys, *older.values()]
+        download, identity = BatchDownload(task, set(names)), self._endpoint.identity(task.model)
         # What another run fetched while this one waited for its claim is here now, and must not be ordered again.
         since = 0.0 if task.context.mode == "on" else task.clock()
         try:
             async with AsyncExitStack() as money_set_aside:
                 async with self._claim():
-                    here = download.recall(keys, identity, since)
-                    left = await self._take_up([key for key in keys if key not in here], identity, download)
-                    await self._hand_in(left, money_set_aside)
+                    here = download.recall(names, identity, since)
+                    names = [name for name in names if name not in here]
+                    left = await self._take_up(names, identity, download)
+                    nowhere = [key for key in keys if key in left and older.get(key, key) in left]
+                    await self._hand_in(nowhere, money_set_aside)
                 await self._fetch(download)
         finally:
             await self._batches.close()
@@ -129,7 +132,7 @@ class BatchRun:
 
     # ------------------------------------------------------------------ what is under way already
 
-    async def _take_up(self, keys: list[str], identity: str, download: BatchDownload) -> list[str]:
+    async def _take_up(self, keys: list[str], identity: str, download: BatchDownload) -> Collection[str]:
         """Find the orders that hold some of *keys*; those that are done are fetched. The keys that are in none."""
         self._orders.sweep(self._task.clock())
         left = dict.fromkeys(keys)
@@ -148,7 +151,7 @@ class BatchRun:
                 answered = await download.fetch(order, batch)
             for key in answered & mine:
                 del left[key]
-        return list(left)
+        return left.keys()
 
     async def _orders_under_way(self, endpoint: str) -> list[BatchOrder]:
         """List the orders under way, each with its batch's number; those of which no batch was made are dropped."""

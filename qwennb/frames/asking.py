@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from qwennb.errors import (
     WindowExceeded,
     in_words,
 )
-from qwennb.frames.batch_lane import ask_by_batch
+from qwennb.frames.batch_lane import QuestionInBatch, ask_by_batch, list_handed_in
 from qwennb.frames.columns import Column, check_draws
 from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
@@ -59,6 +59,8 @@ class PromptBatch:
     group: EvaluationGroup | None  # None: every key is here once, and never comes again
     slot: CacheSlot = ()
     durable: bool = False  # what succeeds is in the cache, and need not be remembered by the group
+    handed_in: frozenset[str] = frozenset()  # the keys of what is under way in the batch lane
+    in_batches: dict[str, QuestionInBatch] = field(default_factory=dict)  # those among them, by their keys
 
     def waiting(self) -> list[int]:
         """The indices of the prompts without an outcome."""
@@ -183,9 +185,11 @@ class ColumnAsker:
                     prompts, keys, group.recall(slot, keys), tally, group, slot, durable=mode == "on"
                 )
             recalled = list(batch.outcomes)
-            if mode in ("on", "replay"):
-                if self.leans is not None:
-                    self.leans.find()
+            if self.lane == "batch" and mode != "replay":
+                batch.handed_in = list_handed_in(self.session)
+            if self.leans is not None and mode in ("on", "replay"):
+                self.leans.find()
+            if batch.handed_in or mode in ("on", "replay"):
                 self._look_up(batch, batches=batches)
             if self.leans is not None and mode != "replay" and not tally.stopped:
                 is_wanted = self.leans.is_missed or batch.waiting()
@@ -225,29 +229,38 @@ class ColumnAsker:
 
     # ------------------------------------------------------------------ what is known
 
-    def recall(self, prompts: Sequence[Prompt], keys: Sequence[str]) -> dict[str, Outcome]:
-        """Those of *prompts* that the cache knows in this mode, by their *keys*; what is missing, in older words.
+    def recall(
+        self, prompts: Sequence[Prompt], keys: Sequence[str], handed_in: frozenset[str] = frozenset()
+    ) -> tuple[dict[str, Outcome], dict[str, QuestionInBatch]]:
+        """Those of *prompts* that the cache knows in this mode, and those that are *handed_in* by batch, by their *keys*.
 
-        Of a row with several draws all stand in *prompts*, one after the other.
+        What is neither is looked for in older words. Of a row with several draws all stand in *prompts*, one after the other.
         """
-        if self.session.mode(self.options) in ("off", "refresh"):
-            return {}
-        found = self._recall(prompts, keys)
+        known = self._recall(prompts, keys)
+        in_batches = {
+            key: QuestionInBatch(key, prompt)
+            for key, prompt in (zip(keys, prompts, strict=True) if handed_in else ())
+            if key in handed_in and key not in known
+        }
         for older in range(1, len(self._words)):
-            missing = self._whole_rows([index for index, key in enumerate(keys) if key not in found])
-            if not missing:
+            missing = [index for index, key in enumerate(keys) if key not in known and key not in in_batches]
+            if not (missing := self._whole_rows(missing)):
                 break
             reword, newest = self._words[older][0].reword, self._words[0][0]
             said = [prompts[index]._replace(text=reword(prompts[index].text, newest)) for index in missing]
             old_keys = self.keys(said, older)
-            known = self._recall(said, old_keys, older)
+            recorded = self._recall(said, old_keys, older)
             came = {
-                index: outcome
-                for index, old_key in zip(missing, old_keys, strict=True)
-                if (outcome := known.get(old_key)) is not None and outcome.error is None
+                index: recorded.get(old_key) or QuestionInBatch(old_key, prompt, older)
+                for index, prompt, old_key in zip(missing, said, old_keys, strict=True)
+                if old_key in recorded or old_key in handed_in
             }
-            found.update((keys[index], came[index]) for index in self._whole_rows(list(came)))
-        return found
+            for index in self._whole_rows(list(came)):
+                if isinstance(one := came[index], Outcome):
+                    known[keys[index]] = one
+                else:
+                    in_batches[keys[index]] = one
+        return known, in_batches
 
     def _whole_rows(self, indices: list[int]) -> list[int]:
         """Leave out of *indices* the rows of which not every draw is there: draws in different words are no vote."""
@@ -267,6 +280,8 @@ class ColumnAsker:
 
     def _recall(self, prompts: Sequence[Prompt], keys: Sequence[str], older: int = 0) -> dict[str, Outcome]:
         mode, template = self.session.mode(self.options), self.template(older=older)
+        if mode in ("off", "refresh"):
+            return {}
         first = self.build_request(prompts[0], keys[0], older=older) if prompts else None
         identity = self.session.identity(template.model, keys, mode, first, words=False)
         found: dict[str, Outcome] = {}
@@ -276,7 +291,8 @@ class ColumnAsker:
             if outcome.error is not None:
                 others = map(read, candidates[1:])
                 outcome = next((other for other in others if other.error is None), outcome)
-            if outcome.error is None or mode == "replay" or isinstance(outcome.error, ValidatorFailed):
+            is_told = not older and (mode == "replay" or isinstance(outcome.error, ValidatorFailed))
+            if outcome.error is None or is_told:
                 found[key] = outcome
         return found
 
@@ -291,7 +307,9 @@ class ColumnAsker:
             if batch.tally.stopped:
                 break
             some = [row * draws + draw for row in by_key[start : start + CHUNK] for draw in range(draws)]
-            found = self.recall([batch.prompts[index] for index in some], [keys[index] for index in some])
+            prompts = [batch.prompts[index] for index in some]
+            found, in_batches = self.recall(prompts, [keys[index] for index in some], batch.handed_in)
+            batch.in_batches |= in_batches
             if not found:
                 continue
             is_used = True
@@ -458,11 +476,11 @@ class ColumnAsker:
                 ),
             )
 
-    def read_answer(self, key: str, answer: Answer) -> Outcome:
-        """What *answer* means in this column."""
+    def read_answer(self, key: str, answer: Answer, *, is_older: bool = False) -> Outcome:
+        """What *answer*, perhaps to *older* words, means in this column."""
         try:
             data, sure = answer.data, None
-            if self.leans is not None and self.options.choices is not None:
+            if self.leans is not None and not is_older and self.options.choices is not None:
                 data, sure = self.leans.choose(answer, data, self.options.choices)
             value = self._form.value(answer.text, data)
         except ValidatorFailed as broken:

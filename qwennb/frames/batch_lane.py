@@ -13,16 +13,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from qwennb.answer import Answer
 from qwennb.cache import BatchOrder, BatchOrders
-from qwennb.client import Qwen
+from qwennb.client import Qwen, Session
 from qwennb.endpoints import Batch, Batches
 from qwennb.engine import BatchRun
 from qwennb.errors import BadInput, QwenError, UnsupportedOption
 from qwennb.frames.default import default_client
 from qwennb.frames.outcome import Outcome
+from qwennb.frames.prompts import Prompt
 from qwennb.request import Request
 
 if TYPE_CHECKING:
@@ -32,6 +33,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class QuestionInBatch(NamedTuple):
+    """A question that was handed in: in the newest words, or in so much *older* ones, with another key and prompt."""
+
+    key: str
+    prompt: Prompt
+    older: int = 0
+
+
+def list_handed_in(session: Session, endpoint: str | None = None) -> frozenset[str]:
+    """The keys of what was handed in, at one *endpoint* or at all, and is not fetched yet."""
+    orders = BatchOrders(session.config.cache_dir).under_way(endpoint)
+    return frozenset[str]().union(*(order.keys for order in orders))
+
+
 def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch) -> None:
     """Have those of *batch* that are *waiting* answered by batch."""
     context, session = asker.context(), asker.session
@@ -39,15 +54,22 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch)
         raise UnsupportedOption(
             'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'
         )
-    by_key = {batch.keys[index]: batch.prompts[index] for index in waiting}
+    questions = {
+        batch.keys[index]: QuestionInBatch(batch.keys[index], batch.prompts[index]) for index in waiting
+    }
+    in_older_words = {key: one for key, one in batch.in_batches.items() if one.older and key in questions}
+    newer = {one.key: key for key, one in in_older_words.items()}
+    questions |= {one.key: one for one in in_older_words.values()}
     ordered: dict[str, asyncio.Future[Outcome]] = {}
 
     def request(key: str) -> Request:
-        return asker.build_request(by_key[key], key, check=True)
+        _, prompt, older = questions[key]
+        return asker.build_request(prompt, key, check=True, older=older)
 
     def deliver(key: str, said: Answer | QwenError) -> None:
-        if not ordered[key].done():
-            ordered[key].set_result(_outcome_of(asker, key, said))
+        row = ordered[newer.get(key, key)]
+        if not row.done():
+            row.set_result(_outcome_of(asker, key, said, is_older=key in newer))
 
     orders, model = BatchOrders(session.config.cache_dir), asker.template().model
     run = BatchRun(context, orders, model, request, deliver, tell=batch.tally.note)
@@ -64,7 +86,8 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch)
         try:
             await asyncio.sleep(0)  # each row has said by now whether it is its own to order, or another's
             if ordered:
-                await run.run(list(ordered))
+                older = {key: one.key for key, one in in_older_words.items() if key in ordered}
+                await run.run(list(ordered), older)
             await asyncio.gather(*rows)
         finally:
             for row in rows:
@@ -90,9 +113,9 @@ def _watch(asker: ColumnAsker, run: BatchRun, work: Coroutine[Any, Any, None], t
     asker.session.emit_warnings()
 
 
-def _outcome_of(asker: ColumnAsker, key: str, said: Answer | QwenError) -> Outcome:
+def _outcome_of(asker: ColumnAsker, key: str, said: Answer | QwenError, *, is_older: bool) -> Outcome:
     if isinstance(said, Answer):
-        return asker.read_answer(key, said)
+        return asker.read_answer(key, said, is_older=is_older)
     return Outcome.from_error(key, said, asker.template().model, str(asker.session.endpoint))
 
 

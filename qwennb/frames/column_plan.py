@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import money
-from qwennb.cache import BatchOrders
 from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
+from qwennb.frames.batch_lane import list_handed_in
 from qwennb.frames.evaluator import Evaluator
 from qwennb.frames.prompts import Prompt, draw_each, read_rows
 from qwennb.terminal import drop_controls
@@ -153,17 +153,15 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     if (draws := evaluator.column.draws) is not None:
         questions = draw_each(questions, draws)
     keys = asker.keys(questions)
-    known = {key for key, outcome in asker.recall(questions, keys).items() if outcome.error is None}
     context = asker.context()
     endpoint, request_template = context.endpoint, asker.template()
-    share, under_way = 1.0, frozenset[str]()
+    share, handed_in = 1.0, frozenset[str]()
     if asker.lane == "batch":
         # Where the share is unknown, so is the price.
         share = batch_terms(endpoint).share or 1.0
-        orders = BatchOrders(asker.session.config.cache_dir).under_way(
-            endpoint.identity(request_template.model)
-        )
-        under_way = frozenset[str]().union(*(order.keys for order in orders)) - known
+        handed_in = list_handed_in(asker.session, endpoint.identity(request_template.model))
+    recorded, under_way = asker.recall(questions, keys, handed_in)
+    known = {key for key, outcome in recorded.items() if outcome.error is None}
     to_ask = [q for key, q in zip(keys, questions, strict=True) if key not in known and key not in under_way]
     too_long = asker.find_too_long(to_ask)
     first_refused = next((one for one in rows.prompts if not isinstance(one, Prompt)), None)
@@ -229,7 +227,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
         seconds=seconds,
         model=request_template.model,
         endpoint=str(endpoint),
-        under_way=len(under_way.intersection(keys)),
+        under_way=len(under_way),
         share=share if share < 1 else None,
         cost_thinking=None
         if free or not thought or None in thinking
