@@ -102,7 +102,7 @@ class StreamTable(EagerTable):
     """A table of any library that gives an Arrow stream of it: made anew by its class, where that takes one."""
 
     def __init__(self, table: Any) -> None:
-        super().__init__(pl.DataFrame(table))
+        super().__init__(from_arrow(table))  # whole: a stream can't be asked for a part of it
         self._make = getattr(type(table), "from_arrow", lambda frame: frame)
 
     def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
@@ -114,12 +114,13 @@ class StreamTable(EagerTable):
         return self._make(super().choose(is_kept))
 
 
-def from_arrow(stream: Any, names: Sequence[str]) -> pl.DataFrame:
-    """The columns *names* that an Arrow *stream* brings."""
+def from_arrow(stream: Any, names: Sequence[str] = ()) -> pl.DataFrame:
+    """Read what an Arrow *stream* brings: the columns *names*, where they are known."""
     try:
         return pl.DataFrame(stream)
     except (Exception, PanicException) as error:  # what polars has no type for, it says in one of many ways
-        raise _refuse_values(" or ".join(f"`{name}`" for name in names), error) from None
+        listed = " or ".join(f"`{name}`" for name in names)
+        raise _refuse_values(f"Column {listed}" if names else "One of its columns", error) from None
 
 
 def _from_pandas(name: str, values: Any) -> pl.Series:
@@ -139,10 +140,10 @@ def _from_pandas(name: str, values: Any) -> pl.Series:
     try:
         made = pl.Series(name, plain, strict=False)
     except Exception as error:  # what a cell may hold that polars has no type for is anybody's guess
-        raise _refuse_values(f"`{name}`", error) from None
+        raise _refuse_values(f"Column `{name}`", error) from None
     if _loses_cells(made, plain):
         kinds = sorted({type(value).__name__ for value in plain if value is not None})
-        raise _refuse_values(f"`{name}`", f"cells of {' and '.join(kinds)}")
+        raise _refuse_values(f"Column `{name}`", f"cells of {' and '.join(kinds)}")
     return made
 
 
@@ -156,9 +157,9 @@ def _loses_cells(made: pl.Series, cells: list[Any]) -> bool:
     return made.null_count() > sum(value is None for value in cells)
 
 
-def _refuse_values(names: str, why: object) -> BadInput:
+def _refuse_values(column: str, why: object) -> BadInput:
     return BadInput(
-        f"Column {names} holds what polars can't take ({show_value(str(why))}). Make it text or numbers."
+        f"{column} holds what polars can't take ({show_value(str(why))}). Make it text or numbers."
     )
 
 

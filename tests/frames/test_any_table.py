@@ -204,6 +204,14 @@ def test_an_arrow_table_keeps_its_types_and_what_its_schema_says(qwen):
     assert made["label"].type.value_type == pyarrow.large_string()
 
 
+def test_a_column_of_a_stream_that_polars_can_not_take_is_told_in_a_sentence(qwen):
+    table = pyarrow.table(
+        {"review": ["Cold."], "span": pyarrow.array([(1, 2, 3)], pyarrow.month_day_nano_interval())}
+    )
+    with pytest.raises(BadInput, match="One of its columns holds what polars can't take"):
+        qwennb.classify(arro3.core.Table.from_arrow(table), "review", LABELS, client=qwen)
+
+
 @pytest.fixture
 def connection():
     with duckdb.connect() as connection:
