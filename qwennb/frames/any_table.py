@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -88,7 +88,9 @@ def _open_foreign(table: Any) -> AnyTable:
 
 def as_polars(table: Any, names: Sequence[str]) -> pl.DataFrame:
     """The columns *names* of a frame whose rows are there, as a polars frame."""
-    opened = cast("WholeTable", open_table(table))
+    opened = open_table(table)
+    if not isinstance(opened, WholeTable):
+        raise BadInput(f"The rows of {type(table).__name__} are not there yet. Give table.collect().")
     opened.check_unique(names)
     return opened.take(names)
 

@@ -167,6 +167,11 @@ def test_a_filter_of_no_rows_leaves_the_columns_and_the_index(simulate, client, 
     assert made.equals(nothing["text"]) and made.dtype == table["text"].dtype
 
 
+def test_a_frame_whose_rows_are_not_there_is_told_with_the_call_that_brings_them(table):
+    with pytest.raises(BadInput, match=r"The rows of LazyFrame are not there yet\. Give table\.collect\(\)"):
+        as_polars(pl.LazyFrame({"text": ["a"]}), ["text"])
+
+
 def test_what_is_no_table_is_said(table):
     with pytest.raises(TemplateError, match="did you mean `text`"):
         qwennb.ask(table, "{{ txt }}")

@@ -201,6 +201,7 @@ def test_labels_stay_with_their_rows_when_the_frame_is_sorted_or_an_answer_chang
         ({"source": ["review", "title"]}, "no column `title`"),
         ({"confidence": "review"}, "a confidence is a number"),
         ({"frame": [1, 2]}, "takes a frame"),
+        ({"frame": FRAME.lazy()}, r"LazyFrame\. Give frame\.collect\(\)"),
         ({"prompt": "no name"}, "names no column"),
         ({"prompt": "{{ reviw }}"}, "did you mean `review`"),
     ],

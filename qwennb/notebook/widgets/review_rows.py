@@ -41,6 +41,8 @@ class ReviewRows:
         other: str | None = None,
         confidence: str | None = None,
     ) -> None:
+        if isinstance(frame, pl.LazyFrame):
+            raise BadInput("Review takes a frame whose rows are there, not LazyFrame. Give frame.collect().")
         names = [str(name) for name in getattr(frame, "columns", ())]
         if not names:
             raise BadInput(
