@@ -47,14 +47,14 @@ from qwennb.request import (
 YES, NO = "yes", "no"
 
 # What each verb calls its column, unless a name is given.
-_VERBS = {
-    "answer": "ask",
-    "label": "classify",
-    "extracted": "extract",
-    "summary": "summarize",
-    "translation": "translate",
+_NOUNS = {
+    "ask": "answer",
+    "classify": "label",
+    "extract": "extracted",
+    "summarize": "summary",
+    "translate": "translation",
     "score": "score",
-    "is it true": "filter",
+    "filter": "is it true",
 }
 
 
@@ -145,14 +145,14 @@ def build_column(
     prompt: str | Mapping[str, str],
     given: Mapping[str, Any],
     *,
-    noun: str,
+    verb: str,
     words: Sequence[Wording] = (Wording(options=Options()),),
     defaults: Options | None = None,
     take: str | None = None,
     span: float | None = None,
     votes: bool = False,
 ) -> Column:
-    """Make the column that a call with the options *given* stands for; *noun* is its name unless they name it.
+    """Make the column that a call with the options *given* stands for; its name is the noun of the *verb* unless they name it.
 
     *prompt* may be several, by the names of their columns. Where its answers can be counted (*votes*) there may be several
     draws of each, and a column of truth; *span* is the range of numbers. *words* are a verb's own, the newest first.
@@ -161,7 +161,7 @@ def build_column(
     own, call, client = split_options(given)
     own.pop("prompt_version", None)
     into = own.pop("into", None)
-    prompts = _name_prompts(prompt, into) if isinstance(prompt, Mapping) else {into or noun: prompt}
+    prompts = _name_prompts(prompt, into) if isinstance(prompt, Mapping) else {into or _NOUNS[verb]: prompt}
     for one in prompts.values():
         if not isinstance(one, str):
             raise BadInput(
@@ -216,22 +216,22 @@ def build_column(
         )
     columns += filter(None, (own.get("image"), truth))
     return Column(
-        _VERBS[noun],
-        questions,
-        options,
-        form,
-        next(iter(questions)),
-        isinstance(prompt, Mapping) or into is not None,
-        client,
-        system,
-        templates,
-        list(dict.fromkeys(columns)),
-        tuple(values),
-        details,
-        outputs,
-        words[0],
-        tuple((one, replace(bounded.over(one.options), system=options.system)) for one in words[1:]),
-        is_calibrated,
+        verb=verb,
+        questions=questions,
+        options=options,
+        form=form,
+        into=next(iter(questions)),
+        is_named=isinstance(prompt, Mapping) or into is not None,
+        client=client,
+        system=system,
+        templates=templates,
+        columns=list(dict.fromkeys(columns)),
+        values=tuple(values),
+        details=details,
+        outputs=outputs,
+        wording=words[0],
+        older=tuple((one, replace(bounded.over(one.options), system=options.system)) for one in words[1:]),
+        is_calibrated=is_calibrated,
         span=span,
         **own,
     )
@@ -320,7 +320,7 @@ def ask_column(prompt: str | Mapping[str, str], given: Mapping[str, Any]) -> Col
     """The user's own question, or several by the names of their columns."""
     if given.get("prompt_version") is not None:
         raise BadInput("ask() has no words but yours, so it takes no prompt_version=.")
-    return build_column(prompt, given, noun="answer")
+    return build_column(prompt, given, verb="ask")
 
 
 def _verb_column(
@@ -344,7 +344,7 @@ def classify_column(
     versions = classify_words(meanings, several=flag("several", several), examples=shown)
     if not several:
         given = {**given, "choices": list(meanings)}
-        return _verb_column(_hole(subject), versions, given, noun="label", votes=True)
+        return _verb_column(_hole(subject), versions, given, verb="classify", votes=True)
     listed = {"type": "array", "items": {"enum": list(meanings)}, "maxItems": len(meanings)}
     schema = {
         "type": "object",
@@ -353,7 +353,7 @@ def classify_column(
         "additionalProperties": False,
     }
     given = {**given, "schema": schema}
-    return _verb_column(_hole(subject), versions, given, noun="label", take="labels", votes=True)
+    return _verb_column(_hole(subject), versions, given, verb="classify", take="labels", votes=True)
 
 
 def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Column:
@@ -361,12 +361,12 @@ def extract_column(subject: str, schema: Any, given: Mapping[str, Any]) -> Colum
     if schema is None:
         raise BadInput('extract() takes what to look for: extract("mail", "name, count int").')
     words = extract_words(tell_fields(Schema.of(schema)))  # what can't be asked for is said first
-    return _verb_column(_hole(subject), words, {**given, "schema": schema}, noun="extracted")
+    return _verb_column(_hole(subject), words, {**given, "schema": schema}, verb="extract")
 
 
 def summarize_column(subject: str, given: Mapping[str, Any]) -> Column:
     """A sentence or two about each text."""
-    return _verb_column(_hole(subject), summarize_words(), given, noun="summary")
+    return _verb_column(_hole(subject), summarize_words(), given, verb="summarize")
 
 
 def translate_column(subject: str, to: str, given: Mapping[str, Any]) -> Column:
@@ -375,7 +375,7 @@ def translate_column(subject: str, to: str, given: Mapping[str, Any]) -> Column:
         raise BadInput('translate() takes a language: translate("text", to="French").')
     choose_words({1: Wording()}, given.get("prompt_version"))
     prompt = f"Translate the text to {to}. Answer with the translation alone.\n\nText:\n{_hole(subject)}"
-    return build_column(prompt, given, noun="translation", defaults=PLAIN)
+    return build_column(prompt, given, verb="translate", defaults=PLAIN)
 
 
 def score_column(
@@ -409,7 +409,7 @@ def score_column(
         _hole(subject),
         score_words(criterion, said),
         {**given, "schema": schema},
-        noun="score",
+        verb="score",
         defaults=bound,
         take="score",
         span=high - low,
@@ -467,8 +467,8 @@ def filter_column(statement: str, given: Mapping[str, Any]) -> Column:
         raise BadInput(
             'filter() takes a statement over the columns: filter("{{ review }} mentions delivery").'
         )
-    options = {"on_error": "raise", **given, "into": "is it true", "choices": [YES, NO]}
-    return _verb_column(statement, filter_words(), options, noun="is it true", votes=True)
+    options = {"on_error": "raise", **given, "into": _NOUNS["filter"], "choices": [YES, NO]}
+    return _verb_column(statement, filter_words(), options, verb="filter", votes=True)
 
 
 def _refuse(given: Mapping[str, Any], why: str, *names: str) -> None:
