@@ -36,7 +36,7 @@ from qwennb.errors import (
 )
 from qwennb.frames.batch_lane import QuestionInBatch, ask_by_batch, list_handed_in
 from qwennb.frames.columns import Column, check_draws
-from qwennb.frames.exactly_once import Answers, CacheSlot, EvaluationGroup
+from qwennb.frames.exactly_once import CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.lean import Leans
 from qwennb.frames.outcome import Details, Outcome, confidence_of
@@ -94,7 +94,6 @@ class ColumnAsker:
             *((wording, self.session.with_defaults(options)) for wording, options in column.older),
         ]
         self.lane = column.lane
-        self.answers = Answers()
         self._form = column.form
         self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
@@ -176,7 +175,7 @@ class ColumnAsker:
         with gc_paused:
             keys = self.keys(prompts)
             if batches:
-                tally.expect(keys)
+                tally.expect(keys, self.template().model)
             if group is None:
                 batch = PromptBatch(prompts, keys, [None] * len(keys), tally, None)
             else:

@@ -24,7 +24,7 @@ from qwennb.errors import Incomplete, QwenError, QwenFrameWarning, Stopped, in_w
 from qwennb.frames.asking import ColumnAsker
 from qwennb.frames.columns import Column
 from qwennb.frames.default import default_client
-from qwennb.frames.exactly_once import Evaluation, EvaluationGroup, Evaluations
+from qwennb.frames.exactly_once import Answers, Evaluation, EvaluationGroup, Evaluations
 from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series
 from qwennb.frames.polars_calls import Sink
 from qwennb.frames.progress import Tally
@@ -49,6 +49,7 @@ class Evaluator:
         self._built = time.time()
         self._lock = threading.Lock()
         self._asker: ColumnAsker | None = None
+        self._answers = Answers()
 
     def find_asker(self) -> ColumnAsker:
         """Who asks; made with the first row, so that building a plan looks for no endpoint."""
@@ -85,9 +86,7 @@ class Evaluator:
                 rows, truth = read_rows(self.column, columns, questions), None
                 if self.column.truth is not None:
                     truth = read_truth(self.column, columns[self.column.truth])
-                outcomes: list[Outcome | None] = []
-                if rows.prompts or truth:  # rows without an answer are counted beside their truth
-                    outcomes = self._batch_outcomes(rows, truth, name, may_repeat=may_repeat)
+                outcomes = self._batch_outcomes(rows, truth, name, may_repeat=may_repeat)
                 made = self._lay_out(rows, outcomes)
                 return made[name] if name else pl.DataFrame(made).to_struct(self.column.into)
         except BaseException as error:
@@ -122,14 +121,15 @@ class Evaluator:
     def _batch_outcomes(
         self, rows: Rows, truth: list[Any] | None, name: str, *, may_repeat: bool
     ) -> list[Outcome | None]:
-        under_way, asker = EVALUATIONS.under_way(), self.find_asker()
-        group = EvaluationGroup([*under_way, asker.answers])
-        # The model first: it may look for the endpoint, and not while others wait for their tally.
+        under_way = EVALUATIONS.under_way()
+        group = EvaluationGroup([*under_way, self._answers])
+        if rows.prompts:  # it may look for the endpoint, and not while others wait for their tally
+            self.find_asker().template()
         make = partial(
             Tally,
             0,
             0,
-            asker.template().model,
+            "",
             progress=self.column.progress,
             batches=True,
             draws=self._draws,
@@ -138,8 +138,8 @@ class Evaluator:
         with EVALUATIONS.tally(under_way, self._number, make) as tally:
             if is_new := not may_repeat or tally.is_new_batch(rows.prompts, rows.count):
                 tally.add_rows(rows.count, name)
-            outcomes = self._outcomes(rows, group, tally, batches=True)
-            if truth is not None and is_new:
+            outcomes = self._outcomes(rows, group, tally, batches=True) if rows.prompts else []
+            if truth and is_new:
                 tally.add_pairs(self._pair(rows, outcomes, truth), name)
             if tally.stopped:
                 raise Stopped(

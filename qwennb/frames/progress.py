@@ -178,9 +178,10 @@ class Tally:
         with self._lock:
             self._pairs_of.setdefault(output, Counter()).update(pairs)
 
-    def expect(self, keys: Iterable[str]) -> None:
-        """These are asked for in a batch."""
+    def expect(self, keys: Iterable[str], model: str) -> None:
+        """These are asked of *model* in a batch."""
         with self._lock:
+            self._model = model
             fresh = set(map(hash, keys)) - self._seen
             self._unique += len(fresh)
             self._awaited |= fresh
@@ -261,9 +262,13 @@ class Tally:
             raise
 
     def tell_end(self) -> None:
-        """Say that the run is over, where that was not said: it failed, was stopped, or polars has brought the last batch."""
+        """Say that the run is over, where that was not said: it failed, was stopped, or polars has brought the last batch.
+
+        Rows that asked nothing were no run.
+        """
         try:
-            self.show(finished=True)
+            if self._unique:
+                self.show(finished=True)
         except CallbackFailed as failed:  # the run is over: there is nobody to raise it to
             warn_user(str(failed), QwenFrameWarning)
         if self._compare is not None and self._pairs_of:

@@ -21,6 +21,7 @@ def test_where_no_stack_is_found_a_long_batch_and_the_next_one_are_one_run():
         return Tally(0, 0, "m", progress=seen.append, batches=True)
 
     with evaluations.tally(evaluations.under_way(), 1, make) as first:
+        first.expect(["a"], "m")
         now[0] += 100 * LINGER
         evaluations.settle(at_once=True)
         beside = evaluations.under_way()

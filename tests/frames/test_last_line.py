@@ -13,6 +13,7 @@ import threading
 import polars as pl
 import pytest
 
+from qwennb import Qwen
 from qwennb.errors import KeyRefused, QwenError, Stopped
 from qwennb.frames import EVALUATIONS, Progress, QwenFrameWarning
 from qwennb.frames.outcome import Outcome
@@ -76,6 +77,24 @@ def test_a_lazy_run_is_over_once_with_the_numbers_of_the_whole(simulate, client,
     RUNS[how](lf, tmp_path / "out.parquet")
     last = watcher.last
     assert (last.rows, last.unique, last.done, last.failed) == (ROWS, ROWS, ROWS, 0)
+
+
+def test_rows_without_a_question_count_also_where_a_whole_batch_has_none(simulate, client, tmp_path):
+    table = pl.DataFrame({"n": [None if n < 20 else n for n in range(60)]})
+    table.write_parquet(tmp_path / "in.parquet", row_group_size=20)
+    watcher = Watcher()
+    lf = pl.scan_parquet(tmp_path / "in.parquet").qwen.ask(ASK, client=client(simulate()), progress=watcher)
+    lf.collect(engine="streaming")
+    assert (watcher.last.rows, watcher.last.unique, watcher.last.done) == (60, 40, 40)
+
+
+def test_rows_that_ask_nothing_look_for_nobody_and_say_nothing(capsys):
+    seen, nowhere = [], Qwen(endpoint="http://127.0.0.1:9/v1")
+    table = pl.LazyFrame({"text": [None, None], "gold": ["a", "b"]}, schema_overrides={"text": pl.String})
+    made = table.qwen.classify("text", ["a", "b"], client=nowhere, progress=seen.append, truth="gold")
+    assert made.collect()["label"].to_list() == [None, None] and not seen
+    EVALUATIONS.settle(at_once=True)
+    assert "2 rows without an answer" in capsys.readouterr().out and not seen
 
 
 def test_an_expression_is_over_once_and_each_column_of_a_plan(simulate, client, source):
