@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from qwennb.errors import (
     WindowExceeded,
     in_words,
 )
-from qwennb.frames.batch_lane import QuestionInBatch, ask_by_batch, list_handed_in
+from qwennb.frames.batch_lane import QuestionInBatch, ask_by_batch
 from qwennb.frames.columns import Column, check_draws
 from qwennb.frames.exactly_once import CacheSlot, EvaluationGroup
 from qwennb.frames.interrupt import INTERRUPTS
@@ -59,8 +59,6 @@ class PromptBatch:
     group: EvaluationGroup | None  # None: every key is here once, and never comes again
     slot: CacheSlot = ()
     durable: bool = False  # what succeeds is in the cache, and need not be remembered by the group
-    handed_in: frozenset[str] = frozenset()  # the keys of what is under way in the batch lane
-    in_batches: dict[str, QuestionInBatch] = field(default_factory=dict)  # those among them, by their keys
 
     def waiting(self) -> list[int]:
         """The indices of the prompts without an outcome."""
@@ -184,11 +182,9 @@ class ColumnAsker:
                     prompts, keys, group.recall(slot, keys), tally, group, slot, durable=mode == "on"
                 )
             recalled = list(batch.outcomes)
-            if self.lane == "batch" and mode != "replay":
-                batch.handed_in = list_handed_in(self.session)
-            if self.leans is not None and mode in ("on", "replay"):
-                self.leans.find()
-            if batch.handed_in or mode in ("on", "replay"):
+            if mode in ("on", "replay"):
+                if self.leans is not None:
+                    self.leans.find()
                 self._look_up(batch, batches=batches)
             if self.leans is not None and mode != "replay" and not tally.stopped:
                 is_wanted = self.leans.is_missed or batch.waiting()
@@ -307,8 +303,7 @@ class ColumnAsker:
                 break
             some = [row * draws + draw for row in by_key[start : start + CHUNK] for draw in range(draws)]
             prompts = [batch.prompts[index] for index in some]
-            found, in_batches = self.recall(prompts, [keys[index] for index in some], batch.handed_in)
-            batch.in_batches |= in_batches
+            found, _ = self.recall(prompts, [keys[index] for index in some])
             if not found:
                 continue
             is_used = True

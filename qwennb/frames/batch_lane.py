@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from qwennb.answer import Answer
 from qwennb.cache import BatchOrder, BatchOrders
-from qwennb.client import Qwen, Session
+from qwennb.client import Qwen
 from qwennb.endpoints import Batch, Batches
 from qwennb.engine import BatchRun
 from qwennb.errors import BadInput, QwenError, UnsupportedOption
@@ -41,9 +41,10 @@ class QuestionInBatch(NamedTuple):
     older: int = 0
 
 
-def list_handed_in(session: Session, endpoint: str | None = None) -> frozenset[str]:
-    """The keys of what was handed in, at one *endpoint* or at all, and is not fetched yet."""
-    orders = BatchOrders(session.config.cache_dir).under_way(endpoint)
+def list_handed_in(asker: ColumnAsker) -> frozenset[str]:
+    """The keys of what was handed in at the endpoint and is not fetched yet."""
+    identity = asker.context().endpoint.identity(asker.template().model)
+    orders = BatchOrders(asker.session.config.cache_dir).under_way(identity)
     return frozenset[str]().union(*(order.keys for order in orders))
 
 
@@ -57,7 +58,10 @@ def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch)
     questions = {
         batch.keys[index]: QuestionInBatch(batch.keys[index], batch.prompts[index]) for index in waiting
     }
-    in_older_words = {key: one for key, one in batch.in_batches.items() if one.older and key in questions}
+    in_older_words: dict[str, QuestionInBatch] = {}
+    if handed_in := list_handed_in(asker):
+        _, in_batches = asker.recall(batch.prompts, batch.keys, handed_in)
+        in_older_words = {key: one for key, one in in_batches.items() if one.older and key in questions}
     newer = {one.key: key for key, one in in_older_words.items()}
     questions |= {one.key: one for one in in_older_words.values()}
     ordered: dict[str, asyncio.Future[Outcome]] = {}

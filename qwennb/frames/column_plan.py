@@ -159,7 +159,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     if asker.lane == "batch":
         # Where the share is unknown, so is the price.
         share = batch_terms(endpoint).share or 1.0
-        handed_in = list_handed_in(asker.session, endpoint.identity(request_template.model))
+        handed_in = list_handed_in(asker)
     recorded, under_way = asker.recall(questions, keys, handed_in)
     known = {key for key, outcome in recorded.items() if outcome.error is None}
     to_ask = [q for key, q in zip(keys, questions, strict=True) if key not in known and key not in under_way]

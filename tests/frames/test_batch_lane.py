@@ -282,6 +282,15 @@ def test_what_is_under_way_is_listed_cancelled_and_forgotten(simulate, client):
     assert qwennb.batches(qwen) == []
 
 
+def test_where_every_answer_is_there_no_note_of_a_batch_is_read(sim, client):
+    qwen = client(sim)
+    made = TABLE.qwen.ask(ASK, client=qwen, lane="batch", **PLAIN)
+    (qwen.session.config.cache_dir / "batches" / "torn.json").write_text("{")
+    assert TABLE.qwen.ask(ASK, client=qwen, lane="batch", **PLAIN).equals(made)
+    with pytest.raises(QwenError, match=r"torn\.json can't be read"):
+        TABLE.qwen.ask("Tell {{ n }}", client=qwen, lane="batch", **PLAIN)
+
+
 def test_a_batch_of_another_endpoint_needs_that_endpoints_client(simulate, client):
     sim = simulate("dashscope", options=Options(batch_polls=100))
     with pytest.warns(QwenWarning):
