@@ -93,6 +93,7 @@ class ColumnAsker:
         ]
         self.lane = column.lane
         self._form = column.form
+        self._sends_nulls = column.nulls == "send"
         self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
         self._draws = column.draws or 1
@@ -154,6 +155,10 @@ class ColumnAsker:
             for prompt in prompts
         ]
 
+    def asks_nothing(self, prompt: Prompt) -> bool:
+        """Tell an empty text: older words round it may have been asked, and the newest, which have none round it, are not."""
+        return not prompt.text and not self._sends_nulls and prompt.image is None
+
     def _find_key(self, prompt: Prompt, older: int) -> str:
         if prompt.image is None and prompt.system is None:
             return self.template(None, prompt.sample, older).key(prompt.text)
@@ -196,7 +201,12 @@ class ColumnAsker:
                     tally.add(key, outcome)
             if any(batch.outcomes):
                 tally.show()
-        waiting = batch.waiting()
+        waiting = []
+        for index in batch.waiting():
+            if self.asks_nothing(prompts[index]):
+                batch.set(index, Outcome(keys[index], cost=0.0))
+            else:
+                waiting.append(index)
         if waiting and mode == "replay":
             self._miss(waiting, batch)
         elif waiting and not tally.stopped and (waiting := self._refuse_too_long(waiting, batch)):

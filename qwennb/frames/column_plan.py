@@ -163,6 +163,8 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     recorded, under_way = asker.recall(questions, keys, handed_in)
     known = {key for key, outcome in recorded.items() if outcome.error is None}
     to_ask = [q for key, q in zip(keys, questions, strict=True) if key not in known and key not in under_way]
+    unique = rows.count_questions(draws or 1) - sum(map(asker.asks_nothing, to_ask))
+    to_ask = [question for question in to_ask if not asker.asks_nothing(question)]
     too_long = asker.find_too_long(to_ask)
     first_refused = next((one for one in rows.prompts if not isinstance(one, Prompt)), None)
     first_refused = first_refused or next(iter(too_long.values()), None)
@@ -217,7 +219,7 @@ def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> Colum
     return ColumnPlan(
         rows=rows.count,
         skipped=rows.skipped,
-        unique=rows.count_questions(draws or 1),
+        unique=unique,
         known=len(known),
         refused=refused,
         tokens=total,

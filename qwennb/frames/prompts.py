@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 LARGEST_WHOLE = 1e15  # beyond it a float's own spelling is shorter and no less exact
 
 
-def prompts(template: Template, columns: Mapping[str, pl.Series], *, nulls: bool = False) -> pl.Series:
-    """The prompt of each row. Null where a used cell is, unless *nulls* are sent."""
+def prompts(
+    template: Template, columns: Mapping[str, pl.Series], *, nulls: bool = False, empty: bool = False
+) -> pl.Series:
+    """The prompt of each row. Null where a used cell is, unless *nulls* are sent; where it is *empty*, unless it may be."""
     check_names(template, columns)
     frame = pl.DataFrame(dict(columns))
     pieces = []
@@ -56,7 +58,7 @@ def prompts(template: Template, columns: Mapping[str, pl.Series], *, nulls: bool
             pieces.append(text.fill_null("") if nulls else text)
     made = frame.select(pl.concat_str(pieces).alias("prompt")).to_series()
     # A prompt that is empty asks nothing; it is not worth a call.
-    return made if nulls else made.set(made == "", None)
+    return made if nulls or empty else made.set(made == "", None)
 
 
 def cell(value: pl.Expr, dtype: pl.DataType, name: str) -> pl.Expr:
@@ -231,7 +233,11 @@ def read_rows(column: Column, columns: Mapping[str, pl.Series], names: Sequence[
     count = len(next(iter(columns.values())))
     questions = {name: column.questions[name] for name in names} if names else column.questions
     # Of several questions, the rows of one stand below those of the other: what two of them ask alike is one prompt.
-    texts = pl.concat([_read_texts(template, columns, count, nulls=nulls) for template in questions.values()])
+    # Older words round an empty text may have been asked.
+    empty = bool(column.older)
+    texts = pl.concat(
+        [_read_texts(template, columns, count, nulls=nulls, empty=empty) for template in questions.values()]
+    )
     asked, keys = pl.DataFrame({"text": texts}), ["text"]
     if len(questions) > 1:
         columns = {name: pl.concat([values] * len(questions)) for name, values in columns.items()}
@@ -260,10 +266,10 @@ def read_rows(column: Column, columns: Mapping[str, pl.Series], names: Sequence[
 
 
 def _read_texts(
-    template: Template, columns: Mapping[str, pl.Series], count: int, *, nulls: bool
+    template: Template, columns: Mapping[str, pl.Series], count: int, *, nulls: bool, empty: bool
 ) -> pl.Series:
     if template.holes:
-        return prompts(template, columns, nulls=nulls)
+        return prompts(template, columns, nulls=nulls, empty=empty)
     text = "".join(piece for piece in template.pieces if isinstance(piece, str))
     return pl.Series("prompt", [text], dtype=pl.String).new_from_index(0, count)
 

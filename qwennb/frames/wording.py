@@ -115,7 +115,15 @@ def _spell(labels: tuple[str, ...], several: bool) -> str:
 
 def filter_words() -> dict[int, Wording]:
     """Ask whether a statement is true."""
-    return {1: Wording("Is this statement true? Answer yes or no.\n\n")}
+    return {
+        1: Wording("Is this statement true? Answer yes or no.\n\n"),
+        2: Wording(
+            "Statement: ",
+            "\n\nTrue:",
+            "You say whether a statement is true. Answer with yes or no, and nothing else.",
+            SURE,
+        ),
+    }
 
 
 def extract_words(fields: str) -> dict[int, Wording]:

@@ -74,3 +74,18 @@ def test_what_was_extracted_in_the_words_of_0_1_is_recalled_and_nobody_pays_twic
     assert "Take only what it says" in str(sim.ledger.last().body["messages"])
     assert frame.qwen.extract("mail", "name, count int", client=qwen).equals(old)
     assert sim.ledger.count("asked") == 2
+
+
+def test_an_empty_text_that_0_1_asked_about_has_its_answer_and_is_asked_no_more(simulate, client, tmp_path):
+    sim = simulate("vllm", script=lambda asked: '{"name": "nobody"}')
+    frame, later = pl.DataFrame({"mail": ["", "a"]}), pl.DataFrame({"mail": ["", "b"]})
+    made = frame.qwen.extract("mail", "name", client=client(sim), prompt_version=1)
+    for mode in ("on", "replay"):
+        assert frame.qwen.extract("mail", "name", client=client(sim, cache=mode)).equals(made)
+    assert sim.ledger.count("asked") == len(frame)
+    qwen = client(sim, cache_dir=tmp_path / "another")
+    planned = later.qwen.plan.extract("mail", "name", client=qwen)
+    assert planned.to_ask == 1
+    made = later.qwen.extract("mail", "name", client=qwen)
+    assert made["extracted"].to_list() == [None, {"name": "nobody"}] and sim.ledger.count("asked") == len(frame) + 1
+    assert later.qwen.extract("mail", "name", client=qwen, cache="replay").equals(made)
