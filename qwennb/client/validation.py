@@ -7,7 +7,7 @@ from typing import Any
 
 from qwennb.catalog import Abilities, Count, count_messages, image_tokens
 from qwennb.endpoints import IN_PIECES, most_tokens
-from qwennb.engine import CallContext
+from qwennb.engine import CallContext, are_limited
 from qwennb.errors import ToolError, WindowExceeded, nearest
 from qwennb.request import Image, Request, Tool
 
@@ -27,7 +27,7 @@ def validate_request(request: Request, context: CallContext) -> None:
         abilities.check(given)
     if request.tools:
         _check_tools(request.tools, endpoint.dialect.kind)
-    if context.is_limited:
+    if are_limited(context.budgets):
         endpoint.worst_cost(request)  # a budget needs a price and a bound
     check_window(request, abilities, str(endpoint))
 

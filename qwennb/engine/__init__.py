@@ -6,7 +6,7 @@ Start with `Engine.answer` in engine.py: the whole river is there.
 from __future__ import annotations
 
 from qwennb.engine.batch import BatchRun
-from qwennb.engine.budget import Budget, Ledger
+from qwennb.engine.budget import Budget, Ledger, are_limited
 from qwennb.engine.context import CallContext
 from qwennb.engine.engine import Engine
 from qwennb.engine.limiter import Limiter

@@ -20,8 +20,8 @@ import orjson
 from qwennb.answer import Answer, Draft, Fold, read_draft
 from qwennb.cache import BatchOrder, Name
 from qwennb.endpoints import Batch, line_reply, was_asked
-from qwennb.engine.budget import Reservation
-from qwennb.engine.context import BatchTask, Spent
+from qwennb.engine.budget import Reservation, Spent
+from qwennb.engine.context import BatchTask
 from qwennb.engine.drafts import build_answer, check_whole, estimate_usage
 from qwennb.errors import EndpointError, InvalidAnswer, QwenError, ValidatorFailed
 from qwennb.request import Request

@@ -14,6 +14,7 @@ from qwennb.answer import money
 from qwennb.cache import BatchOrder
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import batch_line
+from qwennb.engine.budget import are_limited
 from qwennb.engine.context import BatchTask
 from qwennb.errors import BudgetExceeded, QwenError, RequestRefused, WindowExceeded
 from qwennb.request import Request
@@ -84,7 +85,7 @@ def _check_line(task: BatchTask, question: Request, line: bytes) -> bytes:
 
 
 def _worst_cost(task: BatchTask, question: Request) -> float:
-    if not task.context.is_limited:
+    if not are_limited(task.context.budgets):
         return 0.0
     worst = task.context.endpoint.worst_cost(question)
     return worst if task.terms.share is None else worst * task.terms.share

@@ -23,12 +23,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Self
 
 from qwennb.answer import Cost, Usage, money
 from qwennb.cache import Memory, Spending
 from qwennb.endpoints import Endpoint
-from qwennb.errors import BudgetExceeded, CacheError
+from qwennb.errors import BudgetExceeded, CacheError, QwenError
 
 WARN_AT = 0.8
 LEAST = (
@@ -167,6 +168,39 @@ class Reservation:
         reserved, self._reserved = self._reserved, []
         for budget in reserved:
             budget.settle(self.bound, self.cost, maybe_billed=self.maybe_billed)
+
+
+def are_limited(budgets: Sequence[Budget]) -> bool:
+    """Tell whether money may run out, so that each request needs a bound."""
+    return any(map(attrgetter("is_limited"), budgets))
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the attempts at one answer have used together. `cost` is None until one was answered, or where a price is unknown."""
+
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost: Cost | None = None
+    maybe_billed: bool = False
+    answered: bool = False
+
+    def add(self, usage: Usage, cost: Cost | None) -> None:
+        """Add one attempt that was answered."""
+        self.usage = self.usage + usage if self.attempts > 1 else usage
+        if not self.answered:
+            self.cost = cost
+        elif cost is None or self.cost is None:
+            self.cost = None
+        else:
+            source = "table" if cost.estimated or self.cost.estimated else cost.source
+            self.cost = Cost(self.cost + cost, source)
+        self.answered = True
+
+    def charge(self, error: QwenError) -> None:
+        """Note on *error* what was used before it."""
+        cost = None if self.maybe_billed else self.cost if self.answered else 0.0
+        error.charge(self.attempts, (self.usage.input, self.usage.output), cost)
 
 
 class Ledger:

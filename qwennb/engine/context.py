@@ -1,12 +1,11 @@
-"""How questions are asked, one at a time or by batch, and what the attempts at one have used so far."""
+"""How questions are asked, one at a time or by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from operator import attrgetter
+from dataclasses import dataclass
 
-from qwennb.answer import Answer, Cost, Usage
+from qwennb.answer import Answer
 from qwennb.cache import BatchOrders, Memory
 from qwennb.config import CacheMode
 from qwennb.endpoints import Batches, BatchTerms, Endpoint
@@ -30,11 +29,6 @@ class CallContext:
     pace: float = 0.8
     warn: Callable[[str], None] = lambda _: None
 
-    @property
-    def is_limited(self) -> bool:
-        """True where money may run out, so that each request needs a bound."""
-        return any(map(attrgetter("is_limited"), self.budgets))
-
 
 @dataclass(frozen=True, slots=True)
 class BatchTask:
@@ -48,31 +42,3 @@ class BatchTask:
     request: Callable[[str], Request]
     found: Callable[[str, Answer | QwenError], None]
     clock: Callable[[], float]
-
-
-@dataclass(slots=True)
-class Spent:
-    """What the attempts at one answer have used together. `cost` is None until one was answered, or where a price is unknown."""
-
-    attempts: int = 0
-    usage: Usage = field(default_factory=Usage)
-    cost: Cost | None = None
-    maybe_billed: bool = False
-    answered: bool = False
-
-    def add(self, usage: Usage, cost: Cost | None) -> None:
-        """Add one attempt that was answered."""
-        self.usage = self.usage + usage if self.attempts > 1 else usage
-        if not self.answered:
-            self.cost = cost
-        elif cost is None or self.cost is None:
-            self.cost = None
-        else:
-            source = "table" if cost.estimated or self.cost.estimated else cost.source
-            self.cost = Cost(self.cost + cost, source)
-        self.answered = True
-
-    def charge(self, error: QwenError) -> None:
-        """Note on *error* what was used before it."""
-        cost = None if self.maybe_billed else self.cost if self.answered else 0.0
-        error.charge(self.attempts, (self.usage.input, self.usage.output), cost)

@@ -15,7 +15,7 @@ from typing import Any
 from qwennb.answer import Answer, Draft, Fold, Usage, choice_logprobs, ends_at_own_limit, own_limit
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Endpoint
-from qwennb.engine.context import Spent
+from qwennb.engine.budget import Spent
 from qwennb.errors import ContentFiltered, Incomplete
 from qwennb.request import Message, Request, Text
 

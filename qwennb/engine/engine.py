@@ -21,7 +21,7 @@ from pathlib import Path
 from qwennb.answer import Answer, Chunk, Draft, Fold, read_draft
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Transport, Wire
-from qwennb.engine.budget import Reservation
+from qwennb.engine.budget import Reservation, are_limited
 from qwennb.engine.context import CallContext
 from qwennb.engine.drafts import (
     add_complaint,
@@ -224,7 +224,7 @@ class Engine:
         endpoint, loop = context.endpoint, asyncio.get_running_loop()
         size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
         used, began, ticket, whole = 0, None, (0, 0), False
-        bound = endpoint.worst_cost(request) if context.is_limited else 0.0
+        bound = endpoint.worst_cost(request) if are_limited(context.budgets) else 0.0
         async with Reservation(context.budgets, bound) as reservation:
             try:
                 async with asyncio.timeout_at(job.deadline) as limit:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from qwennb.answer import Answer, Chunk
 from qwennb.cache import Memory
 from qwennb.config import CacheMode, Secret
-from qwennb.engine.context import CallContext, Spent
+from qwennb.engine.budget import Spent
+from qwennb.engine.context import CallContext
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
 from qwennb.errors import EndpointError, InvalidAnswer, RateLimited, TimedOut

@@ -201,12 +201,9 @@ class ColumnAsker:
                     tally.add(key, outcome)
             if any(batch.outcomes):
                 tally.show()
-        waiting = []
-        for index in batch.waiting():
-            if self.asks_nothing(prompts[index]):
-                batch.set(index, Outcome(keys[index], cost=0.0))
-            else:
-                waiting.append(index)
+        waiting = batch.waiting()
+        if len(self._words) > 1:
+            waiting = self._skip_empty(waiting, batch)
         if waiting and mode == "replay":
             self._miss(waiting, batch)
         elif waiting and not tally.stopped and (waiting := self._refuse_too_long(waiting, batch)):
@@ -403,6 +400,16 @@ class ColumnAsker:
         )
 
     # ------------------------------------------------------------------ what is asked
+
+    def _skip_empty(self, waiting: Sequence[int], batch: PromptBatch) -> list[int]:
+        """Make those of *batch* null that ask nothing; give the others."""
+        left: list[int] = []
+        for index in waiting:
+            if self.asks_nothing(batch.prompts[index]):
+                batch.set(index, Outcome(batch.keys[index], cost=0.0))
+            else:
+                left.append(index)
+        return left
 
     def find_too_long(self, prompts: Iterable[Prompt]) -> dict[int, QwenError]:
         """What refuses those of *prompts* that are longer than the model takes, by their index."""

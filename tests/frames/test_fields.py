@@ -87,5 +87,8 @@ def test_an_empty_text_that_0_1_asked_about_has_its_answer_and_is_asked_no_more(
     planned = later.qwen.plan.extract("mail", "name", client=qwen)
     assert planned.to_ask == 1
     made = later.qwen.extract("mail", "name", client=qwen)
-    assert made["extracted"].to_list() == [None, {"name": "nobody"}] and sim.ledger.count("asked") == len(frame) + 1
+    assert (
+        made["extracted"].to_list() == [None, {"name": "nobody"}]
+        and sim.ledger.count("asked") == len(frame) + 1
+    )
     assert later.qwen.extract("mail", "name", client=qwen, cache="replay").equals(made)
