@@ -130,7 +130,7 @@ def extract_words(fields: str) -> dict[int, Wording]:
     """Ask for the *fields* of a schema, a line for each; a schema without fields is asked for in the older words."""
     words = {1: Wording("Extract what is asked for from the text. Take only what it says.\n\nText:\n")}
     if fields:
-        words[2] = Wording(system=f"Extract from the text as JSON:\n{fields}", options=SURE)
+        words[2] = Wording(system=f"Extract JSON:\n{fields}", options=SURE)
     return words
 
 

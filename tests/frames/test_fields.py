@@ -60,8 +60,7 @@ def test_extract_sends_the_fields_as_system_text_and_the_text_alone(simulate, cl
     frame.qwen.extract("mail", "name: who {{ orders }}, count int?", client=client(sim), system="Be exact.")
     system, question = sim.ledger.last().body["messages"]
     assert system["content"] == (
-        "Be exact.\n\nExtract from the text as JSON:\n"
-        "- name: who {{ orders }}\n- count (integer, may be null)"
+        "Be exact.\n\nExtract JSON:\n- name: who {{ orders }}\n- count (integer, may be null)"
     )
     assert question["content"] == "Two teapots. Ada"
 
