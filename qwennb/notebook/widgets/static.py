@@ -105,7 +105,7 @@ class PersistentWidget:
                 self._record.show(*self._kept)
 
     def keep(self, markdown: str, plain: str) -> None:
-        """Make this the record. The Markdown is inert: see `Spot.show`."""
+        """Make this the record. The Markdown is inert: see `OutputSlot.show`."""
         with self._lock:
             if (markdown, plain) == self._kept:
                 return
