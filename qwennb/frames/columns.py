@@ -391,7 +391,7 @@ def score_column(
     if not isinstance(criterion, str) or not criterion.strip():
         raise BadInput('score() takes a criterion: score("text", "how urgent", low=1, high=5).')
     _refuse(given, "score() gives a number", "choices", "schema")
-    low, high, is_said = _range_of(criterion, low, high)
+    low, high, bare = _range_of(criterion, low, high)
     if flag("integer", integer) and not (float(low).is_integer() and float(high).is_integer()):
         raise BadInput(
             f"With integer=True, low= and high= are whole numbers, and {_range(low, high)} is not."
@@ -403,11 +403,11 @@ def score_column(
         "required": ["score"],
         "additionalProperties": False,
     }
-    said = "" if is_said else f", {_range(low, high)}"
+    with_range = f"{criterion}, {_range(low, high)}" if bare == criterion else criterion
     bound = Options(max_tokens=_SCORE_TOKENS) if given.get("thinking") is None else None
     return _verb_column(
         _hole(subject),
-        score_words(criterion, said),
+        score_words(bare, cell_text(low), cell_text(high), with_range),
         {**given, "schema": schema},
         verb="score",
         defaults=bound,
@@ -417,8 +417,8 @@ def score_column(
     )
 
 
-def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
-    """The range of a score, and whether the *criterion* says it."""
+def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, str]:
+    """The range of a score, and the *criterion* without it."""
     found = _RANGE.search(criterion)
     if found and _NOT_PLAIN.search(criterion[: found.start()]):
         found = None
@@ -443,7 +443,7 @@ def _range_of(criterion: str, low: Any, high: Any) -> tuple[float, float, bool]:
         raise BadInput(
             f"The criterion says {_range(*said)} and the arguments {_range(low, high)}. Leave one of them out."
         )
-    return low, high, said is not None
+    return low, high, criterion[: found.start()].rstrip(" ,;:–—-") if found else criterion
 
 
 def _range(low: float, high: float) -> str:

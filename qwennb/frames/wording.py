@@ -143,6 +143,11 @@ def summarize_words() -> dict[int, Wording]:
     }
 
 
-def score_words(criterion: str, said: str) -> dict[int, Wording]:
-    """Ask for a number; *said* is the range, where the *criterion* does not say it."""
-    return {1: Wording(f"Score the text: {criterion}{said}.\n\nText:\n")}
+def score_words(criterion: str, low: str, high: str, with_range: str) -> dict[int, Wording]:
+    """Ask for a number from *low* to *high*; *with_range* is the *criterion* as older words have it."""
+    about = criterion and f": {criterion}"
+    asks = f"Give the text a score from {low} (lowest) to {high} (highest){about}. Write the score alone."
+    return {
+        1: Wording(f"Score the text: {with_range}.\n\nText:\n"),
+        2: Wording(system=asks, options=SURE),
+    }

@@ -43,9 +43,16 @@ def test_the_range_is_what_the_arguments_or_the_end_of_the_criterion_say(
     simulate, client, criterion, given, low, high, words
 ):
     sim = simulate("vllm")
-    made = FRAME.qwen.score("text", criterion, client=client(sim), **given)
+    FRAME.qwen.score("text", criterion, client=client(sim), prompt_version=1, **given)
     assert asked(sim) == ({"type": "number", "minimum": low, "maximum": high}, words)
+    made = FRAME.qwen.score("text", criterion, client=client(sim), cache="refresh", **given)
+    assert asked(sim) == ({"type": "number", "minimum": low, "maximum": high}, FRAME["text"][-1])
     assert made.schema["score"] == pl.Float64()
+    bare = words.removeprefix("Score the text: ").removesuffix(f"{low} to {high}.").rstrip(" ,:–")
+    assert (
+        sim.ledger.last().body["messages"][0]["content"]
+        == f"Give the text a score from {low} (lowest) to {high} (highest): {bare}. Write the score alone."
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,7 @@ def test_a_fraction_is_no_whole_score(simulate, client):
     assert made["score"].null_count() == 2 and "InvalidAnswer" in made["score_error"][0]
 
 
-def test_arguments_and_the_plain_form_are_one_question_under_the_key_of_0_1(simulate, client):
+def test_arguments_and_the_plain_form_are_one_question(simulate, client):
     sim = simulate("vllm")
     qwen = client(sim)
     plain = FRAME.qwen.score("text", "stars, 1 to 5", client=qwen, meta=True)
@@ -158,7 +165,7 @@ def made_key(criterion: str) -> str:
     from qwennb.frames.prompts import RequestTemplate, prompts
     from qwennb.request import Schema
 
-    column = verbs.score_column("text", criterion, {})
+    column = verbs.score_column("text", criterion, {"prompt_version": 1})
     options = column.options
     request_template = RequestTemplate("m", None, settings=options.settings, schema=Schema.of(options.schema))
     return request_template.key(prompts(column.questions["score"], {"text": pl.Series("text", ["a"])})[0])
