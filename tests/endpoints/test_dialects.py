@@ -86,9 +86,9 @@ SCHEMA = {
     "dashscope": ("response_format.type", "json_object"),
 }
 CHOICES = SCHEMA | {
-    "vllm": ("structured_outputs.choice", ["ja", "nein"]),
-    "sglang": ("regex", "(ja|nein)"),
-    "llama.cpp": ("grammar", 'root ::= "ja" | "nein"'),
+    "vllm": ("structured_outputs.choice", ["ja", "Ja", "nein", "Nein"]),
+    "sglang": ("regex", "(ja|Ja|nein|Nein)"),
+    "llama.cpp": ("grammar", 'root ::= "ja" | "Ja" | "nein" | "Nein"'),
 }
 # Where the thought of a turn under way goes back.
 THOUGHT_BACK = {
@@ -783,7 +783,14 @@ def test_half_an_answer_before_done_is_not_taken_for_a_whole_one(dialect, tmp_pa
 def test_choices_full_of_signs_are_themselves_in_sglangs_pattern(tmp_path):
     with simulator("sglang", script=["C++"]) as sim:
         assert client(sim, tmp_path).ask("Which?", choices=["C++", "C", "a.b|c"]).data == "C++"
-        assert sim.ledger.last().body["regex"] == r"(C\+\+|C|a\.b\|c)"
+        assert sim.ledger.last().body["regex"] == r"(C\+\+|C|a\.b\|c|A\.b\|c)"
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "sglang", "llama.cpp"])
+def test_a_choice_may_be_said_with_a_great_letter(tmp_path, dialect):
+    with simulator(dialect, script=["Yes"]) as sim:
+        assert client(sim, tmp_path).ask("Is it?", choices=["yes", "no"]).text == "yes"
+        assert all(word in str(sim.ledger.last().body) for word in ("yes", "Yes", "no", "No"))
 
 
 def test_a_seed_goes_to_llama_cpp_without_its_prompt_cache(tmp_path):

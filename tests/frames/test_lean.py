@@ -349,3 +349,10 @@ def test_one_plan_reads_all_its_rows_alike_where_the_lean_had_failed(simulate, c
     broken = False
     second = asker.outcomes([Prompt("Text: I love it!\n\nCategory:")], None, tally, batches=False)
     assert [first[0].value, second[0].value] == ["complaint", "complaint"]
+
+
+@pytest.mark.parametrize("said", ["y", "Y", "Yes", "yes"])
+def test_the_beginning_of_a_label_tells_it_in_small_and_great_letters(simulate, client, said):
+    sim = simulate("vllm", script=lambda asked: Reply(said, finish_reason="length"))
+    made = FRAME.qwen.ask("{{ text }}: is it?", choices=["yes", "no"], thinking=False, client=client(sim))
+    assert made["answer"].to_list() == ["yes", "yes"]

@@ -315,7 +315,7 @@ class Dialect:
     def normalise(self, draft: Draft, request: Request) -> Draft:
         """*draft*, whole, as this server means it: a choice that was cut, once its beginning tells it; a call's arguments."""
         if self.holds_to_choices and draft.finish_reason == "length" and draft.text:
-            meant = [one for one in request.choices or () if one.startswith(draft.text)]
+            meant = [one for one in request.choices or () if _begins(one, draft.text)]
             # With a thought before it, a choice may be free text.
             if len(meant) == 1 and request.settings.thinking in (None, False):
                 return replace(draft, text=meant[0], finish_reason="stop")
@@ -412,12 +412,16 @@ def names_choices(request: Request) -> bool:
     )
 
 
+def _begins(choice: str, said: str) -> bool:
+    return choice.casefold().startswith(said.casefold())
+
+
 def tells_by_first_token(request: Request) -> bool:
     """Tell whether the first token of a choice tells which it is: all begin unlike, and with a letter that no token parts.
 
     Where something was said already (an answer that did not fit is asked for again), there is room for all of it.
     """
-    firsts = {choice[:1] for choice in request.choices or ()}
+    firsts = {choice[:1].casefold() for choice in request.choices or ()}
     return (
         0 < len(firsts) == len(request.choices or ())
         and all(map(str.isascii, firsts))

@@ -63,7 +63,7 @@ class Vllm(_Templated):
         """A choice is enforced token by token."""
         if request.choices is not None:
             _say_choices(request, messages)
-            return {"structured_outputs": {"choice": list(request.choices)}}
+            return {"structured_outputs": {"choice": _spellings(request.choices)}}
         return super().form(request, abilities, messages)
 
 
@@ -78,7 +78,7 @@ class Sglang(_Templated):
         """A choice is enforced token by token."""
         if request.choices is not None:
             _say_choices(request, messages)
-            return {"regex": "(" + "|".join(re.escape(choice) for choice in request.choices) + ")"}
+            return {"regex": "(" + "|".join(map(re.escape, _spellings(request.choices))) + ")"}
         return super().form(request, abilities, messages)
 
 
@@ -119,7 +119,8 @@ class LlamaCpp(_Ggml, _Templated):
         if request.settings.thinking not in (None, False):
             return {}
         return {
-            "grammar": "root ::= " + " | ".join(orjson.dumps(choice).decode() for choice in request.choices)
+            "grammar": "root ::= "
+            + " | ".join(orjson.dumps(one).decode() for one in _spellings(request.choices))
         }
 
 
@@ -146,6 +147,11 @@ class LmStudio(_Ggml):
     """LM Studio."""
 
     kind = "lmstudio"
+
+
+def _spellings(choices: tuple[str, ...]) -> list[str]:
+    """Give *choices* with a small and a great first letter: held to "yes", a small model that would say "Yes" says "no"."""
+    return list(dict.fromkeys(one for choice in choices for one in (choice, choice[:1].upper() + choice[1:])))
 
 
 def _say_choices(request: Request, messages: list[dict[str, Any]]) -> None:
