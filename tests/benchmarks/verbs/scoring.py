@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from qwennb import Qwen
+from qwennb.frames.wording import score_words
 from tests.benchmarks.verbs.sets import HERE
 
 SCHEMA = {
@@ -43,6 +44,11 @@ WAYS: dict[str, Way] = {
     "ours, criterion in system, text": Way(
         lambda text: text,
         f"Score the text: {CRITERION}, from 1 (least) to 5 (most).",
+    ),
+    "ours, the verb's": Way(lambda text: text, score_words(CRITERION, "1", "5", "")[2].system),
+    "ours, a judge, text": Way(
+        lambda text: text,
+        f"You judge texts. Give the text that follows a score from 1 to 5: {CRITERION}. 1 is the lowest score and 5 the highest.",
     ),
     "ours, text, then a number": Way(
         lambda text: (
