@@ -390,6 +390,7 @@ def score_column(
     """A number for each text, from *low* to *high*, or in the range that the *criterion* ends in; else from 0 to 1."""
     if not isinstance(criterion, str) or not criterion.strip():
         raise BadInput('score() takes a criterion: score("text", "how urgent", low=1, high=5).')
+    check_characters("The criterion", criterion)
     _refuse(given, "score() gives a number", "choices", "schema")
     low, high, bare = _range_of(criterion, low, high)
     if flag("integer", integer) and not (float(low).is_integer() and float(high).is_integer()):
