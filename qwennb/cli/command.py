@@ -71,6 +71,10 @@ COMMANDS = {
             "analysis.ipynb --set temperature=0 --budget 0.50 --html drift.html",
         ),
     ),
+    "export": Command(
+        "A recorded request for another tool: curl, Python, a .http file, Postman.",
+        ("9f86d081 --as curl", "analysis.qwenpack --as postman"),
+    ),
     "trust": Command(
         "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
         (".", "--list"),

@@ -20,6 +20,7 @@ from qwennb.endpoints.dialects import Dialect, Wire
 from qwennb.endpoints.embedded import find_embedded, simulator_url
 from qwennb.endpoints.endpoint import Endpoint, most_tokens
 from qwennb.endpoints.error_reply import IN_PIECES
+from qwennb.endpoints.exports import FORMS, write_export
 from qwennb.endpoints.finding import (
     HOSTED,
     NAMES,

@@ -387,6 +387,8 @@ class QwenMagics(Magics):
     def qwen_sent(self, line: str) -> None:
         """Show exactly what the last request carried: its canonical JSON, media by hash.
 
+        `--as curl` (python, http, postman) writes it for another tool, with the key as a variable.
+
         Examples
         --------
         >>> %qwen What is the capital of France?
@@ -405,7 +407,9 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show_state(reports.show_sent(self._asker.last if self._asker is not None else None), "sent")
+        last = self._asker.last if self._asker is not None else None
+        client = self.client() if self._asker is None else self._asker.client
+        reports.show_state(reports.show_sent(last, lambda: client.endpoint, line), "sent")
 
     @line_magic
     @_with_short_errors

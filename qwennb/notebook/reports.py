@@ -18,6 +18,7 @@ from qwennb.cache import BatchOrders, Spending
 from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen, runtime
 from qwennb.config import Config, Secret
+from qwennb.endpoints import FORMS, Endpoint, write_export
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.figures import FIGURES
@@ -130,10 +131,17 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
     raise BadInput(f"%qwen_chat {name} takes save PATH, export PATH.md or clear.")
 
 
-def show_sent(request: Request | None) -> str:
-    """Write the last request as its key spells it."""
+def show_sent(request: Request | None, endpoint: Callable[[], Endpoint], line: str) -> str:
+    """Write the last request as its key spells it, or as `--as FORM` has another tool send it to *endpoint*."""
     if request is None:
         raise BadInput("Nothing was asked in this kernel yet.")
+    match line.split():
+        case []:
+            pass
+        case ["--as", form]:
+            return write_export([(request, endpoint())], form)
+        case _:
+            raise BadInput(f"%qwen_sent takes --as and one of {', '.join(FORMS)}; or nothing.")
     return orjson.dumps(request.canonical(), option=orjson.OPT_INDENT_2).decode()
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from qwennb import Qwen
 from qwennb.client import Options
+from qwennb.endpoints import write_export
 from qwennb.errors import BadInput
-from qwennb.notebook.widgets.playground_copies import as_cell, as_column, as_curl
+from qwennb.notebook.widgets.playground_copies import as_cell, as_column
 from qwennb.simulator import Simulator
 from tests.notebook.conftest import Kernel
 
@@ -164,7 +165,7 @@ def test_a_copied_curl_sends_the_same_body(sim, qwen, environ, at):
     wanted = request(qwen, text, options)
     qwen.session.answer(wanted, Options())
     ours = sim.ledger.asks()[-1]
-    command = as_curl(wanted, qwen.endpoint)
+    command = write_export([(wanted, qwen.endpoint)], "curl")
     assert KEY not in command and "$QWENNB_API_KEY" in command
     done = subprocess.run(
         ["bash", "-c", command], env={**os.environ, **environ}, capture_output=True, text=True, timeout=120
@@ -180,7 +181,7 @@ def test_a_copied_curl_sends_the_same_body(sim, qwen, environ, at):
 def test_curl_names_the_variable_of_the_provider():
     for endpoint, variable in (("openrouter", "OPENROUTER_API_KEY"), ("dashscope-intl", "DASHSCOPE_API_KEY")):
         qwen = Qwen(endpoint=endpoint, api_key=KEY)
-        command = as_curl(request(qwen, "Hello", {}), qwen.endpoint)
+        command = write_export([(request(qwen, "Hello", {}), qwen.endpoint)], "curl")
         assert f'-H "Authorization: Bearer ${variable}"' in command and KEY not in command
 
 

@@ -1,8 +1,8 @@
-"""What was tried, as text to go on with: a `%%qwen` cell, a call over a column, a curl command.
+"""What was tried, as text to go on with: a `%%qwen` cell, a call over a column.
 
-Each asks the very same: the cell and the call have the same key, curl sends the same body. A cell carries its prompt
+Each asks the very same, with the same key. A cell carries its prompt
 filled in; what the cell magic, or IPython before it, would read as its own or drop at an end is written as an expression.
-No key of anybody's is in any of them: curl takes it out of an environment variable, by name.
+No key of anybody's is in either of them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
-from qwennb.endpoints import HOSTED, Endpoint
 from qwennb.errors import BadInput
-from qwennb.request import Request
 
 FLAGS = {
     "model": "-m", "endpoint": "-e", "system": "--system", "temperature": "--temperature", "top_p": "--top-p",
@@ -47,24 +44,6 @@ def as_column(prompt: str, options: Mapping[str, Any], frame: str, *, pandas: bo
     if pandas:
         return f"{imports}qwennb.ask({frame}, {', '.join(given)})"
     return f"{imports}{frame}.qwen.ask({', '.join(given)})"
-
-
-def as_curl(request: Request, endpoint: Endpoint) -> str:
-    """A command that sends what *place* is sent for *request*, and gets the answer in one piece."""
-    if endpoint.server is not None:
-        raise BadInput(
-            "The embedded model has no address of its own. `qwennb local serve` gives it one; then copy as curl there."
-        )
-    wire = endpoint.write(request, stream=False)
-    call = endpoint.call(wire)
-    headers = {"Content-Type": "application/json", **call.headers}
-    lines = [f"curl -sS {_shell_quote(call.url)}"]
-    lines += [f"  -H {_shell_quote(f'{name}: {value}')}" for name, value in headers.items()]
-    if endpoint.key is not None:
-        lines.append(f'  -H "Authorization: Bearer ${_variable(endpoint)}"')
-    # The body has no line end of its own, so that no line in it can end the document.
-    lines.append("  --data-binary @- <<'JSON'")
-    return " \\\n".join(lines) + f"\n{orjson.dumps(call.body).decode()}\nJSON"
 
 
 def _words(name: str, value: Any) -> list[str]:
@@ -134,16 +113,3 @@ def _python(value: Any) -> str:
     if isinstance(value, type):
         return value.__name__
     return repr(value)
-
-
-def _shell_quote(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def _variable(endpoint: Endpoint) -> str:
-    """The environment variable that holds the key of *place*: its own, or the one for any base URL."""
-    hosted, host = HOSTED.get(endpoint.name), urlsplit(endpoint.base_url).hostname or ""
-    known = hosted is not None and any(
-        host == one or (one[0] == "." and host.endswith(one)) for one in hosted.hosts
-    )
-    return hosted.variable if hosted is not None and known else "QWENNB_API_KEY"

@@ -10,9 +10,10 @@ import ipywidgets as widgets
 
 from qwennb.answer import Answer
 from qwennb.client import Options, Qwen
+from qwennb.endpoints import write_export
 from qwennb.errors import BadInput, QwenError
 from qwennb.notebook.widgets import playground_record as record
-from qwennb.notebook.widgets.playground_copies import as_cell, as_column, as_curl
+from qwennb.notebook.widgets.playground_copies import as_cell, as_column
 from qwennb.notebook.widgets.playground_inputs import Inputs
 from qwennb.notebook.widgets.playground_run import STOPPED, PlaygroundRun, VariantOutcome, VariantQuestion
 from qwennb.notebook.widgets.playground_variant import VariantPanel, check_options
@@ -307,7 +308,8 @@ class PlaygroundPanel:
 
     def _curl(self) -> str:
         panel, question, options = self._chosen_variant()
-        return as_curl(self._request(panel, question, options), panel.client.endpoint)
+        request = self._request(panel, question, options)
+        return write_export([(request, panel.client.endpoint)], "curl")
 
 
 def _name(row: int, variant: int) -> str:
