@@ -297,6 +297,18 @@ def test_what_was_spent_is_a_table_and_a_chart(kernel, script):
     assert table.split()[:4] == ["day", "model", "endpoint", "requests"] and "█" in chart and "$" in chart
 
 
+def test_what_was_sent_is_written_for_another_tool_with_its_picture(kernel, sim, script):
+    kernel.run("from PIL import Image as I\nsquare = I.new('RGB', (32, 32), 'green')")
+    script("said")
+    kernel.run("%qwen --image square what {{ 'colour' }}?")
+    told = kernel.run("%qwen_sent --as curl").plain
+    assert told.startswith(f"curl -sS '{sim.base_url}/chat/completions'") and "_API_KEY" in told
+    written = json.loads(told.partition("'JSON'\n")[2].removesuffix("\nJSON"))
+    assert written["messages"] == body(sim)["messages"] and "data:image/" in told
+    for typed, said in (("--as crul", "did you mean `curl`?"), ("curl", "takes --as and one of curl")):
+        assert said in kernel.run(f"%qwen_sent {typed}").error["evalue"]
+
+
 def test_a_mode_that_there_is_not_is_told_with_those_there_are(kernel):
     ran = kernel.run("%qwen_cache onn")
     assert ran.error["evalue"] == "'onn' is not a cache mode. Use on, refresh, replay, off."
