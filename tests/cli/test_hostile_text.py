@@ -319,7 +319,7 @@ def test_only_known_doors_write_to_a_terminal():
     doors = {
         "cli/world.py",
         "frames/progress.py",
-        "frames/evaluator.py",  # what `truth=` found
+        "frames/truth_column.py",  # what `truth=` found
         "notebook/display.py",
         "notebook/outputs.py",  # keeps what a cell has shown while a question is cleared
         "notebook/sharing.py",
