@@ -199,8 +199,10 @@ class _Child:
                 'Type: pip install "qwennb[local]"'
             )
         reason = self._complaint or self._problem or f"it was not ready after {seconds:.0f} s"
+        # Its own words name the port only where they reached the log before it ended.
+        at = f" on port {self._server.port}" if self._server.port else ""
         failed = ServerFailed(
-            f"llama.cpp did not start with {self._server.model.file.name}: {reason.rstrip('.')}. Its log is {self._server.model.log}",
+            f"llama.cpp did not start with {self._server.model.file.name}{at}: {reason.rstrip('.')}. Its log is {self._server.model.log}",
             transient=False,
         )
         failed.fatal = True  # the next row would meet the same
