@@ -26,6 +26,8 @@ FORMULAS = {
     "mathjax@2.7.7": "f0054315d40f7288b2373b23520677fd1132a405702dfca05ee6ebe5cd0a8677",
     "katex@0.19.1": "24da5a599eb2fcede2e270b99a6ff48bca816beecc95feeb84e8cccbd1bb34fd",
 }
+# The tools whose requests `qwennb export` writes, for tests/cli/test_export.py.
+READERS = ("newman@6.2.2", "httpyac@6.16.7")
 
 
 def main() -> int:
@@ -33,6 +35,7 @@ def main() -> int:
     debian()
     axe()
     formulas()
+    readers()
     peers()
     # Missing, the tests of the real model fail in CI.
     return subprocess.run([sys.executable, "-m", "qwennb.cli", "local", "pull"], check=False).returncode
@@ -79,6 +82,15 @@ def formulas() -> None:
         if _sha256(archive) != sha256:
             raise SystemExit(f"{name} is not the package that was expected: sha256 {_sha256(archive)}")
         file.write_bytes(archive)
+
+
+def readers() -> None:
+    """What reads Postman's collections and `.http` files."""
+    npm, folder = shutil.which("npm"), ROOT / ".venv-readers"
+    if npm is not None and not folder.exists():
+        subprocess.run(
+            [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, *READERS], check=True
+        )
 
 
 def peers() -> None:

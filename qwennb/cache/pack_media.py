@@ -144,6 +144,11 @@ class PackMedia:
             )
         return content
 
+    def read(self, digest: str) -> bytes | None:
+        """Read the file of that sha256, if it is here. Whether it is what it should be is for whoever takes it."""
+        found = [file.name for file in self._files() if file.stem == digest]
+        return self._content(found[0], LARGEST) if found else None
+
     def _names_of(self, file: str) -> list[str]:
         """List the files here that a *file* of that name was, as `names` tells."""
         names = self.folder / NAMES

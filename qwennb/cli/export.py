@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qwennb.cache import Name, Pack, read_record
+from qwennb.cache import Name, Pack, PackMedia, read_record
 from qwennb.catalog import Catalog
 from qwennb.cli.cache import open_memory
 from qwennb.cli.command import Parser
@@ -29,6 +29,7 @@ from qwennb.endpoints import (
     write_export,
 )
 from qwennb.errors import BadInput
+from qwennb.request import Request, Text, Video
 from qwennb.text import shorten
 
 SHORTEST = 4  # signs of a key: fewer are a word that was meant otherwise
@@ -59,7 +60,10 @@ def export(given: Any, world: World) -> int:
     records = _of_pack(given.what, world) if is_file else _of_cache(given.what, config, given.endpoint)
     endpoints = _find_endpoints({name.endpoint for name in records}, given.endpoint, config, world)
     asked = {(name.key, endpoints[name.endpoint].base_url): (name, value) for name, value in records.items()}
-    pairs = [(read_record(value)[0], endpoints[name.endpoint]) for name, value in asked.values()]
+    media = PackMedia.beside(world.folder / Path(given.what).expanduser()) if is_file else None
+    pairs = [
+        (_add_bytes(read_record(value)[0], media), endpoints[name.endpoint]) for name, value in asked.values()
+    ]
     text = write_export(pairs, given.form)
     _check_encoding(text, given, world)
     world.say(*text.split("\n"))
@@ -78,6 +82,22 @@ def _of_pack(what: str, world: World) -> Mapping[Name, bytes]:
     if not pack.records:
         raise BadInput(f"{path.name} holds no request. Give a pack that does, or the key of a kept answer.")
     return pack.records
+
+
+def _add_bytes(request: Request, media: PackMedia | None) -> Request:
+    """Give *request* the pictures, videos and PDFs that lie in the folder beside its pack."""
+    if media is None or not request.media:
+        return request
+
+    def fill(part: Any) -> Any:
+        if isinstance(part, Video) and part.frames:
+            return Video([fill(frame) for frame in part.frames], fps=part.fps, max_pixels=part.max_pixels)
+        if isinstance(part, Text) or part.kind != "record" or (content := media.read(part.digest)) is None:
+            return part
+        return type(part).from_json(part.to_json(), content)
+
+    messages = [replace(message, parts=tuple(map(fill, message.parts))) for message in request.messages]
+    return replace(request, messages=tuple(messages))
 
 
 def _of_cache(start: str, config: Config, endpoint: str | None) -> Mapping[Name, bytes]:

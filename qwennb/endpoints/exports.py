@@ -74,7 +74,7 @@ def _plain_call(request: Request, endpoint: Endpoint) -> PlainCall:
         if medium.kind == "record":
             raise MediaError(
                 f"Request {request.key[:12]} asks about {medium.name} (sha256 {medium.digest[:12]}…), whose bytes the record has not. "
-                "Ask in a notebook with the file, and type %qwen_sent --as curl there."
+                "Put the folder of media beside the pack (qwennb pack --media), or ask in a notebook and type %qwen_sent --as curl there."
             )
     call = endpoint.call(endpoint.write(request, stream=False))
     for text in (call.url, *call.headers.values()):

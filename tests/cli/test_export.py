@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -17,9 +18,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qwennb import Image, Qwen
+from qwennb import Image, Qwen, Video
 from qwennb.answer import Answer
-from qwennb.cache import Pack
+from qwennb.cache import Pack, PackMedia
 from qwennb.catalog import Catalog
 from qwennb.client.runtime import runtime
 from qwennb.endpoints import FORMS, recorded_endpoint, write_export
@@ -32,8 +33,9 @@ HOSTILE = (
     "{% raw %} <% x %>\nJSON\nEOF\n### next\n\n< ./file\n@name = x\n//comment /*x*/\n# @loop\n\r\n\t\x00\x0b\x1b[31m\x7f\x85"
     "\u2028\u2029\u202e\ufeff\u200b 漢字 🎉 é e\u0301 "
 )  # fmt: skip
+SIGNS = "{}$`'\"\\%#<>@!\n\r\t\x00\x1b\x7f\u2028\u202e aé漢🎉J"
 TEXTS = st.lists(
-    st.text(st.sampled_from("{}$`'\"\\%#<>@!\n\r\t\x00\x1b\x7f\u2028\u202e aé漢🎉J")) | st.text(), min_size=1, max_size=5
+    st.text(st.sampled_from(SIGNS)) | st.text(), min_size=1, max_size=5
 ).map(lambda texts: [text or "x" for text in texts])  # fmt: skip
 
 
@@ -131,6 +133,17 @@ def send_postman(text: str) -> None:
         post(fill(asked["url"]), headers, fill(asked["body"]["raw"]))
 
 
+def run_reader(name: str, words: list[str], folder: Path) -> None:
+    program = Path(__file__).parents[2] / ".venv-readers" / "node_modules" / ".bin" / name
+    if not program.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            f"{name} is not installed: python tests/setup.py"
+        )
+    environ = {name: value for name, value in os.environ.items() if "PROXY" not in name.upper()}
+    done = subprocess.run([program, *words], env=environ, cwd=folder, capture_output=True, timeout=200)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
 READERS = {"curl": run_curl, "python": run_python, "http": send_http, "postman": send_postman}
 
 
@@ -174,6 +187,36 @@ def test_hostile_text_arrives_byte_for_byte_from_python(sim, endpoint):
         check_arrival(sim, endpoint, [request(text) for some in texts for text in some], "python")
 
     check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("postman", ["newman", "run", "a", "--env-var", f"QWENNB_API_KEY={KEY}"]),
+        ("http", ["httpyac", "send", "a.http", "--all", "--var", f"QWENNB_API_KEY={KEY}"]),
+    ],
+)
+def test_newman_and_httpyac_send_hostile_text_as_it_is(sim, endpoint, tmp_path, form, words):
+    signs = random.Random(7)
+    texts = [
+        HOSTILE,
+        "{{$guid}}",
+        "{{",
+        "}}",
+        "{{{{$randomInt}}}}",
+        "${process.env.HOME}",
+        "// x",
+        "{{QWENNB_API_KEY}}",
+    ]
+    texts += ["".join(signs.choices(SIGNS, k=signs.randint(1, 30))) for _ in range(40)]
+    requests = [request(text) for text in texts]
+    text = write_export([(one, endpoint) for one in requests], form)
+    (tmp_path / ("a.http" if form == "http" else "a")).write_text(text, encoding="utf-8", newline="")
+    before = len(sim.ledger.asks())
+    run_reader(words[0], words[1:], tmp_path)
+    arrived = [entry.body for entry in sim.ledger.asks()[before:]]
+    assert arrived == [endpoint.write(one, stream=False).body for one in requests]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -316,15 +359,39 @@ def test_a_request_that_two_endpoints_answered_is_refused_until_one_is_named(run
     assert "openrouter.ai" in run("export", one.key, "--as", "curl", "-e", "openrouter").out
 
 
-def test_a_picture_whose_bytes_are_not_kept_is_told_in_one_sentence(run, packed, tmp_path):
+@pytest.fixture
+def pictures(tmp_path) -> Request:
+    """A request about a file, and about pixels that never were one."""
     from PIL import Image as Pillow
 
     Pillow.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
-    asked = request("What colour?")
-    message = replace(asked.messages[0], parts=(*asked.messages[0].parts, Image(tmp_path / "red.png")))
-    packed(answer(replace(asked, messages=(message,))))
+    asked = request("What colours?")
+    images = Image(tmp_path / "red.png"), Image(Pillow.new("RGB", (40, 40), "blue"))
+    film = Video([Image(Pillow.new("RGB", (40, 40), (n, n, n))) for n in range(4)], fps=1)
+    message = replace(asked.messages[0], parts=(*asked.messages[0].parts, *images, film))
+    return replace(asked, messages=(message,))
+
+
+def test_a_picture_whose_bytes_are_not_kept_is_told_in_one_sentence(run, packed, pictures):
+    packed(answer(pictures))
     ran = run("export", "a.qwenpack", "--as", "curl")
     assert ran.code == 2 and "whose bytes the record has not" in ran.err and ran.err.count("\n") == 1
+
+
+def test_pictures_in_the_folder_beside_the_pack_are_sent(run, packed, pictures, endpoint, tmp_path):
+    packed(answer(pictures))
+    beside = PackMedia.beside(tmp_path / "a.qwenpack")
+    beside.keep(pictures.media)
+    ran = run("export", "a.qwenpack", "--as", "curl")
+    assert ran.code == 0, ran.err
+    assert (
+        json.loads(ran.out.split("'JSON'\n")[1].split("\nJSON")[0])
+        == endpoint.write(pictures, stream=False).body
+    )
+    for file in beside.folder.glob("*.png"):
+        file.write_bytes(b"another")
+    ran = run("export", "a.qwenpack", "--as", "curl")
+    assert ran.code == 2 and not ran.out and ran.err.count("\n") == 1
 
 
 def test_no_key_of_the_environment_is_exported(run, packed):
