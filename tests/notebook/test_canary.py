@@ -84,6 +84,7 @@ CELLS = [
     "%qwen_chat talk save talk.json",
     "%qwen_chat talk export talk.md",
     "%qwen_sent",
+    "%qwen_sent --as curl",
     "%%qwen?",
     "from qwennb import Qwen\nqwen = Qwen()\nqwen",
     "print(qwen, repr(qwen), vars(qwen), vars(qwen.session), qwen.session.config, qwen.endpoint, vars(qwen.endpoint) if hasattr(qwen.endpoint, '__dict__') else '')",
