@@ -212,7 +212,7 @@ class ColumnAsker:
             else:
                 self._ask(waiting, batch)
         if self.leans is not None:
-            self.leans.count_in(tally)
+            self.leans.tell(tally)
         return batch.outcomes
 
     def _slot(self, mode: str) -> CacheSlot:

@@ -66,7 +66,8 @@ class Leans:
         self._read: set[str] = set()
         self._missed: set[str] = set()
         self._blanks = [Prompt(text) for text in BLANK_PROMPTS]
-        self._failed: Tally | None = None
+        self._failed: Tally | None = None  # the run in which it could not be found out
+        self._failure: QwenError | None = None  # why, until that is told
         self._lock = threading.Lock()
 
     def find(self) -> None:
@@ -129,14 +130,7 @@ class Leans:
                 return True
             self._failed = tally
             tally.add_beside(endpoint, *_sum_up(answers, costs))
-            failed = next((one for one in came if isinstance(one, QwenError)), None)
-            # Where all four failed, so will the rows, and say it; where all rows are recorded, nobody else does.
-            if failed is not None and (answers or self.is_missed):
-                asker.session.warn(
-                    f"Which way the model leans could not be found out ({failed}), so labels are as it said them. "
-                    "The same call asks again."
-                )
-                asker.session.emit_warnings()
+            self._failure = next((one for one in came if isinstance(one, QwenError)), None)
             return False
 
     def choose(
@@ -151,8 +145,18 @@ class Leans:
             return said, None
         return choose(choices, answer.choice_logprobs, lean.likely, said)
 
-    def count_in(self, tally: Tally) -> None:
-        """Count what the leans took that labels were read beside: the same, whether it was paid now or is recorded."""
+    def tell(self, tally: Tally) -> None:
+        """Warn of labels that were read without a lean that could not be found out, and count what the others took.
+
+        That is the same, whether it was paid now or is recorded.
+        """
+        if self._failure is not None and self.is_missed:
+            self._asker.session.warn(
+                f"Which way the model leans could not be found out ({self._failure}), so labels are as it said them. "
+                "The same call asks again."
+            )
+            self._asker.session.emit_warnings()
+            self._failure = None
         for endpoint in self._read:
             lean = self._by_endpoint[endpoint]
             tally.add_beside(endpoint, lean.input_tokens, lean.output_tokens, lean.cost)

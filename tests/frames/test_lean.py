@@ -257,7 +257,7 @@ def test_likelihoods_that_the_user_asked_for_in_extra_fields_are_in_the_answer(s
 @pytest.mark.parametrize("kind", ["vllm", "sglang", "llama.cpp"])
 def test_choices_are_said_where_the_system_text_does_not_name_them_all(simulate, client, kind):
     sim = simulate(kind, script=leaning)
-    systems = pl.DataFrame({"system": ["Say praise or complaint.", "Say praise.", "Be kind."]})
+    systems = pl.DataFrame({"system": ["Say praise or complaint.", "It praises, or has complaints.", "Be kind."]})
     systems.qwen.ask(
         "Which? ({{ system }})", choices=LABELS, system="{{ system }}", thinking=False, client=client(sim)
     )
@@ -290,7 +290,9 @@ def test_one_token_is_asked_for_where_it_tells_which_label_it_begins(simulate, c
     assert sim.ledger.last().body["max_tokens"] > 20, "a stream shows all of it"
 
 
-@pytest.mark.parametrize("labels", [["good", "great"], ["été", "êta"], ["good", "Bad", "better", "Best"]])
+@pytest.mark.parametrize(
+    "labels", [["good", "great"], ["good", "Great"], ["été", "êta"], ["good", "Bad", "better", "Best"]]
+)
 def test_labels_that_begin_alike_have_room_to_be_said(simulate, client, labels):
     sim = simulate("vllm", script=lambda asked: labels[-1])
     assert FRAME.qwen.classify("text", labels, client=client(sim))["label"].to_list() == [labels[-1]] * 2
@@ -356,3 +358,36 @@ def test_the_beginning_of_a_label_tells_it_in_small_and_great_letters(simulate, 
     sim = simulate("vllm", script=lambda asked: Reply(said, finish_reason="length"))
     made = FRAME.qwen.ask("{{ text }}: is it?", choices=["yes", "no"], thinking=False, client=client(sim))
     assert made["answer"].to_list() == ["yes", "yes"]
+
+
+def test_a_limit_of_the_users_own_is_kept_where_one_token_would_tell(simulate, client):
+    sim = simulate("vllm")
+    FRAME.qwen.classify("text", LABELS, client=client(sim), max_tokens=30)
+    assert {one.body["max_tokens"] for one in sim.ledger.asks()} == {30}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "options"),
+    [("vllm", "g", {"thinking": False}), ("llama.cpp", "gr", {"thinking": True})],
+    ids=["two begin so", "free text behind a thought"],
+)
+def test_a_beginning_that_does_not_tell_is_no_label(simulate, client, kind, said, options):
+    sim = simulate(kind, script=lambda asked: Reply(said, finish_reason="length"))
+    with pytest.warns(QwenFrameWarning, match="was cut off"):
+        FRAME.qwen.ask("{{ text }}?", choices=["good", "great"], client=client(sim), **options)
+
+
+def test_it_is_told_where_none_of_the_four_questions_was_answered_and_the_rows_were(simulate, client):
+    broken = True
+    blank = ("N/A", "[text]", "lorem", "Text: \n")
+    sim = simulate(
+        "vllm",
+        script=lambda asked: (
+            Fault("400") if broken and any(one in asked.text for one in blank) else leaning(asked)
+        ),
+    )
+    with pytest.warns(UserWarning, match="Which way the model leans could not be found out"):
+        FRAME.qwen.classify("text", LABELS, client=client(sim))
+    broken = False
+    made = FRAME.qwen.classify("text", LABELS, client=client(sim))
+    assert made["label"].to_list() == ["praise", "complaint"]
