@@ -85,6 +85,7 @@ def test_a_client_is_made_by_the_words_of_every_endpoint_and_model(tmp_path):
         Qwen(endpoint="openai").ask("Why?")
 
 
+@pytest.mark.slow
 def test_a_question_takes_values_pictures_pages_and_forms(qwen):
     figure = Figure()
     figure.subplots().plot([1, 3, 2])

@@ -59,6 +59,7 @@ def test_run_in_parallel_a_file_stays_with_one_worker(tmp_path):
     assert sorted(file for _, file in ran) == sorted(files)
 
 
+@pytest.mark.slow
 def test_a_tests_name_is_a_sentence_of_at_most_eighty_characters():
     names = [
         node.name
@@ -69,6 +70,7 @@ def test_a_tests_name_is_a_sentence_of_at_most_eighty_characters():
     assert [name for name in names if len(name) > 80] == []
 
 
+@pytest.mark.slow
 def test_every_library_that_is_imported_is_declared():
     assert house.undeclared(HOUSE) == []
 

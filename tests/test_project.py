@@ -69,6 +69,7 @@ def test_what_leads_elsewhere_is_refused_with_file_value_and_what_to_type(tmp_pa
     assert told.endswith(f"type: qwennb trust {folder}")
 
 
+@pytest.mark.slow
 def test_nothing_is_opened_or_made_before_it_is_trusted(tmp_path, home):
     folder = wrote(tmp_path / "repo", cache_dir="answers", model="evil.gguf", endpoint="local")
     (folder / "evil.gguf").write_bytes(b"GGUF" + bytes(60))

@@ -147,6 +147,7 @@ def test_what_a_project_sets_is_told_at_the_users_line_and_can_be_filtered(tmp_p
     assert run(tmp_path, quiet + code) == ""
 
 
+@pytest.mark.slow
 def test_what_the_cache_warns_of_stands_at_the_users_line(tmp_path):
     (tmp_path / "not a folder").write_text("")
     code = (

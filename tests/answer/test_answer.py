@@ -41,6 +41,7 @@ answers = st.builds(
 
 @given(answers)
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_an_answer_is_remembered_whole(answer):
     again = Answer.from_json(json.loads(json.dumps(answer.to_json())), REQUEST)
     assert again == answer

@@ -109,6 +109,7 @@ whole_chunks = st.builds(
 
 @given(st.lists(whole_chunks, max_size=5))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_a_chunk_split_into_its_characters_gives_the_same_draft(chunks):
     def apart(chunk):
         yield from (Chunk(reasoning=character) for character in chunk.reasoning)

@@ -102,6 +102,7 @@ def test_no_attack_reaches_a_reader_of_formulas(read):
             assert not hostile(read(shown(attack))), (attack, shown(attack))
 
 
+@pytest.mark.slow
 def test_a_text_that_grows_reaches_no_reader_of_formulas_either():
     for opening, closing in DISGUISES:
         whole = f"{opening}{BODIES[0]}{closing}"

@@ -136,6 +136,7 @@ def test_no_attack_leaves_an_active_node(read, frame):
             assert not found_in(read(made)).active, (attack, made)
 
 
+@pytest.mark.slow
 def test_what_is_shown_while_it_grows_is_inert_too():
     for attack in ATTACKS:
         for end in range(1, len(attack), 3):
@@ -152,6 +153,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("size", [1, 7, 60])
+@pytest.mark.slow
 def test_a_text_that_grows_is_shown_as_if_it_were_read_whole_each_time(size):
     for text in [*TEXTS, "\n\n".join(ATTACKS[::20]), "\n".join(ATTACKS[1::40])]:
         growing = markup.Growing()
@@ -178,6 +180,7 @@ def test_what_is_finished_is_not_read_again():
     )
 
 
+@pytest.mark.slow
 def test_two_attacks_together_are_no_more_than_two():
     for first, second in zip(ATTACKS, reversed(ATTACKS), strict=True):
         for joint in (" ", "\n", "\n\n", "`", "$"):
@@ -314,6 +317,7 @@ def test_plain_text_steers_no_terminal():
     assert markup.plain("a\r\nb\tc\x00") == "a\nb\tc"
 
 
+@pytest.mark.slow
 def test_a_long_answer_is_made_inert_in_a_moment():
     for text in (
         "word $x$ `c` [a](b) <i> " * 4000,

@@ -54,6 +54,7 @@ def test_no_attack_is_active_in(read, place):
         assert "\x1b" not in made["text/plain"]
 
 
+@pytest.mark.slow
 def test_the_pages_own_tags_are_as_many_as_it_has_parts():
     """Else an attack could hide behind them, for they are left out of the search."""
     for attack in ATTACKS:
@@ -61,6 +62,7 @@ def test_the_pages_own_tags_are_as_many_as_it_has_parts():
             assert len(OWN.findall(commonmark(PLACES[place](attack).markdown()))) == tags, (place, attack)
 
 
+@pytest.mark.slow
 def test_nothing_is_active_while_it_grows():
     for attack in ATTACKS:
         for made in (growing(attack, ""), growing("", attack), growing(attack, attack)):

@@ -68,6 +68,7 @@ def kill_again_and_again(folder, rounds, writers, journal, seed):
 
 
 @pytest.mark.parametrize(("journal", "rounds"), [(ROLLBACK, 10), (WAL, 5)], ids=["persist", "wal"])
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path, journal, rounds):
     assert kill_again_and_again(tmp_path / "c", rounds, 1, journal, seed=1) > rounds
 
@@ -144,6 +145,7 @@ def strace_or_skip():
         pytest.skip("strace is not installed: faults can't be injected into system calls")
 
 
+@pytest.mark.slow
 def test_a_fault_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path, record_property):
     strace_or_skip()
     points, faults, acknowledged = fault_everywhere(tmp_path / "c", 4)
@@ -166,6 +168,7 @@ def recover_it(process, folder):
 
 @pytest.mark.filterwarnings("ignore::qwennb.cache.database.CacheWarning")
 @pytest.mark.parametrize("most", [2, pytest.param(60, marks=pytest.mark.nightly)])
+@pytest.mark.slow
 def test_a_recovery_that_is_killed_at_any_moment_is_simply_done_again(tmp_path, most):
     strace_or_skip()
     records = {name_of(n): value_of(n, 868) for n in range(100)}
@@ -248,6 +251,7 @@ def interrupted(folder, interrupts):
     return len(told)
 
 
+@pytest.mark.slow
 def test_interrupts_never_wedge_the_store(tmp_path):
     assert interrupted(tmp_path / "c", 300) > 50
 
@@ -285,6 +289,7 @@ def fill_the_disk(process, folder):
         assert writer.flush(30)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(tmp_path):
     with child(fill_the_disk, tmp_path / "c") as process:
         told = process.hear_all()
@@ -300,6 +305,7 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(tmp_pa
     raw.close()
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_the_same_names_neither_fail_nor_wait_long(tmp_path, record_property):
     """Each waits for its own acknowledgement, as a run of rows does."""
     folder = tmp_path / "c"

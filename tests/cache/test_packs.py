@@ -126,6 +126,7 @@ def test_a_pack_is_a_table(pack):
 
 
 @pytest.mark.parametrize("name", ["a.qwenpack", "a.qwenpack.zst"])
+@pytest.mark.slow
 def test_a_tampered_byte_is_found_in_1000_of_1000_trials(tmp_path, name):
     path, draw = tmp_path / name, random.Random(7)
     Pack.of(answers(4)).write(path)

@@ -76,6 +76,7 @@ def never_wrong(sound, tmp_path, seeds):
     return kept / (len(RECORDS) * len(seeds)), refused
 
 
+@pytest.mark.slow
 def test_flipped_bytes_never_make_a_wrong_answer(sound, tmp_path, record_property):
     share, refused = never_wrong(sound, tmp_path, range(18))
     record_property("kept_share", share)

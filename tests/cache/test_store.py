@@ -73,6 +73,7 @@ def test_an_answer_of_another_endpoint_is_no_hit_but_is_found_by_its_key(store):
     }
 
 
+@pytest.mark.slow
 def test_ten_thousand_names_at_once_are_no_trouble(store):
     records = {name_of(n): b"%d" % n for n in range(10_000)}
     store.put(records.items())
@@ -200,6 +201,7 @@ def test_nothing_depends_on_the_clock(tmp_path, when):
         assert store.get(name_of(1)) == b"again"
 
 
+@pytest.mark.slow
 def test_nothing_is_ever_evicted(store):
     records = {name_of(n): value_of(n, 2_000) for n in range(5_000)}
     for some in range(0, 5_000, 1_000):
@@ -346,6 +348,7 @@ def open_and_put(process, folder, number, journal):
         store.put([(name_of(number), value_of(number))])
 
 
+@pytest.mark.slow
 def test_sixteen_processes_can_open_it_for_the_first_time_at_once(tmp_path, journal):
     from contextlib import ExitStack
 
@@ -358,6 +361,7 @@ def test_sixteen_processes_can_open_it_for_the_first_time_at_once(tmp_path, jour
         assert store.get_many(name_of(n) for n in range(16)) == {name_of(n): value_of(n) for n in range(16)}
 
 
+@pytest.mark.slow
 def test_many_threads_may_read_while_one_writes(store):
     wrong, stop = [], threading.Event()
 
@@ -444,6 +448,7 @@ def test_a_store_that_failed_to_open_lets_others_be_closed_before_a_fork(store, 
     assert failed.tb is not None  # whose frames hold the store that failed
 
 
+@pytest.mark.slow
 def test_a_write_to_a_file_that_is_another_at_each_look_ends_with_an_error(tmp_path, journal):
     """As on a drive that numbers its files anew each time. Meanwhile a fork is not held up."""
 

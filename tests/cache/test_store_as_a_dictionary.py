@@ -130,6 +130,7 @@ class AsADictionary(RuleBasedStateMachine):
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
+@pytest.mark.slow
 def test_a_store_is_a_dictionary():
     run_state_machine_as_test(
         AsADictionary,

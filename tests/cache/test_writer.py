@@ -244,6 +244,7 @@ def test_a_stream_goes_on_while_another_process_holds_the_lock(store, writer):
         asyncio.run(stream())
 
 
+@pytest.mark.slow
 def test_a_closed_writer_is_held_by_nothing(store):
     with closing(Writer(store)) as writer:
         writer.put(name_of(1), b"v", lambda error: None)

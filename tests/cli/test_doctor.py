@@ -126,6 +126,7 @@ def test_a_key_whose_limit_is_used_up_can_not_answer(run, left, code, said):
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (404, 0), (500, 1), (403, 1)])
+@pytest.mark.slow
 def test_a_chosen_address_that_only_fails_can_not_answer(run, status, code):
     with answering(status, b"{}") as url:
         ran = run("doctor", environ={"QWENNB_ENDPOINT": url})

@@ -160,6 +160,7 @@ def _values(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
 @pytest.mark.parametrize("prefix", ["", "openai+", "vllm+", "openrouter+"])
+@pytest.mark.slow
 def test_what_a_server_says_is_told_without_its_controls(run, server, status, prefix):
     Hostile.status = status
     url = f"http://127.0.0.1:{server}/v1"

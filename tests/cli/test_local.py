@@ -157,6 +157,7 @@ def test_the_small_qwen_is_fetched_by_its_name(run, tmp_path, hub):  # noqa: F81
     assert again.code == 0
 
 
+@pytest.mark.slow
 def test_whoever_says_nothing_gets_what_he_typed(run, tmp_path, hub):  # noqa: F811
     describe_small(hub)
     told = run("local", "pull", environ=nowhere(tmp_path) | {"HF_ENDPOINT": hub.base})

@@ -132,6 +132,7 @@ def test_what_was_kept_between_the_look_and_the_asking_is_not_paid_twice(simulat
     assert sim.ledger.count("asked") == 1
 
 
+@pytest.mark.slow
 def test_twins_share_an_error_too_and_the_next_call_asks_again(simulate, client):
     sim = simulate(quota=Quota(slots=0))
     sim.fault("content_filter", times=1)
@@ -386,6 +387,7 @@ def test_a_wait_longer_than_the_timeout_is_told_at_once(simulate, client):
     assert time.monotonic() - began < 25
 
 
+@pytest.mark.slow
 def test_two_clients_share_the_limiter_of_an_endpoint(simulate, client):
     sim = simulate(quota=Quota(rate=50, burst=50), latency=0.1)
     first, second = client(sim), client(sim)
@@ -487,6 +489,7 @@ def test_an_unknown_price_is_counted_as_unknown_and_never_as_nothing(simulate, c
     assert (row.requests, row.unknown_cost, row.cost) == (1, 1, 0.0)
 
 
+@pytest.mark.slow
 def test_an_attempt_that_may_have_been_billed_is_listed_and_stays_reserved(simulate, client):
     sim = simulate()
     sim.fault("hang")
@@ -510,6 +513,7 @@ def test_where_leaving_saves_no_money_the_rest_is_fetched_and_remembered(simulat
     assert asked_when_left_and_asked_again(simulate("openrouter"), client) == 1
 
 
+@pytest.mark.slow
 def test_who_asks_again_at_once_what_was_left_gets_an_answer_of_its_own(simulate, client):
     assert asked_when_left_and_asked_again(simulate("vllm"), client) == 2
 
@@ -539,6 +543,7 @@ print(*(one.message for one in told), sep="\\n")
 """
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_nobody_chose_is_named_once(simulate, client, tmp_path):
     client(simulate()).ask("Why?")
     environ = {**os.environ, "OPENROUTER_API_KEY": "sk-any", "QWENNB_CACHE_DIR": str(tmp_path / "cache")}
@@ -556,6 +561,7 @@ def test_an_endpoint_that_nobody_chose_is_named_once(simulate, client, tmp_path)
     ]
 
 
+@pytest.mark.slow
 def test_who_joins_a_stream_late_gets_all_of_it(simulate, client):
     pieces = [f"{number} " for number in range(30)]
     sim = simulate(script=[Reply("".join(pieces), chunks=pieces, chunk_delay=0.05)])

@@ -66,6 +66,7 @@ def holding(database, lock="IMMEDIATE"):
     return holder
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_while_another_process_holds_the_write_lock(simulate, client, tmp_path):
     pieces = [f"{i} " for i in range(40)]
     sim = simulate(script=["first", Reply("".join(pieces), chunks=pieces, chunk_delay=0.025)])
@@ -283,6 +284,7 @@ with Simulator("openrouter", api_key="sk-sim") as sim:
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_at_the_end_of_a_process_ends_the_waiting_without_a_word(tmp_path):
     program, folder = [sys.executable, "-c", INTERRUPTED_AT_THE_END], tmp_path / "cache"
     done = subprocess.run([*program, str(folder)], capture_output=True, text=True, timeout=200)

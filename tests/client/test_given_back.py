@@ -71,6 +71,7 @@ def test_while_a_client_lives_its_folder_is_opened_once(simulate, client, tmp_pa
     assert qwen.session.memory is memory and descriptors(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_what_was_asked_by_a_client_that_is_gone_is_there_for_the_next_and_in_a_pack(simulate, client):
     sim = simulate()
     first = client(sim).ask("Why is it gone?")
@@ -80,6 +81,7 @@ def test_what_was_asked_by_a_client_that_is_gone_is_there_for_the_next_and_in_a_
     assert first.key in {name.key for name in runtime().pack().records}
 
 
+@pytest.mark.slow
 def test_what_a_client_that_is_gone_has_spent_is_written(simulate, client, tmp_path):
     sim = simulate()
     client(sim).ask("Why?")
@@ -89,6 +91,7 @@ def test_what_a_client_that_is_gone_has_spent_is_written(simulate, client, tmp_p
     assert sum(row.requests for row in rows) == 1
 
 
+@pytest.mark.slow
 def test_what_a_client_that_is_gone_has_kept_is_on_the_disk_when_the_program_ends(tmp_path):
     code = (
         "import sys, gc\n"

@@ -629,6 +629,7 @@ async def listed(door: openai.AsyncOpenAI) -> list[str]:
     return [file.id async for file in door.files.list()]
 
 
+@pytest.mark.slow
 def test_a_door_left_behind_leaves_no_warning_and_the_next_one_works(simulate, client, recwarn):
     qwen = client(simulate("dashscope"))
     qwen.openai.files.list()

@@ -72,6 +72,7 @@ def test_another_library_gets_its_answers_and_recalls_them(simulate, tmp_path, n
 @pytest.mark.parametrize("model", ["my-qwen", "dashscope/qwen3.5-plus"])
 @pytest.mark.parametrize("form", ["", "/", "/v1", "/v1/"])
 @pytest.mark.parametrize("kind", ["", "openai+"])
+@pytest.mark.slow
 def test_the_address_of_a_litellm_proxy_is_asked_as_it_is_given(tmp_path, kind, form, model):
     """With `/v1` and without: such a proxy answers at both, its models have names of its own, and its keys begin with sk-."""
 

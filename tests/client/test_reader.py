@@ -195,6 +195,7 @@ def b_picture():
 
 
 @pytest.mark.filterwarnings("ignore:A figure")
+@pytest.mark.slow
 def test_with_accept_figures_the_recorded_answer_is_taken_and_marked(charts, recwarn):
     runtime().load(charts, accept_figures=True)
     for mode in ("replay", "on"):

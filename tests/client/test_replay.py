@@ -80,6 +80,7 @@ def test_all_that_was_asked_replays_to_the_byte_with_no_network(recorded):
         assert tried == []
 
 
+@pytest.mark.slow
 def test_a_pack_has_exactly_what_was_used(recorded, simulate, client, tmp_path, fresh):
     _, file = recorded
     # 1 question, 1 schema, 1 stream, 2 of many, 1 picture, 1 choice of a tool and its answer, 2 + 2 rows, 1 by the door
@@ -317,6 +318,7 @@ def test_only_what_was_recalled_or_kept_counts_as_used(memory):
     assert memory.used.count == 2
 
 
+@pytest.mark.slow
 def test_a_pack_has_the_answer_of_the_folder_it_was_used_from(simulate, client, tmp_path, fresh):
     sim = simulate()
     first, second = (client(sim, cache_dir=tmp_path / name) for name in ("first", "second"))
@@ -331,6 +333,7 @@ def test_a_pack_has_the_answer_of_the_folder_it_was_used_from(simulate, client, 
             assert [answer.text for answer in pack.answers() if answer.key == key] == [text]
 
 
+@pytest.mark.slow
 def test_what_a_full_log_has_no_room_for_is_packed_all_the_same(simulate, client, fresh):
     memory = client(simulate()).session.memory
     kept(memory, answer_of(0))  # as if it had been used when no name more could be noted
@@ -371,6 +374,7 @@ def test_what_is_new_is_taken_once_and_again_when_it_was_asked_anew(simulate, cl
         ("Something else entirely, which is not near to anything", {"model": "9b", "top_k": 3, "seed": 4}, None),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_miss_says_what_differs_from_the_nearest_and_what_records_it(
     simulate, client, fresh, prompt, options, told
 ):

@@ -130,6 +130,7 @@ with Simulator("ollama") as sim:
 """
 
 
+@pytest.mark.slow
 def test_a_line_in_the_table_and_who_takes_it_are_all_of_a_new_option(tmp_path):
     copy = tmp_path / "qwennb"
     shutil.copytree(Path(qwennb.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))

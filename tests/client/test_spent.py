@@ -76,6 +76,7 @@ def test_what_was_not_asked_after_a_wrong_key_has_cost_nothing(simulate, client)
     assert all(isinstance(o.error, QwenError) and (o.attempts, o.cost) == (0, 0.0) for o in others)
 
 
+@pytest.mark.slow
 def test_a_budget_holds_where_a_server_reports_more_than_any_price(simulate, client):
     sim = simulate(latency=0.02, script=lambda asked: Reply("much", usage={"cost": 0.02}))
     qwen = client(sim, budget=0.1)

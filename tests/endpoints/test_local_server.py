@@ -252,6 +252,7 @@ def says(parent: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_it_ends_with_a_parent_that_is_killed(model: LocalModel, python: str, how: signal.Signals) -> None:
     with run_parent(
         "server.start(); print(server.pid, flush=True); sys.stdin.read()", model, python
@@ -261,6 +262,7 @@ def test_it_ends_with_a_parent_that_is_killed(model: LocalModel, python: str, ho
         assert ended(child)
 
 
+@pytest.mark.slow
 def test_it_ends_with_a_parent_that_ends(model: LocalModel, python: str) -> None:
     with run_parent(
         "server.start(); print(server.pid, flush=True); sys.stdin.read()", model, python
@@ -288,6 +290,7 @@ def test_it_ends_when_its_stdin_does(model: LocalModel, python: str) -> None:
             child.kill()
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_parent_while_it_loads(tmp_path: Path, python: str) -> None:
     model = stand_in_model(tmp_path / "slow.gguf")
     code = """

@@ -147,6 +147,7 @@ def test_a_name_stands_in_what_went_wrong(tmp_path):
         pdf_bytes(Pdf(tmp_path / "invoice.pdf"))
 
 
+@pytest.mark.slow
 def test_many_threads_draw_at_once():
     # In a process of its own: without its lock, PDFium brings the whole process down.
     code = f"""
@@ -176,6 +177,7 @@ def test_a_pdf_without_bytes_names_its_hash():
             use()
 
 
+@pytest.mark.slow
 def test_without_pypdfium2_a_whole_file_still_goes_and_else_the_command_is_named():
     code = f"""
 import sys

@@ -263,6 +263,7 @@ def test_a_users_budget_replaces_the_models_up_to_the_hard_limit():
     assert sizes == [scale_size(400, 300, most) for most in (10_000, 5_000, 30_000, 40_000)]
 
 
+@pytest.mark.slow
 def test_a_very_large_picture_is_sent_only_as_jpeg_or_png():
     content = encoded(Pillow.new("L", (4000, 2100)), "WEBP")
     assert prepared(content, takes(EVERY, max_pixels=10**7)).mime == "image/png"
@@ -297,6 +298,7 @@ def test_a_drawing_without_loss_keeps_every_pixel():
     ).all()
 
 
+@pytest.mark.slow
 def test_transparency_is_kept_and_an_opaque_alpha_dropped():
     see_through = photograph().convert("RGBA")
     assert opened(prepared(encoded(see_through, "TIFF"))).mode == "RGB"
@@ -387,6 +389,7 @@ def test_a_file_that_breaks_off_is_refused_wherever_it_would_go(kind, share):
 
 
 @given(st.sampled_from([*EVERY, "avif"]), st.integers(20, 3000), st.binary(min_size=1, max_size=40))
+@pytest.mark.slow
 def test_a_damaged_file_is_sent_or_refused_in_one_sentence(kind, at, junk):
     content = encoded(quarters(), FORMS[kind])
     try:

@@ -186,6 +186,7 @@ def test_a_video_without_bytes_names_its_hash():
         sample(video, VIDEOS, IMAGES, "here", 1, 9)
 
 
+@pytest.mark.slow
 def test_without_pyav_the_command_that_installs_it_is_named():
     code = f"""
 import sys

@@ -41,6 +41,7 @@ WHOLE = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(JSON | WHOLE, st.booleans())
+@pytest.mark.slow
 def test_a_payload_of_any_shape_is_a_chunk_or_one_of_our_errors(data, last):
     for dialect in DIALECTS:
         try:

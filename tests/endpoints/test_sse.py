@@ -39,6 +39,7 @@ def streams(draw):
 
 @settings(max_examples=300, deadline=None)
 @given(streams(), st.data())
+@pytest.mark.slow
 def test_any_chunking_gives_the_same_events(stream, data):
     whole, events = stream
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=12)))

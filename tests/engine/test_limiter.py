@@ -174,6 +174,7 @@ def test_a_limit_lowered_in_mid_run_to_single_requests_is_found():
     assert seconds <= 1.35 * (500 / 40 + 500 / 20)
 
 
+@pytest.mark.slow
 def test_without_refusals_the_window_grows_geometrically_to_its_bound():
     server = Server(service=lambda: 0.05)
     seconds = asked(server, 20_000, most=256)
@@ -252,6 +253,7 @@ def test_a_server_that_queues_is_kept_busy_with_a_short_queue(spread, share):
     assert max(n for t, _, n in seen if t > 10) <= 2 * 32
 
 
+@pytest.mark.slow
 def test_slots_that_are_doubled_are_found():
     queue = Queue(32, lambda: 0.2)
 

@@ -41,6 +41,7 @@ def test_random_refusals_do_not_bring_the_pace_down(share, latency):
 
 
 @pytest.mark.parametrize("after", [None, 1.0])
+@pytest.mark.slow
 def test_the_pace_comes_back_however_unlucky_the_beginning(after):
     """A fifth is refused: at first that is taken for a limit."""
     assert slowed(3000, 0.2, 1.0, 1, after) <= 4

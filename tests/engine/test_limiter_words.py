@@ -81,6 +81,7 @@ def times_as_long(rows: int, share: float, latency: float, seed: int) -> float:
 
 
 @pytest.mark.parametrize("latency", [0.1, 1.0])
+@pytest.mark.slow
 def test_three_of_ten_refused_at_random_is_no_matter_of_luck(latency):
     """It took from 4 to 2,205 s, where 1 s is the time without refusals."""
     runs = [times_as_long(600, 0.3, latency, seed) for seed in range(12)]
@@ -88,6 +89,7 @@ def test_three_of_ten_refused_at_random_is_no_matter_of_luck(latency):
 
 
 @pytest.mark.parametrize("share", [0.4, 0.5])
+@pytest.mark.slow
 def test_half_refused_at_random_is_mostly_no_matter_of_luck_either(share):
     runs = [times_as_long(600, share, 0.1, seed) for seed in range(12)]
     assert statistics.median(runs) <= 12

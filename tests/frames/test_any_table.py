@@ -127,6 +127,7 @@ def test_meta_and_errors_stand_beside_in_every_kind(qwen, kind):
 
 @settings(max_examples=20)
 @given(st.lists(st.none() | st.sampled_from(["", "a", "b", "NaN", "☃", "null"]), max_size=6))
+@pytest.mark.slow
 def test_order_nulls_and_duplicates_are_those_of_polars(qwen, texts):
     frame = pl.DataFrame({"id": range(len(texts)), "text": texts}, schema_overrides={"text": pl.String})
     expected = plain(qwennb.classify(frame, "text", LABELS, client=qwen))

@@ -121,6 +121,7 @@ def test_who_looks_sees_what_is_waited_for(sim, client):
 # ---------------------------------------------------------------------- what fails
 
 
+@pytest.mark.slow
 def test_a_line_that_failed_is_one_null_and_the_next_call_asks_only_that(sim, client):
     qwen = client(sim)
     sim.fault("500", times=1)
@@ -171,6 +172,7 @@ def stop_at_once(progress):
         progress.stop()
 
 
+@pytest.mark.slow
 def test_stop_leaves_the_batch_running_and_says_how_to_go_on(simulate, client):
     sim = simulate("dashscope", options=Options(batch_polls=3))
     qwen = client(sim)

@@ -151,6 +151,7 @@ def test_a_summary_that_was_cut_is_a_summary(simulate, client):
 
 
 @pytest.mark.parametrize("own", [True, False])
+@pytest.mark.slow
 def test_a_batch_brings_cut_texts_as_the_live_lane_does(simulate, client, own):
     reply = CUT if own else Reply("Once upon", finish_reason="length")
     sim = simulate("dashscope", script=lambda asked: reply)

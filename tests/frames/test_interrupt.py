@@ -27,6 +27,7 @@ def stop_after(done: int):
     return watch
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_every_finished_row(simulate, client):
     sim = simulate(latency=0.3)
     qwen = client(sim)
@@ -43,6 +44,7 @@ def test_a_stopped_run_keeps_every_finished_row(simulate, client):
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+@pytest.mark.slow
 def test_stop_in_a_lazy_run_raises_stopped(simulate, client, engine):
     sim = simulate(latency=0.3)
     qwen = client(sim)
@@ -97,6 +99,7 @@ print("prompt", flush=True)
         *(pytest.param(how, marks=pytest.mark.slow) for how in ("expression", "lazy", "sink")),
     ],
 )
+@pytest.mark.slow
 def test_an_interrupt_raises_once_and_at_once_and_keeps_what_is_done(simulate, client, tmp_path, how):
     sim = simulate(latency=0.5)
     command = [
@@ -159,6 +162,7 @@ assert handler() is signal.default_int_handler, "another thread leaves the signa
 """
 
 
+@pytest.mark.slow
 def test_the_handler_of_interrupts_is_ours_only_while_a_plan_lives():
     done = subprocess.run(
         [sys.executable, "-c", HANDLERS], capture_output=True, text=True, timeout=120, check=False

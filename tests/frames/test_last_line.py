@@ -71,6 +71,7 @@ async def _collect(lf):
 
 
 @pytest.mark.parametrize("how", RUNS)
+@pytest.mark.slow
 def test_a_lazy_run_is_over_once_with_the_numbers_of_the_whole(simulate, client, tmp_path, source, how):
     watcher = Watcher()
     lf = source.qwen.ask(ASK, client=client(simulate()), progress=watcher)

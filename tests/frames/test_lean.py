@@ -257,7 +257,9 @@ def test_likelihoods_that_the_user_asked_for_in_extra_fields_are_in_the_answer(s
 @pytest.mark.parametrize("kind", ["vllm", "sglang", "llama.cpp"])
 def test_choices_are_said_where_the_system_text_does_not_name_them_all(simulate, client, kind):
     sim = simulate(kind, script=leaning)
-    systems = pl.DataFrame({"system": ["Say praise or complaint.", "It praises, or has complaints.", "Be kind."]})
+    systems = pl.DataFrame(
+        {"system": ["Say praise or complaint.", "It praises, or has complaints.", "Be kind."]}
+    )
     systems.qwen.ask(
         "Which? ({{ system }})", choices=LABELS, system="{{ system }}", thinking=False, client=client(sim)
     )

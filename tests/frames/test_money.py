@@ -139,6 +139,7 @@ def test_a_failed_row_shows_its_real_attempts_and_cost(simulate, client, kind, l
     assert (meta["input_tokens"] > 0) is is_paid
 
 
+@pytest.mark.slow
 def test_what_may_have_been_billed_has_no_known_cost(simulate, client):
     sim = simulate(faults=[Fault("hang")])
     table = pl.DataFrame({"n": ["one"]})

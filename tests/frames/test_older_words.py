@@ -60,6 +60,7 @@ ASKS = {
 @pytest.mark.filterwarnings("ignore::qwennb.errors.QwenWarning")
 @pytest.mark.parametrize("is_lazy", [False, True])
 @pytest.mark.parametrize("verb", ASKS)
+@pytest.mark.slow
 def test_a_batch_that_was_left_in_older_words_is_taken_up(simulate, client, verb, is_lazy):
     sim, ask = simulate("dashscope", options=Options(batch_polls=3)), ASKS[verb]
     qwen, draws = client(sim), 3 if verb == "draws" else 1

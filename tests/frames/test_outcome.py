@@ -95,6 +95,7 @@ def test_one_plan_of_two_columns_that_ask_the_same_loses_nothing(simulate, clien
         assert both["b_meta"].struct.field("reasoning")[0]
 
 
+@pytest.mark.slow
 def test_a_batch_brings_what_was_asked_for(simulate, client):
     sim = simulate("dashscope")
     made = FRAME.qwen.ask("Say {{ text }}", client=client(sim), lane="batch", thinking=True, meta=True)

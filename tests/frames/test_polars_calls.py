@@ -66,6 +66,7 @@ def test_what_is_no_column_is_asked_in_a_forked_child_as_ever(qwen):
     assert TABLE.qwen.ask("Still {{ text }}", client=qwen)["answer"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_a_column_is_made_in_a_child_that_was_forked_before_polars_ran():
     code = (
         "import os, tempfile, polars as pl\nfrom qwennb import Qwen\nfrom qwennb.simulator import Simulator\n"

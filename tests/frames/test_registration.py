@@ -32,6 +32,7 @@ def test_both_orders_of_import_register_the_namespaces(imports):
     assert python(f"{imports}; {SHOW}") == ALL_FOUR
 
 
+@pytest.mark.slow
 def test_the_room_is_loaded_with_its_first_use():
     code = (
         "import qwennb, sys, polars as pl; before = 'qwennb.frames' in sys.modules;"
@@ -54,6 +55,7 @@ def test_importing_qwennb_imports_neither_polars_nor_what_asking_needs():
     assert python(f"import qwennb, sys; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
+@pytest.mark.slow
 def test_the_waiting_finders_leave_nothing_behind():
     code = (
         "import sys; before = list(sys.meta_path); import qwennb, polars, pandas;"
@@ -70,6 +72,7 @@ def test_pandas_has_the_accessor_in_both_orders_and_is_not_imported_by_us(import
     assert python(imports + code) == "False _frame _series"
 
 
+@pytest.mark.slow
 def test_asking_over_polars_imports_neither_pandas_nor_narwhals():
     code = (
         "import polars as pl, qwennb, sys; from qwennb.simulator import Simulator\n"

@@ -23,6 +23,7 @@ def find(kernel, script):
     return script
 
 
+@pytest.mark.slow
 def test_a_long_call_is_shown_to_its_last_character(kernel, find):
     city = "a" * 3_000 + " and the tail"
     find(calling(city), "done")

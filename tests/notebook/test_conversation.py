@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from qwennb.simulator import Reply, ToolCall
 from tests.notebook.conftest import body
 
@@ -10,6 +12,7 @@ def said(sim) -> list[str]:
     return [m["content"] for m in body(sim)["messages"] if m["role"] == "user"]
 
 
+@pytest.mark.slow
 def test_cells_are_independent_unless_told_otherwise(kernel, sim, script):
     script("a", "b")
     kernel.run("%qwen first alone")
@@ -126,6 +129,7 @@ def test_a_conversation_is_saved_emptied_and_asked_for_by_name(kernel, sim, scri
     assert "did you mean `filed`?" in kernel.run("%qwen_chat fild").error["evalue"]
 
 
+@pytest.mark.slow
 def test_a_step_is_shown_without_what_the_one_before_it_said(kernel, script):
     kernel.run("def look(city: str) -> str:\n    'Looks.'\n    return 'looked at ' + city")
     call = Reply("Let me look.", tool_calls=[ToolCall("look", {"city": "Bonn"}, id="call_1")])

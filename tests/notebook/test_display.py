@@ -21,6 +21,7 @@ def streamed(pieces: list[str], delay: float = 0.02, **more) -> Reply:
     return Reply("".join(pieces), chunks=pieces, chunk_delay=delay, **more)
 
 
+@pytest.mark.slow
 def test_an_answer_is_seen_to_grow_and_ends_as_one_output(kernel, script):
     script(streamed([f"word{n} " for n in range(60)], delay=0.04))
     ran = kernel.run("%qwen grow")
@@ -49,6 +50,7 @@ def test_a_piece_that_waits_is_shown_before_the_next_one_comes(kernel, script):
     assert any("second" in one and "third" not in one for one in shown)
 
 
+@pytest.mark.slow
 def test_reasoning_is_open_while_it_thinks_and_closed_after(kernel, script):
     script(Reply("done", reasoning="<b>let me</b> see", chunk_delay=0.3))
     ran = kernel.run("%qwen think about it")
@@ -65,6 +67,7 @@ def test_what_is_kept_is_inert_and_holds_no_text_twice(kernel, script):
     assert "alert" not in provenance and "attack" not in provenance and len(ran.data[MIME]["key"]) == 64
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_came_and_remembers_nothing(kernel, sim, script):
     script(streamed([f"w{n} " for n in range(50)], delay=0.05), "whole")
     ran = kernel.run("%qwen --chat held --into part long story", cell="held-1", interrupt_at="w3")
@@ -85,6 +88,7 @@ def test_an_interrupt_keeps_what_came_and_remembers_nothing(kernel, sim, script)
     )
 
 
+@pytest.mark.slow
 def test_a_failing_call_stops_a_run_with_a_short_traceback(kernel, sim):
     sim.fault("500")
     try:
@@ -193,6 +197,7 @@ def test_nothing_is_shown_after_the_end():
     assert cell.shown[1:] == [page.bundle()]
 
 
+@pytest.mark.slow
 def test_half_a_value_is_never_shown(kernel, script):
     script(streamed(['{"name": ', '"Ada", ', '"age": 36}'], delay=0.1))
     ran = kernel.run("%qwen --schema 'name, age int' Who was she?")

@@ -50,6 +50,7 @@ print(shown.count("labels="))
 """
 
 
+@pytest.mark.slow
 def test_an_import_before_there_was_a_shell_takes_nothing_from_loading(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED_FIRST], cwd=tmp_path, capture_output=True, text=True, timeout=120

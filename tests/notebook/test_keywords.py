@@ -134,6 +134,7 @@ def test_tab_shows_every_option_of_a_column_at_every_door(tab, verb):
         ("qwen.ask('Why?', thinki", ["thinking="]),
     ],
 )
+@pytest.mark.slow
 def test_tab_ends_the_word_that_is_begun(tab, text, wanted):
     assert tab(text) == wanted
 

@@ -16,6 +16,7 @@ def asked(sim) -> str:
     return content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
 
 
+@pytest.mark.slow
 def test_a_line_is_asked_as_it_is_typed(kernel, sim, script):
     for typed in (
         "what's this?",
@@ -41,6 +42,7 @@ def test_a_cell_is_asked_as_it_is_typed(kernel, sim, script):
     assert asked(sim) == doubled
 
 
+@pytest.mark.slow
 def test_an_expression_travels_as_what_it_is(kernel, sim, script):
     kernel.run(
         "import polars as pl, numpy as np\nfrom PIL import Image as I\nx = 41\ndf = pl.DataFrame({'a': [1, 2]})\n"
@@ -91,6 +93,7 @@ def test_an_option_is_seen_in_the_request(kernel, sim, script, line, field, valu
     assert seen == value or (isinstance(value, dict) and value.items() <= seen.items())
 
 
+@pytest.mark.slow
 def test_a_system_text_a_schema_and_choices_are_sent(kernel, sim, script):
     kernel.run("import pydantic\nclass Person(pydantic.BaseModel):\n    name: str\n    age: int")
     script('{"name": "Ada", "age": 36}')
@@ -115,6 +118,7 @@ def test_raw_fills_nothing_in(kernel, sim, script):
     assert asked(sim) == "keep {{ x }}"
 
 
+@pytest.mark.slow
 def test_a_plan_sends_nothing(kernel, sim, script):
     script()
     ran = kernel.run("%qwen --plan how much is this")
@@ -174,6 +178,7 @@ def test_the_last_error_and_its_cell_are_sent_to_be_fixed(kernel, sim, script):
     )
 
 
+@pytest.mark.slow
 def test_the_last_figure_is_looked_at(kernel, sim, script):
     kernel.run(
         "import matplotlib; matplotlib.use('agg')\nimport matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nfigure = plt.gcf()"
@@ -210,6 +215,7 @@ def test_code_goes_into_the_next_cell_and_is_shown(kernel, script):
     assert "```python\nprint(1)\n```" in ran.markdown
 
 
+@pytest.mark.slow
 def test_config_sets_the_endpoint_the_mode_the_budget_and_the_time_limit(kernel, sim, script):
     script(*["said"] * 9)
 
@@ -231,6 +237,7 @@ def test_config_sets_the_endpoint_the_mode_the_budget_and_the_time_limit(kernel,
         sim.pace()
 
 
+@pytest.mark.slow
 def test_tab_knows_what_the_notebook_has(kernel, script):
     script("said")
     kernel.run("%qwen --no-cache --chat journey begin")
@@ -246,6 +253,7 @@ def test_tab_knows_what_the_notebook_has(kernel, script):
     assert kernel.complete("%qwen --think=me") == ["medium"]
 
 
+@pytest.mark.slow
 def test_tab_in_the_body_of_a_cell_is_not_about_options(kernel):
     assert "--think" not in kernel.complete("%%qwen --no-think\n--th")
     assert "--think" not in kernel.complete("%%qwen\n%qwen --th")

@@ -153,6 +153,7 @@ def test_no_option_is_left_out():
 
 
 @pytest.mark.parametrize(("name", "line", "check"), LINES, ids=[line for _, line, _ in LINES])
+@pytest.mark.slow
 def test_an_option_is_seen(ready, sim, script, name, line, check):
     replies = {"schema": '{"name": "Ada", "age": 36}', "choices": "yes"}
     call = Reply(None, tool_calls=[ToolCall("find", {"city": "Bonn"}, id="call_1")])

@@ -172,6 +172,7 @@ def test_every_question_of_a_loop_counts():
 # ---------------------------------------------------------------------- in a kernel
 
 
+@pytest.mark.slow
 def test_an_output_knows_the_hashes_of_what_was_interpolated(kernel, script):
     script("an answer")
     kernel.run("word = 'soup'\nfrom PIL import Image\npicture = Image.new('RGB', (8, 8), 'red')")

@@ -204,6 +204,7 @@ cells = (
     st.integers(0, 6000),
 )
 @settings(max_examples=40, deadline=None)
+@pytest.mark.slow
 def test_no_cell_and_no_name_breaks_the_table_and_the_budget_holds(columns, budget):
     for frame in (
         pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)),

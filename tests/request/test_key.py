@@ -141,6 +141,7 @@ some_requests = st.builds(
 
 @given(some_requests)
 @settings(max_examples=50, deadline=None)
+@pytest.mark.slow
 def test_a_request_read_from_its_canonical_form_has_the_same_key(request):
     canonical = request.canonical()
     assert Request.from_json(canonical).key == request.key

@@ -183,6 +183,7 @@ def test_a_redirect_leads_elsewhere(start):
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.slow
 def test_connections_break_where_they_are_told_to(start, stream):
     for name, some, ending in (
         ("reset", False, "reset"),
@@ -208,6 +209,7 @@ def test_a_short_body_is_an_incomplete_read(start):
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.slow
 def test_bytes_come_one_at_a_time(start, stream):
     sim = start("vllm", script=lambda _: "é", faults=[Fault("drip", seconds=0.0005)])
     began = time.monotonic()

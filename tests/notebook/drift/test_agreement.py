@@ -260,6 +260,7 @@ def test_how_a_model_broke_the_lines_of_its_json_is_no_difference_to_look_at():
     assert "{&quot;item&quot;: &quot;tea&quot;, &quot;amount&quot;: <del>2</del>}" in page
 
 
+@pytest.mark.slow
 def test_very_many_changed_answers_make_a_page_that_can_be_opened():
     before = [asked(1, *(answer("a", f"q{n}") for n in range(700)))]
     after = [asked(1, *(answer("b " * 2_100, f"q{n}") for n in range(700)))]
