@@ -24,15 +24,10 @@ from qwennb.errors import BadInput, MediaError, nearest
 from qwennb.request import Request
 
 POSTMAN = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-_CLIENTS_OWN = {
-    "extra_headers",
-    "extra_query",
-    "extra_body",
-    "timeout",
-}  # of `create`, and no field of a body
-_UNPRINTED = re.compile(
-    r"[^\n -~]"
-)  # whether it can be shown is asked of each: most letters of the world can
+# Parameters of `create` that are no fields of a body.
+_CLIENTS_OWN = {"extra_headers", "extra_query", "extra_body", "timeout"}
+# Whether it can be shown is asked of each: most letters of the world can.
+_UNPRINTED = re.compile(r"[^\n -~]")
 _SECOND_BRACE = re.compile(r"(?<=\{)\{")  # JSON itself never has two: these stand in a text
 
 

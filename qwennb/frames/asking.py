@@ -488,7 +488,7 @@ class ColumnAsker:
             )
 
     def read_answer(self, key: str, answer: Answer, *, is_older: bool = False) -> Outcome:
-        """What *answer*, perhaps to *older* words, means in this column."""
+        """What *answer* means in this column; one to older words is as it was said."""
         try:
             data, sure = answer.data, None
             if self.leans is not None and not is_older and self.options.choices is not None:
