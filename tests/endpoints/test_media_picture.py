@@ -3,7 +3,6 @@
 import io
 import math
 import struct
-import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from PIL import ImageDraw
 from qwennb.catalog import Images
 from qwennb.endpoints.media import scale_size
 from qwennb.endpoints.media.metadata import orientation, without_metadata
-from qwennb.endpoints.media.picture import Remembered, prepare_image
+from qwennb.endpoints.media.picture import prepare_image
 from qwennb.errors import MediaError
 from qwennb.request import Image
 
@@ -417,37 +416,6 @@ def test_a_picture_that_was_prepared_is_not_prepared_again():
     image = Image(photograph(seed=7))
     assert prepare_image(image, takes(), "here") is prepare_image(Image(photograph(seed=7)), takes(), "here")
     assert prepare_image(image, takes(max_pixels=9000), "here") is not prepare_image(image, takes(), "here")
-
-
-def test_no_more_is_remembered_than_allowed_and_the_least_used_goes_first():
-    remembered, made = Remembered(most=100, size=len), []
-
-    def get(key, size=40):
-        return remembered.get(key, lambda: made.append(key) or bytes(size))
-
-    for key in ("a", "b", "a", "c", "a", "b"):
-        get(key)
-    assert made == ["a", "b", "c", "b"]
-    get("huge", 101)
-    get("huge", 101)
-    assert made[-2:] == ["huge", "huge"]
-    get("b")
-    assert made.count("b") == 2
-
-
-def test_many_threads_share_what_is_remembered():
-    remembered, start = Remembered(most=1000, size=len), threading.Barrier(8)
-
-    def work(number):
-        start.wait()
-        return [
-            len(remembered.get(i % 17, lambda i=i: bytes(i % 17 * 10))) for i in range(number, number + 500)
-        ]
-
-    with ThreadPoolExecutor(8) as pool:
-        for number, sizes in enumerate(pool.map(work, range(8))):
-            assert sizes == [i % 17 * 10 for i in range(number, number + 500)]
-    assert remembered._held == sum(map(len, remembered._made.values())) <= 1000
 
 
 @pytest.mark.slow

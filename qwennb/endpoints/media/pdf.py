@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwennb.catalog import Images
-from qwennb.endpoints.media.picture import PreparedPicture, Remembered, encode, is_drawn, room_in
+from qwennb.endpoints.media.picture import PreparedPicture, encode, is_drawn, room_in
 from qwennb.errors import MediaError
+from qwennb.remembered import Remembered
 from qwennb.request import Pdf
 
 _SHARP = 150 / 72  # dots a point: small print can be read, and more would only cost tokens

@@ -15,15 +15,13 @@ from __future__ import annotations
 import base64
 import io
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from qwennb.catalog import Images, Videos
 from qwennb.endpoints.media.metadata import orientation, without_metadata
 from qwennb.errors import MediaError
+from qwennb.remembered import Remembered
 from qwennb.request import MOST_PIXELS, Image
 
 _GRID = 32  # what the model sees of a picture is a grid of squares with this side
@@ -34,38 +32,6 @@ _MOST_COLOURS_DRAWN = 4096  # with more, it is taken for a photograph
 _LARGE = 3840 * 2160  # above this only JPEG and PNG are sure to be read
 _DECODED = ("png", "jpeg", "webp", "gif", "bmp", "tiff", "avif")
 _UPRIGHT_ALREADY = ("pixels", "tiff", "avif")  # the last two are turned by Pillow's own decoder
-
-T = TypeVar("T")
-
-
-class Remembered(Generic[T]):
-    """What was made, by key, as long as all of it together has at most *most* bytes; the least used goes first.
-
-    *size* tells the bytes of one. Only what was made is kept, never what it was made from. Two threads that ask for the same
-    at once both make it: that costs less than to let one wait.
-    """
-
-    def __init__(self, most: int, size: Callable[[T], int]) -> None:
-        self._most = most
-        self._size = size
-        self._held = 0
-        self._made: OrderedDict[Hashable, T] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What *make* made for this key, now or before."""
-        with self._lock:
-            if key in self._made:
-                self._made.move_to_end(key)
-                return self._made[key]
-        made = make()
-        with self._lock:
-            if key not in self._made and self._size(made) <= self._most:
-                self._made[key] = made
-                self._held += self._size(made)
-            while self._held > self._most:
-                self._held -= self._size(self._made.popitem(last=False)[1])
-        return made
 
 
 @dataclass(frozen=True, slots=True)

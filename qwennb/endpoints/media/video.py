@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwennb.catalog import Images, Videos
-from qwennb.endpoints.media.picture import PreparedPicture, Remembered, encode, room_in, scale_size
+from qwennb.endpoints.media.picture import PreparedPicture, encode, room_in, scale_size
 from qwennb.errors import MediaError
+from qwennb.remembered import Remembered
 from qwennb.request import MOST_PIXELS, Video
 
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "mpeg": "mpeg", "avi": "avi"}
