@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import openai
 import pandas as pd
 import polars as pl
 import pytest
@@ -103,13 +105,24 @@ def test_a_warning_stands_at_the_line_that_asked(simulate, client, door):
     ]
 
 
+@contextlib.contextmanager
+def unwrapped(door):
+    """Before 3.15 the openai package makes an APIConnectionError of whatever is raised below it; ours is its cause."""
+    try:
+        yield
+    except openai.APIConnectionError as error:
+        if door != "openai" or tuple(map(int, openai.__version__.split(".")[:2])) >= (3, 15):
+            raise
+        raise error.__cause__ from None
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_a_warning_made_an_error_is_raised_as_itself_and_the_answer_is_kept(simulate, client, door):
     sim = simulate(script=lambda asked: CUT)
     qwen = client(sim)
     with warnings.catch_warnings():
         warnings.simplefilter("error", QwenWarning)
-        with pytest.raises(QwenWarning, match="cut at max_tokens=8"):
+        with pytest.raises(QwenWarning, match="cut at max_tokens=8"), unwrapped(door):
             DOORS[door](qwen)
     asked = sim.ledger.count("asked")
     with warnings.catch_warnings():

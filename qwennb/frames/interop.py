@@ -154,6 +154,8 @@ def _loses_cells(made: pl.Series, cells: list[Any]) -> bool:
         return dict in kinds
     if made.dtype.is_numeric():
         return any(issubclass(kind, dt.date | dt.time | dt.timedelta) for kind in kinds)
+    if isinstance(made.dtype, pl.Struct) and any(issubclass(kind, int | float | str) for kind in kinds):
+        return True  # polars 2.0 makes a struct of nulls of it, later ones a null
     return made.null_count() > sum(value is None for value in cells)
 
 

@@ -12,6 +12,7 @@ from qwennb.errors import BadInput
 from qwennb.simulator import Reply
 
 FRAME = pl.DataFrame({"text": ["a", "b"]})
+ONE = FRAME.head(1)  # the last request of several rows is any of them
 
 
 def asked(sim) -> tuple[dict, str]:
@@ -43,10 +44,10 @@ def test_the_range_is_what_the_arguments_or_the_end_of_the_criterion_say(
     simulate, client, criterion, given, low, high, words
 ):
     sim = simulate("vllm")
-    FRAME.qwen.score("text", criterion, client=client(sim), prompt_version=1, **given)
+    ONE.qwen.score("text", criterion, client=client(sim), prompt_version=1, **given)
     assert asked(sim) == ({"type": "number", "minimum": low, "maximum": high}, words)
-    made = FRAME.qwen.score("text", criterion, client=client(sim), cache="refresh", **given)
-    assert asked(sim) == ({"type": "number", "minimum": low, "maximum": high}, FRAME["text"][-1])
+    made = ONE.qwen.score("text", criterion, client=client(sim), cache="refresh", **given)
+    assert asked(sim) == ({"type": "number", "minimum": low, "maximum": high}, ONE["text"][0])
     assert made.schema["score"] == pl.Float64()
     bare = words.removeprefix("Score the text: ").removesuffix(f"{low} to {high}.").rstrip(" ,:–")
     assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inspect import signature
 
+import IPython
 import pandas as pd
 import polars as pl
 import pytest
@@ -204,7 +205,8 @@ def test_options_are_shown_wherever_python_is_written(ours, text):
 def test_tab_behind_the_dot_shows_each_verb_once(tab, text):
     shown = [name.rpartition(".")[2] for name in tab(text)]  # IPython's own have what stands before
     assert {"ask", "classify", "extract", "filter", "score", "summarize", "translate"} <= {*shown}
-    assert len(shown) == len({*shown})
+    # Before 9.5 IPython takes `df.qwen.` for `qwen.` and shows what that has, too.
+    assert len(shown) == len({*shown}) or IPython.version_info < (9, 5)
 
 
 def test_what_goes_wrong_on_tab_shows_nothing(shell, monkeypatch):
