@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from qwennb.frames import filter as filter  # noqa: A004 - polars' own word
     from qwennb.notebook import widgets as widgets
-    from qwennb.request import Image, Pdf, Video
+    from qwennb.request import Document, Image, Pdf, Video
     from qwennb.truth import compare
 
 _HOMES = {
@@ -49,7 +49,7 @@ _HOMES = {
         ],
         "qwennb.notebook": ["load_ipython_extension", "unload_ipython_extension"],
         "qwennb.notebook.widgets": ["widgets"],
-        "qwennb.request": ["Image", "Pdf", "Video"],
+        "qwennb.request": ["Document", "Image", "Pdf", "Video"],
         "qwennb.truth": ["compare"],
     }.items()
     for name in names
@@ -59,6 +59,7 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Chat",
+    "Document",
     "Image",
     "Pack",
     "Pdf",

@@ -38,7 +38,7 @@ from qwennb.cache.usage_log import RecordingLog, TraceLog, UsageLog
 from qwennb.cache.writer import Writer
 from qwennb.config import CacheMode
 from qwennb.errors import CacheError, InvalidAnswer, NotRecorded, ValidatorFailed
-from qwennb.request import Image, Pdf, Request, Video
+from qwennb.request import Medium, Request
 from qwennb.text import first_words
 
 MOST_LOOKED_AT = 1_000  # answers from which the usual model is told where no ledger lies
@@ -176,7 +176,7 @@ class Memory:
     def record_use(
         self,
         names: Sequence[tuple[str, str]],
-        media: Iterable[Image | Video | Pdf] = (),
+        media: Iterable[Medium] = (),
         event: Literal["used", "kept"] = "used",
     ) -> None:
         """Record that these answers were used, or kept: by key and endpoint, to requests with these *media*."""

@@ -200,7 +200,9 @@ def _around(text: str, at: int) -> str:
 
 
 def _pictures(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    noun = {"image": "picture", "video": "video", "pdf": "PDF"}.get(str(mine.get("type")), "file")
+    noun = {"image": "picture", "video": "video", "pdf": "PDF", "document": "document"}.get(
+        str(mine.get("type")), "file"
+    )
     if mine.get("sha256") == theirs.get("sha256"):
         return f"the {noun} was prepared with other options"
     drawn = (

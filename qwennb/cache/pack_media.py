@@ -24,7 +24,7 @@ from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import MediaError, PackRefused
 from qwennb.files import replace_file
-from qwennb.request import Image, Pdf, Video, read_file
+from qwennb.request import Medium, Video, read_file
 
 NAMES = "names"
 LONGEST_NAMES = 32 * 2**20  # bytes; some two hundred thousand files
@@ -49,7 +49,7 @@ class PackMedia:
 
     # ------------------------------------------------------------------ putting there
 
-    def keep(self, media: Iterable[Image | Video | Pdf]) -> None:
+    def keep(self, media: Iterable[Medium]) -> None:
         """Put these there, those of a video that is a list of pictures one by one. What has no bytes is passed over."""
         for item in media:
             if isinstance(item, Video) and item.frames:
@@ -62,7 +62,7 @@ class PackMedia:
                     self._name(file, f"{item.digest}.{item.kind}")
                     self._kept.add((item.digest, file))
 
-    def _write(self, item: Image | Video | Pdf) -> None:
+    def _write(self, item: Medium) -> None:
         ending, content = item.as_file()
         self.folder.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / f"{item.digest}.{ending}", content, private=False)

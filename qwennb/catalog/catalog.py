@@ -219,7 +219,6 @@ class Catalog:
         options = frozenset(row["accepts"]) | frozenset(row.get("adds", ()))
         options -= frozenset({"images", "max_pixels"} if not sees else ())
         options -= frozenset({"videos"} if not watches else ())
-        options -= frozenset({"files"} if not sees and row.get("pdf") != "part" else ())
         return Abilities(
             model=model.name if model else name,
             endpoint=endpoint.name,
@@ -236,7 +235,7 @@ class Catalog:
             ),
             images=_read(row["images"], Images) if sees else None,
             videos=_read(row["videos"], Videos) if watches else None,
-            pdf=row.get("pdf") if "files" in options else None,
+            pdf=row.get("pdf") if sees or row.get("pdf") == "part" else None,
             search_strategies=tuple(row.get("search_strategies", ())),
             context=model.context if model else None,
             max_input_thinking=model.max_input(thinking=True) if model else None,

@@ -48,7 +48,7 @@ from qwennb.errors import (
 )
 from qwennb.machine import is_loopback
 from qwennb.project import show_path
-from qwennb.request import Image, Pdf, Request, Video, blank_requests
+from qwennb.request import Document, Image, Medium, Pdf, Request, Video, blank_requests
 from qwennb.text import join_some, plural
 
 _CHOICES = (
@@ -324,14 +324,19 @@ def _stand_in(option: str, given: Any) -> Any:
     typed = os.fsdecode(given)
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://|data:", typed) or Path(typed).expanduser().exists():
         return given
-    kind: type[Image | Video | Pdf] = {"images": Image, "videos": Video}.get(option, Image)
+    kind: type[Medium] = {"images": Image, "videos": Video}.get(option, Document)
     if option == "files":
         ending = Path(typed).suffix.lower()
-        kind = Pdf if ending == ".pdf" else Video if ending in _VIDEOS else Image
-    return kind.from_json({"type": kind.TYPE, "sha256": STAND_IN})
+        kind = next((medium for medium, endings in _ENDINGS.items() if ending in endings), Document)
+    name = {"name": Path(typed).name} if kind is Document else {}
+    return kind.from_json({"type": kind.TYPE, "sha256": STAND_IN, **name})
 
 
-_VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".mpeg", ".mpg", ".avi")
+_ENDINGS: dict[type[Medium], tuple[str, ...]] = {
+    Pdf: (".pdf",),
+    Video: (".mp4", ".mov", ".webm", ".mkv", ".mpeg", ".mpg", ".avi"),
+    Image: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"),
+}
 
 
 # ---------------------------------------------------------------------- packing a run

@@ -37,12 +37,12 @@ from qwennb.client.tools import (
     run_now,
     tool_loop,
 )
-from qwennb.client.validation import check_window, validate_request
+from qwennb.client.validation import check_window, tell_not_shown, validate_request
 from qwennb.config import CacheMode, Config, Secret, read_overrides
-from qwennb.endpoints import Endpoint, Finder, find_embedded, simulator_url
+from qwennb.endpoints import Endpoint, Finder, find_embedded, list_not_shown, simulator_url
 from qwennb.engine import Budget, CallContext
 from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning
-from qwennb.request import Message, Request, Schema, Text, Tool, merge_texts, user_message
+from qwennb.request import Document, Medium, Message, Request, Schema, Text, Tool, merge_texts, user_message
 from qwennb.warn import warn_user
 
 CLIENT_SETTINGS = (
@@ -79,6 +79,7 @@ class Session:
         self.warn: Callable[[str], None] = self._warnings.append
         """Note what the user is to be told; `emit_warnings` tells it, at the line that asked."""
         self._told_unenforceable: set[str] = set()
+        self._told_not_shown: set[tuple[str, tuple[int | None, ...]]] = set()
         self.budget = Budget(self.config.budget or math.inf, warn=self.warn)
         self._recorded = RecordedDefaults(
             self.config,
@@ -295,6 +296,10 @@ class Session:
     def validate(self, request: Request, context: CallContext) -> None:
         """Refuse, before anything is sent, what this model at this endpoint does not take."""
         validate_request(request, context)
+        for left_out in list_not_shown(request.media):
+            if left_out not in self._told_not_shown:
+                self._told_not_shown.add(left_out)
+                self.warn(tell_not_shown(*left_out))
         schema = request.schema
         if schema is None or schema.text in self._told_unenforceable or not (rules := schema.unenforceable):
             return
@@ -480,10 +485,14 @@ def hide_key(given: str | Secret | None) -> Secret | None:
 def limit_pixels(message: Message, most: int) -> Message:
     """Bound each medium of *message* that has no bound of its own by *most* pixels."""
     parts = [
-        part if isinstance(part, Text) or part.max_pixels is not None else type(part)(part, max_pixels=most)
+        type(part)(part, max_pixels=most) if isinstance(part, Medium) and _wants_bound(part) else part  # type: ignore[call-arg]
         for part in message.parts
     ]
     return replace(message, parts=merge_texts(parts))
+
+
+def _wants_bound(medium: Medium) -> bool:
+    return medium.max_pixels is None and not (isinstance(medium, Document) and medium.kind != "pdf")
 
 
 def _who_names_model(environ: Mapping[str, str]) -> str:

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qwennb.catalog import Abilities, Count, count_messages, image_tokens
-from qwennb.endpoints import IN_PIECES, most_tokens
+from qwennb.catalog import Abilities, Count, count_messages, count_tokens, estimate_tokens, image_tokens
+from qwennb.endpoints import IN_PIECES, is_read, measure, most_tokens
 from qwennb.engine import CallContext, are_limited
 from qwennb.errors import ToolError, WindowExceeded, nearest
-from qwennb.request import Image, Request, Tool
+from qwennb.remembered import Remembered
+from qwennb.request import Document, Image, Medium, Pdf, Request, Tool, canonical_json
+from qwennb.text import join_some
 
 FREE_CHOICES = ("auto", "none")  # tool choices that force no tool
 SURELY_FITS = 4_000  # tokens; the smallest window in models.toml, of the embedded model, is twice that
-_MEDIA = {"Video": 20_000, "Pdf": 20_000}  # tokens, where nothing closer is known
-_OPTIONS = {"Image": "images", "Video": "videos", "Pdf": "files"}  # the option that each medium came by
+_MEDIA = {"video": 20_000, "pdf": 20_000, "document": 20_000}  # tokens, where nothing closer is known
+_PAGE = 2_107  # tokens of a page of letter paper that is drawn
+_OPTIONS = {
+    "image": "images",
+    "video": "videos",
+    "pdf": "files",
+    "document": "files",
+}  # the option that each medium came by
+# Of how many tokens the text of a document is: counting them takes longer than reading it.
+_counts = Remembered[Count](10_000, lambda _: 1)
 
 
 def validate_request(request: Request, context: CallContext) -> None:
@@ -43,7 +53,7 @@ def _options_of(request: Request) -> dict[str, Any]:
     if request.tools:
         given["tools"] = request.tools
     for item in request.media:
-        given[_OPTIONS[type(item).__name__]] = True
+        given[_OPTIONS[item.TYPE]] = True
     return given
 
 
@@ -58,13 +68,27 @@ def input_tokens(request: Request) -> Count:
         extras.append(request.schema.text)
     thinking = request.settings.thinking
     count = count_messages([*texts, *extras], thinking=None if thinking is None else bool(thinking))
-    for item in request.media:
-        if isinstance(item, Image) and item.size is not None:
-            bounds = {"max_pixels": item.max_pixels} if item.max_pixels else {}
-            count += Count(image_tokens(*item.size, **bounds), exact=False)
-        else:
-            count += Count(_MEDIA.get(type(item).__name__, 2562), exact=False)
-    return count
+    return sum(map(_medium_tokens, request.media), count)
+
+
+def _medium_tokens(item: Medium) -> Count:
+    if isinstance(item, Image) and item.size is not None:
+        bounds = {"max_pixels": item.max_pixels} if item.max_pixels else {}
+        return Count(image_tokens(*item.size, **bounds), exact=False)
+    if isinstance(item, Pdf | Document) and is_read(item):
+        return _counts.get(canonical_json(item.to_json()), lambda: _document_tokens(item))
+    return Count(_MEDIA.get(item.TYPE, 2562), exact=False)
+
+
+def _document_tokens(item: Pdf | Document) -> Count:
+    extent = measure(item)
+    count = estimate_tokens if len(extent.text) > _WORTH_COUNTING else count_tokens
+    return count(extent.text) + Count(extent.pictures * _PAGE, exact=extent.pictures == 0)
+
+
+_WORTH_COUNTING = (
+    4_000_000  # characters; what is longer fits no window, and the vocabulary takes seconds for it
+)
 
 
 def check_window(request: Request, abilities: Abilities, endpoint: str) -> None:
@@ -81,6 +105,15 @@ def check_window(request: Request, abilities: Abilities, endpoint: str) -> None:
     raise WindowExceeded(
         f"The input is {count} tokens, and {request.model} at {endpoint} takes {window:,}. Shorten it, choose a model with a "
         f"longer window (`qwennb models`), or ask in pieces: {IN_PIECES}."
+    )
+
+
+def tell_not_shown(name: str, pages: Sequence[int | None]) -> str:
+    """Tell which *pages* of the document *name* have no text, and are left out."""
+    which = join_some([f"{page:,}" for page in pages if page is not None], 10)
+    return (
+        f"{name}: page{'s' if len(pages) > 1 else ''} {which} {'have' if len(pages) > 1 else 'has'} no text but a picture, and "
+        'as_="text" leaves that out. as_="auto" sends it where the model sees pictures.'
     )
 
 

@@ -19,8 +19,9 @@ from qwennb.config import Secret
 from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import Dialect, Wire, choice_bound
 from qwennb.endpoints.local import LocalServer
+from qwennb.endpoints.media import is_read, measure
 from qwennb.errors import BadInput, EndpointError, UnknownModel, nearest
-from qwennb.request import Image, Pdf, Request, Video
+from qwennb.request import Document, Image, Medium, Pdf, Request, Video
 from qwennb.simulator import is_simulated
 from qwennb.terminal import flatten
 
@@ -286,13 +287,23 @@ def most_tokens(request: Request) -> int:
         total += 16 + len((message.text + message.reasoning).encode("utf-8", "replace"))
         for call in message.tool_calls:
             total += len(call.arguments.encode()) + 64
-    for item in request.media:
-        total += _MOST_TOKENS[type(item)] * (len(item.frames) or 1 if isinstance(item, Video) else 1)
-    return total
+    return total + sum(map(_most_tokens_of, request.media))
 
 
-# An image at the largest budget there is; a video of the largest total; a PDF read as pictures of pages.
-_MOST_TOKENS: dict[type, int] = {Image: 16_386, Video: 800_002, Pdf: 800_002}
+_PICTURE, _LARGEST = (
+    16_386,
+    800_002,
+)  # tokens of a picture at the largest budget there is; of a video of the largest total
+
+
+def _most_tokens_of(item: Medium) -> int:
+    if isinstance(item, Pdf | Document) and is_read(item):
+        extent = measure(item)
+        return len(extent.text.encode("utf-8", "replace")) + extent.pictures * _PICTURE
+    if isinstance(item, Image):
+        return _PICTURE
+    # A PDF that is drawn or goes as a file is no more than a video of the largest total.
+    return _LARGEST * (len(item.frames) or 1 if isinstance(item, Video) else 1)
 
 
 @lru_cache(maxsize=1024)

@@ -10,9 +10,10 @@ from qwennb.request.blank import AFTER, BEFORE, BLANK_PROMPTS, NOTHING, blank_re
 from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
 from qwennb.request.cell import cell_text
 from qwennb.request.compose import part_of, user_message
+from qwennb.request.document import Document, Pdf
 from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.labels import plain_label, read_choices, read_labels
-from qwennb.request.media import MOST_PIXELS, Image, Pdf, Video, media_from_json, recognise
+from qwennb.request.media import Image, Medium, Video
 from qwennb.request.option_types import (
     Check,
     NumberCheck,
@@ -26,10 +27,11 @@ from qwennb.request.option_types import (
     several,
     text,
 )
+from qwennb.request.recognise import media_from_json, recognise
 from qwennb.request.request import Message, Part, Request, Text, merge_texts
 from qwennb.request.schema import Schema
 from qwennb.request.settings import SETTING_CHECKS, SETTINGS, SettingFields, Settings
-from qwennb.request.source import look_elsewhere, read_file
+from qwennb.request.source import MOST_PIXELS, look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
 from qwennb.request.template import Hole, Template
 from qwennb.request.tool import Tool, ToolCall

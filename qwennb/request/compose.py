@@ -19,7 +19,8 @@ import orjson
 from qwennb.errors import BadInput, user_code
 from qwennb.request.cell import cell_text
 from qwennb.request.frame import frame_text, is_frame
-from qwennb.request.media import Image, Pdf, Video, recognise
+from qwennb.request.media import Image, Medium, Video
+from qwennb.request.recognise import recognise
 from qwennb.request.request import Message, Part, Text, merge_texts
 from qwennb.request.template import Template
 
@@ -63,7 +64,7 @@ def user_message(
 
 def part_of(value: Any) -> Part:
     """Make the part that *value* travels as."""
-    if isinstance(value, Text | Image | Video | Pdf):
+    if isinstance(value, Text | Medium):
         return value
     if isinstance(value, str):
         return Text(str.__str__(value))  # a text that is also an enum's member stays the text

@@ -1,6 +1,7 @@
-"""Images, videos and PDFs as values: what the user gave, read once, and a digest that stands for it in the key.
+"""Images and videos as values, and what they share with documents (document.py): what the user gave, read once, and a digest
+that stands for it in the key.
 
-    Image("chart.png")   Image(figure, max_pixels=500_000)   Video("clip.mp4", fps=1)   Pdf("a.pdf", pages=[1, 2])
+    Image("chart.png")   Image(figure, max_pixels=500_000)   Video("clip.mp4", fps=1)
 
 A value is built from whatever the user has (a path, bytes, a URL, a picture, a figure, an array) and holds a
 `Source`: the bytes, what they are by their first bytes (never by the file's name), and a digest. Bytes are read
@@ -19,18 +20,13 @@ import io
 import math
 import operator
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
 from qwennb.errors import MediaError
 from qwennb.request.source import (
     CAPS,
-    IMAGES,
-    MOST_PIXELS,
     NOUNS,
-    VIDEOS,
     MediaSource,
     amount,
     file_name,
@@ -38,9 +34,8 @@ from qwennb.request.source import (
     from_url,
     image_source,
     inside,
-    kind_of,
+    medium_at_url,
     read_file,
-    read_given,
     recorded_source,
     sha256,
     size_of,
@@ -48,17 +43,16 @@ from qwennb.request.source import (
 )
 from qwennb.terminal import flatten
 
-__all__ = ["MOST_PIXELS", "Detail", "Image", "MediaSource", "Pdf", "Video", "media_from_json", "recognise"]
-
 Detail = Literal["auto", "low", "high"]
 
 
-class _Media:
-    """What the three kinds of media share."""
+class Medium:
+    """What pictures, videos and documents share."""
 
     __slots__ = ()
     TYPE: ClassVar[str]
     source: MediaSource
+    max_pixels: int | None
 
     @classmethod
     def of(cls, anything: object) -> Self:
@@ -71,7 +65,7 @@ class _Media:
 
         Returns
         -------
-        Image, Video or Pdf
+        Image, Video, Pdf or Document
             One of the class that it is called on.
 
         Raises
@@ -91,8 +85,8 @@ class _Media:
         """
         if isinstance(anything, cls):
             return anything
-        if isinstance(anything, str) and (other := _medium_by_ending(anything)) not in (None, cls):
-            option = {Image: "images", Video: "videos", Pdf: "files"}[other]
+        if isinstance(anything, str) and (other := medium_at_url(anything)) not in (None, cls.TYPE):
+            option = {"image": "images", "video": "videos"}.get(str(other), "files")
             raise MediaError(
                 f"{anything.partition('?')[0]} is no {cls.__name__} by its ending; give it in {option}=, or where it is one "
                 f"all the same as {cls.__name__}(url)"
@@ -148,7 +142,7 @@ class _Media:
             source = from_url(str(data["url"]), cls.TYPE)
         else:
             source = recorded_source(cls.TYPE, str(data.get("sha256")), content)
-        return cls(source, **_options_of(cls, data))  # type: ignore[call-arg]
+        return cls(source, **options_of(cls, data))  # type: ignore[call-arg]
 
     def __repr__(self) -> str:
         what = self.url.partition("?")[0] if self.url else f"sha256:{self.digest[:8]}…"
@@ -159,7 +153,7 @@ class _Media:
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
-class Image(_Media):
+class Image(Medium):
     """A picture to ask about.
 
     It is read when it is made, so that what is asked and its key agree however the file changes later. In the key stands
@@ -219,9 +213,9 @@ class Image(_Media):
             source = source.source
         if detail not in (None, "auto", "low", "high"):
             raise MediaError(f"detail={detail!r} is not a level of detail; use 'auto', 'low' or 'high'")
-        _set(self, "source", image_source(source))
-        _set(self, "max_pixels", _count("max_pixels", max_pixels))
-        _set(self, "detail", detail)
+        set_field(self, "source", image_source(source))
+        set_field(self, "max_pixels", pixel_count("max_pixels", max_pixels))
+        set_field(self, "detail", detail)
 
     @classmethod
     def under(cls, root: str | os.PathLike[str], name: str, **options: Any) -> Self:
@@ -241,7 +235,7 @@ class Image(_Media):
     def as_file(self) -> tuple[str, bytes]:
         """Give the ending and bytes of a file that `from_json` takes back; pixels become a PNG that keeps them all."""
         if self.kind != "pixels" or self.size is None:
-            return _Media.as_file(self)
+            return Medium.as_file(self)
         from PIL import Image as Pillow
 
         png = io.BytesIO()
@@ -249,7 +243,7 @@ class Image(_Media):
         return "png", png.getvalue()
 
     def _options(self) -> dict[str, Any]:
-        return _without_none(max_pixels=self.max_pixels, detail=self.detail)
+        return without_none(max_pixels=self.max_pixels, detail=self.detail)
 
     def _looks(self) -> list[str]:
         if self.kind in ("url", "record"):
@@ -258,7 +252,7 @@ class Image(_Media):
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
-class Video(_Media):
+class Video(Medium):
     """A video to ask about.
 
     Parameters
@@ -317,15 +311,15 @@ class Video(_Media):
                 raise MediaError("a video from a list of images needs at least one image")
             identity = "\n".join(frame.url or frame.digest for frame in frames)
             source = MediaSource(sha256(identity.encode()), "frames", f"a video of {len(frames)} images")
-        _set(self, "source", file_source(source, "video"))
-        _set(self, "frames", frames)
-        _set(self, "fps", _rate(fps))
-        _set(self, "max_pixels", _count("max_pixels", max_pixels))
+        set_field(self, "source", file_source(source, "video"))
+        set_field(self, "frames", frames)
+        set_field(self, "fps", _rate(fps))
+        set_field(self, "max_pixels", pixel_count("max_pixels", max_pixels))
 
     def to_json(self) -> dict[str, Any]:
         """Write the form that goes into the request's key; a list of frames stands there frame by frame."""
         if not self.frames:
-            return _Media.to_json(self)
+            return Medium.to_json(self)
         return {"type": self.TYPE, "frames": [f.to_json() for f in self.frames], **self._options()}
 
     @classmethod
@@ -333,149 +327,38 @@ class Video(_Media):
         """Read the value that `to_json` wrote. Without *content* it can be compared and named, not asked with."""
         if "frames" not in data:
             return super(Video, cls).from_json(data, content)
-        return cls([Image.from_json(frame) for frame in data["frames"]], **_options_of(cls, data))
+        return cls([Image.from_json(frame) for frame in data["frames"]], **options_of(cls, data))
 
     def _options(self) -> dict[str, Any]:
-        return _without_none(fps=self.fps, max_pixels=self.max_pixels)
+        return without_none(fps=self.fps, max_pixels=self.max_pixels)
 
     def _looks(self) -> list[str]:
-        return [f"{len(self.frames)} frames"] if self.frames else _Media._looks(self)
-
-
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class Pdf(_Media):
-    """A PDF to ask about, as a whole or some of its pages.
-
-    Parameters
-    ----------
-    source : path, bytes, URL or Pdf
-        A URL is passed on to the endpoint, and never fetched here.
-    pages : iterable of int, optional
-        The pages that are sent, counted from 1; all of them without it.
-    max_pixels : int, optional
-        The most that a page has where pages are sent as pictures.
-
-    Attributes
-    ----------
-    kind : str
-        "pdf"; or "url", "record".
-    data : bytes or None
-        The bytes; None for a URL.
-    url : str or None
-        The URL, where that is all there is.
-    digest, name : str
-        The sha256 that stands for it in the key, and how an error calls it.
-    source : MediaSource
-        All of that together.
-
-    Raises
-    ------
-    MediaError
-        If the file is missing, is too large, or is no PDF; if `pages` are no pages.
-
-    Examples
-    --------
-    >>> report = Pdf("report.pdf", pages=[1])
-    >>> report.pages
-    (1,)
-    >>> answer = qwen.ask("What does it say?", files=[report])
-    >>> Pdf("report.pdf", pages=[0])
-    Traceback (most recent call last):
-        ...
-    qwennb.errors.MediaError: pages=[0] is not a list of pages, counted from 1, such as range(1, 20) or [1, 3]
-    """
-
-    TYPE: ClassVar[str] = "pdf"
-    source: MediaSource
-    pages: tuple[int, ...] | None
-    max_pixels: int | None
-
-    def __init__(
-        self, source: object, *, pages: Iterable[int] | None = None, max_pixels: int | None = None
-    ) -> None:
-        if isinstance(source, Pdf):
-            pages, max_pixels = source.pages if pages is None else pages, max_pixels or source.max_pixels
-            source = source.source
-        _set(self, "source", file_source(source, "pdf"))
-        _set(self, "pages", None if pages is None else _pages(pages))
-        _set(self, "max_pixels", _count("max_pixels", max_pixels))
-
-    def _options(self) -> dict[str, Any]:
-        return _without_none(pages=self.pages and list(self.pages), max_pixels=self.max_pixels)
-
-
-def recognise(anything: object) -> Image | Video | Pdf:
-    """Tell what the user gave among `files=` apart by its first bytes; a URL, which is not fetched, by its ending."""
-    if isinstance(anything, (Image, Video, Pdf)):
-        return anything
-    if isinstance(anything, (list, tuple)):
-        return Video(anything)
-    if (read := read_given(anything, max(CAPS.values()))) is None:
-        return _at_url(anything) if isinstance(anything, str) else Image(anything)
-    data, name, file = read
-    kind = kind_of(data)
-    medium = Video if kind in VIDEOS else Pdf if kind == "pdf" else Image
-    return medium(source_of(data, medium.TYPE, name, file))
-
-
-def _at_url(url: str) -> Image | Video | Pdf:
-    """Tell the medium that stands at *url* by the ending of its path."""
-    try:
-        urlsplit(url)
-    except ValueError:
-        return Image(url)  # which says what is wrong with it
-    if (medium := _medium_by_ending(url)) is not None:
-        return medium(url)
-    shown = url.partition("?")[0]
-    raise MediaError(
-        f"whether {shown} is a picture, a video or a PDF can't be told from its ending, and it is not fetched; give it as "
-        "Image(url), Video(url) or Pdf(url)"
-    )
-
-
-def _medium_by_ending(url: str) -> type[Image | Video | Pdf] | None:
-    """Tell the medium that stands at *url* by the ending of its path; None where that does not tell, or where it is no URL."""
-    if not url.lower().startswith(("http://", "https://")):
-        return None
-    try:
-        ending = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2].lower()
-    except ValueError:
-        return None
-    return next((medium for medium, endings in _ENDINGS.items() if ending in endings), None)
-
-
-_ENDINGS: dict[type[Image | Video | Pdf], tuple[str, ...]] = {
-    Pdf: ("pdf",),
-    Video: (*VIDEOS, "mpg", "m4v"),
-    Image: (*IMAGES, "jpg", "jpe", "tif", "heif"),
-}
-
-
-def media_from_json(data: dict[str, Any], content: bytes | None = None) -> Image | Video | Pdf:
-    """Read the medium that one of the three `to_json` wrote."""
-    medium: type[Image | Video | Pdf] = {"image": Image, "video": Video, "pdf": Pdf}[data["type"]]
-    return medium.from_json(data, content)
+        return [f"{len(self.frames)} frames"] if self.frames else Medium._looks(self)
 
 
 # Options and words
 
 
-def _set(value: object, name: str, content: object) -> None:
+def set_field(value: object, name: str, content: object) -> None:
+    """Set a field of a value that is being made."""
     object.__setattr__(value, name, content)  # how a frozen value fills its own fields
 
 
-def _options_of(medium: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+def options_of(medium: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Take the options out of a record of *medium*."""
     options = {k: v for k, v in data.items() if k not in ("type", "sha256", "url", "frames")}
     if strange := options.keys() - {f.name for f in fields(medium)} | options.keys() & {"source"}:
         raise MediaError(f"a record of {NOUNS[medium.TYPE]} has {min(strange)!r}, which is no option of it")
     return options
 
 
-def _without_none(**options: object) -> dict[str, Any]:
+def without_none(**options: object) -> dict[str, Any]:
+    """Leave out what was left alone."""
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _count(name: str, value: Any) -> int | None:
+def pixel_count(name: str, value: Any) -> int | None:
+    """Read a number of pixels."""
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < 1:
@@ -489,15 +372,3 @@ def _rate(fps: Any) -> float | None:
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not (0 < fps < math.inf):
         raise MediaError(f"fps={fps!r} is not a number of frames a second; give one such as 2 or 0.5")
     return int(fps) if fps == int(fps) else float(fps)  # 2 and 2.0 are one key
-
-
-def _pages(pages: Iterable[Any]) -> tuple[int, ...]:
-    try:
-        numbers = tuple(operator.index(page) for page in pages)
-    except TypeError:
-        numbers = ()
-    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise MediaError(
-            f"pages={pages!r} is not a list of pages, counted from 1, such as range(1, 20) or [1, 3]"
-        )
-    return numbers

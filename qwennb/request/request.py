@@ -16,7 +16,8 @@ import orjson
 
 from qwennb.errors import BadInput
 from qwennb.request.canonical import key_of
-from qwennb.request.media import Image, Pdf, Video, media_from_json
+from qwennb.request.media import Medium
+from qwennb.request.recognise import media_from_json
 from qwennb.request.schema import Schema
 from qwennb.request.settings import Settings
 from qwennb.request.tool import Tool, ToolCall
@@ -37,7 +38,7 @@ class Text:
         return {"type": "text", "text": self.text}
 
 
-Part = Text | Image | Video | Pdf
+Part = Text | Medium
 
 
 def merge_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -74,7 +75,7 @@ class Message:
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
     @property
-    def media(self) -> tuple[Image | Video | Pdf, ...]:
+    def media(self) -> tuple[Medium, ...]:
         """Its pictures, videos and documents."""
         return tuple(part for part in self.parts if not isinstance(part, Text))
 
@@ -174,7 +175,7 @@ class Request:
         return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
 
     @cached_property
-    def media(self) -> tuple[Image | Video | Pdf, ...]:
+    def media(self) -> tuple[Medium, ...]:
         """Every picture, video and document in it."""
         return tuple(
             part for message in self.messages for part in message.parts if not isinstance(part, Text)

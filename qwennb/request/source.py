@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from qwennb.documents import kind_of_document
 from qwennb.errors import MediaError
 from qwennb.machine import is_loopback
 from qwennb.text import amount as count_bytes
@@ -75,13 +76,14 @@ class MediaSource:
 
 # Reading what the user gave. CAPS are on what is read into memory; what an endpoint takes is another matter.
 
-CAPS = {"image": 128 * _MIB, "pdf": 256 * _MIB, "video": 1024 * _MIB}
+CAPS = {"image": 128 * _MIB, "pdf": 256 * _MIB, "document": 256 * _MIB, "video": 1024 * _MIB}
 _ACCEPTED = {
     "image": "a path, bytes, an https URL, a Pillow picture, a matplotlib figure or a numpy array",
     "video": "a path, bytes, an https URL or a list of images",
     "pdf": "a path, bytes or an https URL",
+    "document": "a path or bytes",
 }
-NOUNS = {"image": "an image", "video": "a video", "pdf": "a PDF"}
+NOUNS = {"image": "an image", "video": "a video", "pdf": "a PDF", "document": "a document"}
 _HINTS = {"SVG": "; no endpoint takes SVG, save it as PNG"}
 _KINDS = {"image": IMAGES, "video": VIDEOS, "pdf": ("pdf",)}
 
@@ -140,6 +142,25 @@ def source_of(data: bytes, wanted: str, name: str, file: str = "") -> MediaSourc
     if len(data) > CAPS[wanted]:
         raise MediaError(f"{name} has {amount(len(data))}; at most {amount(CAPS[wanted])} is read")
     return MediaSource(sha256(data), kind, name, data, file=file)
+
+
+def document_source(data: bytes, shown: str, name: str, file: str = "") -> MediaSource:
+    """Take *data* as the source of a document; of its name, *shown*, only the ending is heard, and that only where it is text."""
+    if len(data) > CAPS["document"]:
+        raise MediaError(f"{name} has {amount(len(data))}; at most {amount(CAPS['document'])} is read")
+    if not data:
+        raise MediaError(f"{_short(name)} is empty; give a file with something in it")
+    kind = kind_of(data)
+    if (known := kind_of_document(data[:HEAD], shown)) is None or kind in (*IMAGES, *VIDEOS):
+        better = "image" if kind in IMAGES else "video" if kind in VIDEOS else None
+        hint = f"; give it as {better.capitalize()}(…)" if better else ""
+        raise MediaError(
+            f"{_short(name)} is no document that can be read (it starts like {kind.upper() if better else kind}){hint}"
+        )
+    return MediaSource(sha256(data), known, _short(name), data, file=file)
+
+
+HEAD = 1 << 16  # bytes; enough for the names of the first files in an office file
 
 
 def _home(typed: str) -> Path:
@@ -240,6 +261,24 @@ def from_url(text: str, wanted: str) -> MediaSource:
             f"{_short(text)} is not a URL as it is sent; write blanks and accents as %20 and the like"
         )
     return MediaSource(sha256(text.encode()), "url", f"the {wanted} {text.partition('?')[0]}", url=text)
+
+
+def medium_at_url(url: str) -> str | None:
+    """Tell the medium that stands at *url* by the ending of its path; None where that does not tell, or where it is no URL."""
+    if not url.lower().startswith(("http://", "https://")):
+        return None
+    try:
+        ending = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2].lower()
+    except ValueError:
+        return None
+    return next((medium for medium, endings in _ENDINGS.items() if ending in endings), None)
+
+
+_ENDINGS = {
+    "pdf": ("pdf",),
+    "video": (*VIDEOS, "mpg", "m4v"),
+    "image": (*IMAGES, "jpg", "jpe", "tif", "heif"),
+}
 
 
 def _from_data_uri(text: str, cap: int) -> bytes:

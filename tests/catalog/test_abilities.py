@@ -301,11 +301,12 @@ def test_the_9b_at_openrouter_sees_pictures_but_no_video() -> None:
     passes("plus", "openrouter", videos=["a.mp4"])
 
 
-def test_a_text_only_conversion_takes_no_pictures_and_no_pages() -> None:
+def test_a_text_only_conversion_takes_no_pictures_and_of_files_their_text() -> None:
     abilities = catalog.abilities("397b", "mlx-vlm")
 
     assert abilities.modalities == {"text"}
-    assert not abilities.options & {"images", "videos", "files", "max_pixels"}
+    assert not abilities.options & {"images", "videos", "max_pixels"}
+    assert "files" in abilities.options
     assert abilities.images is None
     assert abilities.pdf is None
 

@@ -208,7 +208,7 @@ def test_a_rate_out_of_range_is_refused_with_the_range(fps):
 
 def test_openrouter_takes_a_pdf_as_a_file_under_a_neutral_name(tmp_path):
     (tmp_path / "secret-merger.pdf").write_bytes(paper(0))
-    part = only(prepare(Pdf(tmp_path / "secret-merger.pdf"), limits("openrouter")))
+    part = only(prepare(Pdf(tmp_path / "secret-merger.pdf", as_="file"), limits("openrouter")))
     data = "data:application/pdf;base64," + base64.b64encode(paper(0)).decode()
     assert part == {"type": "file", "file": {"filename": "document.pdf", "file_data": data}}
     part = only(prepare(Pdf(URL), limits("openrouter")))
@@ -222,8 +222,10 @@ def test_pages_of_a_pdf_at_a_url_can_t_be_chosen_by_anyone():
 
 @pytest.mark.parametrize("endpoint", ["dashscope", *OWN])
 def test_everyone_else_is_shown_the_pages(endpoint):
-    parts = prepare(Pdf(paper(0, 0.5)), limits(endpoint))
+    parts = prepare(Pdf(paper(0, 0.5), as_="pictures"), limits(endpoint))
     assert [part["type"] for part in parts] == ["image_url"] * 2
+    with pytest.raises(MediaError, match="takes no PDF as a file.*leave as_= out, and its text is sent"):
+        prepare(Pdf(paper(0), as_="file"), limits(endpoint))
     with pytest.raises(MediaError, match="does not fetch"):
         prepare(Pdf(URL), limits(endpoint))
 
@@ -232,7 +234,7 @@ def test_a_pdf_of_too_many_pages_says_how_to_choose():
     with pytest.raises(
         MediaError, match=r"at most 100 as pictures, so choose some: Pdf\(…, pages=range\(1, 20\)\)"
     ):
-        prepare(Pdf(paper(*[0] * 101)), limits("dashscope"))
+        prepare(Pdf(paper(*[0] * 101), as_="pictures"), limits("dashscope"))
 
 
 # All of them

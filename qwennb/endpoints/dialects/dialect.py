@@ -18,7 +18,7 @@ from qwennb.answer import Chunk, Draft, WebSource
 from qwennb.catalog import Abilities
 from qwennb.endpoints.call import Payload
 from qwennb.endpoints.error_reply import classify_error, parse_error, parse_error_body
-from qwennb.endpoints.media import MediaLimits, prepare
+from qwennb.endpoints.media import MediaLimits, is_read, join_texts, label_pdfs, order_parts, prepare
 from qwennb.endpoints.reading import (
     call_pieces,
     content_of,
@@ -202,12 +202,14 @@ class Dialect:
         made: dict[str, Any] = {"role": message.role}
         if limits is not None and message.media:
             parts: list[dict[str, Any]] = []
-            for part in message.parts:
+            ordered = order_parts(message.parts)
+            labels = label_pdfs(ordered)
+            for place, part in enumerate(ordered):
                 if isinstance(part, Text):
                     parts.append({"type": "text", "text": part.text})
                 else:
-                    parts.extend(prepare(part, limits))
-            made["content"] = parts
+                    parts.extend(prepare(part, limits, labels.get(place, "")))
+            made["content"] = join_texts(parts) if any(map(is_read, message.media)) else parts
         else:
             made["content"] = message.text
         if message.tool_calls:

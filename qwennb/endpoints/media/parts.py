@@ -9,22 +9,29 @@ import base64
 from typing import Any, NoReturn
 
 from qwennb.catalog import Images, Videos
+from qwennb.endpoints.media.document import is_read, write_pages
 from qwennb.endpoints.media.limits import MediaLimits
 from qwennb.endpoints.media.pdf import pages_of, pdf_bytes
 from qwennb.endpoints.media.picture import PreparedPicture, prepare_image, room_in
 from qwennb.endpoints.media.video import check_length, sample
 from qwennb.errors import MediaError
-from qwennb.request import Image, Pdf, Video
+from qwennb.request import Document, Image, Medium, Pdf, Video
 
 Part = dict[str, Any]
 _VIDEO_MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "mpeg": "video/mpeg"}
 
 
-def prepare(medium: Image | Video | Pdf, limits: MediaLimits) -> list[Part]:
-    """The content parts that *medium* is sent as; a `MediaError` in one sentence where it can't be sent."""
+def prepare(medium: Medium, limits: MediaLimits, label: str = "") -> list[Part]:
+    """The content parts that *medium* is sent as; a `MediaError` in one sentence where it can't be sent.
+
+    *label* is what a PDF without a name is called, where there are several.
+    """
     if isinstance(medium, Image):
         return [_image(medium, limits)]
-    return _video(medium, limits) if isinstance(medium, Video) else _pdf(medium, limits)
+    if isinstance(medium, Video):
+        return _video(medium, limits)
+    assert isinstance(medium, Pdf | Document)
+    return _read(medium, limits, label) if is_read(medium) else _pdf(medium, limits)
 
 
 # Images
@@ -60,7 +67,7 @@ def _image_limits(name: str, limits: MediaLimits) -> Images:
     return limits.images
 
 
-def _as_url(medium: Image | Video | Pdf, taken: bool, limits: MediaLimits, options: dict[str, bool]) -> str:
+def _as_url(medium: Medium, taken: bool, limits: MediaLimits, options: dict[str, bool]) -> str:
     """Take the URL as it is, where the server fetches URLs and can be told what goes with it."""
     if medium.url is None or not taken:
         _no_url(medium.name, limits)
@@ -180,21 +187,39 @@ def _check_fps(fps: float, takes: Videos, endpoint: str) -> None:
         raise MediaError(f"fps={fps:g} is out of range for {endpoint}, which takes {takes.min_fps:g}{upper}")
 
 
-# PDFs
+# Documents
 
 
-def _pdf(pdf: Pdf, limits: MediaLimits) -> list[Part]:
-    if limits.pdf == "part":
-        if pdf.max_pixels is not None:
-            raise MediaError(
-                f"{limits.endpoint} takes a PDF as a file and can't be told max_pixels=; leave it out"
-            )
-        if pdf.url is not None:
-            data = _as_url(pdf, True, limits, {"pages": False})
-        else:
-            data = PreparedPicture("application/pdf", pdf_bytes(pdf)).uri
-        # Not the file's own name: it may say who or what it is about.
-        return [{"type": "file", "file": {"filename": "document.pdf", "file_data": data}}]
+def _read(medium: Pdf | Document, limits: MediaLimits, label: str) -> list[Part]:
+    parts: list[Part] = []
+    for page in write_pages(medium, limits, label):
+        parts.append({"type": "text", "text": "\n".join(filter(None, (page.heading, page.text)))})
+        if page.picture is not None:
+            parts.append(_image_url(page.picture.uri))
+    return parts
+
+
+def _pdf(pdf: Pdf | Document, limits: MediaLimits) -> list[Part]:
+    if pdf.as_ == "file" or (pdf.as_ == "auto" and limits.pdf == "part"):
+        return [_file(pdf, limits)]
     if pdf.url is not None:
         _no_url(pdf.name, limits)
     return _pictures(pages_of(pdf, _image_limits(pdf.name, limits), limits.endpoint, limits.most_pages))
+
+
+def _file(pdf: Pdf | Document, limits: MediaLimits) -> Part:
+    if limits.pdf != "part":
+        raise MediaError(
+            f"{limits.endpoint} takes no PDF as a file, so {pdf.name} can't be sent as one; leave as_= out, and its text is sent"
+        )
+    if pdf.max_pixels is not None:
+        raise MediaError(
+            f"{limits.endpoint} takes a PDF as a file and can't be told max_pixels=; leave it out"
+        )
+    if pdf.url is not None:
+        data = _as_url(pdf, True, limits, {"pages": False})
+    else:
+        data = PreparedPicture("application/pdf", pdf_bytes(pdf)).uri
+    # Not the file's own name, unless it was given to be shown: it may say who or what it is about.
+    name = pdf.name.rpartition("/")[2] if isinstance(pdf, Document) else "document.pdf"
+    return {"type": "file", "file": {"filename": name, "file_data": data}}

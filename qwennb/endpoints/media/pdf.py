@@ -16,14 +16,14 @@ from qwennb.catalog import Images
 from qwennb.endpoints.media.picture import PreparedPicture, encode, is_drawn, room_in
 from qwennb.errors import MediaError
 from qwennb.remembered import Remembered
-from qwennb.request import Pdf
+from qwennb.request import Document, Pdf
 
 _SHARP = 150 / 72  # dots a point: small print can be read, and more would only cost tokens
 _pdfium = threading.Lock()
 _remembered = Remembered[tuple[PreparedPicture, ...]](64 << 20, lambda made: sum(map(len, made)))  # bytes
 
 
-def pdf_bytes(pdf: Pdf) -> bytes:
+def pdf_bytes(pdf: Pdf | Document) -> bytes:
     """The PDF with the pages that were asked for. Without pypdfium2 a whole one is sent unchecked."""
     content = pdf.content()
     try:
@@ -36,7 +36,7 @@ def pdf_bytes(pdf: Pdf) -> bytes:
         return content
 
 
-def pages_of(pdf: Pdf, images: Images, endpoint: str, most: int) -> tuple[PreparedPicture, ...]:
+def pages_of(pdf: Pdf | Document, images: Images, endpoint: str, most: int) -> tuple[PreparedPicture, ...]:
     """The pages that were asked for, at most *most*, drawn within the pixels that *images* grants."""
     content = pdf.content()
     budget = min(pdf.max_pixels or images.max_pixels, images.hard_pixels)
@@ -47,7 +47,7 @@ def pages_of(pdf: Pdf, images: Images, endpoint: str, most: int) -> tuple[Prepar
             if len(pages) > most:
                 raise MediaError(
                     f"{pdf.name} has {len(pages)} pages; {endpoint} is sent at most {most} as pictures, so choose some: "
-                    f"Pdf(…, pages=range(1, {min(most, 19) + 1}))"
+                    f"{type(pdf).__name__}(…, pages=range(1, {min(most, 19) + 1}))"
                 )
             drawn = (_draw(document, page, budget, f"page {page} of {pdf.name}") for page in pages)
             room = room_in(images)
@@ -61,7 +61,7 @@ class _NoPdfium(MediaError):
 
 
 @contextlib.contextmanager
-def _open_pdf(pdf: Pdf, content: bytes) -> Iterator[Any]:
+def _open_pdf(pdf: Pdf | Document, content: bytes) -> Iterator[Any]:
     try:
         import pypdfium2
     except ImportError:
@@ -84,7 +84,7 @@ def _open_pdf(pdf: Pdf, content: bytes) -> Iterator[Any]:
         ) from None
 
 
-def _choose_pages(pdf: Pdf, document: Any) -> tuple[int, ...]:
+def _choose_pages(pdf: Pdf | Document, document: Any) -> tuple[int, ...]:
     with _pdfium:
         count = len(document)
         if count and document.formenv is None and document.get_formtype():
