@@ -75,6 +75,10 @@ COMMANDS = {
         "A recorded request for another tool: curl, Python, a .http file, Postman.",
         ("9f86d081 --as curl", "analysis.qwenpack --as postman"),
     ),
+    "load": Command(
+        "How an endpoint bears load: latency, tokens a second, errors.",
+        ("-e vllm --concurrency 1,8,32 --limit first=0.5", "--rate 2 --poisson --seconds 60 --png load.png"),
+    ),
     "trust": Command(
         "Let a project's pyproject.toml name an address, a folder of answers or a model file.",
         (".", "--list"),

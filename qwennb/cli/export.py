@@ -57,12 +57,12 @@ def export(given: Any, world: World) -> int:
         write_export([], given.form)
     is_file = not _KEY.fullmatch(given.what) or (world.folder / given.what).is_file()
     config = world.config()
-    records = _of_pack(given.what, world) if is_file else _of_cache(given.what, config, given.endpoint)
+    records = read_pack(given.what, world) if is_file else _of_cache(given.what, config, given.endpoint)
     endpoints = _find_endpoints({name.endpoint for name in records}, given.endpoint, config, world)
     asked = {(name.key, endpoints[name.endpoint].base_url): (name, value) for name, value in records.items()}
     media = PackMedia.beside(world.folder / Path(given.what).expanduser()) if is_file else None
     pairs = [
-        (_add_bytes(read_record(value)[0], media), endpoints[name.endpoint]) for name, value in asked.values()
+        (add_bytes(read_record(value)[0], media), endpoints[name.endpoint]) for name, value in asked.values()
     ]
     text = write_export(pairs, given.form)
     _check_encoding(text, given, world)
@@ -70,7 +70,7 @@ def export(given: Any, world: World) -> int:
     return 0
 
 
-def _of_pack(what: str, world: World) -> Mapping[Name, bytes]:
+def read_pack(what: str, world: World) -> Mapping[Name, bytes]:
     """Read the requests of a pack."""
     path = world.folder / Path(what).expanduser()
     if not path.exists() and not what.endswith((".qwenpack", ".zst")):
@@ -84,7 +84,7 @@ def _of_pack(what: str, world: World) -> Mapping[Name, bytes]:
     return pack.records
 
 
-def _add_bytes(request: Request, media: PackMedia | None) -> Request:
+def add_bytes(request: Request, media: PackMedia | None) -> Request:
     """Give *request* the pictures, videos and PDFs that lie in the folder beside its pack."""
     if media is None or not request.media:
         return request

@@ -69,9 +69,13 @@ class Budget:
         """What is to be set aside for a request whose price and length allow *bound*."""
         return max(bound, LEAST) * self._times if self._times > 1 else bound
 
+    def fits(self, bound: float) -> bool:
+        """Tell whether what is needed for *bound* can be set aside at once."""
+        return self.reserved + self.bound_for(bound) <= self.left + 1e-12
+
     async def reserve(self, bound: float) -> None:
         """Set aside what is needed for *bound*, waiting for other requests to settle if need be."""
-        while self.is_limited and self.reserved + self.bound_for(bound) > self.left + 1e-12:
+        while self.is_limited and not self.fits(bound):
             if not self._under_way:
                 self._wake()  # the next in line may want less, or is told the same
                 raise BudgetExceeded(
