@@ -1,7 +1,8 @@
 """Answers held against the truth: what share is right, within which interval, and what was taken for what.
 
 Three kinds, told by the values: labels (accuracy and confusion), yes or no (precision and recall beside it), numbers (mean
-error and rank correlation). Plain values in, figures and one small table out; the workbench and the columns print the same.
+error and rank correlation). Plain values in, figures and one small table out; checks, columns and Review print the same.
+Beside it Cohen's kappa: how far two agree beyond what chance alone gives.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from qwennb.terminal import drop_controls
 from qwennb.text import plural, table
 
 YES_NO = ("yes", "no")
-_Z = 1.959963984540054  # the normal distribution's 97.5 % point: intervals of 95 %
+Z = 1.959963984540054  # the normal distribution's 97.5 % point: intervals of 95 %
 WIDE = 8  # labels of a confusion that is shown whole; of more, the mistakes that were made most
 MOST = 8  # of those
 
@@ -52,11 +53,13 @@ class Share:
         """Wilson's interval."""
         if not self.of:
             return None
-        share, square = self.count / self.of, _Z * _Z
+        share, square = self.count / self.of, Z * Z
         middle = share + square / (2 * self.of)
-        half = _Z * math.sqrt(share * (1 - share) / self.of + square / (4 * self.of * self.of))
+        half = Z * math.sqrt(share * (1 - share) / self.of + square / (4 * self.of * self.of))
         whole = 1 + square / self.of
-        return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
+        # Its ends are exact where all or none count; rounding would leave 1e-17.
+        low = 0.0 if self.count == 0 else max(0.0, (middle - half) / whole)
+        return low, 1.0 if self.count == self.of else min(1.0, (middle + half) / whole)
 
     def __str__(self) -> str:
         if self.interval is None:
@@ -83,6 +86,8 @@ class Comparison:
         How often each pair (truth, answer) came; empty for numbers.
     precision, recall : Share or None
         For yes or no: of the answers yes, how many are true; of what is true, how much was answered yes.
+    by_label : Mapping
+        Of the rows with each true label, the `Share` that was answered so; empty for numbers.
     no_label : int
         The rows whose truth is none of the labels that could be answered; they count as wrong.
     mean_error : float or None
@@ -112,6 +117,18 @@ class Comparison:
     mean_error: float | None = None
     rank_correlation: float | None = None
     no_label: int = 0
+
+    @property
+    def by_label(self) -> Mapping[str, Share]:
+        """Of the rows with each true label, the share that was answered so; empty for numbers."""
+        of = Counter[str]()
+        for (true, _), count in self.confusion.items():
+            of[true] += count
+        return {
+            label: Share(self.confusion.get((label, label), 0), of[label])
+            for label in self.labels
+            if of[label]
+        }
 
     def __str__(self) -> str:
         return drop_controls("\n".join([*self._headline(), *self._confusion_table(), *self._left_out()]))
@@ -240,6 +257,49 @@ def compare_pairs(
         recall=Share(hits, hits + confusion["yes", "no"]) if is_yes_no else None,
         no_label=sum(count for (true, _), count in confusion.items() if labels and true not in labels),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Kappa:
+    """`value` is 1 for full agreement, 0 for what chance gives; None where both always said the same one thing.
+
+    interval   of 95 %, by the standard error of Fleiss, Cohen and Everitt (Psychological Bulletin 72, 1969); for few rows it
+               is rough, and within -1 and 1
+    """
+
+    value: float | None
+    agreed: int
+    rows: int
+    interval: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        told = "not defined: everything has one label" if self.value is None else f"{self.value:.2f}"
+        return f"Cohen's kappa {told} (the same label for {self.agreed:,} of {self.rows:,} rows)"
+
+
+def kappa(pairs: Iterable[tuple[Any, Any]]) -> Kappa | None:
+    """Cohen's kappa of what two said of the same rows; None where there are no such rows."""
+    counts = Counter(pairs)
+    rows = counts.total()
+    if not rows:
+        return None
+    agreed = sum(count for (first, second), count in counts.items() if first == second)
+    ours, theirs = Counter[Any](), Counter[Any]()
+    for (first, second), count in counts.items():
+        ours[first] += count
+        theirs[second] += count
+    by_chance = sum(ours[said] * theirs[said] for said in ours)
+    if by_chance == rows * rows:
+        return Kappa(None, agreed, rows)
+    value = (agreed * rows - by_chance) / (rows * rows - by_chance)
+    # The published variance, in counts: of the pairs that agree, of those that do not, less the square of the mean.
+    chance = by_chance / (rows * rows)
+    spread = -((value - chance * (1 - value)) ** 2)
+    for (first, second), count in counts.items():
+        both = (theirs[first] + ours[second]) / rows
+        spread += count / rows * ((1 - both * (1 - value)) if first == second else both * (1 - value)) ** 2
+    half = Z * math.sqrt(max(0.0, spread) / rows) / (1 - chance)
+    return Kappa(value, agreed, rows, (max(-1.0, value - half), min(1.0, value + half)))
 
 
 def _compare_numbers(

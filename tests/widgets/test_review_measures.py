@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwennb.notebook.widgets import review_picture
-from qwennb.notebook.widgets.review_measures import UNTOLD, Z, accuracy, confusion, kappa
+from qwennb.notebook.widgets.review_measures import UNTOLD, accuracy, confusion
+from qwennb.truth import Z, kappa
 
 
 # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I,

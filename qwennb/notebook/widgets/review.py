@@ -19,6 +19,7 @@ from qwennb.notebook.widgets.labels import Label, Labels
 from qwennb.notebook.widgets.review_panel import ReviewPanel
 from qwennb.notebook.widgets.review_rows import ReviewRows, Row, truth_of
 from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebody_looks
+from qwennb.truth import Kappa, kappa
 
 
 class Review:
@@ -119,7 +120,7 @@ class Review:
         return measures.confusion(pairs, self._rows.classes)
 
     @property
-    def agreement(self) -> dict[str, measures.Kappa]:
+    def agreement(self) -> dict[str, Kappa]:
         """How well this reviewer and each other one agree on what is right."""
         given = self._labels.labels_by()
         made = {}
@@ -129,7 +130,7 @@ class Review:
                 for row in self._rows.all
                 if (mine := given.get(row.name)) and (yours := their.get(row.name))
             ]
-            if (found := measures.kappa(pairs)) is not None:
+            if (found := kappa(pairs)) is not None:
                 made[name] = found
         return made
 

@@ -1,19 +1,17 @@
-"""What labels amount to: accuracy with its interval, agreement of two reviewers, and what was taken for what.
+"""What labels amount to: accuracy with its interval, and what was taken for what. Kappa and interval are those of truth.py.
 
 accuracy   right answers among those labelled, with Wilson's interval: it stays within 0 and 1, and holds for few rows
-kappa      Cohen's: how much more two agree than their habits alone would have them agree
 confusion  how often each answer was given where each was true; the truth of a wrong answer is known by its fix
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Z = 1.959963984540054  # of 95 %
+from qwennb.truth import Share
+
 UNTOLD = "(not told)"
 
 
@@ -42,42 +40,8 @@ def accuracy(right: int, labelled: int) -> Accuracy | None:
     """The accuracy with Wilson's interval; None where nothing is labelled."""
     if not labelled:
         return None
-    share, square = right / labelled, Z * Z / labelled
-    centre = (share + square / 2) / (1 + square)
-    half = Z / (1 + square) * math.sqrt(share * (1 - share) / labelled + square / (4 * labelled))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Accuracy(right, labelled, 0.0 if right == 0 else low, 1.0 if right == labelled else high)
-
-
-@dataclass(frozen=True, slots=True)
-class Kappa:
-    """`value` is 1 for full agreement, 0 for what chance gives; None where both always said the same one thing."""
-
-    value: float | None
-    agreed: int
-    rows: int
-
-    def __str__(self) -> str:
-        told = "not defined: everything has one label" if self.value is None else f"{self.value:.2f}"
-        return f"Cohen's kappa {told} (the same label for {self.agreed:,} of {self.rows:,} rows)"
-
-
-def kappa(pairs: Iterable[tuple[Any, Any]]) -> Kappa | None:
-    """Cohen's kappa of what two said of the same rows; None where there are no such rows."""
-    counts = Counter(pairs)
-    rows = counts.total()
-    if not rows:
-        return None
-    agreed = sum(count for (first, second), count in counts.items() if first == second)
-    ours: Counter[Any] = Counter()
-    theirs: Counter[Any] = Counter()
-    for (first, second), count in counts.items():
-        ours[first] += count
-        theirs[second] += count
-    by_chance = sum(ours[said] * theirs[said] for said in ours)
-    if by_chance == rows * rows:
-        return Kappa(None, agreed, rows)
-    return Kappa((agreed * rows - by_chance) / (rows * rows - by_chance), agreed, rows)
+    low, high = Share(right, labelled).interval or (0.0, 1.0)
+    return Accuracy(right, labelled, low, high)
 
 
 @dataclass(frozen=True, slots=True)
