@@ -17,6 +17,7 @@
     ├── BudgetExceeded              asking would go over the money that was set aside
     ├── Stopped                     the user stopped the run
     ├── CacheError                  the store can't be used as it is
+    ├── CheckFailed                 answers break a rule that they are checked by
     ├── InvalidAnswer               a whole answer came, and it does not fit the schema
     │   └── ValidatorFailed         a validator of the user's raised what is no complaint about the answer
     ├── CallbackFailed              a function of the user's that was called on the way raised, or never returned
@@ -323,6 +324,18 @@ class CacheError(QwenError):
     ...     answer = qwen.ask("What is the capital of France?")
     ... except CacheError as error:
     ...     print(f"Nothing could be kept: {error}")
+    """
+
+
+class CheckFailed(QwenError, AssertionError):
+    """Answers break a rule that they were checked by. A test fails by it as by any other AssertionError.
+
+    Examples
+    --------
+    >>> pl.DataFrame({"stars": [4, 9]}).qwen.check("stars", rules={"between": [1, 5]}).raise_for_failures()
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.CheckFailed: 1 of 1 rule is broken. stars between: 1 of 2 answers breaks it, row 1: not from 1 to 5.
     """
 
 

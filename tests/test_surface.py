@@ -11,6 +11,7 @@ import pytest
 
 import qwennb
 from qwennb import Chat, Image, Pack, Pdf, Video
+from qwennb.checks import RULES
 from qwennb.errors import BadInput, QwenError
 from qwennb.frames import forget_default
 
@@ -89,6 +90,10 @@ CALLS = {
     "batches": lambda q, v: qwennb.batches(v),
     "compare": lambda q, v: qwennb.compare(v, ["a", "b"]),
     "compare with": lambda q, v: qwennb.compare(["a", None], v),
+    "check": lambda q, v: qwennb.check(v, "text"),
+    "check values": lambda q, v: qwennb.check(v, rules=["no_failed"]),
+    "df.check": lambda q, v: FRAME.qwen.check(v),
+    "df.check the rule": lambda q, v: FRAME.qwen.check("n", rules={"matches": v}),
     "df.ask several": lambda q, v: FRAME.qwen.ask({"a": "{{ text }}", "b": v}, client=q),
     "df.ask with a value": lambda q, v: FRAME.qwen.ask("{{ text }} {{ x }}", values={"x": v}, client=q),
     "Image": lambda q, v: Image(v),
@@ -136,6 +141,14 @@ CALLS = {
     **{
         f"df.classify({name}=)": lambda q, v, name=name: FRAME.qwen.classify("text", ["a", "b"], **{"client": q, name: v})
         for name in ("draws", "truth")
+    },
+    **{
+        f"df.check({name}=)": lambda q, v, name=name: FRAME.qwen.check("n", **{name: v})
+        for name in ("rules", "truth", "field", "key", "source", "people", "seconds", "tolerance", "at_least", "last", "level", "name", "judge")
+    },
+    **{
+        f"df.check by {name}": lambda q, v, name=name: FRAME.qwen.check("text", truth="text", rules={name: v})
+        for name in RULES
     },
 }  # fmt: skip
 

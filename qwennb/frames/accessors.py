@@ -14,6 +14,7 @@ import polars as pl
 
 from qwennb.frames import verbs
 from qwennb.frames.any_table import open_table
+from qwennb.frames.check import check
 from qwennb.frames.column_plan import ColumnPlan
 from qwennb.frames.options import AskOptions, ColumnOptions, as_in, door, shows_options
 from qwennb.frames.tables import PlannedTable, Value
@@ -44,6 +45,7 @@ class QwenFrame:
     translate = door(verbs.translate)
     score = door(verbs.score)
     filter = door(verbs.filter)
+    check = door(check)
 
     @property
     def plan(self) -> Plans:
@@ -71,6 +73,7 @@ class QwenSeries:
     translate = door(verbs.translate, "column")
     score = door(verbs.score, "column")
     filter = door(verbs.filter)
+    check = door(check, "column")
 
     @property
     def plan(self) -> Plans:

@@ -277,7 +277,7 @@ def as_in(verb: Callable[..., Any], *fixed: str, **sections: str) -> Callable[[V
             if name not in fixed
         ]
         made = signature.replace(parameters=[myself, *rest])
-        told = verb.__doc__ or ""
+        told = inspect.cleandoc(verb.__doc__ or "")
         for name in fixed:  # its entry: the line with its name, and what is indented below
             told = re.sub(rf"^{name} : [^\n]*\n(?:    [^\n]*\n)+", "", told, flags=re.M)
         for heading, words in sections.items():

@@ -249,6 +249,7 @@ def hostile_values(folder: Path) -> list[Any]:
     hub = HubFile("owner/repository", "x.gguf")
     object.__setattr__(hub, "file", HOSTILE + LINES)
     truth = qwennb.compare([HOSTILE + LINES, "a"], ["a", "a"], name=HOSTILE)
+    broken = qwennb.check([HOSTILE + LINES], name=HOSTILE + LINES, rules={"one_of": [HOSTILE]})
     image = Image("https://a.example/x.png")
     object.__setattr__(image.source, "url", f"https://a.example/{HOSTILE}{LINES}") if hasattr(
         image.source, "url"
@@ -258,7 +259,7 @@ def hostile_values(folder: Path) -> list[Any]:
         Qwen(model="plus", endpoint=f"http://{HOST}/v1", cache_dir=folder), Plan(**plan), ColumnPlan(**column), image,
         Attached(HOSTILE + LINES, "text", Text(HOSTILE)), hosted, file, hub, Fetched(file, 1),
         LocalServer(LocalModel(file, folder / "x.gguf", folder / "log")),
-        Leading(HOSTILE, HOSTILE + LINES, HOSTILE + LINES), truth, truth.accuracy,
+        Leading(HOSTILE, HOSTILE + LINES, HOSTILE + LINES), truth, truth.accuracy, broken,
     ]  # fmt: skip
 
 
