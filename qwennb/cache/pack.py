@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
@@ -35,11 +36,14 @@ from qwennb.cache.pack_format import (
     seal_header,
     seal_line,
 )
+from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.record import Name, record_of
 from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import BadInput, PackRefused, show_value
 from qwennb.request import file_path, parse_json
+from qwennb.text import plural
+from qwennb.tuning import Form, check_form, choose_answers, read_labels_of, write_examples
 
 if TYPE_CHECKING:
     import polars
@@ -364,6 +368,80 @@ class Pack:
         """Both together; where they have an answer of the same name, *newer* stands."""
         return Pack(
             {**self.records, **newer.records}, self.model or newer.model, self.endpoint or newer.endpoint
+        )
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        form: Form,
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        by: str | None = None,
+        right: bool = False,
+        reasoning: bool = False,
+        media: str | os.PathLike[str] | None = None,
+        valid: float | None = None,
+        seed: int = 0,
+        environ: Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write the answers as examples for fine-tuning: into a folder with a card, or into one file.
+
+        Parameters
+        ----------
+        path : str or path
+            A folder, which gets train.jsonl, valid.jsonl and README.md, or the name of one file, such as `"train.jsonl"`.
+        form : str
+            "messages", "trl", "dpo", "kto", "unsloth" or "llama-factory".
+        labels : path, optional
+            A file of labels that Review keeps: of all answers, those that are fixed are written, as they should be.
+        by : str, optional
+            Whose labels count, where several people gave some.
+        right : bool, default False
+            Those that were labelled right too.
+        reasoning : bool, default False
+            The model's thought before its answer, as <think>…</think>, where it is recorded.
+        media : path, optional
+            The folder of pictures beside the pack, `analysis.qwenpack.media`.
+        valid : float, optional
+            The share that is kept for validation in a folder; 0.1 without it. Twins never stand on both sides.
+        seed : int, default 0
+            Another one parts the examples otherwise.
+        environ : Mapping, optional
+            Where API keys are looked up, so that none is written; the process's own environment without it.
+
+        Returns
+        -------
+        list of Path
+            The files that were written.
+
+        Raises
+        ------
+        BadInput
+            If the form is none, needs what is not here (a pair needs a fixed answer), or the file can't be written.
+
+        Examples
+        --------
+        >>> pack = qwen.pack(qwen.ask_many(["What is the capital of France?", "What is the capital of Italy?"]))
+        >>> [file.name for file in pack.export("capitals", "trl", valid=0.5)]
+        ['train.jsonl', 'valid.jsonl', 'README.md']
+        >>> pack.export("pairs", "dpo")
+        Traceback (most recent call last):
+            ...
+        qwennb.errors.BadInput: 'dpo' is made of what people said of answers. Give labels=, the file that Review keeps.
+        """
+        form = check_form(form, right=right, reasoning=reasoning)
+        answers: Iterable[Answer] = self
+        if media is not None:
+            folder = PackMedia(file_path("The folder of media", media))
+            answers = [replace(one, request=folder.fill(one.request)) for one in self]
+        given = None if labels is None else read_labels_of(file_path("The file of labels", labels), by)
+        source = f"pack of {plural(len(self), 'answer')}, root {self.root}"
+        selection, origin = choose_answers(
+            answers, given, form, right=right, reasoning=reasoning, source=source
+        )
+        secrets = SecretScanner.from_environ(os.environ if environ is None else environ, Secret.in_use())
+        return write_examples(
+            path, selection, form, origin, secrets, valid=valid, seed=seed, reasoning=reasoning
         )
 
     def frame(self) -> polars.DataFrame:

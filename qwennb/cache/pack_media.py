@@ -17,14 +17,16 @@ import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import MediaError, PackRefused
 from qwennb.files import replace_file
-from qwennb.request import Medium, Video, read_file
+from qwennb.request import Medium, Request, Text, Video, read_file
 
 NAMES = "names"
 LONGEST_NAMES = 32 * 2**20  # bytes; some two hundred thousand files
@@ -148,6 +150,21 @@ class PackMedia:
         """Read the file of that sha256, if it is here. Whether it is what it should be is for whoever takes it."""
         found = [file.name for file in self._files() if file.stem == digest]
         return self._content(found[0], LARGEST) if found else None
+
+    def fill(self, request: Request) -> Request:
+        """Give *request* the pictures, videos and PDFs that lie here."""
+        if not request.media:
+            return request
+
+        def fill(part: Any) -> Any:
+            if isinstance(part, Video) and part.frames:
+                return Video([fill(frame) for frame in part.frames], fps=part.fps, max_pixels=part.max_pixels)
+            if isinstance(part, Text) or part.kind != "record" or (content := self.read(part.digest)) is None:
+                return part
+            return type(part).from_json(part.to_json(), content)
+
+        messages = [replace(message, parts=tuple(map(fill, message.parts))) for message in request.messages]
+        return replace(request, messages=tuple(messages))
 
     def _names_of(self, file: str) -> list[str]:
         """List the files here that a *file* of that name was, as `names` tells."""

@@ -29,7 +29,7 @@ from qwennb.endpoints import (
     write_export,
 )
 from qwennb.errors import BadInput
-from qwennb.request import Request, Text, Video
+from qwennb.request import Request
 from qwennb.text import shorten
 
 SHORTEST = 4  # signs of a key: fewer are a word that was meant otherwise
@@ -61,9 +61,7 @@ def export(given: Any, world: World) -> int:
     endpoints = _find_endpoints({name.endpoint for name in records}, given.endpoint, config, world)
     asked = {(name.key, endpoints[name.endpoint].base_url): (name, value) for name, value in records.items()}
     media = PackMedia.beside(world.folder / Path(given.what).expanduser()) if is_file else None
-    pairs = [
-        (add_bytes(read_record(value)[0], media), endpoints[name.endpoint]) for name, value in asked.values()
-    ]
+    pairs = [(_read_request(value, media), endpoints[name.endpoint]) for name, value in asked.values()]
     text = write_export(pairs, given.form)
     _check_encoding(text, given, world)
     world.say(*text.split("\n"))
@@ -84,20 +82,10 @@ def read_pack(what: str, world: World) -> Mapping[Name, bytes]:
     return pack.records
 
 
-def add_bytes(request: Request, media: PackMedia | None) -> Request:
-    """Give *request* the pictures, videos and PDFs that lie in the folder beside its pack."""
-    if media is None or not request.media:
-        return request
-
-    def fill(part: Any) -> Any:
-        if isinstance(part, Video) and part.frames:
-            return Video([fill(frame) for frame in part.frames], fps=part.fps, max_pixels=part.max_pixels)
-        if isinstance(part, Text) or part.kind != "record" or (content := media.read(part.digest)) is None:
-            return part
-        return type(part).from_json(part.to_json(), content)
-
-    messages = [replace(message, parts=tuple(map(fill, message.parts))) for message in request.messages]
-    return replace(request, messages=tuple(messages))
+def _read_request(record: bytes, media: PackMedia | None) -> Request:
+    """Read the request of a *record*, with the pictures, videos and PDFs that lie in the folder beside its pack."""
+    request, _ = read_record(record)
+    return request if media is None else media.fill(request)
 
 
 def _of_cache(start: str, config: Config, endpoint: str | None) -> Mapping[Name, bytes]:

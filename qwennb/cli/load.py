@@ -13,7 +13,7 @@ from qwennb.answer import money
 from qwennb.cache import PackMedia, read_record
 from qwennb.catalog import estimate_tokens
 from qwennb.cli.command import INTERRUPTED, Parser
-from qwennb.cli.export import add_bytes, read_pack
+from qwennb.cli.export import read_pack
 from qwennb.cli.world import World
 from qwennb.client import Bridge, Options, Session, runtime
 from qwennb.endpoints import DirectTransport
@@ -266,7 +266,7 @@ def _read_requests(file: str, world: World) -> list[Request]:
     """Read the requests of a pack, with the pictures beside it."""
     media = PackMedia.beside(world.folder / Path(file).expanduser())
     found = [read_record(value)[0] for value in read_pack(file, world).values()]
-    return [add_bytes(one, media) for one in {one.key: one for one in found}.values()]
+    return [media.fill(one) for one in {one.key: one for one in found}.values()]
 
 
 def _describe_questions(given: Any, first: Request) -> str:

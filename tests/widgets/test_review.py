@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from qwennb.errors import BadInput, TemplateError
-from qwennb.notebook.widgets.labels import Labels
 from qwennb.notebook.widgets.review import Review
 from qwennb.notebook.widgets.review_panel import ReviewPanel
 from qwennb.notebook.widgets.review_rows import ReviewRows
+from qwennb.tuning import Labels
 from tests.notebook.conftest import Kernel
 
 KINDS = pl.Enum(["praise", "complaint", "other"])

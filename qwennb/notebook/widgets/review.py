@@ -6,6 +6,7 @@ stays in the notebook tells how far one is and how good the answers are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,30 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import markup
+from qwennb.cache import SecretScanner
+from qwennb.config import Secret
 from qwennb.notebook.widgets import review_measures as measures
-from qwennb.notebook.widgets import review_picture, tuning
-from qwennb.notebook.widgets.labels import Label, Labels
+from qwennb.notebook.widgets import review_picture
 from qwennb.notebook.widgets.review_panel import ReviewPanel
 from qwennb.notebook.widgets.review_rows import ReviewRows, Row, truth_of
 from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebody_looks
-from qwennb.truth import Kappa, kappa
+from qwennb.request import Message, Text, check_characters
+from qwennb.text import plural
+from qwennb.truth import Kappa
+from qwennb.tuning import (
+    Example,
+    Form,
+    Label,
+    Labels,
+    Origin,
+    Selection,
+    add_judges,
+    agreement,
+    answer_message,
+    check_form,
+    judge,
+    write_examples,
+)
 
 
 class Review:
@@ -123,16 +141,9 @@ class Review:
     def agreement(self) -> dict[str, Kappa]:
         """How well this reviewer and each other one agree on what is right."""
         given = self._labels.labels_by()
-        made = {}
-        for name, their in self._others().items():
-            pairs = [
-                (mine.verdict == "right", yours.verdict == "right")
-                for row in self._rows.all
-                if (mine := given.get(row.name)) and (yours := their.get(row.name))
-            ]
-            if (found := kappa(pairs)) is not None:
-                made[name] = found
-        return made
+        names = [row.name for row in self._rows.all]
+        found = {name: agreement(names, given, their) for name, their in self._others().items()}
+        return {name: kappa for name, kappa in found.items() if kappa is not None}
 
     def labelled(self) -> Any:
         """The frame with two columns more: the label of each row, and what is true where that is known."""
@@ -151,18 +162,64 @@ class Review:
             )
         return frame.assign(**made)
 
-    def export(self, path: str | Path, form: tuning.Form, *, right: bool = False) -> list[Path]:
-        """Write the corrected rows as examples for fine-tuning; with *right*, those that were right too.
+    def export(
+        self,
+        path: str | Path,
+        form: Form,
+        *,
+        right: bool = False,
+        valid: float | None = None,
+        seed: int = 0,
+        environ: Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write the corrected rows as examples for fine-tuning: into one file, or into a folder with a card.
 
-        The form is "unsloth" or "llama-factory". Back come the files that were written.
+        Parameters
+        ----------
+        path : str or path
+            The name of one file, such as `"corrected.jsonl"`, or a folder, which gets train.jsonl, valid.jsonl and README.md.
+        form : str
+            "unsloth", "llama-factory", "messages" or "trl"; "dpo", where a fixed row is a pair; "kto", where each label counts.
+        right : bool, default False
+            Those that were right too.
+        valid : float, optional
+            The share that is kept for validation in a folder; 0.1 without it. Twins never stand on both sides.
+        seed : int, default 0
+            Another one parts the examples otherwise.
+        environ : Mapping, optional
+            Where API keys are looked up, so that none is written; the process's own environment without it.
+
+        Returns
+        -------
+        list of Path
+            The files that were written.
+
+        Raises
+        ------
+        BadInput
+            If no row is labelled so, the form is none, or the file can't be written.
         """
-        wanted = ("fixed", "right") if right else ("fixed",)
-        examples = [
-            tuning.Example(question, truth, self._system)
-            for (row, label), question in zip(self._each(), self._questions, strict=True)
-            if label and label.verdict in wanted and question and (truth := truth_of(row, label))
-        ]
-        return tuning.write(path, examples, form)
+        form = check_form(form, right=right)
+        if self._system is not None:
+            check_characters("system", self._system)
+        selection = Selection()
+        system = () if self._system is None else (Message("system", (Text(self._system),)),)
+        for (row, label), question in zip(self._each(), self._questions, strict=True):
+            if question:
+                asked = (*system, Message("user", (Text(question),)))
+                example = Example(asked, answer_message(row.answer), about=row.source)
+                selection.add(judge(example, label, form, right=right))
+            else:
+                selection.left_out["without a question"] += 1
+        if self._rows.missing:
+            selection.left_out["without an answer"] += self._rows.missing
+        rows = [row.name for row in self._rows.all]
+        origin = Origin(
+            f"table of {plural(len(self._rows.frame), 'row')} that was reviewed", len(self._rows.frame)
+        )
+        origin = add_judges(origin, self._labels, rows, [self._colleague] if self._colleague else [])
+        secrets = SecretScanner.from_environ(os.environ if environ is None else environ, Secret.in_use())
+        return write_examples(path, selection, form, origin, secrets, valid=valid, seed=seed)
 
     def _each(self) -> list[tuple[Row, Label | None]]:
         given = self._labels.labels_by()

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from qwennb.errors import QwenError
-from qwennb.notebook.widgets import tuning
-from qwennb.notebook.widgets.labels import Label, Labels, Verdict
 from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel, receive_in_order
 from qwennb.notebook.widgets.review_rows import LOW, ReviewRows, Row, choose_rows
+from qwennb.tuning import FORMS, Label, Labels, Verdict
 
 if TYPE_CHECKING:
     from qwennb.notebook.widgets.review import Review
@@ -92,7 +91,7 @@ class ReviewPanel:
             [self._fix, widgets.HBox([self._save, self._leave])], layout=widgets.Layout(display="none")
         )
         self._form = widgets.Dropdown(
-            options=list(tuning.FORMS),
+            options=list(FORMS),
             description="for",
             style={"description_width": "2em"},
             layout=widgets.Layout(width="13em"),

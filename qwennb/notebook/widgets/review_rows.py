@@ -11,8 +11,8 @@ import polars as pl
 
 from qwennb.errors import BadInput, TemplateError, nearest
 from qwennb.frames import as_polars, prompts
-from qwennb.notebook.widgets.labels import Label, row_of
 from qwennb.request import Template, cell_text
+from qwennb.tuning import Label, row_of
 
 LOW = 0.7  # confidence below which a row is worth a look
 

@@ -6,12 +6,27 @@ import json
 
 import pytest
 
+from qwennb.cache import SecretScanner
 from qwennb.errors import BadInput
-from qwennb.notebook.widgets.tuning import Example, write
+from qwennb.request import Message, Text
+from qwennb.tuning import Example, Origin, Selection, answer_message, check_form, write_examples
+
+
+def example(question, answer, system=None):
+    asked = (Message("user", (Text(question),)),)
+    return Example(
+        asked if system is None else (Message("system", (Text(system),)), *asked), answer_message(answer)
+    )
+
+
+def write(path, examples, form):
+    origin = Origin("test", len(examples))
+    return write_examples(path, Selection(list(examples)), check_form(form), origin, SecretScanner())
+
 
 EXAMPLES = [
-    Example("Praise or complaint?\nThe soup was cold.", "complaint", "Be short."),
-    Example('Überraschung: "\u2028" und \\', "praise 🎉"),
+    example("Praise or complaint?\nThe soup was cold.", "complaint", "Be short."),
+    example('Überraschung: "\u2028" und \\', "praise 🎉"),
 ]
 
 
@@ -49,10 +64,10 @@ def test_llama_factory_finds_the_file_and_its_description(tmp_path):
         said = line["messages"]
         assert all(set(message) == {tags["role_tag"], tags["content_tag"]} for message in said)
         if said[0]["role"] == tags["system_tag"]:
-            assert said[0]["content"] == example.system
+            assert said[0]["content"] == example.prompt[0].text
             said = said[1:]
         assert [message["role"] for message in said] == [tags["user_tag"], tags["assistant_tag"]]
-        assert [message["content"] for message in said] == [example.question, example.answer]
+        assert [message["content"] for message in said] == [example.prompt[-1].text, example.answer.text]
 
 
 def test_what_else_llama_factory_knows_is_left_as_it_is(tmp_path):
@@ -81,8 +96,8 @@ def test_unsloth_finds_conversations_with_roles_it_knows(tmp_path):
     assert {message["role"] for message in messages} == {"system", "user", "assistant"}
     assert read[0]["conversations"][0] == {"role": "system", "content": "Be short."}
     assert [message["content"] for message in read[1]["conversations"]] == [
-        EXAMPLES[1].question,
-        EXAMPLES[1].answer,
+        EXAMPLES[1].prompt[-1].text,
+        EXAMPLES[1].answer.text,
     ]
 
 
@@ -104,10 +119,10 @@ def test_an_export_may_be_done_again_but_takes_nobody_elses_place(tmp_path):
 @pytest.mark.parametrize(
     ("examples", "form", "said"),
     [
-        ([], "unsloth", "nothing to export"),
+        ([], "unsloth", "nothing to export: no answer is here"),
         (EXAMPLES, "axolotl", "is not a form"),
-        ([Example(" ", "a")], "unsloth", "Example 1"),
-        ([EXAMPLES[0], Example("q", "")], "llama-factory", "Example 2"),
+        ([example(" ", "a")], "unsloth", "Example 1"),
+        ([EXAMPLES[0], example("q", "")], "llama-factory", "Example 2"),
     ],
 )
 def test_what_can_not_be_learnt_from_is_not_written(tmp_path, examples, form, said):

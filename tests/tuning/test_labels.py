@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qwennb.errors import BadInput, CacheError
-from qwennb.notebook.widgets.labels import Labels, row_of
+from qwennb.tuning import Labels, row_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,7 +117,7 @@ def test_a_row_is_known_by_its_source_and_its_answer():
 
 GIVING = """
 import sys
-from qwennb.notebook.widgets.labels import Labels
+from qwennb.tuning import Labels
 labels = Labels(sys.argv[1])
 for number in range(100_000):
     labels.give(f"row {number}", "fixed", "a correction of some length " * 20)

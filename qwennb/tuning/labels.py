@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ import orjson
 
 from qwennb.errors import BadInput, CacheError
 from qwennb.files import sync_folder
+from qwennb.truth import Kappa, kappa
 
 Verdict = Literal["right", "wrong", "fixed"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -154,6 +155,12 @@ class Labels:
                 f"The label is not kept: {self.path} can't be written ({error.strerror}). Make room, or choose another file."
             ) from None
         self._torn = False
+
+
+def agreement(rows: Iterable[str], mine: Mapping[str, Label], theirs: Mapping[str, Label]) -> Kappa | None:
+    """Tell how well two reviewers agree on which of *rows* are right; None where they have none in common."""
+    both = [(mine[row], theirs[row]) for row in rows if row in mine and row in theirs]
+    return kappa([(one.verdict == "right", other.verdict == "right") for one, other in both])
 
 
 def _writable(text: str) -> str:
