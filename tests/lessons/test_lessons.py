@@ -12,7 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from qwennb import Pack
+from qwennb import Pack, Pdf
+from tests.lessons.report import FACTS, REPORT, write_report
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -79,3 +80,12 @@ def test_what_the_simulator_wrote_is_said_to_be_the_simulators(lesson):
     if any(answer.model != LOCAL for answer in pack_of(lesson)):
         assert "simulator" in words
     assert "Qwen2.5-Coder" in words
+
+
+def test_the_report_of_lesson_06_is_what_is_made_and_its_facts_stand_on_one_page(tmp_path):
+    write_report(tmp_path / "again.pdf")
+    made, kept = (Pdf(path).read() for path in (tmp_path / "again.pdf", REPORT))
+    assert [page.text for page in made.pages] == [page.text for page in kept.pages]
+    for _, words, number in FACTS:
+        found = [page.number for page in kept.pages if words in " ".join(page.text.split())]
+        assert found == [number]
