@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 
 from qwennb.documents.document import DocumentText, PageText
+from qwennb.documents.ligatures import LIGATURES
 
-_LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 _APOSTROPHES, _QUOTES, _HYPHENS = "'‘’‚‛`´", '"“”„‟', "-‐‑"
 _HYPHEN = f"[{_HYPHENS}]"
 # Between two letters: a word broken at a line's end, whose hyphen is not its own, or a soft hyphen that never showed.
@@ -63,7 +63,7 @@ def _place(pages: tuple[PageText, ...], text: str, found: re.Match[str]) -> Plac
 
 def _pattern(quote: str) -> re.Pattern[str] | None:
     """Write *quote* as a pattern; None where it says nothing."""
-    for ligature, letters in _LIGATURES.items():
+    for ligature, letters in LIGATURES.items():
         quote = quote.replace(ligature, letters)
     quote = quote.replace("\xad", "").strip()
     if not quote:
@@ -102,7 +102,7 @@ def _piece(kind: str, said: str) -> str:
         return r"\s+"
     if kind == "joint":
         spelled = _WITHIN_WORD.join(said)
-        ligatures = [sign for sign, letters in _LIGATURES.items() if letters == said.lower()]
+        ligatures = [sign for sign, letters in LIGATURES.items() if letters == said.lower()]
         if len(said) == 3:
             ligatures += [f"ﬀ{_WITHIN_WORD}{said[2]}", f"f{_WITHIN_WORD}{'ﬁ' if said[2] == 'i' else 'ﬂ'}"]
         return f"(?:{'|'.join([spelled, *ligatures])})"
