@@ -38,10 +38,10 @@ from qwennb.cache.pack_format import (
 )
 from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.record import Name, record_of
-from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import BadInput, PackRefused, show_value
 from qwennb.request import file_path, parse_json
+from qwennb.secrets import SecretScanner
 from qwennb.text import plural
 from qwennb.tuning import Form, check_form, choose_answers, read_labels_of, write_examples
 

@@ -22,11 +22,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from qwennb.cache.secrets import SecretScanner
 from qwennb.config import Secret
 from qwennb.errors import MediaError, PackRefused
 from qwennb.files import replace_file
 from qwennb.request import Medium, Request, Text, Video, read_file
+from qwennb.secrets import SecretScanner
 
 NAMES = "names"
 LONGEST_NAMES = 32 * 2**20  # bytes; some two hundred thousand files

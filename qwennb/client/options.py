@@ -212,7 +212,7 @@ MEANINGS = {
     "system": "the system text",
     "images": "one or a list: path, bytes, PIL image, figure, array, URL, `Image(…)`",
     "videos": "path, bytes, frames, URL, `Video(…)`",
-    "files": "PDF, text, code, office file …: path, bytes, `Document(…)`, `Pdf(…)`; pictures and videos too",
+    "files": "PDF, text, code, office file …: path, folder, pattern, bytes, `Document(…)`, `Pdf(…)`; pictures and videos too",
     "schema": 'pydantic class, JSON Schema, or `"name, age int"`; the value is `answer.data`',
     "choices": "exactly one of these texts",
     "tools": "Python functions, or definitions as dicts",

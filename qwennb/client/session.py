@@ -42,7 +42,18 @@ from qwennb.config import CacheMode, Config, Secret, read_overrides
 from qwennb.endpoints import Endpoint, Finder, find_embedded, list_not_shown, simulator_url
 from qwennb.engine import Budget, CallContext
 from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning
-from qwennb.request import Document, Medium, Message, Request, Schema, Text, Tool, merge_texts, user_message
+from qwennb.request import (
+    Document,
+    Medium,
+    Message,
+    Request,
+    Schema,
+    Text,
+    Tool,
+    merge_texts,
+    read_files,
+    user_message,
+)
 from qwennb.warn import warn_user
 
 CLIENT_SETTINGS = (
@@ -79,6 +90,7 @@ class Session:
         self.warn: Callable[[str], None] = self._warnings.append
         """Note what the user is to be told; `emit_warnings` tells it, at the line that asked."""
         self._told_unenforceable: set[str] = set()
+        self._told_left_out: set[str] = set()
         self._told_not_shown: set[tuple[str, tuple[int | None, ...]]] = set()
         self.budget = Budget(self.config.budget or math.inf, warn=self.warn)
         self._recorded = RecordedDefaults(
@@ -179,15 +191,25 @@ class Session:
         if isinstance(prompt, Request):
             return prompt if self._overrides.model is None else replace(prompt, model=self.model(options))
         try:
-            question = user_message(
-                prompt, values, images=options.images, videos=options.videos, files=options.files
-            )
+            files = self.read_files(options.files)
+            question = user_message(prompt, values, images=options.images, videos=options.videos, files=files)
         except MediaError as error:
             raise self._name_missing(error, prompt, values, options, history) from None
         if options.max_pixels is not None:
             question = limit_pixels(question, options.max_pixels)
         system = (Message("system", (Text(options.system),)),) if options.system and not history else ()
         return self.complete_request((*system, *history, question), options)
+
+    def read_files(self, files: Any) -> list[Medium] | None:
+        """Read what was given as `files=`, folders and patterns too; what is left out of them is told once."""
+        if files is None:
+            return None
+        media, told = read_files(files, os.environ)
+        for words in told:
+            if words not in self._told_left_out:
+                self._told_left_out.add(words)
+                self.warn(words)
+        return media
 
     def complete_request(self, messages: tuple[Message, ...], options: Options) -> Request:
         """Make the request of whole *messages*: with the settings, the form, the tools and the model of *options*."""

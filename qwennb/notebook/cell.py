@@ -6,6 +6,7 @@ while it comes, a tool runs only with consent.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -178,6 +179,11 @@ def _media(name: str, of: Callable[[Any], Any]) -> _Read:
     return lambda scope, texts: [part for text in texts for part in scope.media(name, text, of)]
 
 
+def _file(given: Any) -> Any:
+    """Read a file that a variable holds; a path, also of a folder or a pattern, is read with the question."""
+    return given if isinstance(given, str | os.PathLike) else recognise(given)
+
+
 def _level(_: Scope, typed: str | bool) -> str | bool | int:
     return int(typed) if isinstance(typed, str) and typed.isdigit() else typed
 
@@ -193,7 +199,7 @@ _MEANINGS: Mapping[str, tuple[str, _Read]] = {
     "budget": ("budget", _number("budget", float)),
     "image": ("images", _media("image", Image.of)),
     "video": ("videos", _media("video", Video.of)),
-    "file": ("files", _media("file", recognise)),
+    "file": ("files", _media("file", _file)),
     "schema": ("schema", Scope.schema),
     "choices": ("choices", Scope.choices),
     "tools": ("tools", Scope.tools),

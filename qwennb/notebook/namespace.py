@@ -92,8 +92,10 @@ class Scope:
         ]
 
     def _read(self, source: str, part: Any) -> Any:
-        """Note that the expression *source* gave *part*."""
-        self.readings.append(Interpolated.of(source, digest_of(part), self._shell.user_ns))
+        """Note that the expression *source* gave *part*, or the path of one."""
+        from qwennb.request import part_of
+
+        self.readings.append(Interpolated.of(source, digest_of(part_of(part)), self._shell.user_ns))
         return part
 
     def schema(self, text: str) -> Any:

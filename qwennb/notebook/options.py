@@ -47,7 +47,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--system",), "the system text", "TEXT"),
     Option(("--image",), "a picture: a variable, a path or an expression; may be repeated", "X", many=True),
     Option(("--video",), "a video: a variable or a path; may be repeated", "X", many=True),
-    Option(("--file",), "a document, picture or video: a variable or a path; may be repeated", "X", many=True),
+    Option(("--file",), "a document, picture or video: a variable, a path, a folder or a pattern (docs/*.md); may be repeated", "X", many=True),
     Option(("--schema",), 'the form of the answer: a class or dict, or a line like "name, age int"', "X"),
     Option(("--choices",), 'the answers to choose from: a list, or "yes, no"', "X"),
     Option(("--tools",), "functions that the model may ask to have called: f,g", "F,G"),

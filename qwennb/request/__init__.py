@@ -11,6 +11,7 @@ from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
 from qwennb.request.cell import cell_text
 from qwennb.request.compose import part_of, user_message
 from qwennb.request.document import Document, Pdf
+from qwennb.request.folder import read_files
 from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.labels import plain_label, read_choices, read_labels
 from qwennb.request.media import Image, Medium, Video

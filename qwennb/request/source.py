@@ -196,12 +196,9 @@ def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = Tru
     Where there is none, what is known elsewhere of a *file* of that name.
     """
     shown = _short(shown)
-    # Without waiting: what was a file a moment ago may be a pipe by now, which would never open.
-    wanted = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
-    flags = functools.reduce(operator.or_, (getattr(os, flag, 0) for flag in wanted), os.O_RDONLY)
     try:
         _check_file(path.stat(), cap, shown)  # before opening: to open a device or a pipe can do something
-        with os.fdopen(os.open(path, flags), "rb") as opened:
+        with os.fdopen(os.open(path, _open_flags(follow=follow)), "rb") as opened:
             _check_file(os.fstat(opened.fileno()), cap, shown)
             data = opened.read(cap + 1)
     except MediaError:
@@ -219,6 +216,23 @@ def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = Tru
     if not data:
         raise MediaError(f"{shown} is empty; give a file with something in it")
     return data
+
+
+def read_head(path: Path, size: int, *, shown: str) -> bytes:
+    """Read the first *size* bytes of a regular file; through no link, and without waiting for what is none."""
+    try:
+        with os.fdopen(os.open(path, _open_flags(follow=False)), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise MediaError(f"{_short(shown)} is a pipe or a device, not a file")
+            return opened.read(size)
+    except OSError as error:
+        raise MediaError(f"{_short(shown)} can't be read: {error.strerror}") from None
+
+
+def _open_flags(*, follow: bool) -> int:
+    """Flags to open a file with, without waiting: what was a file a moment ago may be a pipe by now, which would never open."""
+    wanted = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
+    return functools.reduce(operator.or_, (getattr(os, flag, 0) for flag in wanted), os.O_RDONLY)
 
 
 def _check_file(status: os.stat_result, cap: int, shown: str) -> None:

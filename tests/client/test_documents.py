@@ -83,3 +83,28 @@ def test_a_file_that_can_not_be_read_fails_before_anything_is_sent(simulate, cli
     with pytest.raises(MediaError, match=r"^broken\.pdf is not a PDF that can be read"):
         client(sim).ask("What is it?", files=[Document(b"%PDF-1.4 no", name="broken.pdf")])
     assert sim.ledger.count("asked") == 0
+
+
+def test_a_folder_is_sent_and_what_is_left_out_told_once(simulate, client, tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("one\n")
+    (tmp_path / "src" / "b.py").write_text("two\n")
+    (tmp_path / "src" / "p.bin").write_bytes(b"\0\1")
+    sim = simulate("vllm")
+    qwen = client(sim)
+    with pytest.warns(QwenWarning, match=r"2 files are sent\. Left out: 1 that is no document") as told:
+        qwen.ask("What is it?", files=str(tmp_path / "src"))
+        qwen.ask("And now?", files=[tmp_path / "src" / "*.py", tmp_path / "src"])
+    assert len(told) == 1
+    assert (
+        content_sent(sim)
+        == "[src/a.py]\none\n\n[src/b.py]\ntwo\n\n[src/a.py]\none\n\n[src/b.py]\ntwo\n\nAnd now?"
+    )
+
+
+def test_a_secret_in_a_folder_never_leaves_the_machine(simulate, client, tmp_path):
+    (tmp_path / "conf.py").write_text("KEY = 'sk-" + "a1B2" * 8 + "'\n")
+    sim = simulate("vllm")
+    with pytest.raises(MediaError, match=r"conf\.py holds an API key"):
+        client(sim).ask("What is it?", files=tmp_path)
+    assert sim.ledger.count("asked") == 0

@@ -24,6 +24,7 @@ pictures = {"red": red, "bytes": Path("red.png").read_bytes()}
 clip = Path("clip.mp4").read_bytes()
 paper = Path("paper.pdf").read_bytes()
 words = ["yes", "no"]
+folder = "notes/"
 def find(city: str) -> str:
     "Finds a city."
     return "found " + city
@@ -41,6 +42,8 @@ def files(tmp_path_factory) -> Path:
     pdf = pytest.importorskip("pypdfium2").PdfDocument.new()
     pdf.new_page(200, 200)
     pdf.save(folder / "paper.pdf")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "a.md").write_text("Ask Ada.")
     return folder
 
 
@@ -110,8 +113,11 @@ SEEN = {
         ("--video clip.mp4 --max-tokens 9", lambda sim, _: len(parts(sim, "video_url")) == 1),
     ],
     "file": [
-        ("--file paper", lambda sim, _: parts(sim, "file")[0]["file"]["file_data"].startswith("data:application/pdf;base64,")),
-        ("--file paper.pdf --max-tokens 9", lambda sim, _: len(parts(sim, "file")) == 1),
+        ("--file paper", lambda sim, _: "[page 1]" in str(body(sim)["messages"][-1]["content"])),
+        ("--file paper.pdf --max-tokens 9", lambda sim, _: "[page 1]" in str(body(sim)["messages"][-1]["content"])),
+        ("--file notes", lambda sim, _: "[notes/a.md]\nAsk Ada." in str(body(sim)["messages"][-1]["content"])),
+        ("--file notes/*.md --max-tokens 9", lambda sim, _: "[notes/a.md]\nAsk Ada." in str(body(sim)["messages"][-1]["content"])),
+        ("--file folder --max-tokens 8", lambda sim, _: "[notes/a.md]\nAsk Ada." in str(body(sim)["messages"][-1]["content"])),
         ("--file red.png --max-tokens 9", red()),
     ],
     "schema": [("--schema 'name, age int'", lambda sim, _: '"age"' in body(sim)["messages"][-1]["content"])],

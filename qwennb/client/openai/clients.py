@@ -97,14 +97,16 @@ def _build_request(
     messages = question.messages
     if options.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", (Text(options.system),)), *messages)
-    request = session.complete_request(_with_media(messages, options), options)
+    request = session.complete_request(_with_media(session, messages, options), options)
     reply = StreamedReply(request, usage_at_end=question.usage_at_end, began=int(time.time()))
     return request, options, reply
 
 
-def _with_media(messages: tuple[Message, ...], options: Options) -> tuple[Message, ...]:
+def _with_media(session: Session, messages: tuple[Message, ...], options: Options) -> tuple[Message, ...]:
     """Put the client's own pictures into the last question, and each picture into the client's bounds."""
-    own = user_message("", images=options.images, videos=options.videos, files=options.files).parts
+    own = user_message(
+        "", images=options.images, videos=options.videos, files=session.read_files(options.files)
+    ).parts
     made = list(messages)
     last = max(i for i, message in enumerate(messages) if message.role == "user")
     if own:
