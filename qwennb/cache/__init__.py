@@ -19,7 +19,6 @@ from qwennb.cache.record import (
     read_record,
     record_of,
 )
-from qwennb.cache.secrets import SecretScanner
 from qwennb.cache.spending import Spending, Spendings
 from qwennb.cache.store import Store
 from qwennb.cache.usage_log import RecordingLog, TraceLog, UsageLog

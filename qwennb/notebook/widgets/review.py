@@ -14,7 +14,6 @@ from typing import Any
 import polars as pl
 
 from qwennb.answer import markup
-from qwennb.cache import SecretScanner
 from qwennb.config import Secret
 from qwennb.notebook.widgets import review_measures as measures
 from qwennb.notebook.widgets import review_picture
@@ -22,6 +21,7 @@ from qwennb.notebook.widgets.review_panel import ReviewPanel
 from qwennb.notebook.widgets.review_rows import ReviewRows, Row, truth_of
 from qwennb.notebook.widgets.static import OutputSlot, PersistentWidget, somebody_looks
 from qwennb.request import Message, Text, check_characters
+from qwennb.secrets import SecretScanner
 from qwennb.text import plural
 from qwennb.truth import Kappa
 from qwennb.tuning import (
