@@ -1,5 +1,5 @@
 """What the tests need beside their own Python packages: Debian packages, three packages of npm and the local model, these by
-hash, and an environment for other people's libraries.
+hash, and two environments for other people's libraries.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def main() -> int:
     axe()
     formulas()
     readers()
-    peers()
+    environment("peers")
+    environment("loaders")
     # Missing, the tests of the real model fail in CI.
     return subprocess.run([sys.executable, "-m", "qwennb.cli", "local", "pull"], check=False).returncode
 
@@ -93,12 +94,14 @@ def readers() -> None:
         )
 
 
-def peers() -> None:
-    """The environment of `tests/client/peers.py`: those libraries hold openai and others at versions of their own."""
-    folder, uv = ROOT / ".venv-peers", [sys.executable, "-m", "uv"]
+def environment(extra: str) -> None:
+    """An environment of its own for other people's libraries: the peers hold openai and others at versions of their own, and
+    what loads our files is heavy.
+    """
+    folder, uv = ROOT / f".venv-{extra}", [sys.executable, "-m", "uv"]
     if not folder.exists():
         subprocess.run([*uv, "venv", "-q", "--python", sys.executable, folder], check=True)
-    subprocess.run([*uv, "pip", "install", "-q", "--python", folder, "-e", f"{ROOT}[peers]"], check=True)
+    subprocess.run([*uv, "pip", "install", "-q", "--python", folder, "-e", f"{ROOT}[{extra}]"], check=True)
 
 
 def _packed(name: str) -> bytes | None:

@@ -11,67 +11,12 @@ import polars as pl
 import pytest
 
 from qwennb import Pack, Qwen, widgets
-from qwennb.answer import Answer
 from qwennb.cache import PackMedia
 from qwennb.errors import BadInput, QwenWarning
-from qwennb.request import Image, Message, Request, Settings, Text, Tool, ToolCall
-from qwennb.tuning import FORMS, Labels, row_of
+from qwennb.request import Image, ToolCall
+from qwennb.tuning import FORMS
 from tests.tuning import rules
-
-WEATHER = Tool.of({"name": "weather", "description": "The weather.", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}})  # fmt: skip
-CLOCK = Tool.of({"name": "clock", "description": "", "parameters": {"type": "object", "properties": {"zone": {"type": "integer"}}}})  # fmt: skip
-
-
-def user(text, *media):
-    return Message("user", (*media, Text(text)))
-
-
-def answer(messages, text="", calls=(), *, tools=(), reasoning="", model="qwen3.5-flash", **options):
-    asked = Request(model, tuple(messages), Settings(**options), tools=tuple(tools))
-    finish = "tool_calls" if calls else "stop"
-    return Answer(
-        asked, text=text, tool_calls=tuple(calls), reasoning=reasoning, endpoint="openrouter", served_by=model, finish_reason=finish
-    )  # fmt: skip
-
-
-def tool_steps(n=1):
-    """A call of two tools at once, and what is said once they have answered."""
-    calls = (ToolCall("c1", "weather", f'{{"city":"Ulm {n}"}}'), ToolCall("c2", "clock", '{"zone":1}'))
-    begun = (Message("system", (Text("Be short."),)), user(f"Weather and time in Ulm {n}?"))
-    called = Message("assistant", (), calls)
-    results = (Message("tool", (Text("rain"),), (), "c1"), Message("tool", (Text("12:00"),), (), "c2"))
-    return [
-        answer(begun, "", calls, tools=(WEATHER, CLOCK), reasoning="Two tools."),
-        answer((*begun, called, *results), "Rain at noon.", tools=(WEATHER, CLOCK)),
-    ]
-
-
-@pytest.fixture
-def picture(tmp_path):
-    from PIL import Image as Pillow
-
-    Pillow.new("RGB", (8, 6), "red").save(tmp_path / "red.png")
-    return Image(tmp_path / "red.png")
-
-
-@pytest.fixture
-def judged(tmp_path):
-    """Keep answers in a pack and what people said of them in a file."""
-
-    def make(answers, *verdicts, by="ada", file="labels.jsonl"):
-        labels = Labels(tmp_path / file, by)
-        for one, verdict in zip(answers, verdicts, strict=False):
-            name = row_of(one.request.question, one.text)
-            if verdict in ("right", "wrong"):
-                labels.give(name, verdict)
-            elif verdict is not None:
-                labels.give(name, "fixed", verdict)
-        return Pack.of(answers), tmp_path / file
-
-    return make
-
-
-QUESTIONS = [answer([user(f"Is {n} even?")], "yes") for n in range(40)]
+from tests.tuning.answers import QUESTIONS, WEATHER, answer, tool_steps, user
 
 
 def read_card(folder):
