@@ -14,7 +14,8 @@ from qwennb import Pack, Qwen, widgets
 from qwennb.cache import PackMedia
 from qwennb.errors import BadInput, QwenWarning
 from qwennb.request import Image, ToolCall
-from qwennb.tuning import FORMS
+from qwennb.tuning import FORMS, Labels
+from tests.test_docs import ROOT
 from tests.tuning import rules
 from tests.tuning.answers import QUESTIONS, WEATHER, answer, tool_steps, user
 
@@ -173,6 +174,27 @@ def test_the_card_says_counts_root_who_judged_how_well_and_what_is_missing(judge
     assert "the same on right or not for 100.0% (5 of 5; 95 %: 56.6% to 100.0%)" in card
     assert "| without a label | 30 |" in card and "| labelled wrong, with no fix | 2 |" in card
     assert "<b>" not in card
+
+
+def test_labels_that_fit_no_row_are_counted_on_the_card(judged, tmp_path):
+    _, labels = judged([*QUESTIONS[:3], answer([user("Asked before?")], "yes")], "no", "no", "no", "no")
+    Pack.of(QUESTIONS[:3]).export(tmp_path / "out", "dpo", labels=labels)
+    assert "1 label of ada fit no row" in read_card(tmp_path / "out").replace("fits", "fit")
+
+
+def test_the_card_is_inert_whoever_judged_and_whatever_answered(judged, tmp_path):
+    attacks = json.loads((ROOT / "tests" / "answer" / "attacks.json").read_text())
+    held = [attack.encode(errors="replace").decode() for attack in attacks]
+    answers = [answer([user(f"Is {n} even?")], "yes", model=attack) for n, attack in enumerate(held)]
+    for number, attack in enumerate(held):
+        judged(answers[number : number + 2], "right", "no", by=attack)
+    folder = tmp_path / "out"
+    Pack.of(answers).export(
+        folder, "kto", labels=tmp_path / "labels.jsonl", by=Labels(tmp_path / "labels.jsonl").reviewers[0]
+    )
+    card = read_card(folder).lower()
+    assert card.startswith("---\n# written by qwennb\n") and card.count("\n---\n") == 1
+    assert "<script" not in card and "<img" not in card and "](" not in card and "$" not in card
 
 
 def test_the_root_is_what_sha256sum_prints(tmp_path, picture):
