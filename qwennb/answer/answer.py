@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from qwennb.answer.chunk import Logprob, WebSource
+from qwennb.answer.cited import Quote
 from qwennb.answer.cut import own_limit
 from qwennb.answer.usage import Cost, Usage
 from qwennb.errors import QwenError
@@ -41,6 +42,11 @@ class Answer:
         The log probability of each of the request's choices, in their order, where the endpoint tells them.
     sources : tuple of WebSource
         The pages that a searching model names. They are never fetched.
+    quotes : tuple of Quote
+        With `cite=True`: the words that each claim or field rests on, and where they stand in what was sent, or that they
+        stand nowhere there.
+    said : str
+        What the model wrote, where `text` is made of it (with `cite=True`, JSON): this is what is kept.
     usage : Usage
         Tokens, of all attempts together.
     cost : Cost or None
@@ -100,6 +106,8 @@ class Answer:
     choice_logprobs: tuple[float, ...] | None = None
     cached: bool = field(default=False, compare=False)
     error: QwenError | None = field(default=None, compare=False)
+    quotes: tuple[Quote, ...] = field(default=(), compare=False)
+    said: str = field(default="", compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -143,7 +151,7 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Write everything to be remembered but the request; `data` is read again from the text."""
         made: dict[str, Any] = {
-            "text": self.text,
+            "text": self.said or self.text,
             "endpoint": self.endpoint,
             "served_by": self.served_by,
             "finish_reason": self.finish_reason,

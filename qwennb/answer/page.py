@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import markup
+from qwennb.answer.cited import list_quotes, tell_quote
 from qwennb.answer.cut import own_limit
 from qwennb.answer.usage import money, sum_costs
 
@@ -65,6 +66,7 @@ class Page:
         failed = self.answer.error
         text = self.answer.text if failed is None else f"failed: {failed}"
         text += f"\n{INTERRUPTED}" if self._is_interrupted else ""
+        text = "\n".join([text, *list_quotes(self.answer.quotes)])
         return f"{calls}{markup.plain(text)}\n\n[{markup.plain(self.footer())}]"
 
     def footer(self) -> str:
@@ -123,9 +125,10 @@ class Page:
             return f"{markup.inert(self.answer.text)}\n\n**{markup.literal(INTERRUPTED)}**"
         if self.as_code:
             return markup.code_block(self.code, "python")
+        quotes = self.answer.quotes
         if self.answer.data is not None:
-            return table(self.answer.data)
-        return markup.inert(self.answer.text)
+            return table(self.answer.data, {quote.claim: tell_quote(quote) for quote in quotes})
+        return "\n\n".join([markup.inert(self.answer.text), *map(markup.literal, list_quotes(quotes))])
 
     def _calls(self) -> list[str]:
         return [
@@ -176,11 +179,14 @@ def shorten_text(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
 
 
-def table(data: Any) -> str:
-    """Write a value of a schema or choice as a Markdown table."""
+def table(data: Any, quotes: Mapping[str, str] | None = None) -> str:
+    """Write a value of a schema or choice as a Markdown table; beside its fields their *quotes*, where they have some."""
     data = _plain(data)
     if isinstance(data, Mapping):
         rows = [["field", "value"], *([str(name), _cell(value)] for name, value in data.items())]
+        if quotes:
+            rows[0].append("quote")
+            rows[1:] = [[*row, quotes.get(row[0], "")] for row in rows[1:]]
     elif isinstance(data, list) and data and all(isinstance(item, Mapping) for item in data):
         names = list(dict.fromkeys(name for item in data for name in item))
         rows = [[str(name) for name in names], *([_cell(item.get(name)) for name in names] for item in data)]

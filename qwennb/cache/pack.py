@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from qwennb.answer import Answer
+from qwennb.answer import Answer, with_quotes
 from qwennb.cache import pack_file
 from qwennb.cache.pack_format import (
     END,
@@ -349,7 +349,7 @@ class Pack:
         for record in self.records.values():
             data = orjson.loads(record)
             request = request_of(data["request"])
-            answer = Answer.from_json(data["answer"], request)
+            answer = with_quotes(Answer.from_json(data["answer"], request))
             yield replace(answer, data=_value(answer))
 
     def __iter__(self) -> Iterator[Answer]:

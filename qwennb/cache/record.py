@@ -17,7 +17,7 @@ import msgspec
 import orjson
 from msgspec import Meta
 
-from qwennb.answer import Answer, Logprob, WebSource, read_form
+from qwennb.answer import Answer, Logprob, WebSource, read_form, with_quotes
 from qwennb.errors import ValidatorFailed
 from qwennb.request import Request
 
@@ -177,4 +177,4 @@ def read_answer(value: bytes, request: Request) -> Answer | ValueError | Validat
         return error
     except (ValueError, KeyError, TypeError) as error:
         return error if isinstance(error, ValueError) else ValueError(f"the record can't be read ({error!r})")
-    return answer if data is None else replace(answer, data=data)
+    return with_quotes(answer if data is None else replace(answer, data=data))

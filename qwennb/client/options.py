@@ -44,6 +44,7 @@ class _Subject:
     files: Any = None
     schema: Any = None
     choices: Any = None
+    cite: bool | None = None
     tools: Any = None
 
 
@@ -88,6 +89,7 @@ CALL_CHECKS: dict[str, Check] = {
     **SETTING_CHECKS,
     "model": text("a model's name"),
     "system": text(empty=True),
+    "cite": flag,
     "cache": _mode,
     "timeout": number(above=0),
     "budget": number(above=0),
@@ -133,6 +135,7 @@ def ask_with_options(
     files: Any = None,
     schema: Any = None,
     choices: Any = None,
+    cite: bool | None = None,
     tools: Any = None,
     thinking: bool | str | int | None = None,
     temperature: float | None = None,
@@ -215,6 +218,7 @@ MEANINGS = {
     "files": "PDF, text, code, office file …: path, folder, pattern, bytes, `Document(…)`, `Pdf(…)`; pictures and videos too",
     "schema": 'pydantic class, JSON Schema, or `"name, age int"`; the value is `answer.data`',
     "choices": "exactly one of these texts",
+    "cite": "`True`: each claim, or field of the schema, comes with the words that it rests on; they are looked for in what was sent: `quotes`",
     "tools": "Python functions, or definitions as dicts",
     **{name: setting.about for name, setting in SETTINGS.items()},
     "cache": "the mode, for this call",

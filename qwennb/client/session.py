@@ -43,6 +43,8 @@ from qwennb.endpoints import Endpoint, Finder, find_embedded, list_not_shown, si
 from qwennb.engine import Budget, CallContext
 from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning
 from qwennb.request import (
+    NO_QUOTES_OF_CHOICES,
+    CitedSchema,
     Document,
     Medium,
     Message,
@@ -50,6 +52,7 @@ from qwennb.request import (
     Schema,
     Text,
     Tool,
+    add_words,
     merge_texts,
     read_files,
     user_message,
@@ -192,7 +195,14 @@ class Session:
             return prompt if self._overrides.model is None else replace(prompt, model=self.model(options))
         try:
             files = self.read_files(options.files)
-            question = user_message(prompt, values, images=options.images, videos=options.videos, files=files)
+            question = user_message(
+                prompt,
+                values,
+                images=options.images,
+                videos=options.videos,
+                files=files,
+                keep_values=bool(options.cite),
+            )
         except MediaError as error:
             raise self._name_missing(error, prompt, values, options, history) from None
         if options.max_pixels is not None:
@@ -214,7 +224,12 @@ class Session:
     def complete_request(self, messages: tuple[Message, ...], options: Options) -> Request:
         """Make the request of whole *messages*: with the settings, the form, the tools and the model of *options*."""
         settings, choices = options.settings, options.choices
+        if options.cite and choices is not None:
+            raise BadInput(NO_QUOTES_OF_CHOICES)
         schema = None if options.schema is None else Schema.of(options.schema)
+        if options.cite:
+            schema = CitedSchema.around(schema)
+            messages = add_words(messages, schema.words)
         tools = tuple(map(Tool.of, options.tools or ()))
 
         def make(model: str | None) -> Request:
@@ -404,7 +419,12 @@ class Session:
     async def _engine_pieces(self, request: Request, context: CallContext) -> AsyncIterator[Chunk | Answer]:
         engine = await self.runtime().engine()
         async for piece in engine.stream(request, context):
-            yield self.note_cut(piece) if isinstance(piece, Answer) else piece
+            if isinstance(piece, Answer):
+                if request.is_cited:
+                    yield Chunk(text=piece.text)
+                yield self.note_cut(piece)
+            else:  # half of a form with quotes is nothing to read
+                yield replace(piece, text="") if request.is_cited else piece
 
     # ------------------------------------------------------------------ tools
 

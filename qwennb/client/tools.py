@@ -123,7 +123,7 @@ def message_of(answer: Answer) -> Message:
     """Write *answer* as the assistant's turn."""
     return Message(
         "assistant",
-        (Text(answer.text),) if answer.text else (),
+        (Text(answer.said or answer.text),) if answer.text else (),
         tool_calls=answer.tool_calls,
         reasoning=answer.reasoning,
         reasoning_blocks=answer.reasoning_blocks,

@@ -12,7 +12,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from qwennb.answer import Answer, Draft, Fold, Usage, choice_logprobs, ends_at_own_limit, own_limit
+from qwennb.answer import (
+    Answer,
+    Draft,
+    Fold,
+    Usage,
+    choice_logprobs,
+    ends_at_own_limit,
+    own_limit,
+    with_quotes,
+)
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Endpoint
 from qwennb.engine.budget import Spent
@@ -99,7 +108,7 @@ def build_answer(
     defaults: Mapping[str, Any],
 ) -> Answer:
     """Build the answer to *request* out of a whole *draft*, and *data*, what it says in the form that was asked for."""
-    return Answer(
+    made = Answer(
         request=request,
         # A choice, out of whatever it was wrapped in.
         text=data if request.choices is not None and isinstance(data, str) else draft.text,
@@ -121,6 +130,7 @@ def build_answer(
         created=created,
         defaults=defaults,
     )
+    return with_quotes(made)
 
 
 def add_complaint(request: Request, draft: Draft, complaint: ValueError) -> Request:

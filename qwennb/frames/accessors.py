@@ -16,7 +16,7 @@ from qwennb.frames import verbs
 from qwennb.frames.any_table import open_table
 from qwennb.frames.check import check
 from qwennb.frames.column_plan import ColumnPlan
-from qwennb.frames.options import AskOptions, ColumnOptions, as_in, door, shows_options
+from qwennb.frames.options import AskOptions, ColumnOptions, ExtractOptions, as_in, door, shows_options
 from qwennb.frames.tables import PlannedTable, Value
 
 
@@ -185,7 +185,7 @@ class QwenExpr:
         return verbs.classify(self._value, "it", labels, several=several, examples=examples, **options)  # type: ignore[no-any-return]
 
     @as_in(verbs.extract, "table", "column", Returns=_ANSWERS)
-    def extract(self, schema: Any, **options: Unpack[ColumnOptions]) -> pl.Expr:  # noqa: D102
+    def extract(self, schema: Any, **options: Unpack[ExtractOptions]) -> pl.Expr:  # noqa: D102
         return verbs.extract(self._value, "it", schema, **options)  # type: ignore[no-any-return]
 
     @as_in(verbs.summarize, "table", "column", Returns=_ANSWERS)

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from qwennb.answer import Answer, read_form
+from qwennb.answer import Answer, Quote, read_cited, read_form, sources_of
 from qwennb.cache import DetailedAnswer, read_brief
 from qwennb.client import Qwen
 from qwennb.collector import gc_paused, gc_relaxed
@@ -41,7 +41,7 @@ from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.lean import Leans
 from qwennb.frames.outcome import Details, Outcome, confidence_of
 from qwennb.frames.progress import Tally
-from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate
+from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate, RowText
 from qwennb.request import Image, Request, Schema
 
 SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
@@ -94,6 +94,8 @@ class ColumnAsker:
         self.lane = column.lane
         self._form = column.form
         self._sends_nulls = column.nulls == "send"
+        self._after = column.after
+        self._row_text = RowText.of(column.questions.values()) if column.after else None
         self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
         self._draws = column.draws or 1
@@ -119,6 +121,7 @@ class ColumnAsker:
                 self._templates[system, sample, older] = RequestTemplate(
                     self.session.model(options),
                     "\n\n".join(filter(None, (said, wording.system))),
+                    self._row_text,
                     settings=options.settings,
                     schema=None if options.schema is None else Schema.of(options.schema),
                     choices=options.choices,
@@ -157,7 +160,7 @@ class ColumnAsker:
 
     def asks_nothing(self, prompt: Prompt) -> bool:
         """Tell an empty text: older words round it may have been asked, and the newest, which have none round it, are not."""
-        return not prompt.text and not self._sends_nulls and prompt.image is None
+        return prompt.text == self._after and not self._sends_nulls and prompt.image is None
 
     def _find_key(self, prompt: Prompt, older: int) -> str:
         if prompt.image is None and prompt.system is None:
@@ -202,7 +205,7 @@ class ColumnAsker:
             if any(batch.outcomes):
                 tally.show()
         waiting = batch.waiting()
-        if len(self._words) > 1:
+        if len(self._words) > 1 or self._after:
             waiting = self._skip_empty(waiting, batch)
         if waiting and mode == "replay":
             self._miss(waiting, batch)
@@ -287,8 +290,9 @@ class ColumnAsker:
         first = self.build_request(prompts[0], keys[0], older=older) if prompts else None
         identity = self.session.identity(template.model, keys, mode, first, words=False)
         found: dict[str, Outcome] = {}
+        by_key = dict(zip(keys, prompts, strict=True)) if self._after else {}
         for key, candidates in self.session.memory.look_up(keys, identity, mode).items():
-            read = partial(self._read, key, template, is_older=older > 0)
+            read = partial(self._read, key, template, by_key.get(key), is_older=older > 0)
             outcome = read(candidates[0])
             if outcome.error is not None:
                 others = map(read, candidates[1:])
@@ -338,12 +342,23 @@ class ColumnAsker:
         self.session.memory.record_use(used, pictures)
         self.session.memory.record_miss(unusable)
 
-    def _read(self, key: str, template: RequestTemplate, value: bytes, *, is_older: bool = False) -> Outcome:
-        """Read a record."""
+    def _read(
+        self,
+        key: str,
+        template: RequestTemplate,
+        cited: Prompt | None,
+        value: bytes,
+        *,
+        is_older: bool = False,
+    ) -> Outcome:
+        """Read a record; the quotes in it are looked for in the prompt that is *cited*."""
         try:
             answer = read_brief(value, detailed=self._with_details)
             text, usage, cost = answer.text, answer.usage, answer.cost
             data, sure = read_form(template.sample, text), None
+            quotes: Sequence[Quote] = ()
+            if cited is not None:
+                text, quotes = read_cited(text, sources_of(self.build_request(cited, key)))
             if self.leans is not None and not is_older and self.options.choices is not None:
                 data, sure = self.leans.choose(answer, data, self.options.choices)
             return Outcome(
@@ -359,6 +374,7 @@ class ColumnAsker:
                 sys.intern(answer.finish_reason),
                 True,
                 self._details(answer, sure) if isinstance(answer, DetailedAnswer) else None,
+                quotes=quotes,
             )
         except ValidatorFailed as error:
             return Outcome.from_error(key, error, template.model)
@@ -515,6 +531,7 @@ class ColumnAsker:
                 answer.finish_reason,
                 answer.cached,
                 self._details(answer, sure) if self._with_details else None,
+                quotes=answer.quotes,
             )
         if not answer.cached:
             error.charge(answer.attempts, (answer.usage.input, answer.usage.output), answer.cost)

@@ -18,7 +18,7 @@ from qwennb.errors import BadInput, TemplateError, nearest, show_value
 from qwennb.frames.fields import tell_fields
 from qwennb.frames.form import ColumnForm
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
-from qwennb.frames.outcome import meta_type
+from qwennb.frames.outcome import meta_type, quotes_type
 from qwennb.frames.polars_calls import refuse_after_fork
 from qwennb.frames.progress import Progress
 from qwennb.frames.prompts import check_image_column, check_names, fill_in, read_values
@@ -34,6 +34,8 @@ from qwennb.frames.wording import (
     summarize_words,
 )
 from qwennb.request import (
+    NO_QUOTES_OF_CHOICES,
+    CitedSchema,
     Request,
     Schema,
     Template,
@@ -92,6 +94,7 @@ class Column:
     draws: int | None = None  # so many of each prompt, of which the majority counts
     truth: str | None = None  # the column that says what is right
     span: float | None = None  # the whole range of a score
+    after: str = ""  # what is said of quotes after each prompt
 
     @property
     def title(self) -> str:
@@ -180,9 +183,13 @@ def build_column(
         words = [replace(one, options=replace(one.options, temperature=None)) for one in words]
     bounded = call if defaults is None else call.over(defaults)
     options = bounded.over(words[0].options)
-    schema = None if options.schema is None else Schema.of(options.schema)
+    schema, after = None if options.schema is None else Schema.of(options.schema), ""
+    cited = _cite(verb, schema, options) if options.cite else None
+    if cited is not None:
+        options, after, words = replace(options, schema=cited), f"\n\n{cited.words}", words[:1]
+        prompts = {name: f"{one}{_text(after)}" for name, one in prompts.items()}
     # A request without a text: what can't be asked for is said now, and not with the first row.
-    Request("", (), settings=options.settings, schema=schema, choices=options.choices)
+    Request("", (), settings=options.settings, schema=cited or schema, choices=options.choices)
     questions = dict(zip(prompts, map(Template.of, prompts.values()), strict=True))
     system = Template.of(options.system) if options.system else None
     values: Mapping[str, pl.Series] = {}
@@ -207,7 +214,7 @@ def build_column(
         and own.get("image") is None
     )
     details = _list_details(options, client, is_calibrated) if own.get("meta") else ()
-    outputs = _list_outputs(questions, form, details, own)
+    outputs = _list_outputs(questions, form, cited, details, own)
     templates = (*questions.values(), *([] if system is None else [system]))
     columns = [hole.name for template in templates for hole in template.holes]
     if (truth := own.get("truth")) in columns:
@@ -233,8 +240,21 @@ def build_column(
         older=tuple((one, replace(bounded.over(one.options), system=options.system)) for one in words[1:]),
         is_calibrated=is_calibrated,
         span=span,
+        after=after,
         **own,
     )
+
+
+def _cite(verb: str, schema: Schema | None, options: Options) -> CitedSchema:
+    """The form in which each claim or field has its quote; refused for answers that have neither."""
+    if verb not in ("ask", "extract"):
+        raise BadInput(
+            f"cite=True goes with ask() and extract(), whose claims and fields rest on words of the text; {verb}() has none to quote. "
+            'Ask for the words in a schema: ask("… {{ text }}", schema="label, why", cite=True).'
+        )
+    if options.choices is not None:
+        raise BadInput(NO_QUOTES_OF_CHOICES)
+    return CitedSchema.around(schema)
 
 
 def check_draws(draws: int, options: Options, *, sample: int | None = None) -> None:
@@ -266,12 +286,18 @@ def _name_prompts(prompts: Mapping[str, str], into: str | None) -> Mapping[str, 
 
 
 def _list_outputs(
-    questions: Iterable[str], form: ColumnForm, details: tuple[str, ...], own: Mapping[str, Any]
+    questions: Iterable[str],
+    form: ColumnForm,
+    cited: CitedSchema | None,
+    details: tuple[str, ...],
+    own: Mapping[str, Any],
 ) -> dict[str, pl.DataType]:
     """The columns that *questions* make: of each its answers, and beside them what the options *own* ask for."""
     outputs: dict[str, pl.DataType] = {}
     for into in questions:
         made: dict[str, pl.DataType] = {into: form.dtype}
+        if cited is not None:
+            made[f"{into}_quotes"] = quotes_type(cited)
         if meta := own.get("meta"):
             of_draws = own.get("draws") is not None
             made[f"{into}_meta"] = meta_type(details, of_the_run=meta == "run", of_draws=of_draws)

@@ -25,7 +25,7 @@ from qwennb.frames.asking import ColumnAsker
 from qwennb.frames.columns import Column
 from qwennb.frames.default import default_client
 from qwennb.frames.exactly_once import Answers, Evaluation, EvaluationGroup, Evaluations
-from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series
+from qwennb.frames.outcome import Outcome, count_votes, error_text, meta_series, quotes_series
 from qwennb.frames.polars_calls import Sink
 from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import Prompt, Rows, draw_each, read_rows
@@ -215,6 +215,8 @@ class Evaluator:
                 continue
             if name in self.column.questions:
                 unique = self.column.form.series([outcome.value for outcome in come])
+            elif name.endswith("_quotes"):
+                unique = quotes_series(come, dtype)
             elif isinstance(dtype, pl.Struct):
                 unique = meta_series(come, dtype)
             else:

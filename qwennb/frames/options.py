@@ -73,7 +73,13 @@ class ColumnOptions(TypedDict, total=False):
     allow_urls: bool | None
 
 
-class AskOptions(ColumnOptions, total=False):
+class ExtractOptions(ColumnOptions, total=False):
+    """What `extract` and `ask` take beside: of a label or a score there is nothing to quote."""
+
+    cite: bool | None
+
+
+class AskOptions(ExtractOptions, total=False):
     """What `ask` takes beside: the form of the answer, which the other verbs choose themselves."""
 
     schema: Any
@@ -110,8 +116,9 @@ _NOT_HERE = {
 }
 
 
-# `ask` alone leaves the form of its answer open; only what can be counted is drawn several times, or held against a truth.
-_NOT_EVERYWHERE = ("schema", "choices", "draws", "truth")
+# `ask` alone leaves the form of its answer open; only claims and fields have quotes; only what can be counted is drawn several
+# times, or held against a truth.
+_NOT_EVERYWHERE = ("schema", "choices", "cite", "draws", "truth")
 
 
 def _progress(name: str, value: Any) -> Any:

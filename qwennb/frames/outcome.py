@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from qwennb.answer import Logprob, WebSource
+from qwennb.answer import Logprob, Quote, WebSource
 from qwennb.errors import QwenError
+from qwennb.request import CitedSchema
 
 
 class Details(NamedTuple):
@@ -48,6 +49,7 @@ class Outcome(NamedTuple):
     cached: bool = False
     details: Details | None = None
     votes: Votes | None = None
+    quotes: Sequence[Quote] = ()
 
     @classmethod
     def from_error(cls, key: str, error: QwenError, model: str = "", endpoint: str = "") -> Outcome:
@@ -154,6 +156,43 @@ def confidence_of(logprobs: Sequence[Logprob], label: str | None) -> float | Non
             meant.append(one.logprob)
         spot += len(one.token)
     return math.exp(min(0.0, sum(meant)))
+
+
+_QUOTE: dict[str, pl.DataType] = {
+    "quote": pl.String(),
+    "file": pl.String(),
+    "page": pl.Int64(),
+    "line": pl.Int64(),
+    "found": pl.Boolean(),
+}
+
+
+def quotes_type(form: CitedSchema) -> pl.DataType:
+    """The type of a column of quotes: a struct for each field of the *form*, or a list of them, each with its claim."""
+    if form.has_fields:
+        return pl.Struct(dict.fromkeys(form.json["properties"], pl.Struct(_QUOTE)))
+    return pl.List(pl.Struct({"claim": pl.String(), **_QUOTE}))
+
+
+def quotes_series(outcomes: Sequence[Outcome], dtype: pl.DataType) -> pl.Series:
+    """The quotes of each outcome. A field that is null, and a row that failed, has none."""
+    if isinstance(dtype, pl.List):
+        values: list[Any] = [
+            [{"claim": quote.claim, **_quote(quote)} for quote in outcome.quotes]
+            if outcome.value is not None
+            else None
+            for outcome in outcomes
+        ]
+    else:
+        values = [
+            {quote.claim: _quote(quote) for quote in outcome.quotes} if outcome.value is not None else None
+            for outcome in outcomes
+        ]
+    return pl.Series("quotes", values, dtype=dtype)
+
+
+def _quote(quote: Quote) -> dict[str, Any]:
+    return {name: getattr(quote, name) for name in _QUOTE} | {"quote": quote.quote or None}
 
 
 def error_text(error: QwenError | None) -> str | None:

@@ -318,6 +318,31 @@ def image_of(cell: Any, *, root: Path | None, options: Options) -> Image:
 _MARK = "\u241a the text of a row \u241a"
 
 
+class RowText(NamedTuple):
+    """Where a row's own text stands in its prompt, for who looks for a quote in it: what stands around it, and its name."""
+
+    before: str
+    name: str
+    after: str
+
+    @classmethod
+    def of(cls, templates: Collection[Template]) -> RowText | None:
+        """Find it where there is one; with several templates, or several names in one, a prompt does not tell."""
+        if len(templates) != 1 or len((template := next(iter(templates))).holes) != 1:
+            return None
+        hole = template.holes[0]
+        place = template.pieces.index(hole)
+        return cls(
+            "".join(map(str, template.pieces[:place])),
+            hole.source,
+            "".join(map(str, template.pieces[place + 1 :])),
+        )
+
+    def cut(self, prompt: str) -> tuple[str, str]:
+        """Cut it out of *prompt*, beside its name."""
+        return self.name, prompt[len(self.before) : len(prompt) - len(self.after)]
+
+
 class RequestTemplate:
     """Makes the requests, and the keys, of a column whose rows differ in one text, and perhaps a picture.
 
@@ -325,7 +350,8 @@ class RequestTemplate:
     hash of what stands before is taken once and copied for each row: a key then costs a microsecond.
     """
 
-    def __init__(self, model: str, system: str | None, **form: Any) -> None:
+    def __init__(self, model: str, system: str | None, row_text: RowText | None = None, **form: Any) -> None:
+        self._row_text = row_text
         self._before = (Message("system", (Text(system),)),) if system else ()
         self.sample = Request(model, (*self._before, Message("user", (Text(_MARK),))), **form)
         written = canonical_json({"v": KEY_VERSION, **self.sample.canonical()})
@@ -345,7 +371,8 @@ class RequestTemplate:
     def request(self, text: str, image: Image | None = None, key: str | None = None) -> Request:
         """The request with *text*, and *image* behind it. A *key* that is known need not be made again."""
         parts = merge_texts((Text(text), *([image] if image is not None else [])))
-        made = replace(self.sample, messages=(*self._before, Message("user", parts)))
+        values = () if self._row_text is None else (self._row_text.cut(text),)
+        made = replace(self.sample, messages=(*self._before, Message("user", parts, values=values)))
         if key is not None:
             made.__dict__["key"] = key
         return made

@@ -21,7 +21,7 @@ from qwennb.frames.columns import (
     translate_column,
 )
 from qwennb.frames.default import default_client
-from qwennb.frames.options import AskOptions, ColumnOptions, shows_options
+from qwennb.frames.options import AskOptions, ColumnOptions, ExtractOptions, shows_options
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
@@ -46,7 +46,7 @@ def ask(table: str, **options: Any) -> Answer: ...
 def ask(table: list[Any], prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> list[Any]: ...
 @overload
 def ask(table: T, prompt: str | Mapping[str, str], **options: Unpack[AskOptions]) -> T: ...
-@shows_options("schema", "choices")
+@shows_options("schema", "choices", "cite")
 def ask(table: Any, prompt: str | Mapping[str, str] | None = None, **options: Any) -> Any:
     """Ask a question of each row, and add the answers as a column.
 
@@ -167,12 +167,12 @@ def classify(
 
 
 @overload
-def extract(table: list[Any], schema: Any, **options: Unpack[ColumnOptions]) -> list[Any]: ...
+def extract(table: list[Any], schema: Any, **options: Unpack[ExtractOptions]) -> list[Any]: ...
 @overload
-def extract(table: S, schema: Any, **options: Unpack[ColumnOptions]) -> S: ...
+def extract(table: S, schema: Any, **options: Unpack[ExtractOptions]) -> S: ...
 @overload
-def extract(table: T, column: str, schema: Any, **options: Unpack[ColumnOptions]) -> T: ...
-@shows_options()
+def extract(table: T, column: str, schema: Any, **options: Unpack[ExtractOptions]) -> T: ...
+@shows_options("cite")
 @takes_texts
 def extract(table: Any, column: str, schema: Any, **options: Any) -> Any:
     """Take out of each text what a schema asks for.

@@ -11,7 +11,7 @@ import datetime
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import orjson
@@ -32,8 +32,12 @@ def user_message(
     images: Any = None,
     videos: Any = None,
     files: Any = None,
+    keep_values: bool = False,
 ) -> Message:
-    """Compose the user's message: *prompt* with *values* in its holes, then the media. A `Text` has no holes: it is data."""
+    """Compose the user's message: *prompt* with *values* in its holes, then the media. A `Text` has no holes: it is data.
+
+    With *keep_values* the message knows which of its texts stood for which name, so that a quote's place can be told in them.
+    """
     if not isinstance(prompt, str | Text):
         raise BadInput(
             f'The prompt is {type(prompt).__name__}, not text. Put it in by name: ask("… {{{{ x }}}}", x=…).'
@@ -59,7 +63,20 @@ def user_message(
     ):
         if given is not None:
             parts += map(read, _several(name, given))
-    return Message("user", merge_texts(parts))
+    kept: tuple[tuple[str, str], ...] = ()
+    if keep_values and template is not None:
+        kept = tuple(
+            (piece.source, part.text)
+            for piece, part in zip(template.pieces, parts, strict=False)
+            if not isinstance(piece, str) and isinstance(part, Text)
+        )
+    return Message("user", merge_texts(parts), values=kept)
+
+
+def add_words(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
+    """Say *words* at the end of the last of *messages*."""
+    *before, last = messages
+    return (*before, replace(last, parts=merge_texts((*last.parts, Text(f"\n\n{words}")))))
 
 
 def part_of(value: Any) -> Part:

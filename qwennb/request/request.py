@@ -16,6 +16,7 @@ import orjson
 
 from qwennb.errors import BadInput
 from qwennb.request.canonical import key_of
+from qwennb.request.cite import CitedSchema
 from qwennb.request.media import Medium
 from qwennb.request.recognise import media_from_json
 from qwennb.request.schema import Schema
@@ -57,7 +58,8 @@ class Message:
     """One turn of a conversation.
 
     An assistant's turn may carry tool calls and the reasoning that led to it: as text, and as the blocks that some
-    endpoints want back unmodified.
+    endpoints want back unmodified. `values` are the texts that its template's names stood for, where quotes are looked for
+    in them; they are in no key, because they stand in the text.
     """
 
     role: Role
@@ -66,6 +68,7 @@ class Message:
     tool_call_id: str | None = None
     reasoning: str = ""
     reasoning_blocks: str = ""
+    values: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -113,6 +116,11 @@ class Message:
         )
 
 
+def _schema(data: Mapping[str, Any]) -> Schema:
+    made = Schema.of(data["schema"])
+    return CitedSchema(made.text, made.name) if data.get("cite") else made
+
+
 def _part(data: Mapping[str, Any]) -> Part:
     return Text(data["text"]) if data["type"] == "text" else media_from_json(dict(data))
 
@@ -129,6 +137,11 @@ class Request:
     tools: tuple[Tool, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.is_cited and self.settings.search:
+            raise BadInput(
+                "cite=True checks each quote against what is sent, and pages of the web are not. Leave out search=, or cite=; "
+                "the pages that a search finds stand in answer.sources without it."
+            )
         if self.schema is not None and self.choices is not None:
             raise BadInput("Both schema= and choices= are given; an answer has one form. Give one of them.")
         if self.choices is not None:
@@ -146,6 +159,8 @@ class Request:
         made: dict[str, Any] = {"model": self.model, "messages": messages, **self.settings.given()}
         if self.schema is not None:
             made["schema"] = self.schema.canonical()
+        if self.is_cited:
+            made["cite"] = True
         if self.choices is not None:
             made["choices"] = list(self.choices)
         if self.tools:
@@ -164,10 +179,15 @@ class Request:
             model=data["model"],
             messages=tuple(map(Message.from_json, data["messages"])),
             settings=Settings.among(data.get),
-            schema=Schema.of(data["schema"]) if "schema" in data else None,
+            schema=_schema(data) if "schema" in data else None,
             choices=tuple(data["choices"]) if "choices" in data else None,
             tools=tuple(map(Tool.of, data.get("tools", ()))),
         )
+
+    @property
+    def is_cited(self) -> bool:
+        """Tell whether its answer is to come with quotes."""
+        return isinstance(self.schema, CitedSchema)
 
     @property
     def question(self) -> str:

@@ -75,6 +75,8 @@ def test_every_field_is_either_remembered_or_named_here_as_one_that_is_not():
         "data",
         "cached",
         "error",
+        "quotes",
+        "said",
     }  # beside it, read again, said of the call, never kept
     assert set(full.to_json()) == {f.name for f in fields(Answer)} - not_remembered
 

@@ -30,6 +30,7 @@ WRONG = {
     "repetition_penalty": ["x", True, -1],
     "logit_bias": ["x", 5, True, {"x": 1}, {1: "y"}, {1: 500}],
     "logprobs": ["x", 1.5, 50, -1, []],
+    "cite": ["yes", 1, 0, []],
     "search": ["yes", 1, 0, []],
     "sample": ["x", True, 1.5, -1],
     "extra": ["x", 5, True, [1], {"n": 2}],

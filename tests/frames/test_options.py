@@ -12,7 +12,7 @@ import pytest
 import qwennb
 from qwennb.client import Options
 from qwennb.errors import BadInput
-from qwennb.frames.options import KINDS, OWN_MEANINGS, AskOptions, ColumnOptions
+from qwennb.frames.options import KINDS, OWN_MEANINGS, AskOptions, ColumnOptions, ExtractOptions
 
 VERBS = {
     "ask": ("Say {{ text }}",),
@@ -42,7 +42,12 @@ def test_checkers_see_the_options_that_a_column_takes_with_their_types():
         name: getattr(kind, "__forward_arg__", kind) for name, kind in AskOptions.__annotations__.items()
     }
     assert written == KINDS
-    assert set(AskOptions.__annotations__) - set(ColumnOptions.__annotations__) == {"schema", "choices"}
+    assert set(AskOptions.__annotations__) - set(ColumnOptions.__annotations__) == {
+        "schema",
+        "choices",
+        "cite",
+    }
+    assert set(ExtractOptions.__annotations__) - set(ColumnOptions.__annotations__) == {"cite"}
 
 
 def test_a_column_takes_every_option_of_a_call_but_those_for_one_question():
@@ -57,7 +62,8 @@ def test_a_verb_shows_and_explains_each_option_at_every_door(verb):
         shown = [
             name for name, one in inspect.signature(call).parameters.items() if one.kind is one.KEYWORD_ONLY
         ]
-        wanted = AskOptions if verb == "ask" else ColumnOptions
+        wanted = {"ask": AskOptions, "extract": ExtractOptions}.get(verb, ColumnOptions)
+        assert ("cite" in shown) == (verb in ("ask", "extract")), where
         kept_out = {"into", "meta"} if verb == "filter" else set()
         if verb not in ("classify", "score", "filter"):  # what can't be counted
             kept_out |= {"draws", "truth"}

@@ -93,7 +93,8 @@ def _build_request(
 ) -> tuple[Request, Options, StreamedReply]:
     """Make the request in *body*, with what this client was given for all of its calls, and the reply if it is to be streamed."""
     question = read_body(body)
-    options = session.with_defaults(replace(question.options, timeout=seconds))
+    # Its clients read an answer as the model writes it, and there are no quotes beside that.
+    options = replace(session.with_defaults(replace(question.options, timeout=seconds)), cite=None)
     messages = question.messages
     if options.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", (Text(options.system),)), *messages)

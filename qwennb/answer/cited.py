@@ -1,0 +1,148 @@
+"""Answers with quotes: each is looked for in what was sent with the question, and its place told, or that it is not there.
+
+A quote is checked by us, and not by the model: anew whenever an answer comes or is recalled, without a network, so that
+nothing of it is stored and a pack from a stranger proves nothing. What was sent are the texts of the questions (first the
+template's values, by their names), what tools gave, and documents, page by page. In a picture nothing can be looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from qwennb.documents import DocumentText, PageText, find_place
+from qwennb.request import Claim, Request, Text, claims_in, parse_json, values_in, without_words
+
+if TYPE_CHECKING:
+    from qwennb.answer.answer import Answer
+
+NOT_FOUND = "not found in the source"
+NOT_CHECKED = "not checked"
+NO_QUOTE = "no quote"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The words that a claim or a field of an answer rests on, and where they stand in what was sent.
+
+    Attributes
+    ----------
+    claim : str
+        What is claimed, or the name of the field.
+    quote : str
+        The words, as the model copied them; "" where it gave none.
+    file : str or None
+        The document, or the name in the template, that has them; None where they stand in the question itself.
+    page, line : int or None
+        The page, where there are pages, and the line on it, counted from 1.
+    found : bool or None
+        False where they stand nowhere in what was sent. None where that can't be told: a picture or a scan may have them.
+
+    Examples
+    --------
+    >>> quote = Quote("It costs five pounds.", "five pounds", file="mail", line=2, found=True)
+    >>> print(quote.place)
+    mail, line 2
+    """
+
+    claim: str
+    quote: str
+    file: str | None = None
+    page: int | None = None
+    line: int | None = None
+    found: bool | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the words stand, or that they stand nowhere, in words."""
+        if not self.quote:
+            return NO_QUOTE
+        if not self.found:
+            return NOT_CHECKED if self.found is None else NOT_FOUND
+        page = "" if self.page is None else f"page {self.page}"
+        return ", ".join(filter(None, (self.file or "the question", page, f"line {self.line}")))
+
+
+class Sources(NamedTuple):
+    """What quotes are looked for in; `whole` where nothing was sent that has no text."""
+
+    documents: Sequence[DocumentText]
+    whole: bool = True
+
+    def check(self, claim: Claim) -> Quote:
+        """Look for the quote of *claim*."""
+        quote = claim.quote.strip()
+        for document in self.documents if quote else ():
+            if (place := find_place(document, quote)) is not None:
+                return Quote(claim.claim, quote, document.name or None, place.page, place.line, True)
+        return Quote(claim.claim, quote, found=None if quote and not self.whole else False)
+
+
+def text_source(text: str, name: str = "") -> DocumentText:
+    """Make a source of a *text* without pages; *name* is what the template calls it."""
+    return DocumentText("text", name, (PageText(None, "", text),))
+
+
+def sources_of(request: Request) -> Sources:
+    """Collect what was sent with *request* that may be quoted: not what the model said itself, nor the system text."""
+    tools = {call.id: call.name for message in request.messages for call in message.tool_calls}
+    messages = [message for message in request.messages if message.role in ("user", "tool")]
+    named = [text_source(text, name) for message in messages for name, text in message.values]
+    texts = [
+        text_source(without_words(part.text), tools.get(message.tool_call_id or "", ""))
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Text)
+    ]
+    return Sources([*named, *texts], whole=not request.media)
+
+
+def with_quotes(answer: Answer) -> Answer:
+    """Check the quotes of *answer*, and put what it says without them into its text.
+
+    Of an answer that is not in that form (a tool is called; a pack's line says what it likes) nothing is changed.
+    """
+    if not answer.request.is_cited or answer.tool_calls or answer.error is not None:
+        return answer
+    try:
+        text, quotes = read_cited(answer.text, sources_of(answer.request))
+    except ValueError:
+        return answer
+    return replace(answer, text=text, said=answer.text, quotes=quotes)
+
+
+def read_cited(said: str, sources: Sources) -> tuple[str, tuple[Quote, ...]]:
+    """Read what was *said* in a form with quotes: the text without them, and the quotes, looked for in *sources*."""
+    value = parse_json(said, exact=True)
+    # What a small model says twice, with the same quote, is one claim.
+    quotes = tuple(sources.check(claim) for claim in dict.fromkeys(claims_in(value)))
+    values = values_in(value)
+    return _write_claims(quotes) if values is None else orjson.dumps(values).decode(), quotes
+
+
+def _write_claims(quotes: Sequence[Quote]) -> str:
+    return " ".join(f"{quote.claim.strip()} [{_mark(number, quote)}]" for number, quote in _numbered(quotes))
+
+
+def _mark(number: int, quote: Quote) -> str:
+    return str(number) if quote.found else quote.place if not quote.quote else f"{number}: {quote.place}"
+
+
+def list_quotes(quotes: Sequence[Quote]) -> list[str]:
+    """Write each quote as a line, with its number and its place; one that was not found says so first."""
+    return [f"[{number}] {tell_quote(quote)}" for number, quote in _numbered(quotes)]
+
+
+def tell_quote(quote: Quote) -> str:
+    """Write a quote with its place; one that was not found says so first, so that it passes for no proof."""
+    words = f"“{' '.join(quote.quote.split())}”"
+    if not quote.quote:
+        return quote.place
+    return f"{words} ({quote.place})" if quote.found else f"{quote.place}: {words}"
+
+
+def _numbered(quotes: Sequence[Quote]) -> Iterator[tuple[int, Quote]]:
+    return enumerate(quotes, 1)

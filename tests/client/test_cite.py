@@ -1,0 +1,244 @@
+"""`cite=True`: what is asked, what comes back, and that no quote passes for proof that does not stand in what was sent."""
+
+from __future__ import annotations
+
+import json
+
+import pydantic
+import pytest
+from PIL import Image as Picture
+
+from qwennb import Answer, Qwen, load_pack
+from qwennb.answer import with_quotes
+from qwennb.errors import BadInput, InvalidAnswer, SchemaError
+from qwennb.request import CitedSchema, Request, Schema
+from qwennb.simulator import Reply, ToolCall
+
+MAIL = "Dear Ada,\nthe pot costs five pounds.\nBob"
+
+
+def claims(*pairs: tuple[str, str]) -> str:
+    return json.dumps({"claims": [{"quote": quote, "claim": claim} for quote, claim in pairs]})
+
+
+def fields(**pairs: tuple[str, object]) -> str:
+    return json.dumps({name: {"quote": quote, "value": value} for name, (quote, value) in pairs.items()})
+
+
+SAID = claims(("The pot costs\nfive pounds", "It is 5 pounds."), ("six pounds", "Or 6."), ("", "It is blue."))
+
+
+class Order(pydantic.BaseModel):
+    """What is looked for."""
+
+    name: str
+    count: int | None = None
+
+
+def test_each_claim_has_its_quote_with_its_place_or_a_mark_that_it_is_none(simulate, client):
+    answer = client(simulate(script=[SAID])).ask("What is it? {{ mail }}", mail=MAIL, cite=True)
+    assert answer.text == "It is 5 pounds. [1] Or 6. [2: not found in the source] It is blue. [no quote]"
+    told = [(one.claim, one.quote, one.file, one.page, one.line, one.found) for one in answer.quotes]
+    assert told == [
+        ("It is 5 pounds.", "The pot costs\nfive pounds", "mail", None, 2, True),
+        ("Or 6.", "six pounds", None, None, None, False),
+        ("It is blue.", "", None, None, None, False),
+    ]
+    assert answer.said == SAID and answer.data is None
+
+
+def test_words_and_form_are_asked_for_in_the_request_and_named_by_its_key(simulate, client):
+    sim = simulate("vllm", script=[SAID])
+    qwen = client(sim)
+    answer = qwen.ask("What is it? {{ mail }}", mail=MAIL, cite=True)
+    body = sim.ledger.last().body
+    words = answer.request.schema.words
+    assert body["messages"][-1]["content"] == f"What is it? {MAIL}\n\n{words}"
+    claim = body["response_format"]["json_schema"]["schema"]["properties"]["claims"]["items"]
+    assert list(claim["properties"]) == ["quote", "claim"], "the quote is copied before anything is claimed"
+    again = Request.from_json(json.loads(json.dumps(answer.request.canonical())))
+    assert again.key == answer.key and again.is_cited
+    plain = qwen.session.build_request(
+        "What is it? {{ mail }}", {"mail": MAIL}, qwen.session.split("", {})[0]
+    )
+    assert plain.key != answer.key and "cite" not in plain.canonical()
+    off = qwen.session.split("", {"cite": False})[0]
+    assert qwen.session.build_request("What is it? {{ mail }}", {"mail": MAIL}, off).key == plain.key
+
+
+def test_a_recalled_answer_is_checked_anew_and_says_the_same(simulate, client):
+    sim = simulate(script=[SAID])
+    qwen = client(sim)
+    first = qwen.ask("What is it? {{ mail }}", mail=MAIL, cite=True)
+    again = qwen.ask("What is it? {{ mail }}", mail=MAIL, cite=True)
+    assert again.cached and sim.ledger.count("asked") == 1
+    assert (again.text, again.quotes, again.said) == (first.text, first.quotes, first.said)
+    assert again.to_json()["text"] == SAID and "quotes" not in again.to_json()
+
+
+def test_a_pack_replays_cited_answers_without_a_server(simulate, client, tmp_path):
+    qwen = client(simulate(script=[SAID, fields(name=("Ada", "Ada"), count=("", None))]))
+    asked = {"mail": MAIL, "cite": True}
+    first = qwen.ask("What is it? {{ mail }}", **asked)
+    order = qwen.ask("{{ mail }}", schema=Order, **asked)
+    path = tmp_path / "answers.qwenpack"
+    qwen.pack(first, order).write(path)
+    pack = load_pack(path)
+    reader = Qwen(cache="replay", cache_dir=tmp_path / "other")
+    assert reader.ask("What is it? {{ mail }}", **asked).quotes == first.quotes
+    assert reader.ask("{{ mail }}", schema=Order, **asked).data == Order(name="Ada")
+    # Read from the pack itself, nobody gives the values: a place is one in the question, and what is proof stays proof.
+    found = {answer.key: [one.found for one in answer.quotes] for answer in pack}
+    assert found == {answer.key: [one.found for one in answer.quotes] for answer in (first, order)}
+
+
+def test_a_schema_gives_its_own_value_and_a_quote_for_each_field(simulate, client):
+    said = fields(name=("Dear Ada", "Ada"), count=("five", 5))
+    for schema, value in (
+        (Order, Order(name="Ada", count=5)),
+        ("name, count int?", {"name": "Ada", "count": 5}),
+    ):
+        answer = client(simulate(script=[said]), cache="off").ask("{{ m }}", m=MAIL, schema=schema, cite=True)
+        assert answer.data == value
+        assert json.loads(answer.text) == {"name": "Ada", "count": 5}
+        assert [(one.claim, one.line, one.found) for one in answer.quotes] == [
+            ("name", 1, True),
+            ("count", 2, True),
+        ]
+
+
+def test_a_field_that_is_null_claims_nothing(simulate, client):
+    said = fields(name=("Ada", "Ada"), count=("five", None))
+    answer = client(simulate(script=[said])).ask("{{ m }}", m=MAIL, schema=Order, cite=True)
+    assert [one.claim for one in answer.quotes] == ["name"]
+
+
+def test_a_value_that_the_schema_refuses_is_asked_again(simulate, client):
+    sim = simulate(
+        "dashscope",
+        script=[fields(name=("Ada", 5), count=("", None)), fields(name=("Ada", "Ada"), count=("", None))],
+    )
+    answer = client(sim).ask("{{ m }}", m=MAIL, schema=Order, cite=True)
+    assert answer.attempts == 2 and answer.data == Order(name="Ada")
+    with pytest.raises(InvalidAnswer):
+        client(simulate("dashscope", script=["It is five."] * 3)).ask("{{ m }}", m=MAIL, cite=True)
+
+
+def test_the_same_claim_with_the_same_quote_is_said_once(simulate, client):
+    twice = claims(("five pounds", "Five."), ("five pounds", "Five."))
+    assert client(simulate(script=[twice])).ask("What? {{ m }}", m=MAIL, cite=True).text == "Five. [1]"
+
+
+def test_the_words_that_ask_for_quotes_are_no_source(simulate, client):
+    sim = simulate(script=lambda asked: claims((asked.text.rpartition("\n")[2][:30], "It is so.")))
+    (quote,) = client(sim).ask("What? {{ m }}", m=MAIL, cite=True).quotes
+    assert quote.quote and quote.found is False
+
+
+def test_what_was_not_asked_by_name_is_looked_for_in_the_question(simulate, client):
+    (quote,) = client(simulate(script=[claims(("five", "5"))])).ask(f"What?\n{MAIL}", cite=True).quotes
+    assert (quote.file, quote.line, quote.place) == (None, 3, "the question, line 3")
+
+
+def test_a_picture_may_have_the_words_so_their_absence_proves_nothing(simulate, client):
+    said = claims(("five", "5"), ("in the picture", "6"))
+    answer = client(simulate(script=[said])).ask(
+        "What? {{ m }}", m=MAIL, images=[Picture.new("RGB", (9, 9))], cite=True
+    )
+    assert [one.found for one in answer.quotes] == [True, None]
+    assert answer.text == "5 [1] 6 [2: not checked]"
+
+
+def test_a_stream_gives_its_text_whole_once_the_quotes_are_checked(simulate, client):
+    half = len(SAID) // 2
+    sim = simulate(script=[Reply(SAID, reasoning="hm", chunks=[SAID[:half], SAID[half:]])])
+    qwen = client(sim)
+    for _ in range(2):
+        stream = qwen.stream("What is it? {{ mail }}", mail=MAIL, cite=True)
+        assert [piece.text for piece in stream if piece.text] == [stream.answer.text]
+        assert stream.answer.quotes[0].line == 2
+
+
+def test_a_chat_quotes_all_that_was_asked_and_goes_on_from_what_was_said(simulate, client):
+    sim = simulate(script=["A mail.", claims(("five pounds", "5"), ("A mail.", "A mail."))])
+    chat = client(sim).chat(system="Be brief.")
+    chat.ask("What is this? {{ m }}", m=MAIL)
+    answer = chat.ask("What does it cost?", cite=True)
+    assert [one.found for one in answer.quotes] == [True, False], "what the model said itself proves nothing"
+    assert chat.messages[-1].text == answer.said
+
+
+def test_what_a_tool_gave_may_be_quoted(simulate, client):
+    def look_up(item: str) -> str:
+        """Look up a price."""
+        return f"{item}: seven pounds"
+
+    sim = simulate(
+        script=[Reply(tool_calls=[ToolCall("look_up", {"item": "pot"})]), claims(("seven pounds", "7"))]
+    )
+    answer = client(sim).ask("What does a pot cost?", tools=[look_up], cite=True)
+    assert [(one.file, one.found) for one in answer.quotes] == [("look_up", True)]
+
+
+def test_many_are_cited_like_one(simulate, client):
+    sim = simulate(script=lambda asked: claims((asked.text.split()[0], "Said.")))
+    answers = client(sim).ask_many([{"m": "one"}, {"m": "two"}], prompt="{{ m }}", cite=True)
+    assert [(answer.quotes[0].quote, answer.quotes[0].file) for answer in answers] == [
+        ("one", "m"),
+        ("two", "m"),
+    ]
+
+
+def test_clients_of_the_openai_package_are_answered_without_quotes(simulate, client):
+    qwen = client(simulate(script=["Five."]), cite=True)
+    made = qwen.openai.chat.completions.create(model="", messages=[{"role": "user", "content": "What?"}])
+    assert made.choices[0].message.content == "Five."
+
+
+def test_a_schema_without_fields_is_refused_with_what_to_type(simulate, client):
+    qwen = client(simulate())
+    for schema in (list[str], {"type": "string"}, {"type": "object", "properties": {"a": {"$ref": "#"}}}):
+        with pytest.raises(SchemaError, match=r"cite=True puts a quote beside each field"):
+            qwen.ask("What?", schema=schema, cite=True)
+
+
+def test_what_has_nothing_to_quote_is_refused_with_what_has(simulate, client):
+    sim = simulate()
+    qwen = client(sim)
+    with pytest.raises(BadInput, match=r"choices= asks for one word.*schema="):
+        qwen.ask("What?", choices=["a", "b"], cite=True)
+    with pytest.raises(BadInput, match=r"pages of the web are not"):
+        qwen.ask("What?", search=True, cite=True)
+    assert sim.ledger.count("asked") == 0
+
+
+def test_a_class_that_holds_itself_can_be_cited():
+    class Node(pydantic.BaseModel):
+        name: str
+        inside: list[Node] = []
+
+    form = CitedSchema.around(Schema.of(Node))
+    value = form.read(fields(name=("a", "a"), inside=("b", [{"name": "b", "inside": []}])))
+    assert value == Node(name="a", inside=[Node(name="b")])
+
+
+def test_an_answer_of_a_pack_that_is_in_no_such_form_stays_as_it_is():
+    request = Request.from_json(
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": "x"}],
+            "schema": {"type": "object"},
+            "cite": True,
+        }
+    )
+    for said in (
+        "no",
+        "[]",
+        "{}",
+        '{"claims": [1]}',
+        '{"claims": {"quote": 1}}',
+        '{"a": {"quote": "x"}}',
+        "null",
+    ):
+        answer = with_quotes(Answer(request, said))
+        assert answer.text in (said, "") or answer.quotes == (), said
