@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from qwennb.documents import DocumentText, PageText, find_place
-from qwennb.request import Claim, Request, Text, claims_in, parse_json, values_in, without_words
+from qwennb.errors import QwenError
+from qwennb.request import (
+    Claim,
+    Document,
+    Medium,
+    Pdf,
+    Request,
+    Text,
+    claims_in,
+    parse_json,
+    values_in,
+    without_words,
+)
 
 if TYPE_CHECKING:
     from qwennb.answer.answer import Answer
@@ -66,38 +78,65 @@ class Quote:
         return ", ".join(filter(None, (self.file or "the question", page, f"line {self.line}")))
 
 
+class Source(NamedTuple):
+    """A text that may be quoted. Its lines are counted from `first`: it may be a piece of a document."""
+
+    document: DocumentText
+    first: int = 1
+
+    @classmethod
+    def of_text(cls, text: str, name: str) -> Source:
+        """Make a source of a *text* without pages; *name* is what it is called, "" for the question's own."""
+        return cls(DocumentText("text", name, (PageText(None, "", text),)))
+
+
 class Sources(NamedTuple):
     """What quotes are looked for in; `whole` where nothing was sent that has no text."""
 
-    documents: Sequence[DocumentText]
-    whole: bool = True
+    texts: Sequence[Source]
+    whole: bool
 
     def check(self, claim: Claim) -> Quote:
         """Look for the quote of *claim*."""
         quote = claim.quote.strip()
-        for document in self.documents if quote else ():
-            if (place := find_place(document, quote)) is not None:
-                return Quote(claim.claim, quote, document.name or None, place.page, place.line, True)
+        for source in self.texts if quote else ():
+            if (place := find_place(source.document, quote)) is not None:
+                line = source.first - 1 + place.line
+                return Quote(claim.claim, quote, source.document.name or None, place.page, line, True)
         return Quote(claim.claim, quote, found=None if quote and not self.whole else False)
-
-
-def text_source(text: str, name: str = "") -> DocumentText:
-    """Make a source of a *text* without pages; *name* is what the template calls it."""
-    return DocumentText("text", name, (PageText(None, "", text),))
 
 
 def sources_of(request: Request) -> Sources:
     """Collect what was sent with *request* that may be quoted: not what the model said itself, nor the system text."""
     tools = {call.id: call.name for message in request.messages for call in message.tool_calls}
     messages = [message for message in request.messages if message.role in ("user", "tool")]
-    named = [text_source(text, name) for message in messages for name, text in message.values]
+    named = [Source.of_text(text, name) for message in messages for name, text in message.values]
     texts = [
-        text_source(without_words(part.text), tools.get(message.tool_call_id or "", ""))
+        Source.of_text(without_words(part.text), tools.get(message.tool_call_id or "", ""))
         for message in messages
         for part in message.parts
         if isinstance(part, Text)
     ]
-    return Sources([*named, *texts], whole=not request.media)
+    documents = [_read_document(medium) for medium in request.media]
+    return Sources(
+        [*named, *(document for document in documents if document is not None), *texts],
+        whole=all(document is not None and _is_text(document) for document in documents),
+    )
+
+
+def _read_document(medium: Medium) -> Source | None:
+    """Read what *medium* says; None for a picture, and for what is not here: of a pack's media only the hashes are."""
+    if not isinstance(medium, Document | Pdf):
+        return None
+    try:
+        lines = medium.lines() if isinstance(medium, Document) else None
+        return Source(medium.read(), 1 if lines is None else lines[0])
+    except QwenError:
+        return None
+
+
+def _is_text(source: Source) -> bool:
+    return not any(page.is_scanned for page in source.document.pages)
 
 
 def with_quotes(answer: Answer) -> Answer:

@@ -8,11 +8,12 @@ import pydantic
 import pytest
 from PIL import Image as Picture
 
-from qwennb import Answer, Qwen, load_pack
+from qwennb import Answer, Document, Qwen, load_pack
 from qwennb.answer import with_quotes
 from qwennb.errors import BadInput, InvalidAnswer, SchemaError
 from qwennb.request import CitedSchema, Request, Schema
 from qwennb.simulator import Reply, ToolCall
+from tests.papers import pdf
 
 MAIL = "Dear Ada,\nthe pot costs five pounds.\nBob"
 
@@ -242,3 +243,36 @@ def test_an_answer_of_a_pack_that_is_in_no_such_form_stays_as_it_is():
     ):
         answer = with_quotes(Answer(request, said))
         assert answer.text in (said, "") or answer.quotes == (), said
+
+
+def test_a_quote_from_a_file_has_its_page_and_line(simulate, client, tmp_path):
+    (tmp_path / "report.pdf").write_bytes(pdf("Cover", "Sales rose.\nCosts fell\nby a tenth."))
+    (tmp_path / "notes.md").write_text("# Notes\n\nThe oven broke.\n")
+    said = claims(
+        ("costs fell by a tenth", "Costs fell."),
+        ("The oven broke.", "It broke."),
+        ("Sales fell", "Sales fell."),
+    )
+    files = [Document(tmp_path / "report.pdf"), tmp_path / "notes.md"]
+    sim = simulate(script=[said])
+    for _ in range(2):
+        answer = client(sim).ask("What happened?", files=files, cite=True)
+        assert [one.place for one in answer.quotes] == [
+            "report.pdf, page 2, line 2",
+            "notes.md, line 3",
+            "not found in the source",
+        ]
+
+
+def test_a_page_that_is_a_picture_may_have_the_words(simulate, client, tmp_path):
+    (tmp_path / "scan.pdf").write_bytes(pdf("Sales rose.", None))
+    said = claims(("Sales rose.", "Up."), ("Costs fell.", "Down."))
+    answer = client(simulate(script=[said])).ask("What?", files=[tmp_path / "scan.pdf"], cite=True)
+    assert [one.found for one in answer.quotes] == [True, None]
+
+
+def test_lines_of_a_piece_are_counted_in_the_whole_document(simulate, client):
+    text = "one\ntwo\nthree\nfour\n"
+    piece = Document(text.encode(), name="a.txt", span=(8, len(text)))
+    answer = client(simulate(script=[claims(("four", "4"))])).ask("What?", files=[piece], cite=True)
+    assert answer.quotes[0].place == "a.txt, line 4"
