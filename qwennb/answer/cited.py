@@ -7,6 +7,7 @@ template's values, by their names), what tools gave, and documents, page by page
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,8 @@ from qwennb.request import (
 if TYPE_CHECKING:
     from qwennb.answer.answer import Answer
 
+# A number in brackets, alone or with what a mark says of its quote. In a claim it is the model's own.
+_MARKS = re.compile(r"\[(\d+(?::[^\]]*)?|no quote)\]")
 NOT_FOUND = "not found in the source"
 NOT_CHECKED = "not checked"
 NO_QUOTE = "no quote"
@@ -163,7 +166,12 @@ def read_cited(said: str, sources: Sources) -> tuple[str, tuple[Quote, ...]]:
 
 
 def _write_claims(quotes: Sequence[Quote]) -> str:
-    return " ".join(f"{quote.claim.strip()} [{_mark(number, quote)}]" for number, quote in _numbered(quotes))
+    return " ".join(f"{_claim(quote)} [{_mark(number, quote)}]" for number, quote in _numbered(quotes))
+
+
+def _claim(quote: Quote) -> str:
+    """Write a claim in one line and without marks, so that none of it passes for a mark or a quote of ours."""
+    return _MARKS.sub(r"(\1)", " ".join(quote.claim.split()))
 
 
 def _mark(number: int, quote: Quote) -> str:

@@ -6,7 +6,7 @@ Everything here is made of what was recorded, so that an answer from memory look
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -126,9 +126,12 @@ class Page:
         if self.as_code:
             return markup.code_block(self.code, "python")
         quotes = self.answer.quotes
-        if self.answer.data is not None:
-            return table(self.answer.data, {quote.claim: tell_quote(quote) for quote in quotes})
-        return "\n\n".join([markup.inert(self.answer.text), *map(markup.literal, list_quotes(quotes))])
+        if self.answer.data is None:
+            return "\n\n".join([markup.inert(self.answer.text), *map(markup.literal, list_quotes(quotes))])
+        told = {quote.claim: tell_quote(quote) for quote in quotes}
+        shown, beside = table(self.answer.data, told)
+        others = (markup.literal(f"{name}: {words}") for name, words in told.items() if name not in beside)
+        return "\n\n".join([shown, *others])
 
     def _calls(self) -> list[str]:
         return [
@@ -179,20 +182,21 @@ def shorten_text(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
 
 
-def table(data: Any, quotes: Mapping[str, str] | None = None) -> str:
-    """Write a value of a schema or choice as a Markdown table; beside its fields their *quotes*, where they have some."""
+def table(data: Any, quotes: Mapping[str, str]) -> tuple[str, Collection[str]]:
+    """Write a value of a schema or choice as a Markdown table, and tell which of the *quotes* of its fields stand in it."""
     data = _plain(data)
+    beside: Collection[str] = ()
     if isinstance(data, Mapping):
         rows = [["field", "value"], *([str(name), _cell(value)] for name, value in data.items())]
-        if quotes:
-            rows[0].append("quote")
-            rows[1:] = [[*row, quotes.get(row[0], "")] for row in rows[1:]]
+        if beside := {row[0] for row in rows[1:]} & quotes.keys():
+            rows = [[*row, quotes.get(row[0], "")] for row in rows]
+            rows[0][-1] = "quote"
     elif isinstance(data, list) and data and all(isinstance(item, Mapping) for item in data):
         names = list(dict.fromkeys(name for item in data for name in item))
         rows = [[str(name) for name in names], *([_cell(item.get(name)) for name in names] for item in data)]
     else:
-        return markup.literal(_cell(data))
-    return markup.table(rows, ":---")
+        return markup.literal(_cell(data)), ()
+    return markup.table(rows, ":---"), beside
 
 
 def _cell(value: Any) -> str:

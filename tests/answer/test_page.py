@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from qwennb.answer import MIME, Answer, Page, growing
+from qwennb.answer import MIME, Answer, Page, Quote, growing
 from qwennb.errors import BadInput
 from qwennb.request import Message, Request, ToolCall, user_message
 from tests.answer.test_markup import ATTACKS, READERS, commonmark, found_in
@@ -24,6 +24,12 @@ def called(name: str, arguments: str, result: str) -> tuple[Message, ...]:
     return (Message("assistant", tool_calls=(call,)), Message("tool", (result,), tool_call_id="call_1"))
 
 
+def quotes_of(claim: str, words: str) -> tuple[Quote, ...]:
+    """One that was found, in a document of that name; one that was not; one that could not be looked for."""
+    found = Quote(claim, words, words, 1, 1, True)
+    return (found, Quote(claim, words, found=False), Quote(claim, words))
+
+
 PLACES = {
     "the text": lambda attack: Page((Answer(request(), text=attack),)),
     "the reasoning": lambda attack: Page((Answer(request(), text="said", reasoning=attack),)),
@@ -36,6 +42,10 @@ PLACES = {
     "a value": lambda attack: Page((Answer(request(), text="{}", data={"field": attack}),)),
     "the name of a field": lambda attack: Page((Answer(request(), text="{}", data={attack: 1}),)),
     "a row": lambda attack: Page((Answer(request(), text="[]", data=[{attack: attack}, {"other": attack}]),)),
+    "a quote": lambda attack: Page((Answer(request(), text="said", quotes=quotes_of(attack, attack)),)),
+    "the quote of a field": lambda attack: Page(
+        (Answer(request(), text="{}", data={"field": attack}, quotes=quotes_of("field", attack)),)
+    ),
     "a choice": lambda attack: Page((Answer(request(), text=attack, data=attack),)),
     "an error": lambda attack: Page((Answer(request(), error=BadInput(attack)),)),
     "a call": lambda attack: Page((Answer(request(), text="said"),), called("find", attack, "found")),

@@ -8,8 +8,7 @@ import pydantic
 import pytest
 from PIL import Image as Picture
 
-from qwennb import Answer, Document, Qwen, load_pack
-from qwennb.answer import with_quotes
+from qwennb import Document, Qwen, load_pack
 from qwennb.errors import BadInput, InvalidAnswer, SchemaError
 from qwennb.request import CitedSchema, Request, Schema
 from qwennb.simulator import Reply, ToolCall
@@ -221,28 +220,6 @@ def test_a_class_that_holds_itself_can_be_cited():
     form = CitedSchema.around(Schema.of(Node))
     value = form.read(fields(name=("a", "a"), inside=("b", [{"name": "b", "inside": []}])))
     assert value == Node(name="a", inside=[Node(name="b")])
-
-
-def test_an_answer_of_a_pack_that_is_in_no_such_form_stays_as_it_is():
-    request = Request.from_json(
-        {
-            "model": "m",
-            "messages": [{"role": "user", "content": "x"}],
-            "schema": {"type": "object"},
-            "cite": True,
-        }
-    )
-    for said in (
-        "no",
-        "[]",
-        "{}",
-        '{"claims": [1]}',
-        '{"claims": {"quote": 1}}',
-        '{"a": {"quote": "x"}}',
-        "null",
-    ):
-        answer = with_quotes(Answer(request, said))
-        assert answer.text in (said, "") or answer.quotes == (), said
 
 
 def test_a_quote_from_a_file_has_its_page_and_line(simulate, client, tmp_path):
