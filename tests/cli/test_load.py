@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -154,6 +156,38 @@ def test_streams_of_a_piece_a_second_are_each_read_as_they_come(run, tmp_path, s
     assert figures(done.out, "output tokens") == [
         pytest.approx(streams, rel=0.2)
     ]  # the beginning takes time too
+
+
+@pytest.fixture
+def closing_server():
+    """A server that closes each connection right after its stream, though it said that it keeps it: llama.cpp's does so."""
+    events = [
+        {"choices": [{"delta": {"content": "Yes."}, "finish_reason": None}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+    ]
+    data = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reply = f"{head}{len(data):x}\r\n{data}\r\n0\r\n\r\n".encode()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while (line := self.rfile.readline().decode()) not in ("\r\n", ""):
+                if line.lower().startswith("content-length:"):
+                    length = int(line.partition(":")[2])
+            if line:
+                self.rfile.read(length)
+                self.wfile.write(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+
+
+def test_a_connection_that_was_closed_without_a_word_is_no_error(run, closing_server):
+    done = run("load", "-e", f"openai+{closing_server}", "-m", "x", "-c", "2", "-n", "40", *SHORT[1:])
+    assert done.code == 0, done.err
+    assert "2 streams: 40 answers" in done.out and "none; nothing is asked again" in done.out
 
 
 # ---------------------------------------------------------------------- what is asked

@@ -31,8 +31,8 @@ READ = 1 << 16
 class DirectTransport:
     """Carries calls through one `aiohttp.ClientSession`, opened with the first."""
 
-    def __init__(self, *, connections: int = 256) -> None:
-        self._connections = connections
+    def __init__(self, *, connections: int = 256, keep: bool = True) -> None:
+        self._connections, self._keep = connections, keep  # 0: as many as there are calls
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[str, str | None] = {}
         self._roads: dict[tuple[object, ...], Road | None] = {}
@@ -105,7 +105,10 @@ class DirectTransport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._connections, ttl_dns_cache=300, ssl=connect.certificates()
+                    limit=self._connections,
+                    force_close=not self._keep,
+                    ttl_dns_cache=300,
+                    ssl=connect.certificates(),
                 ),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
