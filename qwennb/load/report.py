@@ -85,19 +85,14 @@ def describe_stage(run: StageRun, limits: Mapping[str, float]) -> list[str]:
 
 def compare_stages(runs: Sequence[StageRun], limits: Mapping[str, float]) -> list[str]:
     """Write one table of several stages, a line each."""
-    head = ["", "answers", "errors", "tokens/s", "answers/s", *(["goodput/s"] if limits else [])]
+    head = ["", "errors", "tokens/s", "answers/s", *(["goodput/s"] if limits else [])]
     shown = ("first token", "end to end")
     rows = [[*head, *(f"{name} {mark}" for name in ("first", "total") for mark in ("p50", "p95"))]]
     for run in runs:
         good = [f"{run.a_second(run.good(limits)):,.2f}"] if limits else []
         figures = [seconds(percentile(run.values(name), percent)) for name in shown for percent in (50, 95)]
         tokens = f"{run.a_second(run.output_tokens):,.1f}"
-        counts = [
-            f"{len(run.answers):,}",
-            f"{run.errors.total():,}",
-            tokens,
-            f"{run.a_second(len(run.answers)):,.2f}",
-        ]
+        counts = [f"{run.errors.total():,}", tokens, f"{run.a_second(len(run.answers)):,.2f}"]
         rows.append([run.stage.name, *counts, *good, *figures])
     return table(rows, right=range(1, len(rows[0])))
 
