@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from qwennb.client.bridge import Bridge
 from qwennb.client.chat import Chat
+from qwennb.client.long_documents import fit_window, plan_pieces
 from qwennb.client.options import MEANINGS, Options
-from qwennb.client.plan import Plan
+from qwennb.client.plan import Plan, make_plan
 from qwennb.client.qwen import Qwen
 from qwennb.client.runtime import Runtime, load_pack, runtime, source_from_packs
 from qwennb.client.session import Session

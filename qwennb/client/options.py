@@ -224,7 +224,7 @@ MEANINGS = {
     "cache": "the mode, for this call",
     "timeout": "seconds, for this request",
     "budget": "US dollars, for this call",
-    "overflow": '`"error"` (the default) or `"map"`: a document too long for the window is asked in pieces',
+    "overflow": '`"error"` (the default) or `"map"`: what is too long for the window is asked in pieces',
     "max_pixels": "the most pixels of a picture that is sent",
     "max_steps": "the most rounds of tools (8)",
     "allow_urls": "let a column's values be addresses of pictures",

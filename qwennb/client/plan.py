@@ -12,10 +12,12 @@ from qwennb.catalog import Count
 from qwennb.client.options import Options
 from qwennb.client.session import Session
 from qwennb.client.validation import input_tokens
+from qwennb.endpoints import is_read
 from qwennb.engine import CallContext
 from qwennb.errors import BadInput
-from qwennb.request import Request
+from qwennb.request import Document, Medium, Pdf, Request
 from qwennb.terminal import drop_controls
+from qwennb.text import plural
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
 
@@ -28,6 +30,10 @@ class Plan:
     ----------
     requests, unique, known, to_ask : int
         All requests, the different ones, those whose answer is remembered, and those that would be sent.
+    documents, pages : int
+        The documents that they are about, and the pages of those, each counted once.
+    pieces : int
+        In how many pieces a question is asked that is too long for the window (`overflow="map"`); 0 where it is whole.
     refused : int
         Those that can't be asked as they stand.
     input : Count
@@ -59,18 +65,27 @@ class Plan:
     seconds: float | None
     model: str
     endpoint: str
+    documents: int = 0
+    pages: int = 0
+    pieces: int = 0
 
     @property
     def to_ask(self) -> int:
         """How many would be sent."""
         return self.unique - self.known
 
+    def _tell_documents(self) -> str:
+        pages = f", {plural(self.pages, 'page')}" if self.pages > self.documents else ""
+        whole = f", asked in {plural(self.pieces, 'piece')} and combined" if self.pieces else ""
+        return f"{plural(self.documents, 'document')}{pages}: {self.input} tokens with the question{whole}"
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
         # What it says depends on what this machine remembers: whoever compares notebooks leaves it out.
         return {"text/plain": str(self)}, {"qwennb": {"state": "plan"}}
 
     def __str__(self) -> str:
-        lines = [
+        lines = [self._tell_documents()] if self.documents else []
+        lines += [
             f"{self.requests} {'request' if self.requests == 1 else 'requests'}, {self.unique} unique, {self.known} already known, {self.to_ask} to ask of {self.model} at {self.endpoint}",
             f"input {self.input} tokens",
         ]
@@ -86,8 +101,10 @@ class Plan:
         return drop_controls("\n".join(lines))
 
 
-def make_plan(items: Sequence[Request | Answer], session: Session, options: Options) -> Plan:
-    """Count what *items* would take: requests, and those that could not even be made."""
+def make_plan(
+    items: Sequence[Request | Answer], session: Session, options: Options, *, pieces: int = 0
+) -> Plan:
+    """Count what *items* would take: requests, and those that could not even be made; of them *pieces* are of one question."""
     context = session.call_context(options)
     requests = [item for item in items if isinstance(item, Request) and _is_askable(item, session, context)]
     refused = len(items) - len(requests)
@@ -121,6 +138,8 @@ def make_plan(items: Sequence[Request | Answer], session: Session, options: Opti
         by_requests = len(to_ask) / quota.rpm
         by_tokens = (total.tokens + GUESSED_ANSWER * len(to_ask)) / quota.tpm
         seconds = 60 * max(by_requests, by_tokens) / context.pace
+    read = [one for request in unique.values() for one in request.media if is_read(one)]
+    documents = {(one.digest, one.name if isinstance(one, Document) else "") for one in read}
     return Plan(
         requests=len(requests) + refused,
         unique=len(unique),
@@ -132,7 +151,15 @@ def make_plan(items: Sequence[Request | Answer], session: Session, options: Opti
         seconds=seconds,
         model=model,
         endpoint=str(endpoint),
+        documents=len(documents),
+        pages=len({(one.digest, page) for one in read for page in _pages_of(one)}),
+        pieces=pieces,
     )
+
+
+def _pages_of(medium: Medium) -> list[int | None]:
+    assert isinstance(medium, Pdf | Document)
+    return [page.number for page in medium.read().pages]
 
 
 def _is_askable(request: Request, session: Session, context: CallContext) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qwennb.answer import Answer
 from qwennb.cache import Pack
 from qwennb.client.chat import Chat
-from qwennb.client.long_documents import fit_window
+from qwennb.client.long_documents import fit_window, plan_pieces
 from qwennb.client.many import answer_many, failed_answer
 from qwennb.client.options import Options, takes_options, takes_options_of_many
 from qwennb.client.plan import Plan, make_plan
@@ -344,16 +344,17 @@ class Qwen:
         True
         """
         session, template = self.session, given.pop("prompt", None)
-        requests: list[Request | Answer]
-        if isinstance(prompts, str | Request):
-            options, values = session.split(prompts, given)
-            if template is not None:
-                raise BadInput(_FOR_DICTS)
-            requests = [session.build_request(prompts, values, options)]
-        else:
+        if not isinstance(prompts, str | Request):
             options, _ = session.split("", given)
-            requests = _requests(session, prompts, template, options)
-        return make_plan(requests, session, options)
+            return make_plan(_requests(session, prompts, template, options), session, options)
+        options, values = session.split(prompts, given)
+        if template is not None:
+            raise BadInput(_FOR_DICTS)
+        if options.overflow == "map":
+            requests, pieces = plan_pieces(session, prompts, values, options)
+        else:
+            requests, pieces = [session.build_request(prompts, values, options)], 0
+        return make_plan(requests, session, options, pieces=pieces)
 
     def pack(self, *run: Any) -> Pack:
         """Collect a run's answers in a pack, to be written to a file beside a notebook.

@@ -16,7 +16,7 @@ from qwennb.text import join_some
 FREE_CHOICES = ("auto", "none")  # tool choices that force no tool
 SURELY_FITS = 4_000  # tokens; the smallest window in models.toml, of the embedded model, is twice that
 _MEDIA = {"video": 20_000, "pdf": 20_000, "document": 20_000}  # tokens, where nothing closer is known
-_PAGE = 2_107  # tokens of a page of letter paper that is drawn
+PAGE_TOKENS = 2_107  # tokens of a page of letter paper that is drawn
 _OPTIONS = {
     "image": "images",
     "video": "videos",
@@ -83,7 +83,7 @@ def _medium_tokens(item: Medium) -> Count:
 def _document_tokens(item: Pdf | Document) -> Count:
     extent = measure(item)
     count = estimate_tokens if len(extent.text) > _WORTH_COUNTING else count_tokens
-    return count(extent.text) + Count(extent.pictures * _PAGE, exact=extent.pictures == 0)
+    return count(extent.text) + Count(extent.pictures * PAGE_TOKENS, exact=extent.pictures == 0)
 
 
 _WORTH_COUNTING = (

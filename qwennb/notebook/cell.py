@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from qwennb.answer import Answer, Page, Usage
-from qwennb.client import Options, Qwen, QwenWarning, turns_of
+from qwennb.client import Options, Plan, Qwen, QwenWarning, fit_window, make_plan, plan_pieces, turns_of
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
@@ -24,7 +24,7 @@ from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
 from qwennb.notebook.reports import show_state
 from qwennb.notebook.stale import StaleTracker
-from qwennb.request import Image, Request, Video, recognise
+from qwennb.request import Image, Message, Request, Video, recognise
 from qwennb.warn import warn_user
 
 _Read = Callable[[Scope, Any], Any]
@@ -53,13 +53,10 @@ class CellAsker:
         history = conversation.messages_before(before)
         if history and "system" in given:
             raise BadInput("A conversation has its system text from its first cell. Leave --system out here.")
-        request = self.client.session.build_request(prompt, values, options, history)
         if given.get("plan"):
-            plan = self.client.plan(
-                request, cache=options.cache, timeout=options.timeout, budget=options.budget
-            )
-            show_state(str(plan), "plan")
+            show_state(str(self._plan(prompt, values, options, history)), "plan")
             return
+        request = self._build_request(prompt, values, options, history)
         screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
         page = self._page(request, options, screen, given, scope.readings)
         self.stale_tracker.note_question(scope.readings, into=given.get("into"))
@@ -70,6 +67,28 @@ class CellAsker:
             self._store(conversation)
         if given.get("code") and not page.answer.cached:  # else each Run All would leave one cell more
             self.shell.set_next_input(page.code)
+
+    def _build_request(
+        self, prompt: str, values: dict[str, Any], options: Options, history: tuple[Message, ...]
+    ) -> Request:
+        """Make the cell's request; with `overflow=map`, what is too long for the window is asked in pieces first."""
+        session = self.client.session
+        if options.overflow != "map":
+            return session.build_request(prompt, values, options, history)
+        if history:
+            raise BadInput(
+                "What goes in pieces is no turn of a conversation. Leave out overflow=map, or --chat."
+            )
+        return fit_window(session, prompt, values, options)
+
+    def _plan(
+        self, prompt: str, values: dict[str, Any], options: Options, history: tuple[Message, ...]
+    ) -> Plan:
+        session = self.client.session
+        if options.overflow == "map" and not history:
+            requests, pieces = plan_pieces(session, prompt, values, options)
+            return make_plan(requests, session, options, pieces=pieces)
+        return make_plan([session.build_request(prompt, values, options, history)], session, options)
 
     def _conversation(self, given: dict[str, Any]) -> Conversation:
         """Find the conversation that is meant; without a name one that ends with its question."""

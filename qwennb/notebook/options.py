@@ -17,7 +17,7 @@ from qwennb.text import table
 
 LEVELS = ("low", "medium", "high")
 # What --param may name: the options of a call that have no flag of their own, and those that have.
-SETTINGS = request.SETTINGS.keys() - {"extra"} | {"timeout", "max_pixels", "max_steps"}
+SETTINGS = request.SETTINGS.keys() - {"extra"} | {"timeout", "max_pixels", "max_steps", "overflow"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,18 @@ def test_what_param_sets_otherwise_is_seen_too(ready, sim, script, vllm):
         f"%qwen -e vllm+{vllm.base_url} --tools find --yes --param tool_choice=required --param max_steps=1 go"
     )
     assert body(vllm)["tool_choice"] == "required"
+    small = Simulator("llama.cpp", models=["qwen2.5-coder-0.5b-instruct"], script=lambda asked: "in short")
+    with small:
+        ready.run("Path('long.txt').write_text('A sentence of a long text. ' * 2_000)")
+        planned = ready.run(
+            f"%qwen -e llama.cpp+{small.base_url} --file long.txt --param overflow=map --plan sum up"
+        )
+        assert "asked in 3 pieces and combined" in str(planned.outputs), planned.outputs
+        assert small.ledger.count("asked") == 0
+        ready.run(f"%qwen -e llama.cpp+{small.base_url} --file long.txt --param overflow=map sum up")
+        assert small.ledger.count("asked") == 4 and "Part 3 of 3 (long.txt, line 1): in short" in str(
+            small.ledger.last().body
+        )
     sim.pace(latency=30)
     try:
         ran = ready.run("%qwen --no-cache --param timeout=0.3 slow")
@@ -228,6 +240,7 @@ def test_what_param_sets_otherwise_is_seen_too(ready, sim, script, vllm):
         "max_steps",
         "timeout",
         "logprobs",
+        "overflow",
     }
     assert tried | {name for name in PARAMS if "." not in name} == set(SETTINGS)
 
