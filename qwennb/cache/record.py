@@ -177,4 +177,6 @@ def read_answer(value: bytes, request: Request) -> Answer | ValueError | Validat
         return error
     except (ValueError, KeyError, TypeError) as error:
         return error if isinstance(error, ValueError) else ValueError(f"the record can't be read ({error!r})")
-    return with_quotes(answer if data is None else replace(answer, data=data))
+    if data is not None:
+        answer = replace(answer, data=data)
+    return with_quotes(answer) if request.is_cited else answer

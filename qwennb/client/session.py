@@ -333,7 +333,7 @@ class Session:
     def validate(self, request: Request, context: CallContext) -> None:
         """Refuse, before anything is sent, what this model at this endpoint does not take."""
         validate_request(request, context)
-        for left_out in list_not_shown(request.media):
+        for left_out in list_not_shown(request.media) if request.media else ():
             if left_out not in self._told_not_shown:
                 self._told_not_shown.add(left_out)
                 self.warn(tell_not_shown(*left_out))

@@ -130,7 +130,7 @@ def build_answer(
         created=created,
         defaults=defaults,
     )
-    return with_quotes(made)
+    return with_quotes(made) if request.schema is not None and request.is_cited else made
 
 
 def add_complaint(request: Request, draft: Draft, complaint: ValueError) -> Request:

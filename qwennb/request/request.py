@@ -137,7 +137,7 @@ class Request:
     tools: tuple[Tool, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.is_cited and self.settings.search:
+        if self.settings.search and self.is_cited:
             raise BadInput(
                 "cite=True checks each quote against what is sent, and pages of the web are not. Leave out search=, or cite=; "
                 "the pages that a search finds stand in answer.sources without it."
@@ -159,8 +159,8 @@ class Request:
         made: dict[str, Any] = {"model": self.model, "messages": messages, **self.settings.given()}
         if self.schema is not None:
             made["schema"] = self.schema.canonical()
-        if self.is_cited:
-            made["cite"] = True
+            if self.is_cited:
+                made["cite"] = True
         if self.choices is not None:
             made["choices"] = list(self.choices)
         if self.tools:
