@@ -275,6 +275,15 @@ def _is_kind(thing, kind):
     return isinstance(thing, type) and issubclass(thing, kind)
 
 
+def test_every_rule_of_a_check_is_in_the_reference_in_its_own_words():
+    from qwennb.checks import RULES
+
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([^`]*)` \| (.*) \|$", section(ROOT / "docs" / "check.md", "Rules"), re.M
+    )
+    assert rows == [(name, rule.typed, rule.about) for name, rule in RULES.items()]
+
+
 def test_every_part_of_an_answer_is_in_the_reference():
     from qwennb import Answer
 

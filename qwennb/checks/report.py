@@ -211,6 +211,11 @@ def _sentence(rule: RuleResult) -> str:
     return f"{rule.check} {rule.rule}: {rule.said}{first}."
 
 
+def explain_broken(rule: RuleResult) -> list[str]:
+    """Say what is broken, with the first answers that break it."""
+    return [f"{rule.check} {rule.rule}: {rule.said}", *(f"  {one}" for one in _show_broken(rule))]
+
+
 def _show_broken(rule: RuleResult) -> list[str]:
     lines = [f"row {one.row}: {one.value or '(nothing)'} ({one.why})" for one in rule.broken[:SHOWN]]
     more = len(rule.broken) - len(lines)

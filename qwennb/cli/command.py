@@ -64,6 +64,10 @@ COMMANDS = {
         "Run a notebook on its pack alone: offline, and as it was saved?",
         ("analysis.ipynb", "notebooks/one.ipynb notebooks/two.ipynb --env DATA_FOLDER"),
     ),
+    "check": Command(
+        "Hold answers to rules, to what is right, and to the last run.",
+        ("checks.toml --junit checks.xml", "checks.toml --live --budget 0.50 --record --accept"),
+    ),
     "drift": Command(
         "Ask a notebook's questions again elsewhere, and see which answers change.",
         (

@@ -11,7 +11,7 @@ from qwennb.errors import QwenFrameWarning
 from qwennb.frames.accessors import Plans, QwenExpr, QwenFrame, QwenSeries, col, plan
 from qwennb.frames.any_table import as_polars
 from qwennb.frames.batch_lane import batches
-from qwennb.frames.check import Beside, check, list_labels, open_values, read_answers
+from qwennb.frames.check import Beside, add_answers, check, list_labels, open_values, read_answers
 from qwennb.frames.column_plan import ColumnPlan
 from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.duckdb_function import add_to_duckdb

@@ -23,7 +23,9 @@ from qwennb.checks import (
     read_rules,
     run_check,
 )
+from qwennb.client import Qwen
 from qwennb.errors import BadInput, nearest, show_value
+from qwennb.frames import verbs
 from qwennb.frames.any_table import open_table
 from qwennb.frames.interop import StreamTable
 from qwennb.frames.relations import DuckTable, IbisTable
@@ -295,3 +297,20 @@ def _name_rows(table: WholeTable, key: Sequence[str] | None, without: set[str | 
         return [name_row(place) for place in range(count)]
     names = sorted(columns)
     return [name_row(cells) for cells in zip(*(columns[name] for name in names), strict=True)]
+
+
+def add_answers(
+    table: pl.DataFrame,
+    verb: str,
+    arguments: Mapping[str, Any],
+    into: str,
+    client: Qwen,
+    *,
+    progress: bool,
+) -> pl.DataFrame:
+    """Ask *verb* of each row as anybody asks it, into a column with its `meta`; a row that fails is told and costs no other."""
+    options = {"into": into, "meta": True, "on_error": "column", "client": client}
+    if not progress:
+        options["progress"] = False
+    ask: Any = getattr(verbs, verb)
+    return ask(table, **arguments, **options)  # type: ignore[no-any-return]
