@@ -21,7 +21,7 @@ entity does: what stands before it can't undo it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
@@ -53,15 +53,29 @@ LANGUAGES = frozenset(_WORDS.split())
 _LANGUAGE = re.compile(r"^\s*\{?\.?([\w+#-]{1,30})(?=[\s}:,;{]|$)")
 _ITEM = re.compile(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _DISPLAY_LINES = 60
+LEFT, RIGHT = ":---", "---:"  # below the head of a column: the side that it is set to
+# What a heading of a text is set down by, so that none of a notebook's own is as large.
+_LOWER = 3
+_HEADING = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(#{1,6})(?=[ \t]|$)")
+_UNDERLINE = re.compile(r"^(?P<quote>(?:[ ]{0,3}>)*)[ ]{0,3}(?P<rule>=+|-+)[ \t]*$")
 _OPENED = re.compile(r"\\\(|\\\[|\$\$|!\[")
 _CLOSED = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "![": ")"}
 _HELD_BACK = 2_000  # characters; a formula that is longer was none
 
 
-def table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
-    """Write *rows* of any text as a Markdown table, the first as its head. *rule* is what stands below each of its cells."""
-    lines = [f"| {' | '.join(literal(cell) or '&nbsp;' for cell in row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + f"{rule}|" * len(rows[0]), *lines[1:]])
+def table(rows: Sequence[Sequence[str]], rule: str = "---", right: Collection[int] = ()) -> str:
+    """Write *rows* of any text as a Markdown table, the first as its head. *rule* is what stands below each of its cells.
+
+    The columns numbered in *right* are set to the right.
+    """
+    rules = [RIGHT if number in right else rule for number in range(len(rows[0]))]
+    return write_table([list(map(literal, row)) for row in rows], rules)
+
+
+def write_table(rows: Sequence[Sequence[str]], rules: Sequence[str]) -> str:
+    """Write *rows* of cells that are Markdown of ours, each in one line, with *rules* below the first of them."""
+    lines = [f"| {' | '.join(cell or '&nbsp;' for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
 
 
 def inert(text: str) -> str:
@@ -173,7 +187,7 @@ class _Page:
 
     def _end_paragraph(self) -> None:
         if self.paragraph:
-            self.made += write_lines(self.paragraph)
+            self.made += write_lines(_lower_headings(self.paragraph))
             self.paragraph = []
 
     def _block(self, block: str) -> None:
@@ -242,6 +256,27 @@ class _Page:
             self._block(f"$$\n{formula}\n$$")
         self.at = last + 1
         return True
+
+
+def _lower_headings(lines: list[str]) -> list[str]:
+    """Write the headings of a paragraph's *lines* with more of their marks, and those with a line below them with marks."""
+    made: list[str] = []
+    for line in lines:
+        if made and (rule := _UNDERLINE.match(line)) and (said := _titled(made[-1], rule["quote"])):
+            level = 1 if rule["rule"][0] == "=" else 2
+            made[-1] = f"{rule['quote']}{' ' if rule['quote'] else ''}{'#' * (level + _LOWER)} {said}"
+        else:
+            made.append(_HEADING.sub(lambda found: f"{found[1]}{'#' * min(6, len(found[2]) + _LOWER)}", line))
+    return made
+
+
+def _titled(line: str, quote: str) -> str:
+    """What *line* says, where a rule below it, quoted as deeply, would make it a heading; else nothing."""
+    said = line.removeprefix(quote)
+    depth = quote.count(">")
+    if line[: len(quote)] != quote or _HEADING.match(line) or _ITEM.match(line) or "|" in line:
+        return ""
+    return "" if said.lstrip().startswith(">") or (depth and not quote) else said.strip()
 
 
 def _without(line: str, margin: str) -> str:

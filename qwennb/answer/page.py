@@ -1,12 +1,14 @@
 """An answer as a notebook shows and keeps it: inert Markdown, plain text, and where it comes from.
 
-Everything here is made of what was recorded, so that an answer from memory looks as it did when it was live.
+Everything here is made of what was recorded, so that an answer from memory looks as it did when it was live. The Markdown
+is GitHub's; the tags in it are our own, and without attributes.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -14,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 from qwennb.answer import markup
 from qwennb.answer.cited import list_quotes, tell_quote
 from qwennb.answer.cut import own_limit
-from qwennb.answer.usage import money, sum_costs
+from qwennb.answer.usage import money, spell_tokens, sum_costs
+from qwennb.request import parse_json
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
-    from qwennb.request import Message
+    from qwennb.request import Message, ToolCall
 
 MIME = "application/vnd.qwennb.answer+json"
+FORM = 2  # of what is shown: the second since 0.1, whose notebooks `verify` compares by their words
 INTERRUPTED = "[interrupted]"
+DEEPEST = 8  # tables within tables; what lies deeper is shown as JSON
 CAP = 4_000  # characters of one tool's result that are shown
 _SAID = {None: "Called", True: "Allowed", False: "Not allowed:"}
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -50,12 +55,13 @@ class Page:
 
     def markdown(self) -> str:
         """For front ends that render Markdown."""
-        thought = details("Thinking", markup.inert(self.answer.reasoning)) if self.answer.reasoning else ""
-        return "\n\n".join(
-            filter(
-                None, [*self._calls(), thought, self._body(), f"<sub>{markup.literal(self.footer())}</sub>"]
-            )
-        )
+        folds = self._calls()
+        if self.answer.reasoning:
+            count = self.answer.usage.reasoning
+            title = f"Thought · {count:,} tokens" if count else "Thought"
+            folds.append(fold_thought(title, markup.inert(self.answer.reasoning)))
+        footer = f"<sub>{markup.literal(self.footer())}</sub>"
+        return "\n\n".join(filter(None, [end_folds(folds), self._body(), footer]))
 
     def plain(self) -> str:
         """For terminals, and for whoever can't see the rest."""
@@ -75,10 +81,9 @@ class Page:
         for answer in self.answers[1:]:
             usage = usage + answer.usage
         cost = sum_costs(answer.cost for answer in self.answers)
-        about = "≈ " if usage.estimated else ""
         told = [self.answer.model]
         if usage.total:
-            told.append(f"{about}{usage.input} → {usage.output} tokens")
+            told.append(spell_tokens(usage.input, usage.output, usage.reasoning, estimated=usage.estimated))
         if not self._is_interrupted:
             told.append(str(cost or money(cost)))
         if self.answer.finish_reason == "length":
@@ -90,7 +95,7 @@ class Page:
         """Tell where the answer comes from. No text, no key of anybody's, no path."""
         answer = self.answer
         made: dict[str, Any] = {
-            "version": 1,
+            "version": FORM,
             "key": answer.key,
             "model": answer.model,
             "endpoint": answer.endpoint,
@@ -149,7 +154,7 @@ class Page:
             for consent in answer.consents or (None,) * len(answer.tool_calls)
         ]
         return [
-            (_SAID[consent], shorten_text(f"{call.name}({call.arguments})", 200), results[call.id])
+            (_SAID[consent], shorten_text(write_call(call), 200), results[call.id])
             for call, consent in zip_longest(calls, consents)
             if call is not None and call.id in results
         ]
@@ -167,9 +172,20 @@ def under_way(text: markup.Growing, reasoning: markup.Growing) -> str:
     """Write an answer on its way, as Markdown: the reasoning stands open until the answer begins."""
     thought = ""
     if not reasoning.empty:
-        name = "Thinking …" if text.empty else "Thinking"
-        thought = details(name, reasoning.inert(), is_open=text.empty)
+        name = "Thinking …" if text.empty else "Thought"
+        thought = end_folds([fold_thought(name, reasoning.inert(), is_open=text.empty)])
     return "\n\n".join(filter(None, [thought, text.inert()])) or "…"
+
+
+def fold_thought(title: str, body: str, *, is_open: bool = False) -> str:
+    """Fold a thought away, quoted. By tags: a formula within lines that begin with `>` would be read with these signs."""
+    return details(title, f"<blockquote>\n\n{body}\n\n</blockquote>", is_open=is_open)
+
+
+def end_folds(folds: Iterable[str]) -> str:
+    """Put *folds* below each other, and a gap below the last: JupyterLab leaves none."""
+    made = "\n\n".join(folds)
+    return f"{made}<br>" if made else ""
 
 
 def details(summary: str, body: str, *, is_open: bool = False) -> str:
@@ -182,26 +198,81 @@ def shorten_text(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
 
 
+def write_call(call: ToolCall) -> str:
+    """Write *call* as Python would: `harbour(name='Bonn')`; arguments that are no object, as they came."""
+    try:
+        given = parse_json(call.arguments or "{}")
+    except ValueError:
+        given = None
+    if not isinstance(given, dict) or not all(map(str.isidentifier, given)):
+        return f"{call.name}({call.arguments})"
+    return f"{call.name}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
 def table(data: Any, quotes: Mapping[str, str]) -> tuple[str, Collection[str]]:
-    """Write a value of a schema or choice as a Markdown table, and tell which of the *quotes* of its fields stand in it."""
+    """Write a value of a schema or choice as a Markdown table, and tell which of the *quotes* of its fields stand in it.
+
+    A cell that holds such a value itself is a table too.
+    """
     data = _plain(data)
     beside: Collection[str] = ()
     if isinstance(data, Mapping):
-        rows = [["field", "value"], *([str(name), _cell(value)] for name, value in data.items())]
-        if beside := {row[0] for row in rows[1:]} & quotes.keys():
-            rows = [[*row, quotes.get(row[0], "")] for row in rows]
-            rows[0][-1] = "quote"
-    elif isinstance(data, list) and data and all(isinstance(item, Mapping) for item in data):
-        names = list(dict.fromkeys(name for item in data for name in item))
-        rows = [[str(name) for name in names], *([_cell(item.get(name)) for name in names] for item in data)]
+        rows = [["field", "value"], *([markup.literal(str(name)), _cell(data[name])] for name in data)]
+        rules = [markup.LEFT, _side(data.values())]
+        if beside := set(map(str, data)) & quotes.keys():
+            told = ["quote", *(markup.literal(quotes.get(str(name), "")) for name in data)]
+            rows = [[*row, quote] for row, quote in zip(rows, told, strict=True)]
+            rules.append(markup.LEFT)
+    elif _is_rows(data):
+        names = _names_of(data)
+        rows = [list(map(markup.literal, names))]
+        rows += [[_cell(item.get(name)) for name in names] for item in data]
+        rules = [_side(item.get(name) for item in data) for name in names]
     else:
-        return markup.literal(_cell(data)), ()
-    return markup.table(rows, ":---"), beside
+        return _cell(data), ()
+    return markup.write_table(rows, rules), beside
 
 
-def _cell(value: Any) -> str:
-    import json
+def _cell(value: Any, depth: int = 0) -> str:
+    """Write *value* for a cell: Markdown and tags of ours, in one line."""
+    value = _plain(value)
+    if depth < DEEPEST and isinstance(value, Mapping) and value:
+        return _inner_table(([name, item] for name, item in value.items()), depth)
+    if depth < DEEPEST and _is_rows(value):
+        names = _names_of(value)
+        head = "".join(f"<th>{markup.literal(name)}</th>" for name in names)
+        return _inner_table(([item.get(name) for name in names] for item in value), depth, f"<tr>{head}</tr>")
+    if isinstance(value, list) and value and not any(isinstance(item, Mapping | list) for item in value):
+        return "<br>".join(_cell(item, depth) for item in value)
+    return markup.literal(_spell(value))
 
+
+def _inner_table(rows: Iterable[Iterable[Any]], depth: int, head: str = "") -> str:
+    """Write a table that stands in a cell: Markdown knows none, and its readers take tags."""
+    made = "".join(
+        f"<tr>{''.join(f'<td>{_cell(item, depth + 1)}</td>' for item in row)}</tr>" for row in rows
+    )
+    return f"<table>{head}{made}</table>"
+
+
+def _is_rows(value: Any) -> bool:
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and item for item in value)
+    )
+
+
+def _names_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for item in rows for name in map(str, item)))
+
+
+def _side(values: Iterable[Any]) -> str:
+    """To which side a column is set: numbers to the right."""
+    known = [value for value in values if value is not None]
+    are_numbers = known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known)
+    return markup.RIGHT if are_numbers else markup.LEFT
+
+
+def _spell(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:

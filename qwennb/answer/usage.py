@@ -66,6 +66,12 @@ def money(dollars: float | None, *, estimated: bool = False) -> str:
     return f"≈ {figure}" if estimated else figure
 
 
+def spell_tokens(read: int, written: int, thought: int = 0, *, estimated: bool = False) -> str:
+    """Write how many tokens were *read* and *written*, and how many of those *thought*: `76 in, 165 out (77 thought)`."""
+    share = f" ({thought:,} thought)" if thought else ""
+    return f"{'≈ ' if estimated else ''}{read:,} in, {written:,} out{share}"
+
+
 def sum_costs(costs: Iterable[Cost | None]) -> Cost | None:
     """Add *costs*: None where one is unknown, an estimate where one that is not zero is an estimate."""
     known = list(costs)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from qwennb.answer import money
+from qwennb.answer import money, spell_tokens
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
 from qwennb.terminal import flatten
@@ -86,9 +86,9 @@ class Progress:
         failed = f", {self.failed:,} failed" if self.failed else ""
         missing = self.unique - self.done
         unasked = f", {missing:,} not asked" if missing else ""
-        tokens = f"{self.tokens[0]:,} tokens in, {self.tokens[1]:,} out"
         draws = f" ({self.draws:,} draws each)" if self.draws > 1 else ""
-        return f"{self.rows:,} rows, {self.unique:,} unique{draws}{failed}{unasked}; {tokens}, {money(self.cost)}; {self.model}"
+        rows = f"{self.rows:,} rows, {self.unique:,} unique{draws}{failed}{unasked}"
+        return " · ".join([self.model, rows, spell_tokens(*self.tokens), money(self.cost)])
 
 
 Watcher = Callable[[Progress], None]

@@ -8,13 +8,13 @@ for a front end keeps it as an output that no other run would show.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterator
 
+from qwennb.answer import write_call
 from qwennb.client import Unattended
 from qwennb.notebook.outputs import CellOutputs
-from qwennb.request import ToolCall, parse_json
+from qwennb.request import ToolCall
 
 PART = 10_000  # characters of one question
 _YES = ("y", "yes")
@@ -38,7 +38,7 @@ def ask_consent(call: ToolCall, outputs: CellOutputs) -> bool:
 
 def questions(call: ToolCall) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the questions to put for *call*, each with the answers that go on."""
-    shown = f"{call.name}({show_arguments(call.arguments)})"
+    shown = show_call(call)
     parts = [shown[at : at + PART] for at in range(0, len(shown), PART)]
     for number, part in enumerate(parts[:-1], 1):
         head = "Run " if number == 1 else f"{call.name}, part {number} of {len(parts)}: "
@@ -48,12 +48,9 @@ def questions(call: ToolCall) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield f"{head}{parts[-1]}{asked}? [y/N] ", _YES
 
 
-def show_arguments(arguments: str) -> str:
-    """Show *arguments*, JSON that a model wrote: what it spells otherwise is decoded, what can't be seen spelled out."""
-    try:
-        return reveal(json.dumps(parse_json(arguments or "{}"), ensure_ascii=False))
-    except ValueError:
-        return reveal(arguments)
+def show_call(call: ToolCall) -> str:
+    """Show *call* as it will run: what a model spells otherwise is decoded, what can't be seen spelled out."""
+    return reveal(write_call(call))
 
 
 def reveal(text: str) -> str:

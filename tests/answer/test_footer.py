@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qwennb.answer import MIME, Answer, Cost, Page, Usage, growing
+from qwennb.answer import MIME, Answer, Cost, Page, Usage, growing, write_call
 from qwennb.request import Message, Request, Schema, Settings, Text, ToolCall, user_message
 
 ASKED = Request("qwen3.5-plus", (user_message("Why?"),))
@@ -19,17 +19,21 @@ def answer(text: str = "said", **more) -> Answer:
 @pytest.mark.parametrize(
     ("more", "footer"),
     [
-        ({"cost": Cost(0.0021, "server")}, "qwen3.5-plus · 20 → 5 tokens · $0.0021"),
-        ({"cost": Cost(0.0021, "table")}, "qwen3.5-plus · 20 → 5 tokens · ≈ $0.0021"),
-        ({"cost": Cost(0.0, "local")}, "qwen3.5-plus · 20 → 5 tokens · $0.00"),
-        ({"cost": None}, "qwen3.5-plus · 20 → 5 tokens · price unknown"),
+        ({"cost": Cost(0.0021, "server")}, "qwen3.5-plus · 20 in, 5 out · $0.0021"),
+        ({"cost": Cost(0.0021, "table")}, "qwen3.5-plus · 20 in, 5 out · ≈ $0.0021"),
+        ({"cost": Cost(0.0, "local")}, "qwen3.5-plus · 20 in, 5 out · $0.00"),
+        ({"cost": None}, "qwen3.5-plus · 20 in, 5 out · price unknown"),
         (
             {"cost": Cost(0.5, "server"), "usage": Usage(input=20, output=5, estimated=True)},
-            "qwen3.5-plus · ≈ 20 → 5 tokens · $0.50",
+            "qwen3.5-plus · ≈ 20 in, 5 out · $0.50",
         ),
         (
             {"cost": Cost(2.0, "server"), "finish_reason": "length"},
-            "qwen3.5-plus · 20 → 5 tokens · $2.00 · cut at its limit of tokens",
+            "qwen3.5-plus · 20 in, 5 out · $2.00 · cut at its limit of tokens",
+        ),
+        (
+            {"cost": Cost(0.000048, "server"), "usage": Usage(input=1_076, output=165, reasoning=77)},
+            "qwen3.5-plus · 1,076 in, 165 out (77 thought) · $0.000048",
         ),
         ({"usage": Usage(), "finish_reason": "interrupted"}, "qwen3.5-plus"),
     ],
@@ -43,8 +47,8 @@ def test_the_footer_says_the_figures_and_marks_what_is_an_estimate(more, footer)
 
 def test_the_footer_adds_up_all_steps_and_one_unknown_price_makes_the_sum_unknown():
     step, last = answer(cost=Cost(0.5, "server")), answer(cost=Cost(0.25, "table"))
-    assert Page((step, last)).footer() == "qwen3.5-plus · 40 → 10 tokens · ≈ $0.75"
-    assert Page((step, answer(cost=None))).footer() == "qwen3.5-plus · 40 → 10 tokens · price unknown"
+    assert Page((step, last)).footer() == "qwen3.5-plus · 40 in, 10 out · ≈ $0.75"
+    assert Page((step, answer(cost=None))).footer() == "qwen3.5-plus · 40 in, 10 out · price unknown"
 
 
 def test_nothing_that_changes_from_run_to_run_is_in_what_is_saved():
@@ -64,7 +68,7 @@ def test_the_provenance_is_all_of_this_and_no_more():
         endpoint="openrouter", served_by="qwen/qwen3.5-plus",
     )  # fmt: skip
     assert Page((step, last), inputs={"df": "0f83daa1"}).bundle()[MIME] == {
-        "version": 1,
+        "version": 2,
         "key": asked.key,
         "model": "qwen3.5-plus",
         "endpoint": "openrouter",
@@ -104,7 +108,24 @@ def test_a_value_is_shown_as_a_table_and_code_as_code():
     assert Page((answer("print(2)"),), as_code=True).code == "print(2)"
 
 
+def test_a_thought_is_folded_and_quoted_with_its_tokens_and_a_gap_below_it():
+    shown = Page((answer(reasoning="# hm\n\n$$x$$", usage=Usage(input=9, output=5, reasoning=3)),)).markdown()
+    head = "<details><summary>Thought · 3 tokens</summary>\n\n<blockquote>\n\n#### hm\n\n"
+    assert shown.startswith(head) and "\n\n</blockquote>\n\n</details><br>\n\nsaid\n\n<sub>" in shown
+
+
+def test_a_call_is_shown_as_python_would_write_it():
+    calls = {
+        '{"name": "Bonn", "deep": true, "most": null}': "harbour(name='Bonn', deep=True, most=None)",
+        "": "harbour()",
+        '{"a b": 1}': 'harbour({"a b": 1})',
+        "no json": "harbour(no json)",
+        "[1]": "harbour([1])",
+    }
+    assert {text: write_call(ToolCall("1", "harbour", text)) for text in calls} == calls
+
+
 def test_the_thought_stands_open_until_the_answer_begins():
     assert growing("", "hm").startswith("<details open><summary>Thinking …</summary>")
-    assert growing("It", "hm").startswith("<details><summary>Thinking</summary>")
+    assert growing("It", "hm").startswith("<details><summary>Thought</summary>")
     assert growing("", "") == "…"

@@ -205,7 +205,7 @@ def test_nbconvert_serves_nothing_active_either(sanitised):
         active = [
             a
             for a in found_in(page).active
-            if not a.startswith(("#", "span.data-class", "a.class", "h1.id", "a.name"))
+            if not a.startswith(("#", "span.data-class", "a.class", "h4.id", "h5.id", "h6.id", "a.name"))
         ]
         assert not active, (attack, active)
 
@@ -297,8 +297,31 @@ def test_a_drawing_language_stays_text():
 
 
 def test_ordinary_markdown_passes_as_it_is():
-    said = "# Title\n\nSome *text* with **bold** and `code`.\n\n- one\n- two\n\n1. a\n2. b\n\n> quote\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n\nlist[1, 2] end"
+    said = "Some *text* with **bold** and `code`.\n\n- one\n- two\n\n1. a\n2. b\n\n> quote\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n\nlist[1, 2] end"
     assert markup.inert(said) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("# Title", "#### Title"),
+        ("## Part\ntext", "##### Part\ntext"),
+        ("#### Deep", "###### Deep"),
+        ("> # quoted", "> #### quoted"),
+        ("- ## listed", "- ##### listed"),
+        ("Title\n=====", "#### Title"),
+        ("text\nPart\n---\nmore", "text\n##### Part\nmore"),
+        ("> Part\n> ---", "> ##### Part"),
+        ("#tag", "#tag"),
+        ("text\n\n---", "text\n\n---"),
+        ("- item\n---", "- item\n---"),
+        ("> said\n---", "> said\n---"),
+        ("| a |\n|---|\n| 1 |\n---", "| a |\n|---|\n| 1 |\n---"),
+        ("```\n# code\n```", "```\n# code\n```"),
+    ],
+)
+def test_a_heading_stands_below_the_notebooks_own(said, shown):
+    assert markup.inert(said).strip() == shown
 
 
 def test_a_formula_that_has_only_begun_is_held_back():

@@ -46,9 +46,15 @@ PLACES = {
     "the quote of a field": lambda attack: Page(
         (Answer(request(), text="{}", data={"field": attack}, quotes=quotes_of("field", attack)),)
     ),
+    "a value within": lambda attack: Page(
+        (Answer(request(), text="{}", data={"a": {attack: [{attack: attack}], "b": [attack, 1]}}),)
+    ),
     "a choice": lambda attack: Page((Answer(request(), text=attack, data=attack),)),
     "an error": lambda attack: Page((Answer(request(), error=BadInput(attack)),)),
     "a call": lambda attack: Page((Answer(request(), text="said"),), called("find", attack, "found")),
+    "an argument": lambda attack: Page(
+        (Answer(request(), text="said"),), called("find", json.dumps({"city": attack}), "found")
+    ),
     "a result": lambda attack: Page((Answer(request(), text="said"),), called("find", "{}", attack)),
 }
 
@@ -92,8 +98,23 @@ def test_where_an_answer_comes_from_is_told_without_its_text():
     assert not any(text in told for text in ("question of mine", "answer of its", "a thought"))
 
 
-def test_a_table_is_as_wide_as_all_its_rows():
-    page = Page((Answer(request(), text="[]", data=[{"a": 1, "b": ["x", 2]}, {"c": None}]),))
-    assert page.markdown().split("\n\n")[0] == (
-        '| a | b | c |\n|:---|:---|:---|\n| 1 | &#91;"x", 2&#93; | null |\n| null | null | null |'
+def shown(data) -> str:
+    return Page((Answer(request(), text="[]", data=data),)).markdown().split("\n\n")[0]
+
+
+def test_a_table_is_as_wide_as_all_its_rows_with_its_numbers_to_the_right():
+    assert shown([{"a": 1, "b": ["x", 2], "d": True}, {"c": None}]) == (
+        "| a | b | d | c |\n|---:|:---|:---|:---|\n| 1 | x<br>2 | true | null |\n| null | null | null | null |"
     )
+
+
+def test_what_lies_within_a_value_is_a_table_in_its_cell():
+    assert shown({"name": "Ada", "works": [{"title": "a|b", "year": 1843}], "at": {"town": "<i>"}}) == (
+        "| field | value |\n|:---|:---|\n| name | Ada |\n"
+        "| works | <table><tr><th>title</th><th>year</th></tr><tr><td>a&#124;b</td><td>1843</td></tr></table> |\n"
+        "| at | <table><tr><td>town</td><td>&#60;i&#62;</td></tr></table> |"
+    )
+    deep: dict = {}
+    for _ in range(50):
+        deep = {"x": deep}
+    assert shown(deep).count("<table>") == 8 and shown({"a": {}, "b": []}).count("<table>") == 0

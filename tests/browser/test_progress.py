@@ -67,7 +67,7 @@ def test_stop_is_heard_while_the_cell_runs_and_the_same_call_asks_only_for_the_r
     line, there_are = told(opened, 1)
     kept = int(there_are.removeprefix("there are "))
     assert 20 <= kept < ROWS
-    assert line.startswith(f"{ROWS} rows, {ROWS} unique, {ROWS - kept} not asked; ")
+    assert f" · {ROWS} rows, {ROWS} unique, {ROWS - kept} not asked · " in line
 
     sim.ledger.wait_idle()
     sim.pace(0.0)
@@ -86,7 +86,7 @@ def test_stop_is_heard_while_the_cell_runs_and_the_same_call_asks_only_for_the_r
     opened.run(3)
     opened.wait_text(f"lazily {ROWS}")
     opened.wait_done()
-    assert told(opened, 3)[0].startswith(f"{ROWS} rows, {ROWS} unique; ") and len(told(opened, 3)) == 2
+    assert f" · {ROWS} rows, {ROWS} unique · " in told(opened, 3)[0] and len(told(opened, 3)) == 2
 
     saved = opened.save()
     nbformat.validate(nbformat.from_dict(saved))

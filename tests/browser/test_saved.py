@@ -37,7 +37,7 @@ RECORDS = {
     2: ["Which of $1 and $2? $5 or $6", "system $3 or $4", SAYS],
     3: ["3 of 3 rows labelled.", "$10"],
     4: ["qwen3.5-flash", "of this client's budget of $2.00"],
-    5: ["3 rows, 3 unique;"],
+    5: ["3 rows, 3 unique ·"],
 }
 STATE = "application/vnd.jupyter.widget-state+json"
 TOGGLE = "() => jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState')"

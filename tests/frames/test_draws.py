@@ -196,7 +196,7 @@ def test_a_stopped_run_gives_a_row_whose_draws_are_not_all_there_as_not_asked(si
 def test_the_last_line_says_how_often_each_was_drawn(simulate, client):
     told = []
     FRAME.qwen.classify("text", LABELS, client=client(simulate()), draws=3, progress=told.append)
-    assert told[-1].line.startswith("4 rows, 6 unique (3 draws each)")
+    assert told[-1].line.startswith("qwen3.5-flash · 4 rows, 6 unique (3 draws each) · ")
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ qwen = Qwen(endpoint=f"openrouter+{url}", api_key="sk-sim", cache_dir=folder)
 lf, ask = pl.scan_parquet(source), dict(prompt="Say {{ n }}", client=qwen, concurrency=20)
 exec(code)
 """
-LINE = "400 rows, 400 unique; "
+LINE = "qwen3.5-flash · 400 rows, 400 unique · "
 
 
 def script(sim, tmp_path, code, stderr=subprocess.PIPE):
@@ -239,7 +239,7 @@ def test_a_file_has_a_line_a_minute_and_one_at_the_end():
     tally.show(finished=True)
     tally.show(finished=True)
     assert out.getvalue().splitlines()[2:] == [
-        "400 rows, 300 unique, 150 not asked; 0 tokens in, 0 out, $75.00; m"
+        "m · 400 rows, 300 unique, 150 not asked · 0 in, 0 out · $75.00"
     ]
 
 

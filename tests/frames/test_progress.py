@@ -42,8 +42,8 @@ def test_a_watcher_is_told_and_the_last_line_is_the_same_again(simulate, client,
     again = seen[-1]
     assert again.cached == 3 and again.line == live.line
     assert (
-        live.line.startswith("4 rows, 3 unique; ")
-        and live.line.endswith("; qwen3.5-flash")
+        live.line.startswith("qwen3.5-flash · 4 rows, 3 unique · ")
+        and " in, " in live.line
         and "$" in live.line
     )
 
@@ -69,7 +69,7 @@ def test_a_terminal_shows_a_bar_and_then_one_line():
     assert "████████░░░░" in out.getvalue() and "1/3" in out.getvalue() and "$0.5" in out.getvalue()
     assert "30 a minute" in out.getvalue() and "4 s left" in out.getvalue()
     tally.show(finished=True)
-    assert out.getvalue().endswith("\r\x1b[K4 rows, 3 unique, 2 not asked; 10 tokens in, 2 out, $0.50; m\n")
+    assert out.getvalue().endswith("\r\x1b[Km · 4 rows, 3 unique, 2 not asked · 10 in, 2 out · $0.50\n")
 
 
 def test_what_is_over_in_a_moment_draws_no_bar():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from qwennb.notebook.consent import PART, questions, show_arguments
+from qwennb.notebook.consent import PART, questions, show_call
 from qwennb.request import ToolCall as Call
 from qwennb.simulator import Reply, ToolCall
 
@@ -49,16 +49,16 @@ def test_a_no_to_a_part_of_a_long_call_is_a_no(kernel, find):
 
 
 UNSEEN = {
-    "an escape": ("\x1b[2K\x1b[1Aharmless", "\\u001b[2K"),
+    "an escape": ("\x1b[2K\x1b[1Aharmless", "\\x1b[2K"),
     "a carriage return": ("evil\rharmless", "\\r"),
     "bidi": ("\u202egnp.exe", "\\u202e"),
     "isolates": ("\u2066x\u2069", "\\u2066"),
     "no width": ("a\u200bb", "\\u200b"),
     "a tag": ("\U000e0041", "\\U000e0041"),
-    "a hard space": ("a\u00a0b", "\\u00a0"),
+    "a hard space": ("a\u00a0b", "\\xa0"),
     "a filler": ("a\u3164b", "\\u3164"),
-    "a backspace": ("a\x08b", "\\b"),
-    "C1": ("a\x9bb", "\\u009b"),
+    "a backspace": ("a\x08b", "\\x08"),
+    "C1": ("a\x9bb", "\\x9b"),
     "a line separator": ("a\u2028b", "\\u2028"),
 }
 
@@ -67,14 +67,18 @@ UNSEEN = {
 @pytest.mark.parametrize("escaped", [True, False])
 def test_what_can_not_be_seen_in_a_call_is_spelled_out(name, escaped):
     text, spelled = UNSEEN[name]
-    shown = show_arguments(json.dumps({"city": text}, ensure_ascii=escaped))
+    shown = show_call(Call("1", "find", json.dumps({"city": text}, ensure_ascii=escaped)))
     assert spelled in shown and shown.isprintable()
 
 
 def test_a_call_is_shown_as_it_runs_and_not_as_it_is_spelled():
-    assert show_arguments('{"city":"\\u0072m \\u002drf"}') == '{"city": "rm -rf"}'
-    assert show_arguments('{"city": "Köln 東京"}') == '{"city": "Köln 東京"}'
-    assert show_arguments("") == "{}" and show_arguments("no\x1bjson") == "no\\u001bjson"
+    calls = {
+        '{"city":"\\u0072m \\u002drf"}': "find(city='rm -rf')",
+        '{"city": "Köln 東京"}': "find(city='Köln 東京')",
+        "": "find()",
+        "no\x1bjson": "find(no\\u001bjson)",
+    }
+    assert {text: show_call(Call("1", "find", text)) for text in calls} == calls
 
 
 def test_the_answer_says_what_was_allowed_and_what_was_not(kernel, find):
@@ -106,7 +110,7 @@ def test_the_question_is_cleared_and_what_else_the_cell_showed_stays(kernel, fin
         ("stream", "a warning\n"),
         ("display_data", "shown"),
         ("display_data", "new"),
-        ("display_data", '[allowed find({"city": "Bonn"})]'),
+        ("display_data", "[allowed find(city='Bonn')]"),
         ("stream", "after\n"),
     ]
     again = kernel.run(cell, answers=["y"])

@@ -56,7 +56,7 @@ def test_reasoning_is_open_while_it_thinks_and_closed_after(kernel, script):
     ran = kernel.run("%qwen think about it")
     shown = [c["data"]["text/markdown"] for _, kind, c in ran.messages if "display_data" in kind]
     assert any("<details open>" in one and "Thinking" in one for one in shown)
-    assert "<details><summary>Thinking</summary>" in ran.markdown and "&lt;b>let me" in ran.markdown
+    assert "<details><summary>Thought · " in ran.markdown and "&lt;b>let me" in ran.markdown
 
 
 def test_what_is_kept_is_inert_and_holds_no_text_twice(kernel, script):

@@ -108,7 +108,7 @@ def test_a_run_is_one_line_shown_once_live_or_from_memory_watched_or_not(kernel)
     watched = kernel.run(code, answers=[])
     assert live.count("display_data") == 1 and live.count("update_display_data") == 0
     assert lines(live) == lines(known) == lines(watched)
-    assert lines(live)[0].startswith("4 rows, 3 unique; ") and lines(live)[0].endswith("; qwen3.5-flash")
+    assert lines(live)[0].startswith("qwen3.5-flash · 4 rows, 3 unique · ") and "$" in lines(live)[0]
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_a_plan_is_one_line_however_often_polars_asks(kernel):
         "table.lazy().qwen.ask('Stream {{ n }}').collect(engine='streaming')",
     ):
         [line] = lines(kernel.run(f"made = {plan}"))
-        assert line.startswith("4 rows, 3 unique; "), (plan, line)
+        assert line.startswith("qwen3.5-flash · 4 rows, 3 unique · "), (plan, line)
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_a_plan_in_many_batches_leaves_one_line_in_one_place_live_or_from_memory
     for ran in rans:
         (first, line), (second, after) = ran.kept
         assert (first, second, after["text"]) == ("display_data", "stream", "after\n")
-        assert line["data"]["text/plain"].startswith("200 rows, 200 unique; ")
+        assert line["data"]["text/plain"].startswith("qwen3.5-flash · 200 rows, 200 unique · ")
         shown = [content["data"]["text/plain"] for _, kind, content in ran.messages if "display" in kind]
         assert [one for one in shown if " rows, " in one] == [line["data"]["text/plain"]], "said once"
     assert len({ran.kept[0][1]["data"]["text/plain"] for ran in rans}) == 1
@@ -200,7 +200,7 @@ def test_a_watched_plan_that_lasts_leaves_the_same_line_in_the_same_place(kernel
     again = kernel.run(code)
     assert live.count("comm_open") > 0 and again.count("comm_open") == 0
     kept = [[content.get("data", content.get("text")) for _, content in ran.kept] for ran in (live, again)]
-    assert kept[0] == kept[1] and kept[0][0]["text/plain"].startswith("200 rows, ")
+    assert kept[0] == kept[1] and kept[0][0]["text/plain"].startswith("qwen3.5-flash · 200 rows, ")
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from typing import Any
 from nbval.plugin import IPyNbCell, nocolors
 
 from qwennb.answer import markup
+from qwennb.notebook.verify.older_form import put_alike
 from qwennb.notebook.verify.verdict import Difference, is_typed, tells_state
 from qwennb.text import plural
 
@@ -60,13 +61,23 @@ def find_difference(
     saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
 ) -> Difference | None:
     """Compare the outputs *now* with those that were *saved*, but for a machine's state and what somebody typed."""
-    kept = [[one for one in outputs if not (tells_state(one) or is_typed(one))] for outputs in (now, saved)]
+    before, after, _ = put_alike(kept_outputs(saved), kept_outputs(now))
     try:
-        if _Nbval().compare_outputs(*kept):
+        if _Nbval().compare_outputs(after, before):
             return None
     except Exception:  # noqa: S110  (nbval can't put some differences into words)
         pass
-    return first_difference(*reversed(kept))
+    return first_difference(before, after)
+
+
+def kept_outputs(outputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out what is no answer: a machine's state, and what somebody typed."""
+    return [one for one in outputs if not (tells_state(one) or is_typed(one))]
+
+
+def count_older(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> int:
+    """Count the *saved* outputs whose form is an older one."""
+    return put_alike(kept_outputs(saved), kept_outputs(now))[2]
 
 
 def first_difference(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Difference:

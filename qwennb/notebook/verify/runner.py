@@ -23,7 +23,7 @@ from nbval.plugin import coalesce_streams, find_comment_markers, find_metadata_t
 from qwennb.cache import Pack, find_pack_of
 from qwennb.config import lend_trust
 from qwennb.errors import BadInput
-from qwennb.notebook.verify.compare import count_redrawn, find_difference
+from qwennb.notebook.verify.compare import count_older, count_redrawn, find_difference
 from qwennb.notebook.verify.kernel import CodeRunner, start_kernel
 from qwennb.notebook.verify.network_guard import can_refuse
 from qwennb.notebook.verify.sandbox import Sandbox
@@ -111,11 +111,13 @@ def _run_cell(kernel: CodeRunner, number: int, saved: _SavedCell, *, compare: bo
         trouble = "Unrun reference cell has outputs"
     if trouble or not ran.compared:
         return replace(ran, trouble=trouble)
-    difference = find_difference(saved.outputs, _join_streams(kernel.shown))
+    shown = _join_streams(kernel.shown)
+    difference = find_difference(saved.outputs, shown)
     return replace(
         ran,
         difference=difference,
         states=sum(map(tells_state, saved.outputs)),
+        older=count_older(saved.outputs, shown),
         redrawn=0 if difference else count_redrawn(saved.outputs, kernel.nb.cells[number - 1].outputs),
     )
 

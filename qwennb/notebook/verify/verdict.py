@@ -51,6 +51,7 @@ class RanCell:
     compared     False for a cell that is marked not to be, or was never run before it was saved
     states       its outputs that tell the state of this machine, which are never compared
     redrawn      its pictures that are drawn otherwise than the saved ones, which nbval does not compare
+    older        its outputs that were saved in an older form, and are compared by their words
     """
 
     number: int
@@ -62,6 +63,7 @@ class RanCell:
     compared: bool = True
     states: int = 0
     redrawn: int = 0
+    older: int = 0
     uses: tuple[Use, ...] = ()
     attempts: tuple[Attempt, ...] = field(default=())
 
@@ -141,6 +143,8 @@ class Verdict:
             told.append(f"{plural(unchecked, 'cell')} not compared, as marked")
         if redrawn := sum(cell.redrawn for cell in self.cells):
             told.append(f"{plural(redrawn, 'picture')} drawn otherwise, which is not compared")
+        if older := sum(cell.older for cell in self.cells):
+            told.append(f"{plural(older, 'output')} of an older qwennb compared by what they say")
         return told
 
     def details(self) -> list[str]:

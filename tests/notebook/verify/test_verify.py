@@ -286,3 +286,26 @@ def test_a_text_that_was_cut_is_told_the_same_live_and_on_another_machine(tmp_pa
     done = qwennb("verify", moved.name, folder=moved.parent)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "outputs as saved" in done.stdout
+
+
+SAVED = Path(__file__).parent / "saved"
+
+
+@pytest.mark.slow
+def test_a_notebook_that_0_1_saved_is_verified_by_what_its_answers_say(away):
+    notebook = away(SAVED / "saved-by-0-1.ipynb", SAVED / "saved-by-0-1.qwenpack")
+    done = qwennb("verify", notebook.name, folder=notebook.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "7 of 7 answers replayed, $0.00, outputs as saved (4 outputs of an older qwennb compared"
+        in done.stdout
+    )
+    for number, old, new in ((2, "They *fly*", "They *swim*"), (4, "1815", "1915"), (6, "Rain.", "Sun.")):
+        changed(notebook, number, old, new)
+    edited = nbformat.read(notebook, as_version=4)
+    edited.cells[6].outputs[0].data["text/markdown"] = (
+        edited.cells[6].outputs[0].data["text/markdown"].replace("329", "330")
+    )
+    nbformat.write(edited, notebook)
+    done = qwennb("verify", notebook.name, folder=notebook.parent)
+    assert done.returncode == 1 and done.stdout.count("is not as saved:") == 4, done.stdout
