@@ -395,6 +395,8 @@ class EndpointError(QwenError):
         Whether asking again may help, and whether every other request would meet the same (a wrong key, no credit).
     maybe_billed : bool
         Whether it may have charged for what it did not answer.
+    request_id : str or None
+        How it calls the request, where it says: for who asks its support.
 
     Examples
     --------
@@ -411,6 +413,7 @@ class EndpointError(QwenError):
 
     transient: bool = False
     fatal: bool = False
+    request_id: str | None = None
 
     def __init__(
         self,

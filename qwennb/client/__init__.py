@@ -9,7 +9,7 @@ from qwennb.client.options import MEANINGS, Options
 from qwennb.client.plan import Plan, make_plan
 from qwennb.client.qwen import Qwen
 from qwennb.client.runtime import Runtime, load_pack, runtime, source_from_packs
-from qwennb.client.session import Session
+from qwennb.client.session import OTEL, UNHEARD, Session
 from qwennb.client.stream import Piece, Stream
 from qwennb.client.tools import Unattended, turns_of
 from qwennb.client.validation import input_tokens

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from operator import call
+from typing import TYPE_CHECKING
 
-from qwennb.answer import Answer, Cost, Usage, tell_of_cuts
+from qwennb.answer import Answer, Cost, Usage, sum_costs, tell_of_cuts
 from qwennb.client.options import Options
-from qwennb.client.session import Session
+from qwennb.client.session import UNHEARD, Session
 from qwennb.engine import CallContext
 from qwennb.errors import EndpointError, NotRecorded, QwenError
 from qwennb.request import Request
+
+if TYPE_CHECKING:
+    from qwennb.tracing import Totals
 
 
 def answer_many(session: Session, items: Sequence[Request | Answer], options: Options) -> list[Answer]:
@@ -19,19 +26,48 @@ def answer_many(session: Session, items: Sequence[Request | Answer], options: Op
     One that failed is an `Answer` with its error.
     """
     made: list[Request | Answer] = list(items)
-    _recall_many(session, made, options)
-    if any(isinstance(item, Request) for item in made):
-        context = session.call_context(options, direct=True)
-        for index, request in _requests(made):
-            try:
-                session.validate(request, context)
-            except QwenError as error:
-                made[index] = failed_answer(request, error)
-        session.runtime().bridge.run(_send_many(session, made, context))
+    trace = None
+    if any(map(call, session.ears)) and (asked := _requests(made)):
+        unique = len({request.key for _, request in asked})
+        trace = session.open_trace("ask_many", asked[0][1].model, rows=len(made), unique=unique)
+    if trace is not None:
+        trace.read_totals = partial(_total, made)
+    with trace or UNHEARD:
+        _recall_many(session, made, options)
+        if trace is not None and (known := sum(isinstance(one, Answer) and one.cached for one in made)):
+            trace.recall_many(known)
+        if any(isinstance(item, Request) for item in made):
+            context = session.call_context(options, direct=True)
+            for index, request in _requests(made):
+                try:
+                    session.validate(request, context)
+                except QwenError as error:
+                    made[index] = failed_answer(request, error)
+            if trace is not None:
+                context = replace(context, trace=trace)
+            session.runtime().bridge.run(_send_many(session, made, context))
     answers = [item for item in made if isinstance(item, Answer)]
     if cut := [answer.request for answer in answers if answer.is_cut]:
         session.warn(tell_of_cuts(len(cut), len(answers), cut))
     return answers
+
+
+def _total(made: Sequence[Request | Answer]) -> Totals:
+    """Sum up what the questions came to, each once."""
+    from qwennb.tracing import Totals
+
+    by_key = {item.key: item for item in made}
+    answers = [item for item in by_key.values() if isinstance(item, Answer)]
+    whole = [answer for answer in answers if answer.error is None]
+    return Totals(
+        len(made),
+        len(by_key),
+        len(answers),
+        sum(answer.cached for answer in answers),
+        len(answers) - len(whole),
+        (sum(one.usage.input for one in whole), sum(one.usage.output for one in whole)),
+        sum_costs(one.cost for one in whole),
+    )
 
 
 def failed_answer(request: Request, error: QwenError, *, asked: bool = True) -> Answer:

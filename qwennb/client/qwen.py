@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from qwennb.terminal import flatten
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
+
+    from qwennb.tracing import Event
 
 
 class Qwen:
@@ -55,6 +57,9 @@ class Qwen:
         The share of a known quota that is used, 0.8 where nothing is said.
     referer, title : str, optional
         How OpenRouter is told who asks.
+    on_event : callable, optional
+        Called with each event of `qwennb.tracing` (sent, answered, failed, …), one at a time on a thread of its own: what it
+        raises or waits for costs no answer.
     **options
         Options of a call (`thinking`, `system`, `max_tokens`, …), for all calls of this client.
 
@@ -103,12 +108,13 @@ class Qwen:
         pace: float | None = None,
         referer: str | None = None,
         title: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
         **options: Any,
     ) -> None:
         api_key = hide_key(api_key)
         settings = {
             "model": model, "endpoint": endpoint, "api_key": api_key, "cache": cache, "cache_dir": cache_dir, "budget": budget,
-            "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title,
+            "timeout": timeout, "concurrency": concurrency, "pace": pace, "referer": referer, "title": title, "on_event": on_event,
         }  # fmt: skip
         self.session = Session(settings | options, runtime)
 

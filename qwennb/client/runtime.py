@@ -54,6 +54,10 @@ class Runtime:
         self._logs: list[RecordingLog | TraceLog] = []
         if trace := environ.get("QWENNB_TRACE"):
             self._logs.append(TraceLog(Path(trace)))
+        if level := environ.get("QWENNB_LOG"):
+            from qwennb.tracing import open_log
+
+            open_log(level)
         media = environ.get("QWENNB_MEDIA")
         self._sources = PackMedia(Path(media)) if media else None
         self._environ = environ

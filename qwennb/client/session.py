@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import Context
 from dataclasses import replace
 from functools import partial
+from operator import call
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qwennb.answer import Answer, Chunk, tell_of_cut
 from qwennb.cache import Memory
@@ -41,7 +44,7 @@ from qwennb.client.validation import check_window, tell_not_shown, validate_requ
 from qwennb.config import CacheMode, Config, Secret, read_overrides
 from qwennb.endpoints import Endpoint, Finder, find_embedded, list_not_shown, simulator_url
 from qwennb.engine import Budget, CallContext
-from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning
+from qwennb.errors import BadInput, MediaError, NotRecorded, QwenError, QwenWarning, show_value
 from qwennb.request import (
     NO_QUOTES_OF_CHOICES,
     CitedSchema,
@@ -59,9 +62,14 @@ from qwennb.request import (
 )
 from qwennb.warn import warn_user
 
+if TYPE_CHECKING:
+    from qwennb.tracing import RunKind, Subscriber, Trace
+
 CLIENT_SETTINGS = (
     "model", "endpoint", "api_key", "cache", "cache_dir", "budget", "timeout", "concurrency", "pace", "referer", "title",
 )  # fmt: skip
+OTEL = "opentelemetry.trace"  # who has spans recorded has loaded it
+UNHEARD = contextlib.nullcontext()  # in the place of a trace where nobody listens
 
 
 class Session:
@@ -75,9 +83,8 @@ class Session:
         self.runtime = runtime
         hidden = {"api_key": hide_key(settings.get("api_key"))}
         self.config = Config.load({name: settings.get(name) for name in CLIENT_SETTINGS} | hidden)
-        self.defaults, _ = split(
-            "", {name: given for name, given in settings.items() if name not in CLIENT_SETTINGS}
-        )
+        no_options = (*CLIENT_SETTINGS, "on_event")
+        self.defaults, _ = split("", {name: v for name, v in settings.items() if name not in no_options})
         self._overrides = NOTHING  # what stands above every argument: whoever runs the notebook set it
         if over := read_overrides(os.environ):
             self._overrides = Options(
@@ -92,6 +99,13 @@ class Session:
         # No method of its own: a cycle would keep the folder open.
         self.warn: Callable[[str], None] = self._warnings.append
         """Note what the user is to be told; `emit_warnings` tells it, at the line that asked."""
+        self._subscriber = _subscribe(settings.get("on_event"), self.warn)
+        self.ears: tuple[Callable[[], bool], ...] = (
+            partial(bool, self._subscriber),
+            partial(logging.getLogger("qwennb").isEnabledFor, logging.INFO),
+            partial(sys.modules.__contains__, OTEL),
+        )
+        """Whether anybody listens: `any(map(call, ears))`, with no function of ours, for every question asks it."""
         self._told_unenforceable: set[str] = set()
         self._told_left_out: set[str] = set()
         self._told_not_shown: set[tuple[str, tuple[int | None, ...]]] = set()
@@ -347,6 +361,38 @@ class Session:
                 "An answer that breaks it is asked again, and fails if it stays so."
             )
 
+    # ------------------------------------------------------------------ who listens
+
+    def open_trace(
+        self,
+        kind: RunKind,
+        model: str,
+        *,
+        verb: str = "",
+        rows: int = 1,
+        unique: int = 1,
+        origin: Context | None = None,
+    ) -> Trace | None:
+        """Make the trace of a run for those who listen now; to be asked for where one of `ears` says that somebody may."""
+        from qwennb.tracing import open_trace
+
+        return open_trace(
+            self._subscriber,
+            kind,
+            model,
+            verb=verb,
+            rows=rows,
+            unique=unique,
+            budget=self.config.budget,
+            origin=origin,
+        )
+
+    def _tell_recall(self, answer: Answer) -> None:
+        """Tell of a question whose answer was known."""
+        if (trace := self.open_trace("ask", answer.model)) is not None:
+            with trace:
+                trace.recall(answer)
+
     # ------------------------------------------------------------------ asking
 
     def answer(self, request: Request, options: Options) -> Answer:
@@ -359,7 +405,8 @@ class Session:
             return known
         context = self.prepare(request, options)
         with self._explaining(request, options):
-            return self.note_cut(await self.runtime().bridge.run_async(self.ask_engine(request, context)))
+            async with context.trace or UNHEARD:
+                return self.note_cut(await self.runtime().bridge.run_async(self.ask_engine(request, context)))
 
     def recall(self, request: Request, options: Options) -> Answer | None:
         """Look up the answer to *request*; None where it is to be asked. In replay, a miss is an error."""
@@ -372,12 +419,14 @@ class Session:
         except QwenError as error:
             told = self.explain(error, request, options)
             raise told from told.__cause__
+        if known is not None and any(map(call, self.ears)):
+            self._tell_recall(known)
         return None if known is None else self.note_cut(known)
 
     def send(self, request: Request, options: Options) -> Answer:
         """Have the engine ask *request*, and wait for its answer; by then it is kept."""
         context = self.prepare(request, options)
-        with self._explaining(request, options):
+        with self._explaining(request, options), context.trace or UNHEARD:
             return self.note_cut(self.runtime().bridge.run(self.ask_engine(request, context)))
 
     def stream(self, request: Request, options: Options, *, recall: bool = True) -> Stream:
@@ -392,24 +441,29 @@ class Session:
             yield Chunk(text=known.text, reasoning=known.reasoning)
             yield known
         else:
-            pieces = self._engine_pieces(request, self.prepare(request, options))
-            yield from self.runtime().bridge.iterate(pieces, stopped)
+            context = self.prepare(request, options, "stream")
+            with context.trace or UNHEARD:
+                pieces = self._engine_pieces(request, context)
+                yield from self.runtime().bridge.iterate(pieces, stopped)
         self.emit_warnings()
 
     async def stream_async(self, request: Request, options: Options) -> AsyncGenerator[Chunk | Answer]:
         """Ask for the answer piece by piece, for another loop than the engine's."""
-        context = await asyncio.to_thread(self.prepare, request, options)
-        work = self._engine_pieces(request, context)
-        async with contextlib.aclosing(self.runtime().bridge.iterate_async(work)) as pieces:
-            async for piece in pieces:
-                yield piece
+        context = await asyncio.to_thread(self.prepare, request, options, "stream")
+        async with context.trace or UNHEARD:
+            work = self._engine_pieces(request, context)
+            async with contextlib.aclosing(self.runtime().bridge.iterate_async(work)) as pieces:
+                async for piece in pieces:
+                    yield piece
         self.emit_warnings()
 
-    def prepare(self, request: Request, options: Options) -> CallContext:
-        """Collect how *request* is to be asked, and refuse what can't be."""
+    def prepare(self, request: Request, options: Options, kind: RunKind = "ask") -> CallContext:
+        """Collect how *request* is to be asked, and refuse what can't be. Its trace, where there is one, is to be entered."""
         with self._explaining(request, options):
             context = self.call_context(options)
         self.validate(request, context)
+        if any(map(call, self.ears)):
+            context = replace(context, trace=self.open_trace(kind, request.model))
         return context
 
     async def ask_engine(self, request: Request, context: CallContext) -> Answer:
@@ -522,6 +576,19 @@ def hide_key(given: str | Secret | None) -> Secret | None:
     if not isinstance(given, str | Secret | None):
         raise BadInput(f"api_key= is {type(given).__name__}, and a key is text.")
     return Secret(given) if isinstance(given, str) else given
+
+
+def _subscribe(on_event: Any, warn: Callable[[str], None]) -> Subscriber | None:
+    """Have *on_event* called with what happens."""
+    if on_event is None:
+        return None
+    if not callable(on_event):
+        raise BadInput(
+            f"on_event={show_value(on_event)} can't be called. Give a function of one argument, the event."
+        )
+    from qwennb.tracing import Subscriber
+
+    return Subscriber(on_event, warn)
 
 
 def limit_pixels(message: Message, most: int) -> Message:

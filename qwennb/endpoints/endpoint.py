@@ -261,6 +261,16 @@ class Endpoint:
             return known is not None and found is not None and known.name == found.name
         return without_path(served).lower() == name.lower() or plain_name(served) == plain_name(name)
 
+    @property
+    def provider(self) -> str:
+        """What kind of server it is, as traces call it."""
+        return self.dialect.kind
+
+    @property
+    def host(self) -> str:
+        """Its host, and its port where it has one; empty where it is reached over no network."""
+        return urlsplit(self.base_url).netloc.rpartition("@")[2]
+
     def __str__(self) -> str:
         if self.server is not None:
             return flatten(f"the embedded {self.server.model.file.name}")

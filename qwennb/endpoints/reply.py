@@ -38,7 +38,9 @@ async def payloads(
                 status=status,
                 transient=False,
             )
-        raise call.read_error(status, headers, body)
+        error = call.read_error(status, headers, body)
+        error.request_id = headers.get("x-request-id")
+        raise error
     if kind == "text/event-stream":
         reader = EventReader()
         async for piece in pieces:

@@ -269,6 +269,8 @@ class BatchRun:
                 break
         assert batch is not None
         each.order, each.batch = self._note_number(order, batch), batch
+        if (trace := self._task.context.trace) is not None:
+            trace.hand_in(batch.id, self._endpoint, order.model, order.questions)
 
     def _note_number(self, order: BatchOrder, batch: Batch) -> BatchOrder:
         order = replace(order, batch=batch.id)
@@ -303,6 +305,8 @@ class BatchRun:
                 async with self._claim():
                     answered = await download.fetch(each.order, batch, each.reservation)
                 self.under_way.remove(each)
+                if (trace := self._task.context.trace) is not None:
+                    trace.fetch(batch.id, self._endpoint, batch.state, each.order.questions, len(answered))
                 for key in each.order.keys - answered:
                     download.say(key, _missing_line(batch, self._endpoint))
 

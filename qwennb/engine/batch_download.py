@@ -132,6 +132,8 @@ class BatchDownload:
         cost = endpoint.cost(request.model, usage, draft.cost, batch=True)
         if new and context.ledger is not None:
             context.ledger.record(request.model, endpoint, usage, cost)
+        if new and context.trace is not None:
+            context.trace.spend(usage, cost)
         if reservation is not None:
             reservation.cost = (reservation.cost or 0.0) + (cost or 0.0)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qwennb.answer import Answer
 from qwennb.cache import BatchOrders, Memory
@@ -13,10 +14,16 @@ from qwennb.engine.budget import Budget, Ledger
 from qwennb.errors import QwenError
 from qwennb.request import Request
 
+if TYPE_CHECKING:  # loaded where somebody listens
+    from qwennb.tracing import Trace
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """How a question is asked: where, from which memory, for how long and how much. Nothing of it is in the key."""
+    """How a question is asked: where, from which memory, for how long and how much. Nothing of it is in the key.
+
+    `trace` hears what happens to it; None where nobody listens.
+    """
 
     endpoint: Endpoint
     memory: Memory
@@ -28,6 +35,7 @@ class CallContext:
     concurrency: int = 256
     pace: float = 0.8
     warn: Callable[[str], None] = lambda _: None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)

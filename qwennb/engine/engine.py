@@ -11,14 +11,16 @@ and retry quotas. What differs from question to question comes in a `CallContext
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qwennb.answer import Answer, Chunk, Draft, Fold, read_draft
+from qwennb.answer import Answer, Chunk, Draft, Fold, Usage, read_draft
 from qwennb.catalog import estimate_tokens
 from qwennb.endpoints import Transport, Wire
 from qwennb.engine.budget import Reservation, are_limited
@@ -35,6 +37,9 @@ from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
 from qwennb.errors import EndpointError, Incomplete, QwenError, RateLimited, TimedOut, in_words
 from qwennb.request import Request
+
+if TYPE_CHECKING:
+    from qwennb.tracing import PauseReason, Trace
 
 RECENT = 4096  # names, a hundred bytes each; chosen: more than can be asked between a look into the cache and the asking
 
@@ -109,7 +114,10 @@ class Engine:
         identity = context.endpoint.identity(request.model)
         if context.mode != "on" or (request.key, identity, context.memory.folder) not in self._recent:
             return None
-        return await asyncio.to_thread(context.memory.recall, request, identity, "on")
+        known = await asyncio.to_thread(context.memory.recall, request, identity, "on")
+        if known is not None and context.trace is not None:
+            context.trace.recall(known)
+        return known
 
     def _join(self, request: Request, context: CallContext) -> Flight:
         """Join the flight of *request*, or start it."""
@@ -119,6 +127,8 @@ class Engine:
             request.key, identity, endpoint.base_url, endpoint.key, context.mode, context.memory
         )
         if (flight := self._flights.get(name)) is not None:
+            if context.trace is not None:
+                context.trace.join(request)
             return flight
         if (retry := self._retries.get(endpoint.base_url)) is None:
             retry = self._retries[endpoint.base_url] = Retry()
@@ -161,6 +171,8 @@ class Engine:
                 job.check_complaint(complaint, complaints, is_cut=draft.finish_reason == "length")
                 complaints += 1
                 asked = add_complaint(job.request, draft, complaint)
+                if job.context.trace is not None:
+                    job.context.trace.retry(job.request.key, job.spent.attempts + 1, 0.0, "InvalidAnswer")
             else:
                 answer = build_answer(
                     job.request, draft, data, job.spent, job.identity, self._now(), wire.defaults
@@ -215,12 +227,15 @@ class Engine:
                     job.extend_deadline(loop.time(), attempt, wait)
                 if loop.time() + wait >= job.deadline:
                     raise
+                if job.context.trace is not None:
+                    kind = type(error).__name__
+                    job.context.trace.retry(job.request.key, job.spent.attempts + 1, wait, kind)
                 job.flight.restart()
                 await asyncio.sleep(wait)
 
     async def _attempt(self, wire: Wire, request: Request, job: Job) -> Draft:
         """Make one call over the wire, within the budgets and in a slot that is given back whatever comes."""
-        context, limiter = job.context, job.limiter
+        context, limiter, trace = job.context, job.limiter, job.context.trace
         endpoint, loop = context.endpoint, asyncio.get_running_loop()
         size = float(estimate_tokens(request.question).tokens) if limiter.counts_tokens else 0.0
         used, began, ticket, whole = 0, None, (0, 0), False
@@ -237,6 +252,8 @@ class Engine:
                     if context.direct:  # what it waited is not the answer's time
                         job.extend_deadline(began, job.spent.attempts, context.timeout)
                     job.spent.attempts += 1
+                    if trace is not None:
+                        trace.send(job.request.key, request, endpoint, job.spent.attempts)
                     fold = await self._receive(wire, job, limit)
                 draft = endpoint.dialect.normalise(fold.draft(), request)
                 usage = draft.usage or estimate_usage(draft, request)
@@ -248,6 +265,8 @@ class Engine:
                 draft = check_whole(draft, fold, request, endpoint)
                 limiter.note_success(loop.time() - began, ticket)
                 whole = True
+                if trace is not None:
+                    _tell_answer(trace, job, draft, usage, cost, began, loop.time())
                 return draft
             except TimeoutError:
                 if began is not None:
@@ -268,6 +287,8 @@ class Engine:
             finally:
                 if began is not None:
                     limiter.leave(reserved=size, used=used, answered=whole)
+                    if trace is not None and not whole:
+                        _tell_failure(trace, job, loop.time() - began, maybe_billed=reservation.maybe_billed)
                 if reservation.maybe_billed:
                     job.spent.maybe_billed = True
                     if context.ledger is not None:
@@ -278,15 +299,45 @@ class Engine:
         context, fold, loop = job.context, Fold(), asyncio.get_running_loop()
         endpoint, transport = context.endpoint, self._direct if context.direct else self._sdk
         limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
-        job.heard = None
-        call = endpoint.call(wire)
+        job.heard = job.first = None
+        call, trace = endpoint.call(wire), context.trace
         async with aclosing(transport.send(call)) as payloads:
             async for payload in payloads:
                 job.heard = loop.time()
+                if trace is not None and job.first is None:
+                    job.first, job.request_id = job.heard, payload.headers.get("x-request-id", "")
                 job.flight.show(fold.add(endpoint.dialect.read(payload, call.endpoint)))
                 if not payload.last:
                     limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
         return fold
+
+
+def _tell_answer(
+    trace: Trace, job: Job, draft: Draft, usage: Usage, cost: float | None, began: float, now: float
+) -> None:
+    is_streamed = not job.context.direct and job.first is not None
+    trace.answer(
+        job.request.key,
+        job.spent.attempts,
+        draft,
+        usage,
+        cost,
+        seconds=now - began,
+        first_seconds=(job.first or now) - began if is_streamed else None,
+        request_id=job.request_id,
+    )
+
+
+def _tell_failure(trace: Trace, job: Job, seconds: float, *, maybe_billed: bool) -> None:
+    """Tell of the error that an attempt is left with, and of a pause that the endpoint is given for it."""
+    error, limiter = sys.exception() or Incomplete(), job.limiter
+    trace.fail(job.request.key, job.spent.attempts, error, seconds=seconds, maybe_billed=maybe_billed)
+    if limiter.pause_is_news and limiter.pause:
+        limiter.pause_is_news = False
+        reason: PauseReason = (
+            "told" if limiter.is_told else "limit" if isinstance(error, RateLimited) else "outage"
+        )
+        trace.pause(job.context.endpoint, limiter.pause, reason)
 
 
 def _without_likelihoods(wire: Wire) -> Wire:

@@ -131,6 +131,8 @@ class Job:
     alone: float = 0.0  # seconds that it must wait by itself, while others may go
     is_told_to_wait: bool = False  # by the server, and not by a pause of our own
     heard: float | None = None  # when the newest piece of this attempt's answer came
+    first: float | None = None  # when its first came, where somebody listens
+    request_id: str = ""  # how the server calls it, likewise
 
     def extend_deadline(self, now: float, attempt: int, wait: float) -> None:
         """Let its time begin anew where it would be over after *wait*: none of many is given up for want of a turn.

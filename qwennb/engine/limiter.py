@@ -107,6 +107,7 @@ class Limiter:
         self._pauses = 0
         self._named = 0.0  # when a wait is over that was named and is longer than the gate is shut
         self.is_told = False  # the gate is shut by the server's word
+        self.pause_is_news = False  # the gate was shut, and nobody has told so yet
         self._words = 0  # such words on end, with no answer between them
         self._probe: int | None = None  # from this number on an answer tells that it is over
         self._answered_at: float | None = None
@@ -216,6 +217,7 @@ class Limiter:
             self._words += now >= self._gate
             self._named, self._probe = max(self._named, now + wait), self._number
             wait = LONGEST_NAMED
+        self.pause_is_news |= now >= self._gate
         self._gate = max(self._gate, now + max(wait, SHORTEST_PAUSE))
         self._grant()
         return 0.0
@@ -225,7 +227,7 @@ class Limiter:
         self._streak += 1
         now = self._clock()
         if self._streak >= STREAK and now >= self._gate:
-            self.is_told = False
+            self.is_told, self.pause_is_news = False, True
             self._gate = now + FIRST_PAUSE * 2 ** min(self._pauses, DOUBLINGS) * (0.5 + self._jitter())
             self._pauses += 1
             self._grant()

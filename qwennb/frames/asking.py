@@ -204,6 +204,10 @@ class ColumnAsker:
                     tally.add(key, outcome)
             if any(batch.outcomes):
                 tally.show()
+        if tally.trace is not None:
+            known = sum(one is not None and one.cached for one in batch.outcomes)
+            if known:
+                tally.trace.recall_many(known)
         waiting = batch.waiting()
         if len(self._words) > 1 or self._after:
             waiting = self._skip_empty(waiting, batch)
@@ -465,6 +469,8 @@ class ColumnAsker:
 
     def _ask(self, waiting: list[int], batch: PromptBatch) -> None:
         context = self.context()
+        if batch.tally.trace is not None:
+            context = replace(context, trace=batch.tally.trace)
         ended: list[QwenError] = []
         indices = iter(waiting)
         most = min(self._concurrency or context.concurrency, context.concurrency, len(waiting))

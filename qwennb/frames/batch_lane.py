@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -51,6 +51,8 @@ def list_handed_in(asker: ColumnAsker) -> frozenset[str]:
 def ask_by_batch(asker: ColumnAsker, waiting: Sequence[int], batch: PromptBatch) -> None:
     """Have those of *batch* that are *waiting* answered by batch."""
     context, session = asker.context(), asker.session
+    if batch.tally.trace is not None:
+        context = replace(context, trace=batch.tally.trace)
     if context.mode == "off":
         raise UnsupportedOption(
             'lane="batch" needs the cache: the answers are fetched into it, perhaps by another kernel. Leave cache="off" out, or lane=.'

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from functools import partial
-from typing import Any, cast
+from operator import call
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
+from qwennb.client import OTEL, UNHEARD
 from qwennb.errors import Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
 from qwennb.frames.asking import ColumnAsker
 from qwennb.frames.columns import Column
@@ -31,6 +35,9 @@ from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import Prompt, Rows, draw_each, read_rows
 from qwennb.frames.truth_column import as_compared, print_comparison, read_truth
 from qwennb.warn import warn_user
+
+if TYPE_CHECKING:
+    from qwennb.tracing import Totals, Trace
 
 EVALUATIONS = Evaluations()
 atexit.register(EVALUATIONS.settle, at_once=True)
@@ -47,7 +54,10 @@ class Evaluator:
         self._warns = column.on_error == "null" or (column.on_error == "raise" and column.draws is not None)
         self._number = next(_numbers)  # and not its id(), which Python gives to another when it has gone
         self._built = time.time()
+        # polars calls a plan's columns on threads of its own, where no span is current.
+        self._written_in = copy_context() if OTEL in sys.modules else None
         self._lock = threading.Lock()
+        self._trace_lock = threading.Lock()
         self._asker: ColumnAsker | None = None
         self._answers = Answers()
 
@@ -109,11 +119,14 @@ class Evaluator:
         tally = Tally(rows.count, questions, model, progress=self.column.progress, draws=self._draws)
         # Unique prompts are unique requests, but for pictures: two paths may hold the same one.
         group = None if self.column.image is None else EvaluationGroup([Evaluation()])
-        try:
-            outcomes = self._outcomes(rows, group, tally, batches=False)
-        except BaseException:
-            tally.tell_end()
-            raise
+        if any(map(call, self.find_asker().session.ears)):
+            tally.trace = self._open_trace(tally, model, rows.count, questions)
+        with tally.trace or UNHEARD:
+            try:
+                outcomes = self._outcomes(rows, group, tally, batches=False)
+            except BaseException:
+                tally.tell_end()
+                raise
         if self._warns and (tally.first_error or tally.cut):
             self._warn(tally, so_far="", where=_find(rows, outcomes, tally.first_error))
         return outcomes
@@ -138,7 +151,14 @@ class Evaluator:
         with EVALUATIONS.tally(under_way, self._number, make) as tally:
             if is_new := not may_repeat or tally.is_new_batch(rows.prompts, rows.count):
                 tally.add_rows(rows.count, name)
-            outcomes = self._outcomes(rows, group, tally, batches=True) if rows.prompts else []
+            if rows.prompts and any(map(call, self.find_asker().session.ears)):
+                self._open_batches_trace(tally)
+            try:
+                outcomes = self._outcomes(rows, group, tally, batches=True) if rows.prompts else []
+            except BaseException as error:
+                if tally.trace is not None:
+                    tally.trace.note_error(error)
+                raise
             if truth and is_new:
                 tally.add_pairs(self._pair(rows, outcomes, truth), name)
             if tally.stopped:
@@ -150,6 +170,25 @@ class Evaluator:
                     tally, so_far=" so far", is_new=lambda kind: group.first_to_say((self._number, kind))
                 )
         return outcomes
+
+    def _open_trace(self, tally: Tally, model: str, rows: int, questions: int) -> Trace | None:
+        """Have those who listen hear of this run."""
+        session = self.find_asker().session
+        trace = session.open_trace(
+            "column", model, verb=self.column.verb, rows=rows, unique=questions, origin=self._written_in
+        )
+        if trace is not None:
+            trace.read_totals = partial(_total, tally)
+        return trace
+
+    def _open_batches_trace(self, tally: Tally) -> None:
+        """Open the one trace of all batches, with the first that has something to ask."""
+        with self._trace_lock:
+            if tally.trace is not None:
+                return
+            tally.trace = trace = self._open_trace(tally, "", 0, 0)
+            if trace is not None:
+                trace.begin()
 
     def _outcomes(
         self, rows: Rows, group: EvaluationGroup | None, tally: Tally, *, batches: bool
@@ -264,6 +303,14 @@ class Evaluator:
     def _cut(self, tally: Tally, so_far: str = "") -> str:
         of = f" of {self.column.title}{so_far}"
         return tell_of_cuts(tally.cut, tally.progress().unique, [self.find_asker().template().sample], of=of)
+
+
+def _total(tally: Tally) -> Totals:
+    """Sum up a run for its trace: with the numbers of its last line."""
+    from qwennb.tracing import Totals
+
+    now = tally.progress()
+    return Totals(now.rows, now.unique, now.done, now.cached, now.failed, now.tokens, now.cost, now.model)
 
 
 def _find(rows: Rows, outcomes: Sequence[Outcome | None], outcome: Outcome | None) -> str:

@@ -13,6 +13,7 @@ import math
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qwennb.answer import Answer
@@ -115,6 +116,8 @@ class Leans:
             if is_known or not context.endpoint.tells_likelihoods(sample):
                 return False
             came: list[Answer | BaseException] = []
+            if tally.trace is not None:
+                context = replace(context, trace=tally.trace)
 
             async def ask_all() -> None:
                 asks = (asker.session.ask_engine(asker.build_request(one), context) for one in self._blanks)

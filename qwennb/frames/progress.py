@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from qwennb.answer import money, spell_tokens
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
@@ -23,6 +23,9 @@ from qwennb.frames.outcome import Outcome
 from qwennb.terminal import flatten
 from qwennb.warn import warn_user
 from qwennb.watchers import watchers
+
+if TYPE_CHECKING:
+    from qwennb.tracing import Trace
 
 EVERY = 0.2
 MINUTE = 60.0  # between two lines in a file
@@ -137,6 +140,8 @@ class Tally:
         if self._watcher is None and progress is not False:
             self._style = _style(self._out, progress)
         self._patience = 0.0 if progress is True else PATIENCE
+        self.trace: Trace | None = None
+        """What hears of the run, where somebody listens. In `batches` it ends with the run; else who began it ends it."""
         self.first_error: Outcome | None = None
         self.cut = 0
         """Texts that were cut at the column's own limit."""
@@ -273,6 +278,9 @@ class Tally:
             warn_user(str(failed), QwenFrameWarning)
         if self._compare is not None and self._pairs_of:
             self._compare(max(self._pairs_of.values(), key=Counter.total))
+        if self._batches and self.trace is not None:
+            self.trace.error = self.trace.error or ("Stopped" if self.stopped else "")
+            self.trace.end()
 
     def _write(self, progress: Progress, seconds: float) -> None:
         is_bar = self._style == "bar"

@@ -26,6 +26,7 @@ from qwennb.errors import (
     TimedOut,
 )
 from qwennb.request import Message, Request, Schema, Settings, Text
+from qwennb.tracing import Answered, Event, Failed, Paused, Sent, Trace
 from tests.engine.clockwork import run
 
 MODEL = "qwen3.5-27b"
@@ -488,3 +489,68 @@ def test_a_providers_quota_is_for_each_model(bench):
         assert made.engine.limiter(made.context(), "qwen3.5-plus") is not flash
 
     run(go())
+
+
+# ---------------------------------------------------------------------- who listens
+
+
+def listen() -> tuple[Trace, list[Event]]:
+    heard: list[Event] = []
+    return Trace([lambda event, _: heard.append(event)], "ask_many", MODEL), heard
+
+
+def test_an_outage_is_told_as_a_pause_and_not_for_each_request(bench):
+    trace, heard = listen()
+    made = bench(*[fails(ServerFailed("down", status=500))] * 40, says("up"), trace=trace, direct=True)
+
+    async def go():
+        return await asyncio.gather(*(made.ask(f"{n}?") for n in range(16)))
+
+    assert len(run(go())) == 16
+    paused = [event for event in heard if isinstance(event, Paused)]
+    assert {event.reason for event in paused} == {"outage"} and 1 <= len(paused) < 20
+    assert sum(isinstance(event, Failed) for event in heard) == 40
+    assert sum(isinstance(event, Sent) for event in heard) == 56 == len(made.wire.calls)
+
+
+def test_a_request_that_nobody_waits_for_any_more_is_told_as_stopped(bench):
+    trace, heard = listen()
+    made = bench(hangs("a"), trace=trace)
+
+    async def go():
+        asking = asyncio.ensure_future(made.ask())
+        await asyncio.sleep(1.0)
+        asking.cancel()
+        await asyncio.sleep(1.0)
+
+    run(go())
+    assert [type(event) for event in heard] == [Sent, Failed]
+    assert (heard[1].error, heard[1].seconds, heard[1].maybe_billed) == ("Stopped", 1.0, True)
+
+
+def test_a_request_whose_time_is_over_is_told_as_timed_out(bench):
+    trace, heard = listen()
+    error = run(bench(hangs(), trace=trace, timeout=5.0).outcome())
+    assert isinstance(error, TimedOut)
+    assert [(type(event), event.key) for event in heard] == [(Sent, asked().key), (Failed, asked().key)]
+    assert (heard[1].error, heard[1].seconds) == ("TimedOut", 5.0)
+
+
+def test_the_first_piece_of_a_stream_is_timed_and_of_a_whole_reply_it_is_not(bench):
+    trace, heard = listen()
+    made = bench(says("one", "two", after=0.5), trace=trace)
+    run(made.ask())
+    run(bench(says("one", "two", after=0.5), trace=trace, direct=True).ask())
+    streamed, whole = (event for event in heard if isinstance(event, Answered))
+    assert (streamed.first_seconds, streamed.seconds) == (0.5, 1.0)
+    assert (whole.first_seconds, whole.seconds) == (None, 1.0)
+
+
+def test_who_listens_and_raises_is_left_out_and_costs_no_answer(bench):
+    def broken(event: Event, _: object) -> None:
+        raise RuntimeError
+
+    heard: list[Event] = []
+    trace = Trace([broken, lambda event, _: heard.append(event)], "ask", MODEL)
+    assert run(bench(says("yes"), trace=trace).ask()).text == "yes"
+    assert [type(event) for event in heard] == [Sent, Answered]

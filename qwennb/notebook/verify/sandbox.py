@@ -31,7 +31,7 @@ _FOLDERS = {
     "JUPYTER_RUNTIME_DIR": "home/.run",
     "MPLCONFIGDIR": "home/.config/matplotlib",
 }
-_FROM_ANOTHER_RUN = ("QWENNB_PACK", "QWENNB_TRACE", "QWENNB_ABOVE")
+_FROM_ANOTHER_RUN = ("QWENNB_PACK", "QWENNB_TRACE", "QWENNB_ABOVE", "QWENNB_LOG")
 
 
 @dataclass(frozen=True, slots=True)
