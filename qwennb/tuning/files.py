@@ -16,13 +16,14 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from qwennb.errors import BadInput, QwenWarning, nearest, show_value
 from qwennb.files import replace_file
 from qwennb.request import Image, file_path
+from qwennb.secrets import SecretScanner
 from qwennb.text import plural
 from qwennb.tuning.card import BEGINNING, Origin, WrittenFile, write_card
 from qwennb.tuning.example import Example, Selection, content_of, identity_of
@@ -35,14 +36,6 @@ VALID = 0.1
 _ENDING = re.compile(r"\.[A-Za-z]\w*")  # "v1.2" is a folder
 _PICTURE = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,8}")
 _SETS = ("train.jsonl", "valid.jsonl")
-
-
-class SecretFinder(Protocol):
-    """Looks for secrets; its `find` tells the kind of the first one."""
-
-    def find(self, text: bytes, *, by_value_only: bool = False) -> str | None:
-        """Tell the kind of the first secret in *text*; None where there is none."""
-        ...
 
 
 def check_form(form: Any, *, right: bool = False, reasoning: bool = False) -> Form:
@@ -68,7 +61,7 @@ def write_examples(
     selection: Selection,
     form: Form,
     origin: Origin,
-    secrets: SecretFinder,
+    secrets: SecretScanner,
     *,
     valid: Any = None,
     seed: Any = 0,
@@ -126,7 +119,7 @@ def _check_split(valid: Any, seed: Any) -> tuple[float | None, int]:
 # ---------------------------------------------------------------------- which examples
 
 
-def _take_fitting(selection: Selection, form: Form, secrets: SecretFinder) -> list[Example]:
+def _take_fitting(selection: Selection, form: Form, secrets: SecretScanner) -> list[Example]:
     """Take what can be learnt from in *form*, each once."""
     taken: dict[Any, Example] = {}
     for number, example in enumerate(selection.examples):
@@ -147,7 +140,7 @@ def _take_fitting(selection: Selection, form: Form, secrets: SecretFinder) -> li
     return list(taken.values())
 
 
-def _find_secret(example: Example, form: Form, secrets: SecretFinder) -> str | None:
+def _find_secret(example: Example, form: Form, secrets: SecretScanner) -> str | None:
     """Tell the kind of the first secret in what would be written of *example*."""
     layout = Layout(form, example.has_tools, {medium.digest: "" for medium in example.media})
     turns = [*example.turns, *([example.rejected] if example.rejected else [])]
@@ -190,7 +183,7 @@ def _nothing(selection: Selection, form: Form) -> str:
 
 
 def _read_pictures(
-    examples: list[Example], selection: Selection, secrets: SecretFinder
+    examples: list[Example], selection: Selection, secrets: SecretScanner
 ) -> dict[str, tuple[str, bytes]]:
     """Read the pictures, by what they are known by: the name of each one's file, and its bytes."""
     made: dict[str, tuple[str, bytes]] = {}

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 
 import pytest
 
 from qwennb import Pack
 from qwennb.cache import PackMedia
 from qwennb.tuning import FORMS
-from tests.test_docs import ROOT
+from tests.loaders import run_loader
 from tests.tuning import rules
 from tests.tuning.answers import QUESTIONS, answer, tool_steps, user
-
-LOADERS = ROOT / ".venv-loaders" / ("Scripts" if os.name == "nt" else "bin") / "python"
-
-
-def run_loader(*words, cwd=ROOT, **environ):
-    """What a program under the loaders' Python printed; it has no network to fetch anything from."""
-    if not LOADERS.exists():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("datasets is not here: poe setup installs it")
-    kept = {one: os.environ[one] for one in ("PATH", "SYSTEMROOT") if one in os.environ}
-    done = subprocess.run(
-        [LOADERS, *words],
-        cwd=cwd,
-        env={**kept, "PYTHONPATH": str(ROOT), **environ},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow

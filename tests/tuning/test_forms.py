@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from qwennb.cache import SecretScanner
 from qwennb.errors import BadInput
 from qwennb.request import Message, Text
+from qwennb.secrets import SecretScanner
 from qwennb.tuning import Example, Origin, Selection, answer_message, check_form, write_examples
 
 

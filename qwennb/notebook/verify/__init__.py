@@ -9,4 +9,5 @@ from __future__ import annotations
 from qwennb.notebook.verify.kernel import start_kernel
 from qwennb.notebook.verify.runner import run_notebook, verify
 from qwennb.notebook.verify.sandbox import Sandbox
+from qwennb.notebook.verify.saved import check_saved
 from qwennb.notebook.verify.verdict import RanCell, Verdict, tells_state
