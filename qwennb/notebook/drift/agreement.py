@@ -70,7 +70,7 @@ def kind_of(answer: Answer) -> Kind:
     leaves = _leaves(answer)
     if len(leaves) == 1 and _is_number(next(iter(leaves.values()))):
         return "number"
-    return "text" if answer.request.schema is None else "schema"
+    return "text" if _is_free(answer) else "schema"
 
 
 def similarity(before: str, after: str) -> float:
@@ -98,11 +98,16 @@ def _common(old: Sequence[str], new: Sequence[str]) -> int:
     return len(old) - (row & all_ones).bit_count()
 
 
+def _is_free(answer: Answer) -> bool:
+    """Tell free text, that of claims with quotes included."""
+    return answer.request.schema is None or (answer.request.is_cited and answer.data is None)
+
+
 def _leaves(answer: Answer) -> dict[str, Any]:
     """Collect the single values of an answer, by where they stand in it."""
     if answer.tool_calls:
         return dict(_flat([{call.name: _json(call.arguments)} for call in answer.tool_calls], ""))
-    if answer.request.schema is None:
+    if _is_free(answer):
         number = _number(answer.text)
         return {} if number is None else {"": number}
     # As plain JSON: the schema's own classes are of no use in a comparison.

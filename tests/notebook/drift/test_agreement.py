@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwennb import Answer
+from qwennb.answer import with_quotes
 from qwennb.notebook.drift import CellQuestions, agreement, drift, page_of
 from qwennb.notebook.drift.agreement import kind_of, similarity
-from qwennb.request import Message, Request, Schema, Settings, Text, ToolCall
+from qwennb.request import CitedSchema, Message, Request, Schema, Settings, Text, ToolCall
 
 
 def answer(text, question="q", **request) -> Answer:
@@ -48,6 +49,14 @@ def test_a_choice_agrees_or_it_does_not():
 def test_a_number_agrees_within_the_tolerance(before, after, tolerance, same):
     found = agreement(answer(before), answer(after), tolerance=tolerance)
     assert found.kind == "number" and found.changed != same
+
+
+def test_claims_with_quotes_are_compared_as_the_text_that_they_are():
+    said = '{"claims": [{"quote": "q", "claim": "It is five pounds."}]}'
+    before = with_quotes(answer(said, schema=CitedSchema.around(None)))
+    after = with_quotes(answer(said.replace("five", "six"), schema=CitedSchema.around(None)))
+    found = agreement(before, after)
+    assert found.kind == "text" and 0.5 < found.share < 1
 
 
 def test_a_score_in_a_schema_is_a_number():
