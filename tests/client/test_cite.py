@@ -130,9 +130,10 @@ def test_the_same_claim_with_the_same_quote_is_said_once(simulate, client):
 
 
 def test_the_words_that_ask_for_quotes_are_no_source(simulate, client):
-    sim = simulate(script=lambda asked: claims((asked.text.rpartition("\n")[2][:30], "It is so.")))
-    (quote,) = client(sim).ask("What? {{ m }}", m=MAIL, cite=True).quotes
-    assert quote.quote and quote.found is False
+    sim = simulate("vllm", script=lambda asked: claims(("copy the words of the source", "It is so.")))
+    answer = client(sim).ask("What? {{ m }}", m=MAIL, cite=True)
+    assert "copy the words of the source" in answer.request.question
+    assert answer.quotes[0].found is False
 
 
 def test_what_was_not_asked_by_name_is_looked_for_in_the_question(simulate, client):
