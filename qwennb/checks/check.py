@@ -11,8 +11,8 @@ from typing import Any
 from qwennb.checks.gate import LEVEL, Gate, compare_runs, merge_losses
 from qwennb.checks.row import AnswerRow, take_field
 from qwennb.checks.rules import OF_TRUTH, RULES, AnswerRule, Measured, TotalRule
+from qwennb.documents import cell_text
 from qwennb.errors import BadInput
-from qwennb.request import cell_text
 from qwennb.text import first_words, plural
 from qwennb.truth import YES_NO, Comparison, Kappa, Share, compare_pairs, kappa
 

@@ -23,18 +23,9 @@ import orjson
 from qwennb.answer import Answer
 from qwennb.client.bridge import Bridge
 from qwennb.client.validation import FREE_CHOICES
+from qwennb.documents import is_frame
 from qwennb.errors import NotRecorded, QwenError, ToolError
-from qwennb.request import (
-    Message,
-    Request,
-    Text,
-    Tool,
-    ToolCall,
-    canonical_json,
-    is_frame,
-    parse_json,
-    part_of,
-)
+from qwennb.request import Message, Request, Text, Tool, ToolCall, canonical_json, parse_json, part_of
 
 T = TypeVar("T")
 MAX_STEPS = (

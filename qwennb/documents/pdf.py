@@ -12,32 +12,18 @@ of them without their hyphen, and makes `wellknown` of a well-known quay.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
 import re
-import subprocess
-import sys
-import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
+from qwennb.documents.child import ask_child, is_installed
 from qwennb.documents.document import PageText
 from qwennb.documents.ligatures import LIGATURES
+from qwennb.documents.tables import write_table
 from qwennb.errors import MediaError
-from qwennb.machine import keep_needed
 
 MOST_PAGES = 5_000
-MOST_CHARACTERS = 20_000_000  # twenty times what the largest window holds
-_CHILD = Path(__file__).with_name("pdf_child.py")
-# A page of prose takes 2 ms and a file of 500 pages 0.6 s; a picture's bytes are not looked at, only read. What is counted is
-# the processor's time, so that a busy machine refuses nothing that an idle one reads.
-_SECONDS, _SECONDS_A_MEGABYTE = 4, 0.5
-_MEMORY, _MEMORY_A_BYTE = 480 << 20, 3  # the file is held twice, and once more in pieces
-_PATIENCE = 10  # on the wall, times the processor's time
-
-_places = threading.BoundedSemaphore(os.cpu_count() or 2)  # of processes at a time
+_LIBRARIES = ("pdf_oxide", "pypdfium2", "pypdfium2_raw")
 
 # Signs that stand for others: ligatures; bullets, as they come from WinAnsi and from the Symbol font. What remains of the
 # controls is no text.
@@ -50,14 +36,14 @@ _TAIL, _FRONT = re.compile(r"(\w+)-\s*$"), re.compile(r"\s*(\w+)")
 
 def read_pdf(content: bytes, name: str, pages: tuple[int, ...] | None) -> tuple[PageText, ...]:
     """Read the pages that were asked for, all of them without *pages*."""
-    for library in ("pdf_oxide", "pypdfium2"):
-        if importlib.util.find_spec(library) is None:
+    for library in _LIBRARIES[:2]:
+        if not is_installed(library):
             raise MediaError(
                 f"the text of {name} needs {library.replace('_', '-')}, which is not installed; "
                 'type: pip install "qwennb[pdf]"'
             )
     _check_end(content, name)
-    first, *rest = _ask_child(content, name, pages)
+    first, *rest = ask_child("pdf_child.py", content, name, _LIBRARIES, wanted=pages, most=MOST_PAGES)
     told = rest[-1] if rest else first
     if "locked" in told:
         raise MediaError(f"{name} is locked with a password; save it without one")
@@ -72,10 +58,6 @@ def read_pdf(content: bytes, name: str, pages: tuple[int, ...] | None) -> tuple[
         raise MediaError(
             f"{name} has {count:,} pages; at most {MOST_PAGES:,} are read, so choose some with pages="
         )
-    if sum(len(page.get("text", "")) for page in rest) > MOST_CHARACTERS:
-        raise MediaError(
-            f"{name} says more than {MOST_CHARACTERS:,} characters; choose some of its {count:,} pages with pages="
-        )
     return tuple(_write_page(page) for page in rest[:-1])
 
 
@@ -84,40 +66,6 @@ def _check_end(content: bytes, name: str) -> None:
     end = content.rfind(b"%%EOF")
     if end < 0 or re.search(rb"\d+\s+\d+\s+obj\b", content[end:]):
         raise MediaError(f"{name} ends in the middle, as after a download that broke off; fetch it again")
-
-
-def _ask_child(content: bytes, name: str, pages: tuple[int, ...] | None) -> list[dict[str, Any]]:
-    """Have the child read, within its bounds; the lines that it told."""
-    seconds = int(_SECONDS + _SECONDS_A_MEGABYTE * len(content) / 1e6)
-    memory = _MEMORY + _MEMORY_A_BYTE * len(content)
-    settings = {
-        "wanted": pages,
-        "most": MOST_PAGES,
-        "seconds": seconds,
-        "bytes": memory,
-        "path": sorted({str(Path(spec.origin).parents[1]) for library in ("pdf_oxide", "pypdfium2", "pypdfium2_raw")
-                        if (spec := importlib.util.find_spec(library)) is not None and spec.origin}),
-    }  # fmt: skip
-    command = [sys.executable, "-I", "-S", str(_CHILD), json.dumps(settings)]
-    with _places:
-        try:
-            done = subprocess.run(  # noqa: S603 (our own interpreter, our own file)
-                command,
-                input=content,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=keep_needed(os.environ),
-                timeout=_PATIENCE * seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            done = None
-    if done is None or done.returncode:
-        raise MediaError(
-            f"{name} can't be read within {seconds} s and {memory >> 20} MB: it is damaged, or made to use "
-            "them up; choose some of its pages with pages=, or print it to a new PDF"
-        )
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _write_page(page: dict[str, Any]) -> PageText:
@@ -171,14 +119,3 @@ def _set_table(text: str, rows: list[list[str]]) -> str:
                 start += 1
             return "\n".join([*lines[:start], "", *write_table(rows), "", *lines[end + 1 :]])
     return text
-
-
-def write_table(rows: list[list[str]]) -> list[str]:
-    """Write *rows* as the lines of a Markdown table; the first is its head."""
-    width = max(map(len, rows))
-    cells = [
-        [" ".join(cell.split()).replace("|", "\\|") for cell in row] + [""] * (width - len(row))
-        for row in rows
-    ]
-    written = ["| " + " | ".join(row) + " |" for row in cells]
-    return [written[0], "|" + "---|" * width, *written[1:]]

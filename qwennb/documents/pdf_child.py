@@ -30,8 +30,10 @@ def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[1])
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    bound(settings["seconds"], settings["bytes"])
     sys.path[:0] = settings["path"]
+    import pdf_oxide  # noqa: F401 - before the memory is bounded: the bound is on what a document makes of it
+
+    bound(settings["seconds"], settings["bytes"])
     content = sys.stdin.buffer.read()
     try:
         for line in read(content, settings["wanted"], settings["most"]):
@@ -43,13 +45,15 @@ def main() -> None:
 
 
 def bound(seconds: int, memory: int) -> None:
-    """Have the system end us when we take more. Windows knows no such thing: there our parent watches the clock alone."""
+    """Have the system end us when we take more than that beside what we have. Windows can't: there our parent's clock is all."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with open("/proc/self/statm", encoding="ascii") as status:  # noqa: PTH123 - Linux alone counts what we have
+            memory += int(status.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
 def read(content: bytes, wanted: list[int] | None, most: int) -> Any:

@@ -10,7 +10,7 @@ from qwennb.errors import MediaError
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_plain(content: bytes, name: str, pages: tuple[int, ...] | None) -> tuple[PageText, ...]:
+def read_text(content: bytes, name: str, pages: tuple[int, ...] | None) -> tuple[PageText, ...]:
     """Read a text, which is one page without a number."""
     check_no_pages(name, pages)
     return (PageText(None, "", decode_text(content, name)),)

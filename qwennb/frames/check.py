@@ -24,13 +24,14 @@ from qwennb.checks import (
     run_check,
 )
 from qwennb.client import Qwen
+from qwennb.documents import cell_text
 from qwennb.errors import BadInput, nearest, show_value
 from qwennb.frames import verbs
 from qwennb.frames.any_table import open_table
 from qwennb.frames.interop import StreamTable
 from qwennb.frames.relations import DuckTable, IbisTable
 from qwennb.frames.tables import EagerTable, WholeTable
-from qwennb.request import Check, cell_text, check_options, file_path, flag, number, text
+from qwennb.request import Check, check_options, file_path, flag, number, text
 from qwennb.text import join_some
 
 Rules = Mapping[str, Any] | Sequence[str | Mapping[str, Any]]

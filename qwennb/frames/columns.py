@@ -14,6 +14,7 @@ from typing import Any, Literal
 import polars as pl
 
 from qwennb.client import Options, Qwen
+from qwennb.documents import cell_text
 from qwennb.errors import BadInput, TemplateError, nearest, show_value
 from qwennb.frames.fields import tell_fields
 from qwennb.frames.form import ColumnForm
@@ -39,7 +40,6 @@ from qwennb.request import (
     Request,
     Schema,
     Template,
-    cell_text,
     check_characters,
     flag,
     number,

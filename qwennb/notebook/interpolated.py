@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from qwennb.documents import is_frame
 from qwennb.errors import CallbackFailed, QwenError, user_code
-from qwennb.request import canonical_json, is_frame, part_of
+from qwennb.request import canonical_json, part_of
 
 SHORT = 16  # hexadecimal characters of a hash
 Since = Literal["same", "changed", "gone", "unknown"]

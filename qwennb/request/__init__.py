@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from qwennb.request.blank import AFTER, BEFORE, BLANK_PROMPTS, NOTHING, blank_requests
 from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
-from qwennb.request.cell import cell_text
 from qwennb.request.cite import NO_QUOTES_OF_CHOICES, CitedSchema, Claim, claims_in, values_in, without_words
 from qwennb.request.compose import add_words, part_of, user_message
 from qwennb.request.document import Document, Pdf
 from qwennb.request.folder import read_files
-from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.labels import plain_label, read_choices, read_labels
 from qwennb.request.media import Image, Medium, Video
 from qwennb.request.option_types import (

@@ -16,9 +16,8 @@ from typing import Any
 
 import orjson
 
+from qwennb.documents import cell_text, frame_text, is_frame
 from qwennb.errors import BadInput, user_code
-from qwennb.request.cell import cell_text
-from qwennb.request.frame import frame_text, is_frame
 from qwennb.request.media import Image, Medium, Video
 from qwennb.request.recognise import recognise
 from qwennb.request.request import Message, Part, Text, merge_texts

@@ -451,6 +451,7 @@ _MAGIC = (
     (b"\0\0\1\xb3", "mpeg"),
     (b"PK\3\4", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office file of before 2007, or one locked with a password"),
 )
 
 

@@ -12,8 +12,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib
+import pyarrow
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
+from pyarrow import parquet
 from reportlab.lib import colors, pagesizes
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
@@ -695,6 +697,22 @@ def many_notes():
         ],
     )
     return page.replace(b"/Parent 2 0 R", b"/Parent 2 0 R/Annots 6 0 R")
+
+
+def great_parquet():
+    """Eighty million zeros in a few kilobytes."""
+    made = io.BytesIO()
+    zeros = pyarrow.table(
+        {
+            "a": pyarrow.Array.from_buffers(
+                pyarrow.int64(), 5_000_000, [None, pyarrow.py_buffer(bytes(40_000_000))]
+            )
+        }
+    )
+    with parquet.ParquetWriter(made, zeros.schema, compression="zstd") as writer:
+        for _ in range(16):
+            writer.write_table(zeros)
+    return made.getvalue()
 
 
 SOON = (  # refused, or read, at once

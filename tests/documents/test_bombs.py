@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from tests.documents import papers
+from tests.documents import office_files, papers
 
 SECONDS, MEGABYTES = 5, 500
 
@@ -74,14 +75,40 @@ def test_a_bomb_that_works_on_and_on_is_stopped_and_told_in_one_sentence(tmp_pat
     check(tmp_path, papers.LATE[:1])
 
 
+@pytest.mark.slow
+def test_a_bomb_in_an_office_file_is_refused_or_read_without_harm(tmp_path):
+    check_office(tmp_path, office_files.SOON)
+
+
+def check_office(folder, bombs):
+    names = [bomb.__name__ for bomb in bombs]
+    for name, said, seconds, megabytes in blow(folder, office_files.__name__, names, ".docx"):
+        assert seconds < SECONDS and megabytes < MEGABYTES, (name, seconds, megabytes)
+        assert said.startswith("bomb.docx ") or not said or name == "wide_spans", (name, said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "name", "ending"),
+    [(office_files.__name__, "far_cell", ".xlsx"), (papers.__name__, "great_parquet", ".parquet")],
+)
+def test_a_few_bytes_that_stand_for_billions_of_cells_are_refused(tmp_path, module, name, ending):
+    ((_, said, seconds, megabytes),) = blow(tmp_path, module, [name], ending)
+    assert seconds < SECONDS and megabytes < MEGABYTES, (seconds, megabytes)
+    assert re.fullmatch(rf"bomb\{ending} can't be read within 4 s and 4\d\d MB: it is damaged, .+", said), (
+        said
+    )
+
+
 @pytest.mark.nightly
 def test_every_bomb_is_stopped_in_time(tmp_path):
     check(tmp_path, papers.LATE)
+    check_office(tmp_path, office_files.LATE)
 
 
 def test_what_stops_a_bomb_says_what_to_do(tmp_path):
     ((_, said, _, _),) = blow(tmp_path, papers.__name__, ["huge_box"], ".pdf")
     assert said == (
-        "bomb.pdf can't be read within 4 s and 480 MB: it is damaged, or made to use them up; choose some of its pages "
-        "with pages=, or print it to a new PDF"
+        "bomb.pdf can't be read within 4 s and 400 MB: it is damaged, made to use them up, or too much at once; give a part "
+        "of it, or save it anew"
     )

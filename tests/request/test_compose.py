@@ -15,8 +15,9 @@ import pytest
 from PIL import Image as Pillow
 
 from qwennb.answer import Answer
+from qwennb.documents import frame_text
 from qwennb.errors import BadInput, MediaError
-from qwennb.request import Image, Message, Request, Text, frame_text, merge_texts, part_of, user_message
+from qwennb.request import Image, Message, Request, Text, merge_texts, part_of, user_message
 
 
 class Shade(enum.StrEnum):

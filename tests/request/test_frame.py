@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwennb.request import cell_text, frame_text, is_frame
+from qwennb.documents import cell_text, frame_text, is_frame
 
 pd = pytest.importorskip("pandas")
 UTC = dt.UTC

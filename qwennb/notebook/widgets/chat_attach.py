@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qwennb.documents import is_frame
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.interpolated import read_value
 from qwennb.notebook.namespace import escape_braces
-from qwennb.request import Image, Part, Text, is_frame, part_of
+from qwennb.request import Image, Part, Text, part_of
 from qwennb.terminal import flatten
 
 Kind = Literal["picture", "table", "text", "file"]

@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import polars as pl
 
+from qwennb.documents import cell_text
 from qwennb.errors import BadInput, TemplateError, nearest
 from qwennb.frames import as_polars, prompts
-from qwennb.request import Template, cell_text
+from qwennb.request import Template
 from qwennb.tuning import Label, row_of
 
 LOW = 0.7  # confidence below which a row is worth a look

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwennb.request.cell import WIDE, cell_text, in_table
+from qwennb.documents.cell import WIDE, cell_text, in_table
 
 BUDGET = 6_000
 NARROW = 16
