@@ -10,12 +10,16 @@ import polars as pl
 import pytest
 
 import qwennb
-from qwennb import Chat, Image, Pack, Pdf, Video
+from qwennb import Answer, Chat, Image, Pack, Pdf, Video
 from qwennb.checks import RULES
 from qwennb.errors import BadInput, QwenError
 from qwennb.frames import forget_default
+from qwennb.request import Message, Request, Text
 
 FRAME = pl.DataFrame({"text": ["a"], "n": [1]})
+PACK = Pack.of(
+    [Answer(Request("qwen3.5-flash", (Message("user", (Text("a"),)),)), text="b", endpoint="openrouter")]
+)
 
 
 class Unwritable:
@@ -84,6 +88,13 @@ CALLS = {
     "ask from a folder": lambda q, v: qwennb.Qwen(endpoint="simulator", cache_dir=v).ask("a") if isinstance(v, str) and not v.isprintable() else None,
     "Pack.read": lambda q, v: Pack.read(v),
     "Pack.of": lambda q, v: Pack.of(v),
+    "pack.export": lambda q, v: PACK.export(v, "trl"),
+    "pack.export as": lambda q, v: PACK.export("out", v),
+    "pack.export labels": lambda q, v: PACK.export("out", "trl", labels=v),
+    "pack.export by": lambda q, v: PACK.export("out", "trl", labels="labels.jsonl", by=v),
+    "pack.export media": lambda q, v: PACK.export("out", "trl", media=v),
+    "pack.export valid": lambda q, v: PACK.export("out", "trl", valid=v),
+    "pack.export seed": lambda q, v: PACK.export("out", "trl", seed=v),
     "chat.save": lambda q, v: q.chat().save(v),
     "use": lambda q, v: qwennb.use(v),
     "use an endpoint": lambda q, v: qwennb.use(endpoint=v),

@@ -430,10 +430,19 @@ class Pack:
         qwennb.errors.BadInput: 'dpo' is made of what people said of answers. Give labels=, the file that Review keeps.
         """
         form = check_form(form, right=right, reasoning=reasoning)
+        if labels is None and (right or by is not None):
+            raise BadInput(
+                f"{'right' if right else 'by'}= is about what people said, and nobody is heard. Give labels=."
+            )
         answers: Iterable[Answer] = self
         if media is not None:
-            folder = PackMedia(file_path("The folder of media", media))
-            answers = [replace(one, request=folder.fill(one.request)) for one in self]
+            folder = file_path("The folder of media", media)
+            if not folder.is_dir():
+                raise BadInput(
+                    f"There is no folder {folder}. qwennb pack NOTEBOOK --media makes one beside the pack."
+                )
+            kept = PackMedia(folder)
+            answers = [replace(one, request=kept.fill(one.request)) for one in self]
         given = None if labels is None else read_labels_of(file_path("The file of labels", labels), by)
         source = f"pack of {plural(len(self), 'answer')}, root {self.root}"
         selection, origin = choose_answers(

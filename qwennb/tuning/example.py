@@ -8,8 +8,9 @@ fixed                      the fix                                 the fix over 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,3 +113,12 @@ def identity_of(message: Message) -> tuple[Any, ...]:
     """Tell what two messages must share to say the same."""
     calls = tuple((call.name, call.arguments) for call in message.tool_calls)
     return message.role, message.text, tuple(m.url or m.digest for m in message.media), calls
+
+
+def hash_beginnings(parts: Iterable[object]) -> list[str]:
+    """Make a hash of each beginning of *parts*, the last one of all of them. A stranger's conversation may have 100,000 turns."""
+    made, known = [], ""
+    for part in parts:
+        known = hashlib.sha256(f"{known}\n{part!r}".encode("utf-8", "replace")).hexdigest()
+        made.append(known)
+    return made

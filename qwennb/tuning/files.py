@@ -26,7 +26,7 @@ from qwennb.request import Image, file_path
 from qwennb.secrets import SecretScanner
 from qwennb.text import plural
 from qwennb.tuning.card import BEGINNING, Origin, WrittenFile, write_card
-from qwennb.tuning.example import Example, Selection, content_of, identity_of
+from qwennb.tuning.example import Example, Selection, content_of, hash_beginnings, identity_of
 from qwennb.tuning.forms import FIRST_COLUMN, FORMS, Form, Layout, describe, find_misfit
 from qwennb.tuning.split import split_examples
 from qwennb.warn import warn_user
@@ -40,7 +40,7 @@ _SETS = ("train.jsonl", "valid.jsonl")
 
 def check_form(form: Any, *, right: bool = False, reasoning: bool = False) -> Form:
     """Check the form, and that what else is wanted has a meaning in it."""
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         close = nearest(form, FORMS) if isinstance(form, str) else ""
         raise BadInput(
             f"{show_value(form)} is not a form of examples{close or '.'} Use {' or '.join(map(repr, FORMS))}."
@@ -154,14 +154,10 @@ def _find_secret(example: Example, form: Form, secrets: SecretScanner) -> str | 
 
 def _drop_beginnings(examples: Sequence[Example], selection: Selection) -> list[Example]:
     """Leave out each conversation that goes on in another one: there, the loss is on all of its answers."""
-    whole = [tuple(map(identity_of, example.turns)) for example in examples]
-    begun = {
-        (turns[:end], example.tools)
-        for turns, example in zip(whole, examples, strict=True)
-        for end in range(len(turns))
-    }
+    hashes = [hash_beginnings([example.tools, *map(identity_of, example.turns)]) for example in examples]
+    begun = {one for beginnings in hashes for one in beginnings[:-1]}
     kept = [
-        example for turns, example in zip(whole, examples, strict=True) if (turns, example.tools) not in begun
+        example for beginnings, example in zip(hashes, examples, strict=True) if beginnings[-1] not in begun
     ]
     if dropped := len(examples) - len(kept):
         selection.left_out["the beginning of a longer conversation that is here"] += dropped

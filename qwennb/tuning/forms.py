@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal, get_args
 
 import orjson
@@ -142,11 +143,11 @@ def describe(file_name: str, layout: Layout) -> dict[str, Any]:
 def _join_results(turns: Sequence[Message]) -> list[Message]:
     """Put the results of calls that were made together into one turn: there, turns go to and fro."""
     made: list[Message] = []
-    for turn in turns:
-        if turn.role == "tool" and made and made[-1].role == "tool":
-            made[-1] = Message("tool", (Text(made[-1].text + _NEXT_RESULT + turn.text),))
+    for is_result, group in groupby(turns, key=lambda turn: turn.role == "tool"):
+        if is_result:
+            made.append(Message("tool", (Text(_NEXT_RESULT.join(turn.text for turn in group)),)))
         else:
-            made.append(turn)
+            made += group
     return made
 
 

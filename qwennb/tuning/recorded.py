@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qwennb.answer import Answer
-from qwennb.errors import BadInput
+from qwennb.errors import BadInput, show_value
 from qwennb.request import BLANK_PROMPTS, Message, Text
 from qwennb.text import plural
 from qwennb.truth import Share
@@ -40,14 +41,24 @@ def choose_answers(
         return selection, _origin(source, answers)
     given = labels.labels_by()
     rows = [row_of(answer.request.question, answer.text) for answer in kept]
-    if given and not given.keys() & set(rows):
-        raise BadInput(
-            f"None of the {plural(len(given), 'label')} in {labels.path.name} fits an answer here: a label belongs to a question and its "
-            'answer. Review this pack itself: widgets.Review(pack.frame(), source="question", answer="text", labels=…).'
-        )
+    check_labels_fit(
+        labels,
+        rows,
+        'Review this pack itself: widgets.Review(pack.frame(), source="question", answer="text", labels=…).',
+    )
     for answer, row in zip(kept, rows, strict=True):
         selection.add(judge(_example(answer, reasoning), given.get(row), form, right=right))
     return selection, add_judges(_origin(source, answers), labels, rows)
+
+
+def check_labels_fit(labels: Labels, rows: Sequence[str], remedy: str) -> None:
+    """Refuse labels of which none fits any of *rows*."""
+    given = labels.labels_by()
+    if given and given.keys().isdisjoint(rows):
+        raise BadInput(
+            f"None of the {plural(len(given), 'label')} in {labels.path.name} fits an answer here: a label belongs to a question and "
+            f"its answer. {remedy}"
+        )
 
 
 def add_judges(origin: Origin, labels: Labels, rows: Sequence[str], others: Sequence[Labels] = ()) -> Origin:
@@ -76,8 +87,10 @@ def add_judges(origin: Origin, labels: Labels, rows: Sequence[str], others: Sequ
     )
 
 
-def read_labels_of(path: Path, by: str | None) -> Labels:
+def read_labels_of(path: Path, by: Any) -> Labels:
     """Read a file of labels, of the one reviewer in it or of the one that is named."""
+    if by is not None and not isinstance(by, str):
+        raise BadInput(f"by={show_value(by)} is no reviewer's name.")
     if not path.is_file():
         raise BadInput(
             f"There is no file of labels {path}. Review makes one: widgets.Review(…, labels={path.name!r})."

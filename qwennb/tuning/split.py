@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
-from qwennb.tuning.example import Example
+from qwennb.tuning.example import Example, hash_beginnings
 
 
 def split_examples(
@@ -54,34 +54,36 @@ def _place(seed: int, group: str) -> float:
 def _group_twins(examples: Sequence[Example]) -> list[str]:
     """Name the group of each example: the same for twins, and for twins of twins."""
     questions = [_questions(example) for example in examples]
-    asked = set(questions)
-    above: dict[Hashable, Hashable] = {}
+    beginnings = [hash_beginnings(asked) or [""] for asked in questions]
+    whole = {hashes[-1] for hashes in beginnings}
+    above: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def top(node: Hashable) -> Hashable:
+    def top(node: tuple[str, str]) -> tuple[str, str]:
         while (higher := above.setdefault(node, node)) != node:
             above[node] = above[higher]  # halves the way, so that long chains stay short
             node = higher
         return node
 
-    for example, said in zip(examples, questions, strict=True):
-        links: list[Hashable] = [said, *((said[-1],) if said else ())]
-        links += [
-            said[:end] for end in range(1, len(said)) if said[:end] in asked
-        ]  # the conversation before this turn
-        links += [("about", None, normalise(example.about))] if example.about else []
-        for link in links[1:]:
-            above[top(link)] = top(links[0])
-    names: dict[Hashable, str] = {}
-    for said in questions:
+    for example, asked, hashes in zip(examples, questions, beginnings, strict=True):
+        own = ("conversation", hashes[-1])
+        links = [
+            ("conversation", one) for one in hashes[:-1] if one in whole
+        ]  # what was asked before this turn
+        links += [("question", asked[-1])] if asked else []
+        links += [("about", normalise(example.about))] if example.about else []
+        for link in links:
+            above[top(link)] = top(own)
+    names: dict[tuple[str, str], str] = {}
+    for hashes in beginnings:
         # The least of its members' hashes names a group: in which order the examples come makes no difference.
-        name = hashlib.sha256("\0".join(said).encode("utf-8", "replace")).hexdigest()
-        names[top(said)] = min(name, names.get(top(said), name))
-    return [names[top(said)] for said in questions]
+        highest = top(("conversation", hashes[-1]))
+        names[highest] = min(hashes[-1], names.get(highest, hashes[-1]))
+    return [names[top(("conversation", hashes[-1]))] for hashes in beginnings]
 
 
-def _questions(example: Example) -> tuple[str, ...]:
+def _questions(example: Example) -> list[str]:
     """Tell what was asked, turn by turn, normalised, with the hashes of what was asked about."""
     asked = [message for message in example.prompt if message.role == "user"]
-    return tuple(
+    return [
         "\n".join([normalise(message.text), *(m.url or m.digest for m in message.media)]) for message in asked
-    )
+    ]

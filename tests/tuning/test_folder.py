@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +14,8 @@ import pytest
 from qwennb import Pack, Qwen, widgets
 from qwennb.cache import PackMedia
 from qwennb.errors import BadInput, QwenWarning
-from qwennb.request import Image, ToolCall
-from qwennb.tuning import FORMS, Labels
+from qwennb.request import Image, Message, Text, ToolCall
+from qwennb.tuning import FORMS, Labels, row_of
 from tests.test_docs import ROOT
 from tests.tuning import rules
 from tests.tuning.answers import QUESTIONS, WEATHER, answer, tool_steps, user
@@ -350,6 +351,10 @@ def test_a_name_with_an_ending_is_one_file_and_any_other_a_folder(tmp_path):
         ({"valid": "0.1"}, "no share"),
         ({"seed": 0.5}, "whole number"),
         ({"labels": "none.jsonl"}, "no file of labels"),
+        ({"by": "ada"}, "by= .* Give labels="),
+        ({"right": True}, "right= .* Give labels="),
+        ({"by": 5, "labels": "x"}, "by=5 is no reviewer's name"),
+        ({"media": "none.media"}, "There is no folder none.media"),
         ({"path": "out\n"}, "control characters"),
         ({"path": None}, "not a file's path"),
     ],
@@ -375,6 +380,31 @@ def test_labels_that_fit_no_answer_or_belong_to_several_are_said(judged, tmp_pat
     with pytest.raises(BadInput, match="nothing to export"):
         Pack.of([]).export(tmp_path / "out", "trl")
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_of_other_rows_are_said_by_review_too(tmp_path):
+    labels = Labels(tmp_path / "labels.jsonl", "ada")
+    labels.give(row_of("another", "row"), "fixed", "x")
+    frame = pl.DataFrame({"q": ["a"], "answer": ["b"]})
+    review = widgets.Review(frame, answer="answer", labels=tmp_path / "labels.jsonl", by="ada")
+    with pytest.raises(BadInput, match="None of the 1 label in labels.jsonl fits an answer here.*source="):
+        review.export(tmp_path / "out", "trl")
+
+
+def test_a_strangers_endless_conversation_takes_time_in_proportion(tmp_path):
+    """Each beginning of it kept as a whole would take gigabytes."""
+    turns = [turn for n in range(20_000) for turn in (user(f"u{n}"), Message("assistant", (Text("a"),)))]
+    results = [Message("tool", (Text("r" * 40),), (), "c") for _ in range(20_000)]
+    calls = (ToolCall("c", "weather", "{}"),)
+    pack = Pack.of(
+        [
+            answer([*turns, user("q")], "x"),
+            answer([user("q"), Message("assistant", (), calls), *results], "x"),
+        ]
+    )
+    began = time.process_time()
+    pack.export(tmp_path / "out", "llama-factory", valid=0)
+    assert time.process_time() - began < 20
 
 
 def test_what_review_says_of_a_pack_counts_for_the_pack(tmp_path):

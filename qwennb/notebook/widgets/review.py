@@ -35,6 +35,7 @@ from qwennb.tuning import (
     agreement,
     answer_message,
     check_form,
+    check_labels_fit,
     judge,
     write_examples,
 )
@@ -214,6 +215,7 @@ class Review:
         if self._rows.missing:
             selection.left_out["without an answer"] += self._rows.missing
         rows = [row.name for row in self._rows.all]
+        check_labels_fit(self._labels, rows, "Give the columns that were reviewed as source= and answer=.")
         origin = Origin(
             f"table of {plural(len(self._rows.frame), 'row')} that was reviewed", len(self._rows.frame)
         )
