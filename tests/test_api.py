@@ -349,3 +349,16 @@ def test_a_notebook_is_packed_verified_with_no_network_and_asked_again_elsewhere
         )
     assert drifted.code == 0, drifted.out + drifted.err
     assert "qwen3.5-27b at" in " ".join(drifted.out.split()), drifted.out + drifted.err
+
+
+# ---------------------------------------------------------------------- workbench
+
+
+def test_answers_are_checked_as_a_column_and_by_a_file(qwen, df, run, tmp_path):  # noqa: F811
+    made = df.qwen.classify("review", ["praise", "complaint"], meta=True)
+    report = made.qwen.check("label", truth="label", rules=["no_failed", {"one_of": ["praise", "complaint"]}])
+    assert report and report.passed and report.frame.height == 2 and "**label**" in report.markdown()
+    made.select("review", "label").write_parquet(tmp_path / "rows.parquet")
+    checks = '[from]\nrows = "rows.parquet"\n[[check]]\ncolumn = "label"\none_of = ["praise", "complaint"]\n'
+    (tmp_path / "checks.toml").write_text(checks)
+    assert run("check", "checks.toml").code == 0

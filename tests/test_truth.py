@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pandas as pd
 import polars as pl
 import pytest
 
 from qwennb.errors import BadInput
-from qwennb.truth import Share, compare
+from qwennb.truth import Share, compare, kappa
 
 
 def test_an_interval_is_wilsons():
@@ -19,6 +21,18 @@ def test_an_interval_is_wilsons():
         (1, 29, 0.0061, 0.1718),
     ):
         assert Share(count, of).interval == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def test_the_interval_of_kappa_holds_the_true_one_in_about_95_of_100_samples():
+    """Two readers whose labels are drawn together: 40 % yes and yes, 10 % yes and no, 20 % no and yes, 30 % no and no."""
+    cells, shares = [("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no")], (0.4, 0.1, 0.2, 0.3)
+    true = (0.7 - 0.5) / (1 - 0.5)
+    rng, held = random.Random(7), 0
+    for _ in range(600):
+        low, high = kappa(rng.choices(cells, shares, k=150)).interval
+        held += low <= true <= high
+    assert 0.92 <= held / 600 <= 0.98
+    assert kappa([("a", "a")] * 3).interval is None
 
 
 def test_a_share_of_no_rows_is_unknown():

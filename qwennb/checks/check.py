@@ -212,10 +212,10 @@ def _kappa_of(comparison: Comparison | None) -> Kappa | None:
 
 def _comparable(value: Any) -> Any:
     """Make *value* one that truth.py compares: numbers and truth values as they are, several labels as one text."""
-    if isinstance(value, float):
-        return None if value != value else value
     if value is None or isinstance(value, str | bool | int):
         return value
+    if isinstance(value, float):
+        return None if value != value else value
     if isinstance(value, Number):
         return float(str(value))  # a Decimal
     if isinstance(value, list | tuple):
@@ -250,7 +250,7 @@ def _weigh(spec: CheckSpec, held: Sequence[_Held], broken: set[int]) -> dict[str
             off = abs(one.value - one.truth)
             loss = 0.0 if off <= spec.tolerance else float(off)
         else:
-            loss = float(_label(one.value) != _label(one.truth))
+            loss = float(one.value != one.truth and _label(one.value) != _label(one.truth))
         losses.append((row.name, row.asked, loss))
     return merge_losses(losses)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from qwennb.answer import Answer
+from qwennb.answer import Answer, Quote
 from qwennb.errors import BadInput, nearest
 from qwennb.request import parse_json
 
@@ -31,6 +31,7 @@ class AnswerRow:
     truth    what is right; None where nobody says
     people   what people said of it, beside a judge
     source   the text in which quotes must stand
+    quotes   those that an answer with `cite` came with, looked for already; None where it came with none
     tokens   in and out together
     answer   the recorded answer with its request, where it comes from a pack
     """
@@ -43,6 +44,7 @@ class AnswerRow:
     truth: Any = None
     people: Any = None
     source: str | None = None
+    quotes: tuple[Quote, ...] | None = None
     tokens: int | None = None
     cost: float | None = None
     seconds: float | None = None

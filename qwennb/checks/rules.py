@@ -247,11 +247,14 @@ def _matches(row: AnswerRow, value: Any, given: re.Pattern[str]) -> str | None:
 
 
 def _quotes_found(row: AnswerRow, value: Any, given: Any) -> str | None:
+    if row.quotes is not None:
+        lost = [one for one in row.quotes if not one.found]
+        return "" if not lost else first_words(f"{lost[0].place}: {lost[0].quote or lost[0].claim}", 120)
     if row.source is None:
         return "has no source to look in"
     source = _plain_text(row.source)
-    lost = [quote for quote in _quotes(value) if _plain_text(quote) not in source]
-    return f"not in the source: {first_words(lost[0], 80)}" if lost else ""
+    missing = [quote for quote in _quotes(value) if _plain_text(quote) not in source]
+    return f"not in the source: {first_words(missing[0], 80)}" if missing else ""
 
 
 _QUOTED = re.compile(r"[“„«]([^“”„«»]+)[”“»]|\"([^\"]+)\"")  # within a text, what stands in quotation marks

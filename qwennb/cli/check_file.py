@@ -480,6 +480,7 @@ def _rows_of_pack(check: FileCheck, answers: Sequence[Any], file: CheckFile) -> 
                 value=answer.text if answer.data is None else answer.data,
                 asked=answer.key,
                 source="\n".join(message.text for message in request.messages if message.role != "assistant"),
+                quotes=answer.quotes or None,
                 tokens=answer.usage.total,
                 cost=None if answer.cost is None else float(answer.cost),
                 answer=answer,

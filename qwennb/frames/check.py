@@ -5,13 +5,14 @@ Beside the column stands what a verb left there: `label_meta` tells what each ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from qwennb.answer import Quote
 from qwennb.checks import (
     LEVEL,
     AnswerRow,
@@ -138,6 +139,7 @@ def check(
     return CheckReport((run_check(spec, rows, last=before, has_gate=last is not None, level=level),))
 
 
+_ENDS = ("_meta", "_error", "_quotes")  # of the columns that a verb puts beside its own
 _TOKENS = ("input_tokens", "output_tokens")
 _COLUMN = text("the name of a column")
 _CHECKS: Mapping[str, Check] = {
@@ -233,8 +235,8 @@ def read_answers(
         if name is not None and name not in known:
             close = nearest(name, known) or f"; there are {join_some(known, 12)}."
             raise BadInput(f"{option}={show_value(name)} names no column{close}")
-    meta, error = f"{column}_meta", f"{column}_error"
-    taken = [name for name in dict.fromkeys([*named.values(), meta, error]) if name in known]
+    meta, error, cited = (f"{column}{end}" for end in _ENDS)
+    taken = [name for name in dict.fromkeys([*named.values(), meta, error, cited]) if name in known]
     table.check_unique([*taken, *(key or ())])
     frame = table.take(taken)
     cells = {name: frame[name].to_list() for name in taken}
@@ -246,12 +248,13 @@ def read_answers(
     metas = cells_of(meta) if meta in cells and isinstance(frame.schema[meta], pl.Struct) else nothing
     told = meta in cells or error in cells
     rows = []
-    for place, (called, value, details, said, true, source, people, seconds) in enumerate(
+    for place, (called, value, details, said, quotes, true, source, people, seconds) in enumerate(
         zip(
-            _name_rows(table, key, {*named.values(), meta, error}),
+            _name_rows(table, key, {*named.values(), meta, error, cited}),
             cells_of(column),
             metas,
             cells_of(error),
+            cells_of(cited),
             cells_of(beside.truth),
             cells_of(beside.source),
             cells_of(beside.people),
@@ -272,6 +275,7 @@ def read_answers(
                 truth=true,
                 people=people,
                 source=None if source is None else cell_text(source),
+                quotes=None if quotes is None else tuple(_read_quotes(quotes)),
                 tokens=sum(tokens) if tokens else None,
                 cost=details.get("cost"),
                 seconds=seconds,
@@ -280,11 +284,23 @@ def read_answers(
     return rows
 
 
+def _read_quotes(cell: Any, field: str = "") -> Iterator[Quote]:
+    """Read the quotes in a *cell* as `cite=True` leaves them: a struct for each field, or a list with claims."""
+    if isinstance(cell, list):
+        for one in cell:
+            yield from _read_quotes(one)
+    elif isinstance(cell, dict) and "found" in cell:
+        yield Quote(cell.get("claim") or field, cell["quote"] or "", found=cell["found"])
+    elif isinstance(cell, dict):
+        for name, one in cell.items():
+            yield from _read_quotes(one, name)
+
+
 def _name_rows(table: WholeTable, key: Sequence[str] | None, without: set[str | None]) -> list[str]:
     """Name each row by the columns *key*, or else by all that hold no answers and no labels."""
     known = table.list_names()
-    answers = {name for name in known if f"{name}_meta" in known or f"{name}_error" in known}
-    answers |= {f"{name}{end}" for name in answers for end in ("_meta", "_error")}
+    answers = {name for name in known if any(f"{name}{end}" in known for end in _ENDS)}
+    answers |= {f"{name}{end}" for name in answers for end in _ENDS}
     columns: dict[str, list[Any]] = {}
     for name in key or [one for one in known if one not in answers | without]:
         try:

@@ -104,7 +104,7 @@ def test_a_rule_that_is_about_no_answer_fails_and_says_so():
 
 def test_a_failed_row_breaks_every_rule_and_a_skipped_one_none():
     found = hold("between", [1, 5], row(3), row(error="TimedOut: late", number=1), row(None, number=2))
-    assert [one.row for one in found.broken] == [1] and found.rows == 2
+    assert [(one.row, one.why) for one in found.broken] == [(1, "failed: TimedOut: late")] and found.rows == 2
 
 
 def test_a_share_of_answers_may_break_a_rule_where_that_is_said():

@@ -74,6 +74,13 @@ def test_checks_are_recorded_live_and_run_from_the_pack_for_nothing(run, folder,
     assert not (folder / "checks.last.json").exists() and "nothing to compare with" in again.out
 
 
+def test_what_else_is_in_a_pack_stays_when_answers_are_recorded_into_it(folder, live):
+    Pack.of([answer("It rains.", "Oslo?")]).write(folder / "reviews.qwenpack")
+    live("--record")
+    questions = Pack.read(folder / "reviews.qwenpack").frame()["question"].to_list()
+    assert "Oslo?" in questions and len(questions) >= 5
+
+
 def test_a_live_run_asks_anew_and_leaves_the_users_own_answers_alone(run, folder, live):
     first, sim = live("--record")
     asked = sim.ledger.count("asked")

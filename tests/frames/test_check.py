@@ -12,6 +12,7 @@ import pytest
 import qwennb
 from qwennb.errors import BadInput
 from qwennb.testing import no_network, scripted
+from tests.frames.test_cite import MAILS, SCHEMA, orders
 
 LABELS = ["praise", "complaint"]
 FRAME = pl.DataFrame({"review": ["good", "cold", "late"], "label": ["praise", "complaint", "praise"], "gold": ["praise", "complaint", "complaint"]})  # fmt: skip
@@ -76,6 +77,19 @@ def test_structs_dates_decimals_and_quotes_are_checked_as_they_are():
     assert [one.why for one in found.failures[0].broken] == ["not in the source: worst tea"]
     money = pl.DataFrame({"total": ["1.50", "9.00"]}).cast(pl.Decimal(10, 2))
     assert len(money.qwen.check("total", rules={"between": [1, 5]}).failures[0].broken) == 1
+
+
+def test_quotes_of_cite_are_those_that_were_looked_for(simulate, client):
+    qwen = client(simulate("vllm", script=orders))
+    for made in (
+        MAILS.qwen.extract("mail", SCHEMA, cite=True, client=qwen, progress=False, meta=True),
+        MAILS.to_pandas().qwen.extract("mail", SCHEMA, cite=True, client=qwen, progress=False, meta=True),
+    ):
+        (found,) = qwennb.check(made, "extracted", rules=["quotes_found"]).rules
+        assert [(one.row, one.why) for one in found.broken] == [
+            (1, "not found in the source: Robert"),
+            (4, "not found in the source: Robert"),
+        ]
 
 
 def test_a_later_run_is_held_against_the_one_that_was_accepted(tmp_path):

@@ -46,6 +46,8 @@ def every_verb_gives_back_the_table_that_it_was_given() -> None:
     assert_type(qwennb.ask(df, {"mood": "{{ lang }}: {{ review }}"}, values={"lang": "French"}), pl.DataFrame)
     assert_type(qwennb.classify(df, "review", labels, draws=5, truth="gold"), pl.DataFrame)
     assert_type(qwennb.compare(["praise"], df["review"]).accuracy.value, float | None)
+    assert_type(qwennb.check(df, "label", truth="gold", rules={"between": [1, 5]}).passed, bool)
+    qwennb.check(["praise"], rules=["no_failed"]).raise_for_failures()
     assert_type(qwennb.ask("Why?"), qwennb.Answer)
 
 
