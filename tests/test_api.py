@@ -215,6 +215,7 @@ def test_a_column_is_asked_for_in_every_form(qwen, df):
     order = df.qwen.ask("Extract the order. {{ mail }}", into="order", schema=Invoice)
     assert order.schema["order"] == pl.Struct({"total": pl.Float64, "currency": pl.Enum(["EUR", "USD"])})
     bytes_, paths = Path("chart.png").read_bytes(), ["chart.png"]
+    assert pl.DataFrame({"mail": [b"The train is late."]}).qwen.ask("About what?", file="mail")["answer"][0]
     assert pl.DataFrame({"photo": [bytes_]}).qwen.ask("Describe it", into="alt", image="photo")["alt"][0]
     assert pl.DataFrame({"photo": paths}).qwen.ask("Describe it", into="alt", image="photo", root=".")["alt"][
         0

@@ -146,6 +146,10 @@ class PackMedia:
             )
         return content
 
+    def has(self, file: str, digest: str) -> bool:
+        """Tell whether a *file* of that name was of that sha256."""
+        return any(kept.startswith(digest) for kept in self._names_of(file))
+
     def read(self, digest: str) -> bytes | None:
         """Read the file of that sha256, if it is here. Whether it is what it should be is for whoever takes it."""
         found = [file.name for file in self._files() if file.stem == digest]

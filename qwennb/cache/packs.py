@@ -24,7 +24,7 @@ from qwennb.cache.pack_format import is_mark, read_header, read_lines
 from qwennb.cache.pack_media import PackMedia
 from qwennb.cache.record import Name
 from qwennb.errors import MediaError, NotRecorded, PackRefused
-from qwennb.request import Request
+from qwennb.request import Request, file_name
 from qwennb.text import first_words, plural
 
 ENDINGS = (".qwenpack", ".qwenpack.zst")
@@ -142,6 +142,30 @@ class Packs:
             "where the notebook looks for it, or get that folder from whoever made the pack (qwennb pack NOTEBOOK --media "
             "makes it)"
         )
+
+    def list_folder(self, folder: str, prefix: str) -> list[str]:
+        """List the names in a missing *folder*, from it on: of the recorded question that was asked with the most of it.
+
+        A request has the names of documents behind *prefix*. Which of them were below this folder, the folder beside the
+        pack tells: it knows each file by the sha256 of its whole name.
+        """
+        found: list[list[str]] = [[]]
+        for one in self.loaded:
+            if one.sources is None or not one.pack.media:
+                continue
+            for value in one.pack.records.values():
+                if b'"document"' in value:
+                    request = Request.from_json(orjson.loads(value)["request"])
+                    below = [
+                        (m.name[len(prefix) :], m.digest)
+                        for m in request.media
+                        if m.TYPE == "document" and m.name.startswith(prefix)
+                    ]
+                    sources = one.sources
+                    found.append(
+                        [name for name, digest in below if sources.has(file_name(f"{folder}/{name}"), digest)]
+                    )
+        return max(found, key=len)
 
     def hold(self, keys: Iterable[str]) -> bool:
         """Tell whether there is an answer to every one of *keys*."""

@@ -148,6 +148,10 @@ class Runtime:
         """Find what the missing *file* was, in a loaded pack or beside it; at most *cap* bytes."""
         return self._all_packs().source(file, cap)
 
+    def list_folder(self, folder: str, prefix: str) -> list[str]:
+        """List what a loaded pack's requests were asked with of the missing *folder*."""
+        return self._all_packs().list_folder(folder, prefix)
+
     def _all_packs(self) -> Packs:
         """Give the packs; the one that the environment names is read with their first use."""
         if not self._environ:
@@ -231,7 +235,7 @@ def source_from_packs(file: str, cap: int) -> bytes | None:
     return runtime().source(file, cap)
 
 
-look_elsewhere(source_from_packs)
+look_elsewhere(source_from_packs, lambda folder, prefix: runtime().list_folder(folder, prefix))
 
 
 def load_pack(path: str | os.PathLike[str], *, accept_figures: bool = False) -> Pack:

@@ -42,7 +42,7 @@ from qwennb.frames.lean import Leans
 from qwennb.frames.outcome import Details, Outcome, confidence_of
 from qwennb.frames.progress import Tally
 from qwennb.frames.prompts import SURELY_FITS, Prompt, RequestTemplate, RowText
-from qwennb.request import Image, Request, Schema
+from qwennb.request import Medium, Request, Schema
 
 SLICE = 0.1  # seconds between two looks at whether somebody wants to stop
 CHUNK = 4_000  # prompts looked up at a time: what is made of them stays in the processor's cache
@@ -143,8 +143,8 @@ class ColumnAsker:
     ) -> Request:
         """Make the request of *prompt*; with *check*, one that its model can't take is refused."""
         template = self.template(prompt.system, prompt.sample, older)
-        request = template.request(prompt.text, prompt.image, key)
-        if check and len(prompt.text) + len(prompt.system or "") > SURELY_FITS:
+        request = template.request(prompt.text, prompt.media, key)
+        if check and (prompt.media or len(prompt.text) + len(prompt.system or "") > SURELY_FITS):
             self.session.validate(request, self.context())
         return request
 
@@ -153,17 +153,17 @@ class ColumnAsker:
         key = self.template(older=older).key
         return [
             key(prompt.text)
-            if prompt.image is None and prompt.system is None and not prompt.sample
+            if not prompt.media and prompt.system is None and not prompt.sample
             else self._find_key(prompt, older)
             for prompt in prompts
         ]
 
     def asks_nothing(self, prompt: Prompt) -> bool:
         """Tell an empty text: older words round it may have been asked, and the newest, which have none round it, are not."""
-        return prompt.text == self._after and not self._sends_nulls and prompt.image is None
+        return prompt.text == self._after and not self._sends_nulls and not prompt.media
 
     def _find_key(self, prompt: Prompt, older: int) -> str:
-        if prompt.image is None and prompt.system is None:
+        if not prompt.media and prompt.system is None:
             return self.template(None, prompt.sample, older).key(prompt.text)
         return self.build_request(prompt, older=older).key
 
@@ -332,7 +332,7 @@ class ColumnAsker:
     def _note_use(self, batch: PromptBatch, looked_up: Sequence[int]) -> None:
         """Tell the memory which of its answers were used, in the order of the rows, and which no longer fit."""
         used: list[tuple[str, str]] = []
-        pictures: list[Image] = []
+        media: list[Medium] = []
         unusable: list[str] = []
         for index in looked_up:
             if (outcome := batch.outcomes[index]) is None:
@@ -341,9 +341,8 @@ class ColumnAsker:
                 unusable.append(outcome.key)
                 continue
             used.append((outcome.key, outcome.endpoint))
-            if (image := batch.prompts[index].image) is not None:
-                pictures.append(image)
-        self.session.memory.record_use(used, pictures)
+            media += batch.prompts[index].media
+        self.session.memory.record_use(used, media)
         self.session.memory.record_miss(unusable)
 
     def _read(
@@ -495,7 +494,9 @@ class ColumnAsker:
 
     async def _ask_one(self, prompt: Prompt, key: str, context: CallContext) -> Outcome:
         try:
-            request = self.build_request(prompt, key, check=True)
+            build = partial(self.build_request, prompt, key, check=True)
+            # A document is read for that: not on the loop, where every other answer would wait for it.
+            request = await asyncio.to_thread(build) if prompt.media else build()
             return self.read_answer(key, await self.session.ask_engine(request, context))
         except QwenError as error:
             return Outcome.from_error(key, error, self.template().model, str(context.endpoint))

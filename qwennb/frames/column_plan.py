@@ -12,9 +12,11 @@ from qwennb.answer import money
 from qwennb.catalog import Abilities, Price
 from qwennb.client import input_tokens
 from qwennb.endpoints import batch_terms
+from qwennb.errors import MediaError
 from qwennb.frames.batch_lane import list_handed_in
 from qwennb.frames.evaluator import Evaluator
 from qwennb.frames.prompts import Prompt, draw_each, read_rows
+from qwennb.request import Request
 from qwennb.terminal import drop_controls
 
 GUESSED_ANSWER = 300  # tokens, where nothing bounds an answer: what a paragraph or two takes
@@ -254,12 +256,19 @@ def _tokens(evaluator: Evaluator, questions: list[Prompt]) -> list[int]:
     asker = evaluator.find_asker()
     step = max(len(questions) // SAMPLE, 1)
     sample = questions[::step]
-    counted = [input_tokens(asker.build_request(q)).tokens for q in sample]
-    empty = min(counted) and input_tokens(asker.template().request("", None)).tokens
+    counted = [_count(asker.build_request(question)) for question in sample]
+    empty = min(counted) and input_tokens(asker.template().request("")).tokens
     letters = sum(_length(q) for q in sample)
     a_letter = max(sum(counted) - empty * len(sample), 0) / max(letters, 1)
     exact = dict(zip(map(id, sample), counted, strict=True))
     return [exact.get(id(q)) or empty + round(_length(q) * a_letter) for q in questions]
+
+
+def _count(request: Request) -> int:
+    try:
+        return input_tokens(request).tokens
+    except MediaError:  # a document that can't be read fails before it is sent
+        return 1
 
 
 def _length(question: Prompt) -> int:

@@ -22,7 +22,7 @@ from qwennb.frames.options import Lane, Nulls, OnError, split_options
 from qwennb.frames.outcome import meta_type, quotes_type
 from qwennb.frames.polars_calls import refuse_after_fork
 from qwennb.frames.progress import Progress
-from qwennb.frames.prompts import check_image_column, check_names, fill_in, read_values
+from qwennb.frames.prompts import check_file_column, check_image_column, check_names, fill_in, read_values
 from qwennb.frames.wording import (
     PLAIN,
     Wording,
@@ -89,6 +89,7 @@ class Column:
     concurrency: int | None = None
     progress: bool | Callable[[Progress], None] | None = None
     image: str | None = None
+    file: str | None = None
     root: Path | None = None
     lane: Lane = "live"
     draws: int | None = None  # so many of each prompt, of which the majority counts
@@ -106,11 +107,16 @@ class Column:
         """The name of the question whose answers, or whose errors or meta, make the column *output*."""
         return output if output in self.questions else output.rpartition("_")[0]
 
+    @property
+    def has_media(self) -> bool:
+        """Whether each row brings a picture or a document."""
+        return self.image is not None or self.file is not None
+
     def columns_of(self, question: str) -> list[str]:
         """The columns that *question* reads."""
         others = [hole.name for name, one in self.questions.items() if name != question for hole in one.holes]
         mine = [hole.name for one in (self.questions[question], self.system) if one for hole in one.holes]
-        mine += [name for name in (self.image, self.truth) if name]
+        mine += [name for name in (self.image, self.file, self.truth) if name]
         return [name for name in self.columns if name in mine or name not in others]
 
     def check(self, schema: Mapping[str, object]) -> None:
@@ -136,12 +142,13 @@ class Column:
             raise BadInput(
                 f"truth={show_value(self.truth)} names no column{nearest(self.truth, schema) or '.'}"
             )
-        if self.image is not None:
-            if self.image not in schema:
-                check_names(Template.of(f"{{{{ `{self.image}` }}}}"), schema)
-            if isinstance(dtype := schema[self.image], pl.DataType):
-                urls = bool(self.options.allow_urls)
-                check_image_column(dtype, self.image, root=self.root, urls=urls)
+        for name in filter(None, (self.image, self.file)):
+            if name not in schema:
+                check_names(Template.of(f"{{{{ `{name}` }}}}"), schema)
+        if self.image is not None and isinstance(dtype := schema[self.image], pl.DataType):
+            check_image_column(dtype, self.image, root=self.root, urls=bool(self.options.allow_urls))
+        if self.file is not None and isinstance(dtype := schema[self.file], pl.DataType):
+            check_file_column(dtype, self.file, root=self.root)
 
 
 def build_column(
@@ -200,8 +207,9 @@ def build_column(
         system = system and fill_in(system, values)
     if system is not None and not system.holes:
         options, system = replace(options, system="".join(map(str, system.pieces))), None
+    has_media = own.get("image") is not None or own.get("file") is not None
     for name, template in questions.items():
-        if not template.holes and system is None and own.get("image") is None:
+        if not template.holes and system is None and not has_media:
             of = f" of `{name}`" if len(questions) > 1 else ""
             raise TemplateError(
                 f'The prompt{of} names no column, so every row would ask the same. Put one in: "… {{{{ review }}}}".'
@@ -211,7 +219,7 @@ def build_column(
         words[0].is_calibrated
         and not (options.thinking or own.get("draws"))
         and system is None
-        and own.get("image") is None
+        and not has_media
     )
     details = _list_details(options, client, is_calibrated) if own.get("meta") else ()
     outputs = _list_outputs(questions, form, cited, details, own)
@@ -221,7 +229,7 @@ def build_column(
         raise BadInput(
             f"The prompt reads `{truth}`, which is the truth, so that the model would be told what is right. Leave it out of the prompt."
         )
-    columns += filter(None, (own.get("image"), truth))
+    columns += filter(None, (own.get("image"), own.get("file"), truth))
     return Column(
         verb=verb,
         questions=questions,

@@ -21,7 +21,7 @@ from qwennb.frames.options import AskOptions, shows_options
 from qwennb.frames.relations import BareStream, write_enum
 
 # What has no place where one text comes in and one value goes out.
-_NOT_HERE = ("into", "meta", "cite", "nulls", "image", "root", "lane", "draws", "truth")
+_NOT_HERE = ("into", "meta", "cite", "nulls", "image", "file", "root", "lane", "draws", "truth")
 
 
 @shows_options("schema", "choices", without=_NOT_HERE)

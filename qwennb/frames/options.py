@@ -37,6 +37,7 @@ class ColumnOptions(TypedDict, total=False):
     concurrency: int | None
     progress: bool | Callable[[Progress], None] | None
     image: str | None
+    file: str | None
     root: str | Path | None
     values: Mapping[str, Any] | None
     lane: Lane | None
@@ -94,6 +95,7 @@ OWN_MEANINGS = {
     "concurrency": "the most in flight, for this column",
     "progress": "`False`, or a function that is told",
     "image": "the column of pictures: bytes, or paths under `root`",
+    "file": "the column of documents: bytes, or paths under `root`",
     "root": "the folder in which paths are looked for",
     "values": 'constants for the template, beside the columns: `{"lang": "French"}` is `{{ lang }}`',
     "lane": '`"live"` (the default), or `"batch"`: half the price, hours later',
@@ -108,7 +110,7 @@ _DEFAULTS = {"on_error": "null", "meta": False, "nulls": "skip", "lane": "live"}
 _NOT_HERE = {
     "images": 'A column\'s pictures are named by their column: image="photo".',
     "videos": "Videos don't travel by column. Ask for them one by one, with Qwen().ask(videos=…).",
-    "files": "Files don't travel by column. Ask for them one by one, with Qwen().ask(files=…).",
+    "files": 'A column\'s documents are named by their column: file="path", with root="folder".',
     "tools": "A column runs no tools. Ask row by row, with Qwen().ask(tools=…).",
     "tool_choice": "A column runs no tools. Ask row by row, with Qwen().ask(tools=…).",
     "max_steps": "A column runs no tools. Ask row by row, with Qwen().ask(tools=…).",
@@ -145,6 +147,7 @@ _CHECKS: dict[str, Check] = {
     "concurrency": number(whole=True, above=0),
     "progress": _progress,
     "image": text("the name of a column"),
+    "file": text("the name of a column"),
     "root": folder,
     "values": _values,
     "lane": one_of(*get_args(Lane)),

@@ -6,7 +6,7 @@ No row is touched by a loop in Python before it is known to be unique. A cell is
 and times in ISO form, decimals with their places, a whole float without its ".0", categories by name, lists, structs
 and maps as JSON. A prompt with a null in it is null, unless nulls are to be sent, and then it is an empty text. NaN is a value, as
 polars has it; a pandas frame's was made null on the way in, for there it says that nothing is known. A picture is the bytes of a cell, a path under a stated folder, or a URL where those
-are allowed; nothing else is opened.
+are allowed; a document likewise, but for URLs; nothing else is opened.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from qwennb.request import (
     KEY_VERSION,
     Hole,
     Image,
+    Medium,
     Message,
     Request,
     Template,
@@ -35,6 +36,8 @@ from qwennb.request import (
     canonical_json,
     check_characters,
     merge_texts,
+    recognise,
+    recognise_under,
 )
 
 if TYPE_CHECKING:
@@ -180,13 +183,13 @@ def _list_types(dtype: Any) -> list[Any]:
 
 
 class Prompt(NamedTuple):
-    """What differs from row to row: the text, a picture where the column has one, the system text where it is a template.
+    """What differs from row to row: the text, picture and document where the column has them, the system text where it is a template.
 
     Of several draws, `sample` says which.
     """
 
     text: str
-    image: Image | None = None
+    media: tuple[Medium, ...] = ()
     system: str | None = None
     sample: int = 0
 
@@ -203,7 +206,7 @@ SURELY_FITS = 4_000  # characters of a prompt; every model's window is larger
 class Rows:
     """The unique prompts of some rows, and for each row the index of its prompt; null for a row without one.
 
-    `indices` has them by the name of the question. In place of a prompt whose picture can't be read stands its error.
+    `indices` has them by the name of the question. In place of a prompt whose picture or document can't be read stands its error.
     """
 
     count: int
@@ -244,9 +247,10 @@ def read_rows(column: Column, columns: Mapping[str, pl.Series], names: Sequence[
     if column.system is not None:
         asked.insert_column(0, prompts(column.system, columns, nulls=nulls).alias("system"))
         keys.insert(0, "system")
-    if column.image is not None:
-        asked = asked.with_columns(columns[column.image].alias("image"))
-        keys.append("image")
+    for what, name in (("image", column.image), ("file", column.file)):
+        if name is not None:
+            asked = asked.with_columns(columns[name].alias(what))
+            keys.append(what)
     unique = asked.drop_nulls().unique(maintain_order=True)
     is_grouped = column.system is not None or any(len(one.holes) > 1 for one in questions.values())
     if is_grouped:
@@ -275,16 +279,20 @@ def _read_texts(
 
 
 def _read_prompt(
-    column: Column, text: str, image: Any = None, system: str | None = None
+    column: Column, text: str, image: Any = None, file: Any = None, system: str | None = None
 ) -> Prompt | QwenError:
+    media: list[Medium] = []
     try:
-        picture = None if image is None else image_of(image, root=column.root, options=column.options)
-        return Prompt(text, picture, system)
+        if image is not None:
+            media.append(image_of(image, root=column.root, options=column.options))
+        if file is not None:
+            media.append(file_of(file, root=column.root))
+        return Prompt(text, tuple(media), system)
     except MediaError as error:
         return error
 
 
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- pictures and documents
 
 
 def check_image_column(dtype: pl.DataType, name: str, *, root: Path | None, urls: bool) -> None:
@@ -310,6 +318,26 @@ def image_of(cell: Any, *, root: Path | None, options: Options) -> Image:
             f"{str(cell)[:60]!r} is not a URL, and no folder is given as root=; it is not opened"
         )
     return Image.under(root, cell, max_pixels=options.max_pixels)
+
+
+def check_file_column(dtype: pl.DataType, name: str, *, root: Path | None) -> None:
+    """Refuse, before anything runs, a column whose cells are no documents as it stands."""
+    if dtype == pl.Binary or (dtype == pl.String and root is not None):
+        return
+    if dtype == pl.String:
+        raise BadInput(
+            f"Column `{name}` holds text, and text in a cell is never opened by itself. For paths, give the folder that they are "
+            f'in: root="documents/"; a text that is itself to be asked about stands in the prompt: {{{{ {name} }}}}.'
+        )
+    raise BadInput(f"Column `{name}` is {dtype}; documents are Binary, or paths under root=.")
+
+
+def file_of(cell: Any, *, root: Path | None) -> Medium:
+    """The document that a *cell* holds or names."""
+    if isinstance(cell, bytes):
+        return recognise(cell)
+    assert root is not None
+    return recognise_under(root, cell)
 
 
 # ---------------------------------------------------------------------- requests
@@ -344,7 +372,7 @@ class RowText(NamedTuple):
 
 
 class RequestTemplate:
-    """Makes the requests, and the keys, of a column whose rows differ in one text, and perhaps a picture.
+    """Makes the requests, and the keys, of a column whose rows differ in one text, and perhaps a picture or a document.
 
     A key is sha256 over canonical JSON. All of a column's requests share what stands before and after the text, so the
     hash of what stands before is taken once and copied for each row: a key then costs a microsecond.
@@ -368,9 +396,9 @@ class RequestTemplate:
         made.update(orjson.dumps(text) + self._end)
         return made.hexdigest()
 
-    def request(self, text: str, image: Image | None = None, key: str | None = None) -> Request:
-        """The request with *text*, and *image* behind it. A *key* that is known need not be made again."""
-        parts = merge_texts((Text(text), *([image] if image is not None else [])))
+    def request(self, text: str, media: tuple[Medium, ...] = (), key: str | None = None) -> Request:
+        """The request with *text*, and *media* behind it. A *key* that is known need not be made again."""
+        parts = merge_texts((Text(text), *media))
         values = () if self._row_text is None else (self._row_text.cut(text),)
         made = replace(self.sample, messages=(*self._before, Message("user", parts, values=values)))
         if key is not None:

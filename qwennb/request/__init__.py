@@ -27,11 +27,11 @@ from qwennb.request.option_types import (
     several,
     text,
 )
-from qwennb.request.recognise import media_from_json, recognise
+from qwennb.request.recognise import media_from_json, recognise, recognise_under
 from qwennb.request.request import Message, Part, Request, Text, merge_texts
 from qwennb.request.schema import Schema
 from qwennb.request.settings import SETTING_CHECKS, SETTINGS, SettingFields, Settings
-from qwennb.request.source import MOST_PIXELS, look_elsewhere, read_file
+from qwennb.request.source import MOST_PIXELS, file_name, look_elsewhere, read_file
 from qwennb.request.strict_json import parse_json
 from qwennb.request.template import Hole, Template
 from qwennb.request.tool import Tool, ToolCall

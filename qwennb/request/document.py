@@ -23,10 +23,7 @@ from qwennb.request.source import (
     NOUNS,
     MediaSource,
     document_source,
-    file_name,
     file_source,
-    inside,
-    read_file,
     read_given,
     recorded_source,
 )
@@ -223,16 +220,6 @@ class Document(Medium):
         set_field(self, "span", _span(span))
         if self.as_ in ("pictures", "file") and self.kind not in ("pdf", "record"):
             raise MediaError(f'only a PDF goes as_="{self.as_}", and {self.name} is none; leave as_= out')
-
-    @classmethod
-    def under(cls, root: str | os.PathLike[str], name: str, **options: Any) -> Self:
-        """Open the document *name* in the folder *root*, for names the user did not type (the cells of a column).
-
-        What lies outside the folder, by `..`, by a link or by an absolute path, is refused unopened.
-        """
-        found, file = inside(root, name), file_name(os.path.join(root, name))  # noqa: PTH118
-        data = read_file(found, CAPS["document"], shown=name, file=file, follow=False)
-        return cls(document_source(data, name, name, file), name=name, **options)
 
     def read(self) -> DocumentText:
         """Read its text: the pages or the span that were asked for.

@@ -27,7 +27,18 @@ from qwennb.errors import BadInput, MediaError
 from qwennb.request.ignore import IgnoreRules
 from qwennb.request.media import Medium
 from qwennb.request.recognise import medium_of, recognise
-from qwennb.request.source import CAPS, HEAD, IMAGES, VIDEOS, amount, file_name, kind_of, read_file, read_head
+from qwennb.request.source import (
+    CAPS,
+    HEAD,
+    IMAGES,
+    VIDEOS,
+    amount,
+    file_name,
+    kind_of,
+    list_elsewhere,
+    read_file,
+    read_head,
+)
 from qwennb.secrets import SecretScanner
 from qwennb.text import join_some, plural
 
@@ -96,8 +107,11 @@ def _open_folder(item: object, without: Sequence[str]) -> _Folder | None:
         exists = path.exists()
         if path.is_dir():
             return _Folder(typed, typed, without)
-    if exists or not _MAGIC.search(typed):
+    if exists:
         return None
+    if not _MAGIC.search(typed):  # a file that is missing, or a folder that a pack knows
+        folder = _Folder(typed, typed, without)
+        return folder if folder.list_recorded() else None
     parts = typed.replace(os.sep, "/").split("/")
     first = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
     root = "/".join(parts[:first]) or ("/" if typed.startswith("/") else ".")
@@ -182,6 +196,8 @@ class _Folder:
         """List the files that are meant: the name of each from the folder on, and where it is."""
         top = Path(self.root).expanduser()
         if not top.is_dir():
+            if recorded := self.list_recorded():
+                return recorded
             raise MediaError(
                 f"no file matches {self.typed}: there is no folder {self.root}; check the pattern"
             )
@@ -196,6 +212,15 @@ class _Folder:
         if self.pattern is not None and not found and not self.left_out:
             raise MediaError(f"no file matches {self.typed}; check the pattern and the current folder")
         return sorted(found, key=lambda one: one[0].split("/"))
+
+    def list_recorded(self) -> list[tuple[str, str]]:
+        """List the files of the missing folder that recorded requests were asked with."""
+        names = sorted(list_elsewhere(self.root, self._prefix), key=lambda name: name.split("/"))
+        return [
+            (name, os.path.join(self.root, name))  # noqa: PTH118
+            for name in names
+            if not self._is_excluded(name) and (self._fits is None or self._fits.fullmatch(name))
+        ]
 
     def _walk(self, folder: str, inner: str, rules: IgnoreRules) -> Iterator[tuple[str, str]]:
         rules.enter(folder)
@@ -242,13 +267,16 @@ class _Folder:
 
     def _read(self, name: str, path: str) -> Medium | None:
         """Read the file *name*; None where it is left out."""
+        file = file_name(os.path.join(self.root, name))  # noqa: PTH118
+        if not os.path.lexists(path):  # out of a pack
+            data = read_file(Path(path), CAPS["document"], shown=name, file=file, follow=False)
+            return medium_of(data, f"{self._prefix}{name}", file, shown=self._prefix + name)
         head = read_head(Path(path), HEAD, shown=name)
         kind = kind_of(head)
         is_picture = kind in (*IMAGES, *VIDEOS)
         if why := _reason(head, kind, name, takes_pictures=self.pattern is not None):
             self.left_out[why] += 1
             return None
-        file = file_name(os.path.join(self.root, name))  # noqa: PTH118
         cap = CAPS["video" if kind in VIDEOS else "document"]
         data = read_file(Path(path), cap, shown=name, file=file, follow=False)
         medium = medium_of(data, f"{self._prefix}{name}", file, shown=self._prefix + name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +16,11 @@ from qwennb.request.source import (
     IMAGES,
     VIDEOS,
     document_source,
+    file_name,
+    inside,
     kind_of,
     medium_at_url,
+    read_file,
     read_given,
     source_of,
 )
@@ -33,6 +37,15 @@ def recognise(anything: object) -> Medium:
     if (read := read_given(anything, max(CAPS.values()))) is None:
         return _at_url(anything) if isinstance(anything, str) else Image(anything)
     return medium_of(*read)
+
+
+def recognise_under(root: str | os.PathLike[str], name: str) -> Medium:
+    """Tell what the file *name* in the folder *root* holds, for names the user did not type (the cells of a column).
+
+    What lies outside the folder, by `..`, by a link or by an absolute path, is refused unopened.
+    """
+    found, file = inside(root, name), file_name(os.path.join(root, name))  # noqa: PTH118
+    return medium_of(read_file(found, max(CAPS.values()), shown=name, file=file, follow=False), name, file)
 
 
 def medium_of(data: bytes, name: str, file: str, shown: str | None = None) -> Medium:

@@ -182,12 +182,23 @@ def file_name(path: str | os.PathLike[str]) -> str:
 # Who knows the content of a file that is not where it should be, by its `file_name`: the packs that are loaded. They
 # stand above this room, so they come and say so.
 _elsewhere: Callable[[str, int], bytes | None] | None = None
+_folders_elsewhere: Callable[[str, str], list[str]] | None = None
 
 
-def look_elsewhere(find: Callable[[str, int], bytes | None]) -> None:
-    """Have *find* asked for a missing file: by its `file_name`, for at most so many bytes."""
-    global _elsewhere
-    _elsewhere = find
+def look_elsewhere(
+    find: Callable[[str, int], bytes | None], list_folder: Callable[[str, str], list[str]] | None = None
+) -> None:
+    """Have *find* asked for a missing file: by its `file_name`, for at most so many bytes.
+
+    *list_folder* is asked for the names in a missing folder, which stand in requests behind a prefix.
+    """
+    global _elsewhere, _folders_elsewhere
+    _elsewhere, _folders_elsewhere = find, list_folder or _folders_elsewhere
+
+
+def list_elsewhere(folder: str, prefix: str) -> list[str]:
+    """List what is known elsewhere to have been in a missing *folder*: the names from it on, which requests have behind *prefix*."""
+    return [] if _folders_elsewhere is None else _folders_elsewhere(folder, prefix)
 
 
 def read_file(path: Path, cap: int, *, shown: str, file: str, follow: bool = True) -> bytes:

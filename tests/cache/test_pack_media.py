@@ -15,10 +15,11 @@ import polars as pl
 import pytest
 from PIL import Image as Pillow
 
-from qwennb import Image, Pack, Pdf, Qwen
+from qwennb import Document, Image, Pack, Pdf, Qwen
 from qwennb.cache import PackMedia
 from qwennb.client import runtime
 from qwennb.errors import MediaError, NotRecorded, PackRefused
+from qwennb.request import read_files
 from qwennb.testing import no_network
 from tests.answers import PICTURE
 
@@ -53,13 +54,17 @@ def there(tmp_path, fresh):
 
 
 def work(qwen: Qwen) -> list[str]:
-    """Pictures and a PDF by path, in asks and in a column."""
+    """Pictures, documents and a folder by path, in asks and in columns."""
     frame = pl.DataFrame({"photo": ["a.png", "b.png", "a.png"]})
     return [
         repr(qwen.ask("What is wrong in this chart?", images=["chart.png"])),
         repr(qwen.ask("And smaller?", images=[Image("./chart.png", max_pixels=64)])),
         repr(qwen.ask("What is it?", files=["report.pdf"])),
         str(frame.qwen.ask("Describe it", image="photo", root="photos", client=qwen)),
+        repr(qwen.ask("Who wrote it?", files=["notes.md", Document("report.pdf")])),
+        repr(qwen.ask("What is in it?", files="src")),
+        repr(qwen.ask("What is in these?", files=["src/*.py", "!src/b.py"])),
+        str(pl.DataFrame({"path": ["a.py"]}).qwen.ask("Who?", file="path", root="src", client=qwen)),
     ]
 
 
@@ -70,14 +75,21 @@ def packed(simulate, client, fresh, there):
     (there / "report.pdf").write_bytes(PDF.getvalue())
     drawn(there / "photos" / "a.png", "red")
     drawn(there / "photos" / "b.png", "blue")
+    (there / "notes.md").write_text("By Ada.")
+    for name in ("a.py", "b.py", "deep/c.md"):
+        (there / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / "src" / name).write_text(f"This is {name}.")
     qwen = client(simulate())
     shown = work(qwen)
     Pack.of_records(dict(qwen.session.memory.store.items())).write("a.qwenpack")
     photos = [Image.under("photos", name) for name in ("a.png", "b.png")]
     PackMedia.beside(there / "a.qwenpack").keep([Image("chart.png"), Pdf("report.pdf"), *photos])
-    for name in ("chart.png", "report.pdf"):
+    asked = [read_files(given, {})[0] for given in ("notes.md", "src")]
+    PackMedia.beside(there / "a.qwenpack").keep([one for media in asked for one in media])
+    for name in ("chart.png", "report.pdf", "notes.md"):
         (there / name).unlink()
-    shutil.rmtree(there / "photos")
+    for name in ("photos", "src"):
+        shutil.rmtree(there / name)
     fresh.load("a.qwenpack")
     return shown
 
@@ -129,7 +141,8 @@ def test_the_folder_lends_only_what_the_packs_own_requests_were_asked_with(packe
 def test_no_name_stands_in_the_folder(packed, there):
     names = [file.name for file in (there / "a.qwenpack.media").iterdir()]
     written = (there / "a.qwenpack.media" / "names").read_text()
-    assert len(names) == 5 and not any(word in f"{names} {written}" for word in ("chart", "report", "photos"))
+    words = ("chart", "report", "photos", "notes", "src", "deep")
+    assert len(names) == 9 and not any(word in f"{names} {written}" for word in words)
 
 
 def test_one_name_for_two_pictures_is_not_guessed(packed, there):

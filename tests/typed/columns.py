@@ -88,7 +88,7 @@ def all_options_are_taken_with_their_types(qwen: Qwen, mode: Literal["on", "repl
 
     qwennb.classify(
         df, "review", labels, into="mood", on_error="column", meta="run", nulls="send", concurrency=4, progress=tell,
-        image="photo", root=Path("photos"), lane="batch", client=qwen,
+        image="photo", file="path", root=Path("photos"), lane="batch", client=qwen,
     )  # fmt: skip
     qwennb.classify(df, "review", labels, endpoint="vllm", api_key="none", model="9b", cache=mode, budget=1)
     qwennb.ask(
