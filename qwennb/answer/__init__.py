@@ -5,7 +5,7 @@ from __future__ import annotations
 from qwennb.answer.answer import Answer
 from qwennb.answer.choice import choice_logprobs
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
-from qwennb.answer.cited import Quote, read_cited, sources_of, with_quotes
+from qwennb.answer.cited import Quote, read_cited, sources_of, tell_found, with_quotes
 from qwennb.answer.cut import ends_at_own_limit, own_limit, tell_of_cut, tell_of_cuts
 from qwennb.answer.draft import Fold, read_draft, read_form
 from qwennb.answer.page import FORM, MIME, Page, growing, shorten_text, under_way, write_call

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # A number in brackets, alone or with what a mark says of its quote. In a claim it is the model's own.
 _MARKS = re.compile(r"\[(\d+(?::[^\]]*)?|no quote)\]")
+# What stands above the answers of pieces: client/long_documents.py
+_COMBINED = re.compile(r"\[The (?:document was|files were) read in \d+ parts\.")
 NOT_FOUND = "not found in the source"
 NOT_CHECKED = "not checked"
 NO_QUOTE = "no quote"
@@ -112,18 +114,28 @@ class Sources(NamedTuple):
 def sources_of(request: Request) -> Sources:
     """Collect what was sent with *request* that may be quoted: not what the model said itself, nor the system text."""
     tools = {call.id: call.name for message in request.messages for call in message.tool_calls}
-    messages = [message for message in request.messages if message.role in ("user", "tool")]
+    asked = [one.stands_for or one for one in request.messages if one.role in ("user", "tool")]
+    # What pieces gave is the model's. Where what they are pieces of is not here, as in a pack's line, nothing can be told.
+    messages = [message for message in asked if not _COMBINED.search(message.text)]
     named = [Source.of_text(text, name) for message in messages for name, text in message.values]
+    documents = [_read_document(medium) for message in messages for medium in message.media]
     texts = [
         Source.of_text(without_words(part.text), tools.get(message.tool_call_id or "", ""))
         for message in messages
         for part in message.parts
         if isinstance(part, Text)
     ]
-    documents = [_read_document(medium) for medium in request.media]
-    return Sources(
-        [*named, *(document for document in documents if document is not None), *texts],
-        whole=all(document is not None and _is_text(document) for document in documents),
+    is_whole = len(messages) == len(asked) and all(one is not None and _is_text(one) for one in documents)
+    return Sources([*named, *(one for one in documents if one is not None), *texts], is_whole)
+
+
+def tell_found(answer: Answer) -> str:
+    """Write *answer*, one of a piece, for the question that combines all: of its quotes those that were found, word for word."""
+    if not answer.quotes:
+        return answer.text
+    return "\n".join(
+        f'{one.claim} "{" ".join(one.quote.split())}" ({one.place})' if one.found else one.claim
+        for one in answer.quotes
     )
 
 

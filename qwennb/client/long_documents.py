@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qwennb.answer import Answer
+from qwennb.answer import Answer, tell_found
 from qwennb.catalog import estimate_tokens
 from qwennb.client.many import answer_many
 from qwennb.client.options import Options
@@ -48,6 +48,7 @@ class SplitRequest:
     requests: tuple[Request, ...]
     subjects: tuple[str, ...]  # "report.pdf, pages 1 to 40"; empty for pieces of a text
     finish: Callable[[str], Request | SplitRequest]  # with the answers to the pieces, as one text
+    whole: Request  # what was too long
 
     def combine(self, texts: Sequence[str]) -> Request | SplitRequest:
         """Make the request that combines *texts*, the answers to the pieces."""
@@ -62,12 +63,16 @@ def fit_window(
     session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options
 ) -> Request:
     """Make the request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
-    made = split_request(session, prompt, values, options)
+    made = asked = split_request(session, prompt, values, options)
     while isinstance(made, SplitRequest):
         answers = answer_many(session, made.requests, replace(options, overflow=None))
         if failed := next((answer.error for answer in answers if answer.error is not None), None):
             raise failed
-        made = made.combine([answer.text for answer in answers])
+        made = made.combine(list(map(tell_found, answers)))
+    if isinstance(asked, SplitRequest):
+        # A quote must stand in what was too long, and not in what its pieces gave.
+        *before, last = made.messages
+        made = replace(made, messages=(*before, replace(last, stands_for=asked.whole.messages[-1])))
     return made
 
 
@@ -83,7 +88,9 @@ def plan_pieces(
     while isinstance(asked, SplitRequest):
         made += asked.requests
         texts = [
-            answer.text for one in asked.requests if (answer := _recall(session, one, options)) is not None
+            tell_found(answer)
+            for one in asked.requests
+            if (answer := _recall(session, one, options)) is not None
         ]
         if len(texts) < len(asked.requests):
             texts = [_GUESS] * len(asked.requests)
@@ -157,7 +164,7 @@ def _split_value(
         combined = f"[The document was read in {len(parts)} parts. The answers that each part gave follow; combine them into one.]\n\n{told}"
         return split_request(session, prompt, {**values, document: combined}, options)
 
-    return SplitRequest(tuple(requests), ("",) * len(requests), finish)
+    return SplitRequest(tuple(requests), ("",) * len(requests), finish, request)
 
 
 # ---------------------------------------------------------------------- files
@@ -213,7 +220,7 @@ def _split_files(
         asked = session.build_request(prompt, {**values, **away}, replace(options, files=others or None))
         return _put_before(asked, combined)
 
-    return SplitRequest(tuple(requests), tuple(subjects), finish)
+    return SplitRequest(tuple(requests), tuple(subjects), finish, request)
 
 
 _NOTE = 120  # tokens that the note before a piece may take

@@ -58,8 +58,9 @@ class Message:
     """One turn of a conversation.
 
     An assistant's turn may carry tool calls and the reasoning that led to it: as text, and as the blocks that some
-    endpoints want back unmodified. `values` are the texts that its template's names stood for, where quotes are looked for
-    in them; they are in no key, because they stand in the text.
+    endpoints want back unmodified. Where quotes are looked for, `values` are the texts that its template's names stood for, and
+    `stands_for` is the message that was too long, of which this one has what its pieces gave. Neither is in a key: they are
+    what the user gave, and the same request again is given the same.
     """
 
     role: Role
@@ -69,6 +70,7 @@ class Message:
     reasoning: str = ""
     reasoning_blocks: str = ""
     values: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    stands_for: Message | None = field(default=None, compare=False, repr=False)
 
     @property
     def text(self) -> str:

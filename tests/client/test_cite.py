@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pydantic
 import pytest
@@ -254,3 +255,44 @@ def test_lines_of_a_piece_are_counted_in_the_whole_document(simulate, client):
     piece = Document(text.encode(), name="a.txt", span=(8, len(text)))
     answer = client(simulate(script=[claims(("four", "4"))])).ask("What?", files=[piece], cite=True)
     assert answer.quotes[0].place == "a.txt, line 4"
+
+
+SMALL = "qwen2.5-coder-0.5b-instruct"  # of a window of 8,192 tokens
+FIGURE = re.compile(r"The figure of page 57 is \d+")
+
+
+def find(asked):
+    """A model that quotes the figure of page 57, in a piece and where all is combined; and makes up a quote there."""
+    said = FIGURE.search(asked.text)
+    if "read in" in asked.text:
+        return claims(
+            (said[0], "It is 1057."), ("Part 1 of", "There are parts."), ("says nothing", "Nothing.")
+        )
+    return claims((said[0], "It is 1057.")) if said else claims(("", "This part says nothing."))
+
+
+def test_quotes_of_pieces_are_kept_through_the_combining_and_found_in_the_whole(simulate, client, tmp_path):
+    pages = [f"The figure of page {i} is {1000 + i}.\n" + "It says little. " * 40 for i in range(1, 101)]
+    (tmp_path / "report.pdf").write_bytes(pdf(*pages))
+    qwen = client(simulate("llama.cpp", models=[SMALL], script=find))
+    asked = {"files": [Document(tmp_path / "report.pdf")], "overflow": "map", "cite": True}
+    for _ in range(2):
+        answer = qwen.ask("What is the figure of page 57?", **asked)
+        assert [one.place for one in answer.quotes] == [
+            "report.pdf, page 57, line 1",
+            "not found in the source",
+            "not found in the source",
+        ], "what a piece was answered is the model's own, and proves nothing"
+    assert '"The figure of page 57 is 1057" (report.pdf, page 57, line 1)' in answer.request.question
+    (read,) = qwen.pack(answer)
+    assert {one.found for one in read.quotes} == {None}, "in the line of a pack the report is not"
+
+
+def test_a_long_text_asked_in_pieces_is_cited_by_its_own_lines(simulate, client):
+    text = "".join(
+        f"The figure of page {i} is {1000 + i}.\n" + "It says little. " * 40 + "\n" for i in range(1, 101)
+    )
+    qwen = client(simulate("llama.cpp", models=[SMALL], script=find))
+    answer = qwen.ask("{{ doc }}\n\nWhat is the figure of page 57?", doc=text, overflow="map", cite=True)
+    assert answer.quotes[0].place == f"doc, line {2 * 56 + 1}"
+    assert [one.found for one in answer.quotes] == [True, False, False]
