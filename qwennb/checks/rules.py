@@ -304,20 +304,23 @@ def _statistic(name: str, figures: Sequence[float]) -> float:
     return max(figures) if name == "each" else quantile(figures, int(name[1:]) / 100)
 
 
-_NOT_KNOWN = {
-    "seconds": "not measured: neither a pack nor a column keeps how long an answer took (qwennb load measures it; a table may have a column of seconds)",
+_NOT_MEASURED = {
+    "seconds": "not measured: neither a pack nor a column keeps how long an answer took (--live measures it; a table may have a column of seconds)",
     "tokens": "not measured: nothing says how many tokens it took",
-    "cost": "the price is unknown",
+    "cost": "",  # unknown is no reason to let it pass
 }
 
 
 def _at_most(what: str, write: Callable[[float], str]) -> Callable[[Measured, Any], Ruling]:
     def decide(measured: Measured, limits: Mapping[str, float]) -> Ruling:
         known = [getattr(row, what) for row in measured.rows if getattr(row, what) is not None]
-        if not known and what != "cost":
-            return None, _NOT_KNOWN[what]
+        if not known and (why := _NOT_MEASURED[what]):
+            return None, why
         if unknown := len(measured.rows) - len(known):
-            return False, f"{_NOT_KNOWN[what]} of {plural(unknown, 'answer')}"
+            return (
+                False,
+                f"the {what} of {plural(unknown, 'answer')} {'is' if what == 'cost' else 'are'} unknown",
+            )
         told, holds = [], True
         for name, limit in limits.items():
             figure = _statistic(name, known)
@@ -422,7 +425,7 @@ RULES: Mapping[str, AnswerRule | TotalRule] = {
     "share_at_most": TotalRule("what share of the answers is this label", "share_at_most = {unclear = 0.05}", _shares, _share_is(most=True)),
     "cost_at_most": TotalRule("US dollars: of each answer, or a statistic of them", "cost_at_most = {total = 0.50}", _limits, _at_most("cost", money)),
     "tokens_at_most": TotalRule("tokens, in and out: of each answer, or a statistic of them", "tokens_at_most = {p95 = 400}", _limits, _at_most("tokens", _plain_count)),
-    "seconds_at_most": TotalRule("seconds, where a table tells them: of each answer, or a statistic of them", "seconds_at_most = {p95 = 2.0}", _limits, _at_most("seconds", lambda figure: f"{figure:.3g} s")),
+    "seconds_at_most": TotalRule("seconds, live or where a table tells them: of each answer, or a statistic of them", "seconds_at_most = {p95 = 2.0}", _limits, _at_most("seconds", lambda figure: f"{figure:.3g} s")),
 }  # fmt: skip
 """Every rule, by its name."""
 

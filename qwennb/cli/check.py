@@ -84,11 +84,14 @@ def _check_given(given: Any, file: CheckFile) -> None:
 
 def _run(given: Any, file: CheckFile, world: World) -> CheckReport:
     with _open_client(given, file, world) as client:
-        report = run_check_file(file, client, level=given.level, progress=given.live)
-        notes = [_tell_source(given, file, client)]
-        if given.record:
-            notes.append(_record(file, client, world))
-        client.session.emit_warnings()
+        notes = []
+        try:
+            report = run_check_file(file, client, level=given.level, progress=given.live)
+        finally:  # what was paid is kept, also where the run ended early
+            if given.record and len(client.own.pack()):
+                notes.append(_record(file, client, world))
+            client.session.emit_warnings()
+        notes.insert(0, _tell_source(given, file, client))
     return replace(report, title=f"{file.path.name}: {plural(len(file.checks), 'check')}", notes=tuple(notes))
 
 

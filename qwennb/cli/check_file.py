@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,13 +43,17 @@ from qwennb.checks import (
 )
 from qwennb.client import Qwen, Runtime, Session, runtime
 from qwennb.config import Config
-from qwennb.errors import BadInput, NotRecorded, nearest, show_value
+from qwennb.errors import BadInput, BudgetExceeded, NotRecorded, nearest, show_value
 from qwennb.request import Check, check_options, flag, number, text
 from qwennb.text import join_some, plural
+from qwennb.tracing import Answered, Event, Failed
 
 if TYPE_CHECKING:
     import polars as pl
 
+LATE = (
+    10.0  # seconds that events of a run which has ended may take to be heard; chosen: no machine is so busy
+)
 VERBS = ("ask", "classify", "extract", "score", "summarize", "translate")
 NOT_IN_A_FILE = {
     "endpoint": "Type --endpoint where it is asked",
@@ -240,6 +245,27 @@ def _read_arguments(where: str, verb: str, value: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------------- whom it asks
 
 
+class Stopwatch:
+    """How long the requests for each answer took together, by its key; what they waited for their turn is not in it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._turn = threading.Condition()
+
+    def hear(self, event: Event) -> None:
+        """Take the time of a request that has ended."""
+        if isinstance(event, Answered | Failed):
+            with self._turn:
+                self._seconds[event.key] = self._seconds.get(event.key, 0.0) + event.seconds
+                self._turn.notify_all()
+
+    def find(self, keys: set[str]) -> Mapping[str, float]:
+        """Give the seconds of each of *keys*; events come a little later than the answers that they tell of."""
+        with self._turn:
+            self._turn.wait_for(lambda: keys <= self._seconds.keys(), LATE)
+            return dict(self._seconds)
+
+
 class CheckQwen(Qwen):
     """A client with a runtime of its own: what it recalls and keeps is nobody else's, and no pack stays loaded.
 
@@ -253,6 +279,9 @@ class CheckQwen(Qwen):
 
     def __init__(self, settings: Mapping[str, Any], pack: Path | None = None) -> None:
         self.own = Runtime({}, bridge=runtime().bridge)
+        self.stopwatch = Stopwatch()
+        if settings.get("cache") != "replay":
+            settings = {**settings, "on_event": self.stopwatch.hear}
         if pack is not None:
             self.own.load(pack)
         self.session = Session(settings, lambda: self.own)
@@ -289,7 +318,7 @@ def open_live(settings: Mapping[str, Any]) -> Iterator[CheckQwen]:
 
 
 def run_check_file(
-    file: CheckFile, client: Qwen, *, level: float | None = None, progress: bool = False
+    file: CheckFile, client: CheckQwen, *, level: float | None = None, progress: bool = False
 ) -> CheckReport:
     """Run every check of *file*: questions are asked of *client*, in whatever mode that is."""
     last = read_last(file.last)
@@ -349,7 +378,7 @@ def read_rows(path: Path) -> pl.DataFrame:
 
 
 def _rows_of_table(
-    check: FileCheck, frame: pl.DataFrame, client: Qwen, file: CheckFile, *, progress: bool
+    check: FileCheck, frame: pl.DataFrame, client: CheckQwen, file: CheckFile, *, progress: bool
 ) -> tuple[list[str], list[AnswerRow]]:
     """Give the labels that could be answered, and the rows of a column, or of what a question makes of it."""
     from qwennb.frames import Beside, add_answers, list_labels, open_values, read_answers
@@ -360,7 +389,7 @@ def _rows_of_table(
         column = f"{check.spec.name} of {check.verb}"
         _check_truth_unread(check)
         frame = add_answers(frame, check.verb, check.arguments or {}, column, client, progress=progress)
-        _refuse_unrecorded(check, frame[f"{column}_meta"], file)
+        _refuse_unasked(check, frame[f"{column}_meta"], file)
     truth, sources = given.get("truth", ""), given.get("source", [])
     is_labels = truth.endswith(".jsonl")
     beside = Beside(
@@ -371,6 +400,14 @@ def _rows_of_table(
     )
     table = open_values(frame)
     rows = read_answers(table, column, beside, key=key)
+    if (
+        client.session.config.cache != "replay"
+        and check.verb
+        and "seconds_at_most" in check.spec.rules
+        and not beside.seconds
+    ):
+        took = client.stopwatch.find({row.asked for row in rows if row.asked})
+        rows = [replace(row, seconds=took.get(row.asked)) for row in rows]
     if is_labels:
         rows = _add_review(rows, frame, column, file.path.parent / truth, check)
     return list_labels(table, column), rows
@@ -409,8 +446,13 @@ def _check_truth_unread(check: FileCheck) -> None:
         )
 
 
-def _refuse_unrecorded(check: FileCheck, metas: pl.Series, file: CheckFile) -> None:
+def _refuse_unasked(check: FileCheck, metas: pl.Series, file: CheckFile) -> None:
     errors = [error for error in metas.struct.field("error").to_list() if error]
+    if spent := [error for error in errors if error.startswith(f"{BudgetExceeded.__name__}:")]:
+        raise BudgetExceeded(
+            f"The check `{check.spec.name}`: the budget was used up before {plural(len(spent), 'row')} of {len(metas):,}, so that nothing "
+            "can be said of it. Give a higher --budget, or fewer rows."
+        )
     missing = [error for error in errors if error.startswith(f"{NotRecorded.__name__}:")]
     if missing:
         home = "kept here" if file.pack is None else f"in {file.pack.name}"

@@ -137,7 +137,7 @@ def test_what_is_not_known_is_told_and_never_taken_for_nothing():
     assert found.passed is None and "neither a pack nor a column keeps how long" in found.said
     assert hold("cost_at_most", 1, row("a")).passed is False
     half = hold("cost_at_most", 1, row("a", cost=0.1), row("b", number=1))
-    assert (half.passed, half.said) == (False, "the price is unknown of 1 answer")
+    assert (half.passed, half.said) == (False, "the cost of 1 answer is unknown")
 
 
 def test_a_quantile_is_one_of_the_figures():

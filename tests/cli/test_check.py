@@ -52,8 +52,8 @@ def folder(tmp_path):
 def live(simulate, run):
     """Run live against a server that says what a script says."""
 
-    def check(*words, script=says, dialect="vllm", **more):
-        sim = simulate(dialect, script=script)
+    def check(*words, script=says, dialect="vllm", latency=0.0, **more):
+        sim = simulate(dialect, script=script, latency=latency)
         kind = "vllm" if dialect == "vllm" else "openrouter"
         typed = ["check", "checks.toml", "--live", "-e", f"{kind}+{sim.base_url}", *words]
         ran = run(*typed, environ={"QWENNB_API_KEY": "sk-sim"}, **more)
@@ -99,6 +99,28 @@ def test_a_hosted_endpoint_is_asked_under_a_budget_only(run, folder, live):
     assert ran.code == 0 and re.search(r"Asked anew at .* for \$0\.00\d+", ran.out), ran.out + ran.err
     ran, sim = live("--budget", "0.0000001", dialect="openrouter")
     assert ran.code and sim.ledger.count("asked") == 0
+
+
+def test_where_the_budget_ends_nothing_is_said_and_what_was_paid_is_recorded(folder, live):
+    pl.DataFrame({"review": [f"{n} {'long ' * 400}" for n in range(60)], "gold": ["praise"] * 60}).write_csv(
+        folder / "reviews.csv"
+    )
+    ran, sim = live("--budget", "0.0025", "--record", dialect="openrouter")
+    asked = sim.ledger.count("asked")
+    assert ran.code == 2 and "the budget was used up before" in ran.err and 0 < asked < 60, ran.out + ran.err
+    assert len(Pack.read(folder / "reviews.qwenpack")) == asked
+
+
+def test_seconds_are_measured_live(folder, live):
+    checks = CHECKS.replace("tokens_at_most = {p95 = 500}", "seconds_at_most = {LIMIT = 0.4, total = 60}")
+    (folder / "checks.toml").write_text(checks.replace("LIMIT", "p50"))
+    ran, _ = live(latency=0.5)
+    figure = re.search(r"p50 ([\d.]+) s, at most 0.4 s", ran.out)
+    assert ran.code == 1 and float(figure[1]) >= 0.5, ran.out
+    (folder / "checks.toml").write_text(
+        checks.replace("LIMIT = 0.4", "p50 = 300").replace("total = 60", "total = 900")
+    )
+    assert live()[0].code == 0
 
 
 def test_an_answer_that_is_not_in_the_pack_is_told_with_what_records_it(run, folder, live):
