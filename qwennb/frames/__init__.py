@@ -17,6 +17,6 @@ from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.duckdb_function import add_to_duckdb
 from qwennb.frames.evaluator import EVALUATIONS
 from qwennb.frames.interrupt import INTERRUPTS
-from qwennb.frames.progress import Progress
+from qwennb.frames.progress import Progress, WrittenProgress
 from qwennb.frames.prompts import prompts
 from qwennb.frames.verbs import ask, classify, extract, filter, score, summarize, translate  # noqa: A004

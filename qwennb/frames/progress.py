@@ -8,6 +8,8 @@ line says only what a replay would say too: what lasts in a saved notebook must 
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 import sys
 import threading
 import time
@@ -21,6 +23,7 @@ from qwennb.answer import money, spell_tokens
 from qwennb.errors import CallbackFailed, QwenFrameWarning, user_code
 from qwennb.frames.outcome import Outcome
 from qwennb.terminal import flatten
+from qwennb.text import shorten
 from qwennb.warn import warn_user
 from qwennb.watchers import watchers
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 EVERY = 0.2
 MINUTE = 60.0  # between two lines in a file
 WIDTH = 24
+WIPE = "\r\x1b[K"
 PATIENCE = 1.0  # seconds before a bar is worth drawing
 COUNTED = 2_000_000  # questions of one plan that are told apart; beyond it a repeated one counts again
 
@@ -123,7 +127,7 @@ class Tally:
         self._seen: set[int] = set()  # hashes: of batches, and of the keys of their questions
         self._awaited: set[int] = set()
         self._note = ""
-        self._out = out or sys.stderr
+        out = out or sys.stderr
         self._clock = clock
         self._began = self._shown = clock()
         self._lock = threading.Lock()
@@ -132,14 +136,13 @@ class Tally:
         self._cost: float | None = 0.0
         self._lost: float | None = 0.0
         self._stop = threading.Event()
-        self._drawn = self._ended = False
+        self._ended = False
         self._watcher = (
             progress if callable(progress) else watchers[0] if progress is None and watchers else None
         )
-        self._style = None
-        if self._watcher is None and progress is not False:
-            self._style = _style(self._out, progress)
-        self._patience = 0.0 if progress is True else PATIENCE
+        self._text = None
+        if self._watcher is None and progress is not False and (style := _style(out, progress)):
+            self._text = WrittenProgress(out, style, patience=0.0 if progress is True else PATIENCE)
         self.trace: Trace | None = None
         """What hears of the run, where somebody listens. In `batches` it ends with the run; else who began it ends it."""
         self.first_error: Outcome | None = None
@@ -245,17 +248,18 @@ class Tally:
 
     def show(self, *, now: bool = False, finished: bool = False) -> None:
         """Show how far it is, now and then, or *now*; the last time always, and once."""
-        if self._ended or (self._watcher is None and self._style is None):
+        if self._ended or (self._watcher is None and self._text is None):
             return
         self._ended = finished
         time = self._clock()
-        every = MINUTE if self._style == "lines" else 0.0 if now else EVERY
+        every = MINUTE if self._text and self._text.style == "lines" else 0.0 if now else EVERY
         if not finished and time - self._shown < every:
             return
         self._shown = time
         progress = self.progress(finished=finished)
+        if self._text is not None:
+            self._text.write(progress)
         if self._watcher is None:
-            self._write(progress, time - self._began)
             return
         try:
             with user_code(
@@ -281,28 +285,6 @@ class Tally:
         if self._batches and self.trace is not None:
             self.trace.error = self.trace.error or ("Stopped" if self.stopped else "")
             self.trace.end()
-
-    def _write(self, progress: Progress, seconds: float) -> None:
-        is_bar = self._style == "bar"
-        if progress.finished:
-            text = progress.line if self._drawn or (not is_bar and seconds >= self._patience) else ""
-        elif is_bar:
-            text = _bar(progress) if seconds >= PATIENCE else ""
-        else:
-            text = _report(progress)
-        if not text:
-            return
-        self._drawn = True
-        with suppress(OSError, ValueError):  # a pipe that nobody reads any more, a file that was closed
-            start, end = ("\r\x1b[K" if is_bar else ""), ("" if is_bar and not progress.finished else "\n")
-            # A batch that is done may be the last: what the user prints next begins on a line of its own.
-            after = (
-                "\r\x1b[K"
-                if is_bar and not end and progress.batches and progress.done == progress.unique
-                else ""
-            )
-            self._out.write(f"{start}{flatten(text)}{end}{after}")
-            self._out.flush()
 
     def progress(self, *, finished: bool = False) -> Progress:
         """How far it is."""
@@ -338,20 +320,73 @@ def _style(out: IO[str] | None, progress: object) -> Literal["bar", "lines"] | N
     return "bar" if progress is True else None
 
 
-def _bar(progress: Progress) -> str:
-    full = WIDTH * progress.done // max(progress.unique, 1)
-    return f"{'█' * full}{'░' * (WIDTH - full)} {_report(progress)}"
+class WrittenProgress:
+    """Progress as text: a bar in a terminal, a line a minute in a file, and one line at the end.
+
+    What is over sooner than *patience* shows nothing, unless it *always* shows its last line.
+    """
+
+    def __init__(
+        self,
+        out: IO[str],
+        style: Literal["bar", "lines"],
+        *,
+        patience: float = PATIENCE,
+        always: bool = False,
+    ) -> None:
+        self.style = style
+        self._out, self._patience, self._always = out, patience, always
+        self._drawn = False
+
+    def write(self, progress: Progress) -> None:
+        """Write how far it is; a bar in place of the last one, and within the terminal's width, else it would flood it."""
+        is_bar = self.style == "bar"
+        if progress.finished:
+            told = self._always or self._drawn or (not is_bar and progress.seconds >= self._patience)
+            text = progress.line if told else ""
+        elif is_bar:
+            text = _bar(progress, _columns(self._out)) if progress.seconds >= PATIENCE else ""
+        else:
+            text = ", ".join(filter(None, _report(progress).values()))
+        if not text:
+            return
+        self._drawn = True
+        with suppress(OSError, ValueError):  # a pipe that nobody reads any more, a file that was closed
+            is_last = not is_bar or progress.finished
+            # A batch that is done may be the last: what the user prints next begins on a line of its own.
+            is_done = not is_last and progress.batches and progress.done == progress.unique
+            start, after = (WIPE if is_bar else ""), (WIPE if is_done else "")
+            self._out.write(f"{start}{flatten(text)}{chr(10) if is_last else after}")
+            self._out.flush()
 
 
-def _report(progress: Progress) -> str:
-    left = progress.seconds_left
-    parts = [
-        f"{progress.done:,}/{progress.unique:,}",
-        f"{progress.cached:,} from cache" if progress.cached else "",
-        f"{progress.failed:,} failed" if progress.failed else "",
-        f"{progress.per_minute:,.0f} a minute",
-        f"{money(progress.cost)}" + (f" of about {money(end)}" if (end := progress.cost_at_the_end) else ""),
-        f"{left:,.0f} s left" if left is not None else "",
-        progress.note,
-    ]
-    return ", ".join(part for part in parts if part)
+def _columns(out: IO[str]) -> int:
+    with suppress(OSError, ValueError, AttributeError):
+        return os.get_terminal_size(out.fileno()).columns
+    return shutil.get_terminal_size().columns
+
+
+def _bar(progress: Progress, columns: int) -> str:
+    """Draw the bar and say the rest, with what matters least left out until it fits in *columns*."""
+    told = _report(progress)
+    for left_out in ((), ("rate",), ("rate", "cached"), ("rate", "cached", "failed", "left")):
+        said = ", ".join(text for name, text in told.items() if text and name not in left_out)
+        for width in (WIDTH, WIDTH // 2):
+            full = width * progress.done // max(progress.unique, 1)
+            line = f"{'█' * full}{'░' * (width - full)} {said}"
+            if len(line) < columns:
+                return line
+    return shorten(said, columns - 1)
+
+
+def _report(progress: Progress) -> dict[str, str]:
+    left, end = progress.seconds_left, progress.cost_at_the_end
+    return {
+        "done": f"{progress.done:,}/{progress.unique:,}",
+        "cached": f"{progress.cached:,} from cache" if progress.cached else "",
+        "failed": f"{progress.failed:,} failed" if progress.failed else "",
+        "rate": f"{progress.per_minute:,.0f} a minute",
+        "cost": f"{money(progress.cost)}" + (f" of about {money(end)}" if end else ""),
+        "left": f"{left:,.0f} s left" if left is not None else "",
+        "note": progress.note,
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from qwennb.notebook.interpolated import Interpolated
 from qwennb.notebook.namespace import Scope, escape_braces
 from qwennb.notebook.options import SETTINGS
 from qwennb.notebook.outputs import CellOutputs
+from qwennb.notebook.place import AnswerPlace
 from qwennb.notebook.reports import show_state
 from qwennb.notebook.stale import StaleTracker
 from qwennb.request import Image, Message, Request, Video, recognise
@@ -41,8 +43,8 @@ class CellAsker:
     outputs: CellOutputs
     last: Request | None = None
 
-    def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
-        """Ask what was *typed*, with the options *given* on its line over the notebook's *defaults*."""
+    def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any], place: AnswerPlace) -> None:
+        """Ask what was *typed*, with the options *given* on its line over the notebook's *defaults*; show it in *place*."""
         scope = Scope(self.shell)
         prompt, values = (escape_braces(typed), {}) if given.get("raw") else scope.fill(typed)
         if not typed.strip():
@@ -56,9 +58,9 @@ class CellAsker:
         if given.get("plan"):
             show_state(str(self._plan(prompt, values, options, history)), "plan")
             return
-        request = self._build_request(prompt, values, options, history)
-        screen = screen_of(self.shell, quiet=bool(given.get("quiet")))
-        page = self._page(request, options, screen, given, scope.readings)
+        with place.wait(self._waits_for) if self.client.session.mode(options) != "replay" else nullcontext():
+            request = self._build_request(prompt, values, options, history)
+        page = self._page(request, options, place, given, scope.readings)
         self.stale_tracker.note_question(scope.readings, into=given.get("into"))
         if given.get("into"):
             self.shell.user_ns[given["into"]] = page.answer
@@ -67,6 +69,11 @@ class CellAsker:
             self._store(conversation)
         if given.get("code") and not page.answer.cached:  # else each Run All would leave one cell more
             self.shell.set_next_input(page.code)
+
+    def _waits_for(self) -> str:
+        """Say what a request waits for that is being made."""
+        known = self.client.session.known_endpoint
+        return "looking for a model to ask" if known is None else f"preparing what {known.name} is asked"
 
     def _build_request(
         self, prompt: str, values: dict[str, Any], options: Options, history: tuple[Message, ...]
@@ -113,12 +120,13 @@ class CellAsker:
         self,
         request: Request,
         options: Options,
-        screen: Screen,
+        place: AnswerPlace,
         given: dict[str, Any],
         readings: Sequence[Interpolated],
     ) -> Page:
         """Ask, show, and give back what was shown. An interrupt leaves the partial answer, marked."""
-        steps = _Steps(self, request, options, screen)
+        screen = screen_of(place)
+        steps = _Steps(self, request, options, place, screen)
         approve = None if given.get("yes") else partial(ask_consent, outputs=self.outputs)
         try:
             self.client.session.run_tools(request, options, ask=steps.ask, approve=approve, note=steps.note)
@@ -142,8 +150,11 @@ class CellAsker:
 class _Steps:
     """The steps of one question, shown as they come."""
 
-    def __init__(self, asker: CellAsker, request: Request, options: Options, screen: Screen) -> None:
-        self._asker, self._request, self._options, self._screen = asker, request, options, screen
+    def __init__(
+        self, asker: CellAsker, request: Request, options: Options, place: AnswerPlace, screen: Screen
+    ) -> None:
+        self._asker, self._request, self._options = asker, request, options
+        self._place, self._screen = place, screen
         self.answers: tuple[Answer, ...] = ()
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -168,14 +179,22 @@ class _Steps:
         self._screen.step()
         if (known := session.recall(request, options)) is not None:
             return known
-        if request.schema is not None or request.choices is not None:
-            return session.send(request, options)  # half a value is nothing to show
-        stream = session.stream(request, options, recall=False)
-        for piece in stream:
-            self._text.append(piece.text)
-            self._reasoning.append(piece.reasoning)
-            self._screen.grow(piece.text, piece.reasoning)
-        return stream.answer
+        with self._place.wait(partial(self._waits_for, request.model)):
+            if request.schema is not None or request.choices is not None:
+                return session.send(request, options)  # half a value is nothing to show
+            stream = session.stream(request, options, recall=False)
+            for piece in stream:
+                self._text.append(piece.text)
+                self._reasoning.append(piece.reasoning)
+                self._screen.grow(piece.text, piece.reasoning)
+            return stream.answer
+
+    def _waits_for(self, model: str) -> str:
+        """Say what is waited for once *model* is asked."""
+        endpoint = self._asker.client.session.endpoint
+        if endpoint.server is not None and not endpoint.server.is_ready:
+            return "loading the local model"
+        return f"{model} at {endpoint.name}"
 
     def note(self, answers: Sequence[Answer]) -> None:
         """Have the *answers* so far: nothing is unfinished now."""

@@ -10,10 +10,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from qwennb.notebook.place import is_console
 from qwennb.watchers import watchers
 
 if TYPE_CHECKING:
-    from qwennb.frames import Progress
+    from qwennb.frames import Progress, WrittenProgress
     from qwennb.notebook.widgets.progress import Runs
 
 
@@ -22,10 +23,13 @@ class Columns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._shell: Any = None
         self._runs: Runs | None = None
+        self._lines: dict[int, WrittenProgress] = {}
 
     def load(self, shell: Any) -> None:
         """Watch every run from now on. A terminal is left its own bar."""
+        self._shell = shell
         if getattr(shell, "kernel", None) is not None:
             watchers[:] = [self.see]
 
@@ -48,8 +52,23 @@ class Columns:
     def see(self, progress: Progress) -> None:
         """A run is this far. On the thread of the run."""
         with self._lock:
+            if self._is_written(progress):
+                return
             if self._runs is None:
                 from qwennb.notebook.widgets.progress import Runs
 
                 self._runs = Runs()
         self._runs.see(progress)
+
+    def _is_written(self, progress: Progress) -> bool:
+        """Write *progress* as in a terminal, where the front end is one; tell whether it is."""
+        if progress.run not in self._lines:
+            if not is_console(self._shell):
+                return False
+            from qwennb.frames import WrittenProgress
+
+            self._lines[progress.run] = WrittenProgress(sys.stdout, "bar", always=True)
+        self._lines[progress.run].write(progress)
+        if progress.finished:
+            del self._lines[progress.run]
+        return True

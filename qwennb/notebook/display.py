@@ -1,21 +1,19 @@
-"""Where an answer is seen while it grows.
+"""How an answer is seen while it grows, in its place.
 
 In a notebook: one display, updated at most five times a second (mathematics makes a browser fall behind at twenty),
 and a last time with the whole. The first piece is shown at once; a piece that has to wait is shown by a timer, however
 long the next one takes. What never grew, an answer from memory, is one display that is never updated: tools that
-compare notebooks look at the first. In a terminal the text is written as it comes.
+compare notebooks look at the first. In a terminal the thought and the text are written as they come, broken at words.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from qwennb.answer import Page, markup, under_way
-from qwennb.terminal import drop_controls
+from qwennb.notebook.place import AnswerPlace, CellPlace, TerminalPlace
 
 EVERY = 0.2
 
@@ -39,10 +37,10 @@ class Screen:
 class Cell(Screen):
     """The output of a notebook's cell."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, place: CellPlace, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._place = place
         self._clock = clock
         self._lock = threading.Lock()
-        self._handle: Any = None
         self._plain: list[str] = []
         self._text, self._reasoning = markup.Growing(), markup.Growing()
         self._shown = 0.0
@@ -50,11 +48,12 @@ class Cell(Screen):
 
     def grow(self, text: str, reasoning: str) -> None:
         """Take a piece in; show it now, or with the next ones."""
+        self._place.stop_waiting()
         with self._lock:
             self._plain.append(text)
             self._text.add(text)
             self._reasoning.add(reasoning)
-            wait = self._shown + EVERY - self._clock() if self._handle is not None else 0.0
+            wait = self._shown + EVERY - self._clock() if not self._place.is_empty else 0.0
             if wait <= 0:
                 self._show()
             elif self._timer is None:
@@ -70,10 +69,11 @@ class Cell(Screen):
     def end(self, page: Page) -> None:
         """Show the whole, in place of what grew."""
         self.close()
-        self._publish(page.bundle())
+        self._place.publish(page.bundle())
 
     def close(self) -> None:
         """Let no timer come after this."""
+        self._place.stop_waiting()
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -90,53 +90,65 @@ class Cell(Screen):
     def _show(self) -> None:
         self._plain = ["".join(self._plain)]
         shown = under_way(self._text, self._reasoning)
-        self._publish({"text/markdown": shown, "text/plain": markup.plain(self._plain[0]) or "…"}, grows=True)
+        self._place.publish(
+            {"text/markdown": shown, "text/plain": markup.plain(self._plain[0]) or "…"}, grows=True
+        )
         self._shown = self._clock()
 
     def _begin(self) -> None:
         self._plain = []
         self._text, self._reasoning = markup.Growing(), markup.Growing()
 
-    def _publish(self, bundle: dict[str, Any], *, grows: bool = False) -> None:
-        from IPython.display import DisplayHandle, display
-
-        if self._handle is not None:
-            self._handle.update(bundle, raw=True)
-        elif grows:
-            self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
-            self._handle.display(bundle, raw=True)
-        else:
-            display(bundle, raw=True)  # type: ignore[no-untyped-call]
-
 
 class Terminal(Screen):
-    """A terminal: text as it comes, then the footer."""
+    """A terminal: the thought, quoted, and the text as they come, then the footer."""
 
-    def __init__(self, write: Callable[[str], Any] | None = None) -> None:
-        self._stream = write or sys.stdout.write
-        self._grown = False
+    def __init__(self, place: TerminalPlace) -> None:
+        self._place = place
+        self._parts = {"reasoning": place.wrapper("> "), "text": place.wrapper()}
+        self._grows = ""  # the part that comes
+
+    def step(self) -> None:
+        """Begin another question of the same cell."""
+        self._end_part()
 
     def grow(self, text: str, reasoning: str) -> None:
-        """Write what is new. An escape sequence that comes in two pieces has lost its first character."""
-        if text:
-            self._grown = True
-            self._stream(drop_controls(text))
-            sys.stdout.flush()
+        """Write what is new."""
+        self._place.stop_waiting()
+        for part, piece in (("reasoning", reasoning), ("text", text)):
+            if piece:
+                if part != self._grows:
+                    self._end_part()
+                    self._grows = part
+                self._place.write(self._parts[part].add(piece))
 
     def end(self, page: Page) -> None:
         """Write the rest."""
-        shown = page.plain()
-        if self._grown:
+        if self._grows == "text":
             mark = "\n[interrupted]" if page.answer.finish_reason == "interrupted" else ""
             shown = f"{mark}\n\n[{markup.plain(page.footer())}]"
-        self._stream(drop_controls(shown + "\n"))
+        else:
+            self._end_part()
+            shown = page.plain()
+        lines = self._parts["text"]
+        self._place.write(lines.end() + lines.add(f"{shown}\n"))
+
+    def close(self) -> None:
+        """Write nothing from here on but the end."""
+        self._place.stop_waiting()
+
+    def _end_part(self) -> None:
+        if self._grows:
+            self._place.write(f"{self._parts[self._grows].end()}\n\n")
+        self._parts = {"reasoning": self._place.wrapper("> "), "text": self._place.wrapper()}
+        self._grows = ""
 
 
-def screen_of(shell: Any, *, quiet: bool) -> Screen:
-    """Choose the screen that *shell* has."""
-    if quiet:
-        return Screen()
-    return Cell() if hasattr(shell, "kernel") else Terminal()
+def screen_of(place: AnswerPlace) -> Screen:
+    """Choose how an answer is seen in *place*."""
+    if isinstance(place, CellPlace):
+        return Cell(place)
+    return Terminal(place) if isinstance(place, TerminalPlace) else Screen()
 
 
 def show_in_one_line(error: BaseException) -> BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
@@ -18,6 +19,7 @@ from qwennb.errors import BadInput, NotRecorded, QwenError
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.options import help_text, read_line
 from qwennb.notebook.outputs import CellOutputs
+from qwennb.notebook.place import place_of
 from qwennb.notebook.sharing import PackRecorder
 from qwennb.notebook.stale import StaleTracker
 
@@ -126,7 +128,16 @@ class QwenMagics(Magics):
 
     def ask(self, prompt: str, given: dict[str, Any]) -> None:
         """Ask *prompt* with the options *given*."""
-        self.asker(given.get("endpoint")).ask(prompt, given, self.defaults())
+        place = place_of(self.shell, quiet=bool(given.get("quiet") or given.get("plan")))
+        is_replay = "replay" in given or self._config(given.get("endpoint")).cache == "replay"
+        try:
+            # In replay nothing is waited for, and what compares notebooks looks at what is shown first.
+            with nullcontext() if is_replay else place.wait(lambda: "getting ready"):
+                asker = self.asker(given.get("endpoint"))
+            asker.ask(prompt, given, self.defaults(), place)
+        except BaseException:
+            place.leave()
+            raise
 
     def defaults(self) -> dict[str, Any]:
         """Return the options of a call that %config has set."""
@@ -146,12 +157,17 @@ class QwenMagics(Magics):
         """Return the client for the settings as they are now; the same settings have the same client, and one budget."""
         from qwennb.client import Qwen
 
-        settings = {name: getattr(self, name) for name in ("endpoint", "model", "cache", "budget", "timeout")}
-        settings["endpoint"] = endpoint or self.endpoint
-        config = Config.load(settings)
+        config = self._config(endpoint)
         if config not in self._clients:
-            self._clients[config] = Qwen(**settings)
+            self._clients[config] = Qwen(**self._settings(endpoint))
         return self._clients[config]
+
+    def _settings(self, endpoint: str | None) -> dict[str, Any]:
+        settings = {name: getattr(self, name) for name in ("endpoint", "model", "cache", "budget", "timeout")}
+        return settings | {"endpoint": endpoint or self.endpoint}
+
+    def _config(self, endpoint: str | None) -> Config:
+        return Config.load(self._settings(endpoint))
 
     # ------------------------------------------------------------------ beside it
 

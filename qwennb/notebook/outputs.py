@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from qwennb.notebook.place import is_console
+
 MAY_ASK = "--tools"
 LISTENS = 5.0  # seconds until a stream's own thread has begun to listen; it is never that long
 _SHOWN = ("stream", "display_data")
@@ -31,7 +33,8 @@ class CellOutputs:
     def cell_begins(self, info: Any) -> None:
         """Listen to a cell that is about to run, if it may ask."""
         self._shown, self._clears = [], False
-        if MAY_ASK in (getattr(info, "raw_cell", None) or "") and hasattr(self._shell, "kernel"):
+        may_ask = MAY_ASK in (getattr(info, "raw_cell", None) or "")
+        if may_ask and hasattr(self._shell, "kernel") and not is_console(self._shell):
             self._listens = self._hook("register_hook")
 
     def cell_ended(self, result: Any) -> None:

@@ -72,6 +72,17 @@ def test_a_terminal_shows_a_bar_and_then_one_line():
     assert out.getvalue().endswith("\r\x1b[Km · 4 rows, 3 unique, 2 not asked · 10 in, 2 out · $0.50\n")
 
 
+def test_a_bar_stays_within_eighty_columns_whatever_there_is_to_say():
+    for note in ("", "waits for a batch at dashscope-intl, of which 1,200 of 24,000 are answered so far"):
+        out = Terminal()
+        tally = Tally(1_234_567, 1_234_567, "m", out=out, clock=clock(0, 4000, 4000))
+        tally._done, tally._cached, tally._failed, tally._cost = 234_567, 100_000, 12_345, 1_234.5
+        tally.note(note)
+        tally.show()
+        line = out.getvalue().removeprefix("\r\x1b[K")
+        assert len(line) < 80 and "234,567/1,234,567" in line and "$1234.50" in line, line
+
+
 def test_what_is_over_in_a_moment_draws_no_bar():
     out = Terminal()
     tally = Tally(1, 1, "m", out=out, clock=clock(0, 0.5, 0.5, 0.6, 0.6))

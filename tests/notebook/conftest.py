@@ -116,7 +116,8 @@ class Kernel:
                 "code": code, "silent": False, "store_history": True, "user_expressions": {},
                 "allow_stdin": answers is not None, "stop_on_error": False,
             },
-            metadata={"cellId": cell} if cell else {},
+            # A notebook that can be typed into says which cell runs; "" is a console, which does not.
+            metadata={"cellId": cell or "typed-into"} if cell or (answers and cell is None) else {},
         )  # fmt: skip
         self.client.shell_channel.send(message)
         wanted, ran = message["header"]["msg_id"], Ran()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import pytest
 
 from qwennb.answer import MIME, Answer, Page
 from qwennb.notebook.display import Cell
+from qwennb.notebook.place import CellPlace, Wrapper
 from qwennb.request import Request, user_message
 from qwennb.simulator import Fault, Reply
 from tests.conftest import until
@@ -19,6 +22,11 @@ from tests.notebook.conftest import CANARY
 
 def streamed(pieces: list[str], delay: float = 0.02, **more) -> Reply:
     return Reply("".join(pieces), chunks=pieces, chunk_delay=delay, **more)
+
+
+def told(ran) -> list[str]:
+    """What was shown, one after the other."""
+    return [c["data"]["text/markdown"] for _, kind, c in ran.messages if "display_data" in kind]
 
 
 @pytest.mark.slow
@@ -46,7 +54,7 @@ def test_a_piece_that_waits_is_shown_before_the_next_one_comes(kernel, script):
     script(streamed(["first ", "second ", "third"], delay=1.2))
     ran = kernel.run("%qwen slowly")
     shown = [c["data"]["text/plain"] for _, kind, c in ran.messages if "display_data" in kind]
-    assert shown[0] == "first "
+    assert next(one for one in shown if "…" not in one) == "first "
     assert any("second" in one and "third" not in one for one in shown)
 
 
@@ -171,38 +179,41 @@ def test_a_saved_streamed_notebook_passes_nbval(kernel, sim, script, tmp_path):
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout[-3000:]
 
 
-class Watched(Cell):
-    """A cell whose output is seen by the test, and whose time is the test's."""
+class Watched(CellPlace):
+    """An output that is seen by the test."""
 
-    def __init__(self, **settings) -> None:
-        super().__init__(**settings)
+    def __init__(self) -> None:
+        super().__init__()
         self.shown: list[dict[str, str]] = []
 
-    def _publish(self, bundle, *, grows=False):
-        self._handle = self
+    @property
+    def is_empty(self):
+        return not self.shown
+
+    def publish(self, bundle, *, grows=False):
         self.shown.append(bundle)
 
 
 def test_nothing_is_shown_after_the_end():
     now = [100.0]
-    cell = Watched(clock=lambda: now[0])
+    place = Watched()
+    cell = Cell(place, clock=lambda: now[0])
     cell.grow("first", "")
     now[0] -= 60.0
     cell.grow(" and the last", "")  # too soon: it waits for its turn, which is in a minute
     waiting = cell._timer
-    assert waiting is not None and len(cell.shown) == 1
+    assert waiting is not None and len(place.shown) == 1
     page = Page((Answer(Request("m", (user_message("x"),)), text="first and the last"),))
     cell.end(page)
     waiting.join(10)
-    assert cell.shown[1:] == [page.bundle()]
+    assert place.shown[1:] == [page.bundle()]
 
 
 @pytest.mark.slow
 def test_half_a_value_is_never_shown(kernel, script):
     script(streamed(['{"name": ', '"Ada", ', '"age": 36}'], delay=0.1))
     ran = kernel.run("%qwen --schema 'name, age int' Who was she?")
-    assert ran.count("display_data") == 1 and ran.count("update_display_data") == 0
-    assert "| name | Ada |" in ran.markdown
+    assert [one for one in told(ran) if "Ada" in one] == [ran.markdown] and "| name | Ada |" in ran.markdown
 
 
 def test_a_stream_that_breaks_leaves_what_had_come_marked(kernel, script):
@@ -217,26 +228,28 @@ def test_a_stream_that_breaks_leaves_what_had_come_marked(kernel, script):
 @pytest.mark.slow
 def test_five_hundred_pieces_a_second_are_shown_five_times_a_second():
     now = [100.0]
-    cell = Watched(clock=lambda: now[0])
+    place = Watched()
+    cell = Cell(place, clock=lambda: now[0])
     for number in range(5_000):
         cell.grow(f"w{number} ", "")
         if number in (0, 2_500, 4_999):
-            late = number - int(cell.shown[-1]["text/plain"].rstrip().rpartition("w")[2])
+            late = number - int(place.shown[-1]["text/plain"].rstrip().rpartition("w")[2])
             assert late <= 100, "never further behind than one update"
         now[0] += 0.002
     cell.close()
-    assert 45 <= len(cell.shown) <= 300, "ten seconds of ours, and timers of real time"
+    assert 45 <= len(place.shown) <= 300, "ten seconds of ours, and timers of real time"
 
 
 def test_a_piece_that_comes_too_soon_is_shown_without_another_one():
     now = [100.0]
-    cell = Watched(clock=lambda: now[0])
+    place = Watched()
+    cell = Cell(place, clock=lambda: now[0])
     cell.grow("first", "")
     now[0] -= 0.5
     cell.grow(" second", "")
-    assert [one["text/plain"] for one in cell.shown] == ["first"]
-    until(lambda: len(cell.shown) == 2, "it is shown when its time has come")
-    assert [one["text/plain"] for one in cell.shown] == ["first", "first second"]
+    assert [one["text/plain"] for one in place.shown] == ["first"]
+    until(lambda: len(place.shown) == 2, "it is shown when its time has come")
+    assert [one["text/plain"] for one in place.shown] == ["first", "first second"]
 
 
 def test_what_went_in_is_known_by_its_hash_in_what_is_saved(kernel, script):
@@ -247,3 +260,69 @@ def test_what_went_in_is_known_by_its_hash_in_what_is_saved(kernel, script):
     kernel.run("figure = [1, 3]")
     two = kernel.run("%qwen about {{ figure }} and {{ other }}").data[MIME]["inputs"]
     assert two["other"] == one["other"] and two["figure"] != one["figure"]
+
+
+@pytest.mark.slow
+def test_what_is_waited_for_stands_there_within_a_fifth_of_a_second_and_counts(kernel, script):
+    script("warm", Reply("at last", delay=2.4), Reply('{"a": 1}', delay=1.3))
+    kernel.run("%qwen warm")
+    for line in ("%qwen wait for it", "%qwen --schema 'a int' wait for it"):
+        ran = kernel.run(line)
+        [began] = [at for at, kind, _ in ran.messages if kind == "execute_input"]
+        first = next(at for at, kind, _ in ran.messages if kind == "display_data")
+        assert first - began < 0.5, "0.2 s, on a machine that may be busy"
+        waits = [one for one in told(ran) if "…" in one]
+        assert html.unescape(waits[0]) == "qwen3.5-flash at openrouter …"
+        assert html.unescape(waits[1]) == "qwen3.5-flash at openrouter … 1 s"
+        [output] = [one for one in ran.outputs if one["output_type"] == "display_data"]
+        assert "…" not in output["data"]["text/markdown"]
+
+
+@pytest.mark.slow
+def test_no_wait_is_left_in_what_is_saved_of_a_cell_that_failed(kernel, sim, script):
+    sim.fault("500")
+    try:
+        ran = kernel.run("%qwen --param timeout=1 --no-cache it fails")
+    finally:
+        sim.reset()
+    assert ran.status == "error" and any("…" in one for one in told(ran))
+    assert [o["data"] for o in ran.outputs if o["output_type"] == "display_data"] == [
+        {"text/markdown": "", "text/plain": ""}
+    ]
+
+
+@pytest.mark.slow
+def test_a_console_that_updates_no_output_is_written_line_by_line(kernel, script):
+    script(Reply("It is so.", reasoning="hm, let me think", delay=0.4))
+    ran = kernel.run("%qwen is it?", answers=[], cell="")
+    assert ran.status == "ok" and ran.count("display_data") == 0
+    shown = re.sub(r"[^\n]*\r\x1b\[K", "", ran.printed)
+    assert shown.startswith("> hm, let me think\n\nIt is so.\n\n[qwen3.5-flash · ") and shown.endswith("]\n")
+    assert "qwen3.5-flash at openrouter …" in ran.printed
+    again = kernel.run("%qwen is it?", answers=[], cell="")
+    assert again.printed.startswith("It is so.\n\n[qwen3.5-flash · ")
+
+
+@pytest.mark.slow
+def test_a_console_is_told_of_a_column_as_a_terminal_is(kernel, script):
+    kernel.run("import polars as pl\ntable = pl.DataFrame({'n': [0, 1, 2, 2]})")
+    script(*[Reply("x", delay=0.8)] * 3)
+    ran = kernel.run("_ = table.qwen.ask('Say {{ n }}', concurrency=1)", answers=[], cell="")
+    assert ran.status == "ok" and ran.count("display_data") == 0
+    lines = ran.printed.split("\r\x1b[K")
+    assert lines[-1].startswith("qwen3.5-flash · 4 rows, 3 unique · ") and any("█" in one for one in lines)
+
+
+def test_a_text_is_broken_at_words_and_code_is_not():
+    said = "one two three four\n    code that is longer than that\n\n```\nx = 1 + 2 + 3 + 4\n```\n| a | table of words |\n東京 東京 東京"
+    for size in (1, 3, 1000):
+        lines = Wrapper(12)
+        made = "".join(lines.add(said[at : at + size]) for at in range(0, len(said), size)) + lines.end()
+        assert made == (
+            "one two\nthree four\n    code that is longer than that\n\n```\nx = 1 + 2 + 3 + 4\n```\n"
+            "| a | table of words |\n東京 東京\n東京"
+        )
+    quoted = Wrapper(12, "> ")
+    assert quoted.add("one two three\n\nfour ") + quoted.end() == "> one two\n> three\n>\n> four"
+    whole = Wrapper(0)
+    assert whole.add("one two three four five six seven") + whole.end() == "one two three four five six seven"

@@ -247,24 +247,29 @@ shell.mainloop()
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal of Unix")
-def test_a_terminal_streams_text_and_completes_options(sim, script, environ, tmp_path):
+def test_a_terminal_counts_streams_and_completes_options(sim, script, environ, tmp_path):
     pexpect = pytest.importorskip("pexpect")
-    script(Reply("", chunks=["plain ", "\x1b[31mtext\x1b[0m", " <b>kept</b>"], chunk_delay=0.05))
+    pieces = ["plain ", "\x1b[31mtext\x1b[0m", " <b>kept</b> ", "and on "] + ["words "] * 30
+    script(Reply("", chunks=pieces, chunk_delay=0.01, delay=1.3, reasoning="let me see"))
     program = tmp_path / "terminal.py"
     program.write_text(TERMINAL)
     shell = pexpect.spawn(
         sys.executable,
         [str(program)],
         env={**environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-        dimensions=(40, 160),
+        dimensions=(40, 80),
         timeout=120,
         encoding="utf-8",
     )
     try:
         shell.expect(re.escape("In [1]"))
         shell.send("%qwen what's this?\r")
+        shell.expect("qwen3.5-flash at openrouter … 1 s")
         shell.expect(" in, ")
-        assert "plain text <b>kept</b>" in shell.before and "[qwen3.5-flash" in shell.before
+        shown = shell.before.replace("\r\n", "\n")
+        assert shown.startswith("\r\x1b[K> let me see\n\nplain text <b>kept</b> and on words "), shown
+        assert all(len(line) <= 80 for line in shown.split("\n")) and "words\nwords" in shown
+        assert "\n\n[qwen3.5-flash · " in shown
         shell.expect(re.escape("In [2]"))
         shell.send("%qwen --temp\t")
         shell.expect("erature")

@@ -121,6 +121,12 @@ class LocalServer:
         child = self._child
         return child.pid if child is not None and child.alive else None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has the model loaded and can answer."""
+        child = self._child
+        return child is not None and child.alive and child.is_ready
+
     def memory(self) -> int | None:
         """MiB that the child holds, the mapped model included; None where it does not run or the system won't say."""
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -168,6 +174,7 @@ class _Child:
     def __init__(self, server: LocalServer) -> None:
         self.over = threading.Event()
         self.address = ""
+        self.is_ready = False
         self._server = server
         self._told = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -190,6 +197,7 @@ class _Child:
         self._told.wait(seconds)
         while self.address and not self.over.is_set() and time.monotonic() < deadline:
             if _healthy(self.address):
+                self.is_ready = True
                 return
             self.over.wait(0.05)
         if "missing" in self._problem:
