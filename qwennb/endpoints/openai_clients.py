@@ -13,14 +13,18 @@ with `max_retries` would ask again what the engine has given up.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property, wraps
 from typing import Any
 
 import httpx2
 import openai
 import orjson
 from openai import AsyncOpenAI, OpenAI
+from openai.resources.chat import AsyncChat, Chat
 
 from qwennb.config import Secret
 from qwennb.endpoints.transports.connect import CONNECT_SECONDS
@@ -99,13 +103,13 @@ class AsyncDoor:
 def openai_client(door: Door, environ: Mapping[str, str]) -> OpenAI:
     """An `openai.OpenAI` whose calls go through *door*."""
     http = httpx2.Client(transport=_Transport(door), trust_env=False, follow_redirects=False)
-    return OpenAI(http_client=http, **_settings(environ))
+    return UncountedOpenAI(http_client=http, **_settings(environ))
 
 
 def async_openai_client(door: AsyncDoor, environ: Mapping[str, str]) -> AsyncOpenAI:
     """An `openai.AsyncOpenAI` whose calls go through *door*."""
     http = httpx2.AsyncClient(transport=_AsyncTransport(door), trust_env=False, follow_redirects=False)
-    return AsyncOpenAI(http_client=http, **_settings(environ))
+    return UncountedAsyncOpenAI(http_client=http, **_settings(environ))
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -126,6 +130,62 @@ def _settings(environ: Mapping[str, str]) -> dict[str, Any]:
         "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS),
         "default_headers": {**overruled, "Authorization": f"Bearer {PLACEHOLDER}"},
     }
+
+
+# ---------------------------------------------------------------------- counted once
+
+# Who has OpenTelemetry watch the openai package would see each question twice, for our own spans are made where a request
+# is really sent; and what is recalled would be counted though it costs nothing. So its instrumentors are told to pass over.
+
+
+class UncountedOpenAI(OpenAI):
+    """The package's own client, whose questions no instrumentor of OpenTelemetry counts beside us."""
+
+    @cached_property
+    def chat(self) -> Chat:
+        """Its chat, likewise."""
+        chat = super().chat
+        own = vars(chat.completions)
+        own["create"] = _pass_over(chat.completions.create)
+        own["parse"] = _pass_over(chat.completions.parse)
+        return chat
+
+
+class UncountedAsyncOpenAI(AsyncOpenAI):
+    """The same, for `await`."""
+
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """Its chat, likewise."""
+        chat = super().chat
+        own = vars(chat.completions)
+        own["create"] = _await_over(chat.completions.create)
+        own["parse"] = _await_over(chat.completions.parse)
+        return chat
+
+
+def _pass_over(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(ask)
+    def ask_uncounted(*given: Any, **options: Any) -> Any:
+        with _no_instrumentation():
+            return ask(*given, **options)
+
+    return ask_uncounted
+
+
+def _await_over(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(ask)
+    async def ask_uncounted(*given: Any, **options: Any) -> Any:
+        with _no_instrumentation():
+            return await ask(*given, **options)
+
+    return ask_uncounted
+
+
+def _no_instrumentation() -> AbstractContextManager[Any]:
+    """Have instrumentors pass over what is called; there are none where their library is not loaded."""
+    utils = sys.modules.get("opentelemetry.instrumentation.utils")
+    return nullcontext() if utils is None else utils.suppress_instrumentation()
 
 
 # ---------------------------------------------------------------------- the transports

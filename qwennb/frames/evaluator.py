@@ -309,8 +309,10 @@ def _total(tally: Tally) -> Totals:
     """Sum up a run for its trace: with the numbers of its last line."""
     from qwennb.tracing import Totals
 
-    now = tally.progress()
-    return Totals(now.rows, now.unique, now.done, now.cached, now.failed, now.tokens, now.cost, now.model)
+    now, ended = tally.progress(), "Stopped" if tally.stopped else ""
+    return Totals(
+        now.rows, now.unique, now.done, now.cached, now.failed, now.tokens, now.cost, now.model, ended
+    )
 
 
 def _find(rows: Rows, outcomes: Sequence[Outcome | None], outcome: Outcome | None) -> str:

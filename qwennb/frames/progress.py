@@ -283,7 +283,6 @@ class Tally:
         if self._compare is not None and self._pairs_of:
             self._compare(max(self._pairs_of.values(), key=Counter.total))
         if self._batches and self.trace is not None:
-            self.trace.error = self.trace.error or ("Stopped" if self.stopped else "")
             self.trace.end()
 
     def progress(self, *, finished: bool = False) -> Progress:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -70,6 +71,7 @@ class Totals(NamedTuple):
     tokens: tuple[int, int] = (0, 0)
     cost: float | None = 0.0
     model: str = ""
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -104,8 +106,7 @@ class Trace:
         self.run = next(_runs)
         self.read_totals: Callable[[], Totals] | None = None
         """What the run came to, where more is known of it than its requests."""
-        self.error = ""
-        """The class of what ended it early, where that is no exception which leaves the `with`."""
+        self._error = ""  # the class of what ended it early
         self._settle = settle
         self._hearers = list(hearers)
         self._kind: RunKind = kind
@@ -150,12 +151,12 @@ class Trace:
 
     def note_error(self, error: BaseException) -> None:
         """Note what has ended it early."""
-        self.error = self.error or _error_name(error)
+        self._error = self._error or _error_name(error)
 
     def end(self, *, waits: bool = True) -> None:
         """Tell that it is over, and what it came to; with *waits*, until that was heard."""
-        count, now, error = self._count, self._clock(), self.error
-        totals = self.read_totals() if self.read_totals else self._own_totals(has_failed=bool(error))
+        count, now = self._count, self._clock()
+        totals = self.read_totals() if self.read_totals else self._own_totals()
         self._tell(
             RunEnded(
                 self.run,
@@ -175,16 +176,16 @@ class Trace:
                 count.most_at_once,
                 count.spent,
                 now - self._began,
-                error,
+                self._error or totals.error,
             )
         )
         if waits:
             self._settle()
 
-    def _own_totals(self, *, has_failed: bool) -> Totals:
+    def _own_totals(self) -> Totals:
         if (known := self._known) is not None:
             return Totals(1, 1, 1, 1, 0, (known.usage.input, known.usage.output), known.cost)
-        return Totals(1, 1, 1, 0, int(has_failed), self._count.tokens, self._count.spent)
+        return Totals(1, 1, 1, 0, int(bool(self._error)), self._count.tokens, self._count.spent)
 
     # ------------------------------------------------------------------ what is known
 
@@ -353,6 +354,11 @@ def find_hearers(subscriber: Subscriber | None) -> list[Hear]:
         hearers.append(subscriber.hear)
     if LOG.isEnabledFor(logging.INFO):
         hearers.append(write_log)
+    if "opentelemetry.trace" in sys.modules:
+        from qwennb.tracing.spans import find_spans
+
+        if (spans := find_spans()) is not None:
+            hearers.append(spans.hear)
     return hearers
 
 
