@@ -64,7 +64,7 @@ def read_pdf(content: bytes, name: str, pages: tuple[int, ...] | None) -> tuple[
 def _check_end(content: bytes, name: str) -> None:
     """Refuse the beginning of a file: its missing pages would be read as empty ones."""
     end = content.rfind(b"%%EOF")
-    if end < 0 or re.search(rb"\d+\s+\d+\s+obj\b", content[end:]):
+    if re.search(rb"\d+\s+\d+\s+obj\b", content[max(end, 0) :]):
         raise MediaError(f"{name} ends in the middle, as after a download that broke off; fetch it again")
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.benchmarks import asking, cells, columns, kills, packs, queueing, quota, verify
+from tests.benchmarks import asking, cells, columns, documents, kills, packs, queueing, quota, verify
 
 ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "asking": (asking.cached, asking.uncached),
@@ -26,6 +26,13 @@ ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "columns-slots": (queueing.simulated, columns.slots),
     "columns-memory": (columns.memory,),
     "columns-interrupt": (columns.interrupt,),
+    "documents": (
+        documents.long_report,
+        documents.pypdfium2,
+        documents.each_paper,
+        documents.office,
+        documents.quote,
+    ),
     "verify": (verify.ten_thousand,),
 }
 

@@ -122,6 +122,21 @@ def slides():
     return _saved(show)
 
 
+def long_report(paragraphs):
+    return word(
+        "".join(paragraph(f"Paragraph {i}: the harbour was dredged in spring.") for i in range(paragraphs))
+    )
+
+
+def long_sheet(rows):
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("Cargo")
+    sheet.append(["Port", "Ships", "Tons"])
+    for i in range(rows):
+        sheet.append([f"Port {i % 40}", i, i * 1.5])
+    return _saved(book)
+
+
 # Bombs
 
 

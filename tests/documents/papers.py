@@ -518,6 +518,14 @@ def _assemble(objects):
     return bytes(made)
 
 
+PAPERS = (
+    two_columns, three_columns_under_a_wide_table, table_with_rules, table_of_boxes, long_cells, sideways_table, table_without_rules, footnotes,
+    turned_page, turned_words, scanned, mixed, scan_with_hidden_text, locked_against_printing, broken_index, ligatures, right_to_left,
+    chinese_and_japanese, hyphenated, headers_and_footers, form_fields, annotations, landscape, tiny_text, overlapping, invoice, code_listing,
+    contents_and_lists, damaged_words, letters_drawn_as_curves, blank,
+)  # fmt: skip
+
+
 # Bombs: small files that ask for a great deal.
 
 
