@@ -28,6 +28,8 @@ FORMULAS = {
 }
 # The tools whose requests `qwennb export` writes, for tests/cli/test_export.py.
 READERS = ("newman@6.2.2", "httpyac@6.16.7")
+# What reads the simulator's description of itself, and holds it to that, for tests/simulator/test_openapi.py.
+OPENAPI = ("openapi-spec-validator==0.9.0", "schemathesis==4.32.5")
 
 
 def main() -> int:

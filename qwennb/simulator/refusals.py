@@ -128,7 +128,7 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("body is no object", (MLX,), "§10.1", 422, lambda c: not isinstance(c.sent, dict), "JSON decode error", "json_invalid", patch={"": "[]"}, early=True),
     Refusal("null", (MLX,), "§15", 422, trial.null("max_tokens", "temperature", "seed"), code="int_type", param="max_tokens", patch={"max_tokens": None}, early=True, on=_fields("max_tokens temperature seed")),
     Refusal("null", (OPENROUTER,), "§15", 400, trial.null("tools", "tool_choice"), code="invalid_request", patch={"tools": None}, early=True, on=_fields("tools tool_choice")),
-    Refusal("no messages", (LLAMA,), "§10.1", 400, lambda c: "messages" not in c.body, "'messages' is required", patch={"messages": LEFT_OUT}, early=True),
+    Refusal("no messages", (LLAMA,), "§10.1", 400, lambda c: c.body.get("messages") is None, "'messages' is required", patch={"messages": LEFT_OUT}, early=True),
     Refusal("no messages", (OPENROUTER, DASHSCOPE, VLLM, SGLANG, OLLAMA, LMSTUDIO), "§10.1", 400, trial.no_messages, "'messages' is a required property", param="messages", patch={"messages": []}, early=True),
     Refusal("no messages", (MLX,), "§10.1", 422, trial.no_messages, "Field required", "missing", param="messages", patch={"messages": LEFT_OUT}, early=True),
     Refusal("wrong type", (OPENROUTER, DASHSCOPE, VLLM, SGLANG, LLAMA, OLLAMA, LMSTUDIO), "§10.1", 400, trial.is_malformed, patch={"temperature": "warm"}, early=True),
@@ -163,6 +163,8 @@ _ROWS: tuple[Refusal, ...] = (
     Refusal("stream_options without stream", (VLLM,), "§15", 400, lambda c: bool(c.body.get("stream_options")) and not c.body.get("stream"), "Stream options can only be defined when `stream=True`.", param="stream_options", patch={"stream": LEFT_OUT, "stream_options": {"include_usage": True}}, on=_fields("stream_options")),
     Refusal("untrusted field", (VLLM,), "§15", 400, lambda c: None if c.options.trust_request else trial.is_sent("mm_processor_kwargs", "media_io_kwargs", "chat_template")(c), patch={"chat_template": "{{ messages }}"}, on=_fields("mm_processor_kwargs media_io_kwargs chat_template")),
     Refusal("several constraints", (VLLM,), "§8", 400, trial.several_constraints, "You can only use one kind of structured outputs constraint ('json', 'regex', 'choice', 'grammar', …).", patch={"structured_outputs": {"choice": ["a", "b"], "regex": "a"}}, on=_fields("structured_outputs")),
+    Refusal("unreadable constraint", (VLLM,), "§8", 400, trial.unreadable_constraint, patch={"structured_outputs": {"grammar": "this is no grammar"}}, on=_fields("structured_outputs")),
+    Refusal("unreadable constraint", (SGLANG,), "§8", 400, trial.unreadable_constraint, patch={"ebnf": "this is no grammar"}, on=_fields("ebnf")),
     # Thinking.
     Refusal("thinking_budget range", (DASHSCOPE,), "§4", 400, trial.outside("thinking_budget", lambda v: 1 <= v <= 81_920), "The thinking_budget parameter must be a positive integer and not greater than 81920", patch={"enable_thinking": True, "thinking_budget": 81_921}, on=_fields("thinking_budget")),
     Refusal("thinking without stream", (DASHSCOPE,), "§4", 400, lambda c: c.options.refuse_plain_thinking and c.sure.thinking and not c.sure.stream and not c.sure.model.commercial, "parameter.enable_thinking must be set to false for non-streaming calls", patch={"model": "qwen3.5-27b", "enable_thinking": True, "stream": LEFT_OUT}, options={"refuse_plain_thinking": True}),

@@ -21,6 +21,7 @@ from .dialects.llama_cpp import SimulatedLlamaCpp
 from .faults import Fault, FaultPlan
 from .fields import Fields
 from .models import SimModel
+from .openapi import describe_server
 from .options import Options
 from .parsed_request import Asked
 from .problem import Problem
@@ -101,6 +102,8 @@ class Service:
             return await self._page(exchange, index, 403, {"error": reason})
         if exchange.method == "POST" and exchange.path == f"{self.dialect.base}/chat/completions":
             return await self._chat(exchange, index)
+        if exchange.method == "GET" and exchange.path == "/openapi.json":
+            return await self._page(exchange, index, 200, describe_server(self.dialect, self._key))
         body = parse_json(exchange.body) if exchange.body else None
         inner = exchange.path.removeprefix(self.dialect.base)
         open_to_all = exchange.path in ("/health", "/") or exchange.path.endswith("/models")

@@ -92,38 +92,95 @@ def outside(name: str, holds: Callable[[float], bool]) -> Callable[[Case], bool]
     return when
 
 
+NUMBER, FLAG, TEXT, COUNT, TABLE, LIST = (int, float), (bool,), (str,), (int,), (dict,), (list,)
 TYPES: dict[str, tuple[type, ...]] = {
-    "messages": (list,),
-    "stream": (bool,),
-    "temperature": (int, float),
-    "top_p": (int, float),
-    "max_tokens": (int,),
-    "seed": (int,),
-    "presence_penalty": (int, float),
-    "frequency_penalty": (int, float),
+    "messages": LIST,
+    "messages.tool_calls": LIST,
+    "messages.tool_calls.function": TABLE,
+    "messages.tool_call_id": TEXT,
+    "messages.content.text": TEXT,
+    "messages.content.image_url": (str, dict),
+    "messages.content.image_url.url": TEXT,
+    "messages.content.video_url": (str, dict),
+    "messages.content.video_url.url": TEXT,
+    "stream": FLAG,
+    "stream_options": TABLE,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "top_k": COUNT,
+    "min_p": NUMBER,
+    "max_tokens": COUNT,
+    "max_completion_tokens": COUNT,
+    "n_predict": COUNT,
+    "n": COUNT,
+    "seed": COUNT,
+    "presence_penalty": NUMBER,
+    "frequency_penalty": NUMBER,
+    "repetition_penalty": NUMBER,
     "stop": (str, list),
-    "tools": (list,),
-    "response_format": (dict,),
-    "reasoning": (dict,),
-    "chat_template_kwargs": (dict,),
-    "structured_outputs": (dict,),
-    "stream_options": (dict,),
-    "provider": (dict,),
-    "plugins": (list,),
-    "enable_thinking": (bool,),
-    "thinking_budget": (int,),
+    "logprobs": FLAG,
+    "top_logprobs": COUNT,
+    "tools": LIST,
+    "tool_choice": (str, dict),
+    "response_format": TABLE,
+    "response_format.type": TEXT,
+    "response_format.json_schema": TABLE,
+    "response_format.json_schema.schema": TABLE,
+    "structured_outputs": TABLE,
+    "structured_outputs.regex": TEXT,
+    "structured_outputs.grammar": TEXT,
+    "structured_outputs.choice": LIST,
+    "structured_outputs.json": TABLE,
+    "json_schema": TABLE,
+    "regex": TEXT,
+    "ebnf": TEXT,
+    "grammar": TEXT,
+    "reasoning": TABLE,
+    "reasoning.effort": TEXT,
+    "reasoning.max_tokens": COUNT,
+    "reasoning.enabled": FLAG,
+    "reasoning_effort": TEXT,
+    "thinking_token_budget": COUNT,
+    "enable_thinking": FLAG,
+    "thinking_budget": COUNT,
+    "chat_template_kwargs": TABLE,
+    "provider": TABLE,
+    "plugins": LIST,
+    "search_options": TABLE,
+    "search_options.search_strategy": TEXT,
 }
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+"""The types that a server checks, by dotted names as in `fields`; of what is not here, any will do."""
+_ABOVE = frozenset(name.rpartition(".")[0] for name in TYPES) - {""}
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+def field_types(dialect: str, name: str) -> tuple[type, ...]:
+    """The types of which a field may be; none where any will do."""
+    return () if dialect == MLX and name.startswith("reasoning") else TYPES.get(name, ())
+
+
+def _misfit(dialect: str, value: Mapping[str, Any], above: str = "") -> str | None:
+    """A field of the wrong type, here or below; null passes for left out."""
+    for name, inner in value.items():
+        dotted = above + name
+        types = field_types(dialect, dotted)
+        if (
+            types
+            and inner is not None
+            and (not isinstance(inner, types) or (isinstance(inner, bool) and bool not in types))
+        ):
+            return f"{dotted}: Input should be a valid {types[-1].__name__}"
+        if dotted in _ABOVE:
+            for deeper in inner if isinstance(inner, list) else [inner]:
+                if isinstance(deeper, dict) and (found := _misfit(dialect, deeper, f"{dotted}.")):
+                    return found
+    return None
 
 
 def is_malformed(case: Case) -> str | None:
-    """A field of the wrong type; null passes for left out."""
-    for name, value in case.body.items():
-        types = TYPES.get(name)
-        if types is None or value is None or (case.dialect.name == MLX and name == "reasoning"):
-            continue
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            return f"{name}: Input should be a valid {types[-1].__name__}"
+    """A field of the wrong type."""
+    if (found := _misfit(case.dialect.name, case.body)) is not None:
+        return found
     for place, message in enumerate(case.body.get("messages") or []):
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             return f"messages[{place}]: Input should be a message with a known role"
@@ -131,7 +188,7 @@ def is_malformed(case: Case) -> str | None:
         if not isinstance(content, str | list | None):
             return f"messages[{place}].content: Input should be a string or a list of parts"
         if isinstance(content, list) and not all(
-            isinstance(part, dict) and "type" in part for part in content
+            isinstance(part, dict) and isinstance(part.get("type"), str) for part in content
         ):
             return f"messages[{place}].content: each part needs a type"
     return None
@@ -332,6 +389,21 @@ def null(*names: str) -> Callable[[Case], Verdict]:
         return None if found is None else f"{found}: Input should not be null"
 
     return when
+
+
+def unreadable_constraint(case: Case) -> Verdict:
+    """A grammar or a list of choices that can't be read. A pattern that Python can't read is taken on trust."""
+    constraint = case.sure.constraint
+    if constraint is None or (constraint.kind == "choice" and constraint.value):
+        return None
+    if constraint.kind == "choice":
+        return "Choice must not be an empty list."
+    try:
+        if constraint.kind == "grammar":
+            fit_grammar(constraint.value, case.sure.random("grammar"))
+    except ValueError as error:
+        return f"Invalid grammar: {error}"
+    return None
 
 
 def bad_grammar(case: Case) -> Verdict:
