@@ -64,7 +64,7 @@ class ChecksCollector(pytest.File):
 
     def find(self, check: str, rule: str) -> RuleResult:
         """Find what came of a *rule*; the first to ask runs the file."""
-        from qwennb.cli.check_file import run_recorded
+        from qwennb.cli.check_run import run_recorded
 
         if self._report is None:
             self._report = run_recorded(self._file)
@@ -115,7 +115,8 @@ class Checks:
 
     def check(self, file: str | Path = FILE) -> CheckReport:
         """Run a file of checks, and give its report."""
-        from qwennb.cli.check_file import read_check_file, run_recorded
+        from qwennb.cli.check_file import read_check_file
+        from qwennb.cli.check_run import run_recorded
 
         report = run_recorded(read_check_file(self._folder / file))
         report.raise_for_failures()

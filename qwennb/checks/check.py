@@ -10,7 +10,8 @@ from typing import Any
 
 from qwennb.checks.gate import LEVEL, Gate, compare_runs, merge_losses
 from qwennb.checks.row import AnswerRow, take_field
-from qwennb.checks.rules import OF_TRUTH, RULES, AnswerRule, Measured, TotalRule
+from qwennb.checks.rules import OF_TRUTH, RULES, AnswerRule, TotalRule
+from qwennb.checks.total_rules import Measured
 from qwennb.documents import cell_text
 from qwennb.errors import BadInput
 from qwennb.text import first_words, plural

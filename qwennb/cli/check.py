@@ -11,14 +11,9 @@ from typing import Any
 from qwennb.answer import money
 from qwennb.cache import Pack
 from qwennb.checks import CheckReport, json_lines, junit_xml, write_last
-from qwennb.cli.check_file import (
-    CheckFile,
-    CheckQwen,
-    open_live,
-    open_recorded,
-    read_check_file,
-    run_check_file,
-)
+from qwennb.cli.check_client import CheckQwen, open_live, open_recorded
+from qwennb.cli.check_file import CheckFile, read_check_file
+from qwennb.cli.check_run import run_check_file
 from qwennb.cli.command import Parser
 from qwennb.cli.world import World
 from qwennb.errors import BadInput, QwenError

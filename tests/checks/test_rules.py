@@ -6,7 +6,8 @@ import pytest
 
 from qwennb.answer import Answer, Usage
 from qwennb.checks import RULES, AnswerRow, CheckSpec, read_rules, run_check
-from qwennb.checks.rules import AnswerRule, quantile
+from qwennb.checks.rules import AnswerRule
+from qwennb.checks.total_rules import quantile
 from qwennb.errors import BadInput
 from qwennb.request import Request, Tool, ToolCall, user_message
 
