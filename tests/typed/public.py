@@ -112,6 +112,8 @@ def packs(qwen: Qwen) -> None:
     assert_type(len(pack), int)
     assert_type([answer.text for answer in pack], list[str])
     assert_type(pack.frame(), pl.DataFrame)
+    assert_type(pack.export("sums", "trl", valid=0.2), list[Path])
+    pack.export("sums", "axolotl")  # type: ignore[arg-type]
     assert_type(load_pack("answers.qwenpack"), Pack)
 
 

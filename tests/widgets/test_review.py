@@ -296,6 +296,23 @@ def test_corrected_rows_are_exported_with_the_question_that_was_asked(review, tm
     assert json.loads((tmp_path / "plain.jsonl").read_text())["conversations"][0]["content"] == "Lovely!"
 
 
+def test_the_panel_exports_pairs_and_says_what_is_left_out(review, tmp_path):
+    panel = opened(review(prompt=PROMPT))
+    for number, fix in enumerate(["praise", "sk-or-v1-" + "0a1b2c3d" * 4]):
+        panel.fix()
+        panel._fix.value = fix
+        panel._save.click()
+        assert len(panel._labels.labels_by()) == number + 1
+    panel._form.value, panel._path.value = "dpo", str(tmp_path / "pairs.jsonl")
+    panel.export()
+    assert "Written:" in panel._status.value and "1 with an API key (sk-…)" in panel._status.value
+    [pair] = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert [pair["chosen"][0]["content"], pair["rejected"][0]["content"]] == ["praise", "complaint"]
+    panel._too.value = True
+    panel.export()
+    assert "right= has no meaning for 'dpo'" in panel._status.value.replace("&#x27;", "'")
+
+
 def test_the_record_is_inert_whatever_stands_in_the_frame(review, tmp_path):
     attacks = json.loads((Path(__file__).parents[1] / "answer" / "attacks.json").read_text())
     held = [attack.encode(errors="replace").decode() for attack in attacks]  # polars holds no half characters

@@ -7,12 +7,13 @@ back to the letters.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from qwennb.errors import QwenError
+from qwennb.errors import QwenError, QwenWarning
 from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel, receive_in_order
 from qwennb.notebook.widgets.review_rows import LOW, ReviewRows, Row, choose_rows
 from qwennb.tuning import FORMS, Label, Labels, Verdict
@@ -234,13 +235,16 @@ class ReviewPanel:
         self._status.say("The confusion matrix is drawn below.")
 
     def export(self) -> None:
-        """Write the examples."""
-        try:
-            written = self._review.export(self._path.value, self._form.value, right=self._too.value)
-        except QwenError as error:
-            self._status.say(str(error))
-            return
-        self._status.say(f"Written: {', '.join(map(str, written))}.")
+        """Write the examples, and say what was left out."""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                written = self._review.export(self._path.value, self._form.value, right=self._too.value)
+            except QwenError as error:
+                self._status.say(str(error))
+                return
+        left_out = [str(one.message) for one in told if issubclass(one.category, QwenWarning)]
+        self._status.say(" ".join([f"Written: {', '.join(map(str, written))}.", *left_out]))
 
     # ------------------------------------------------------------------ inside
 
