@@ -34,5 +34,5 @@ from qwennb.endpoints.finding import (
     split_endpoint,
 )
 from qwennb.endpoints.kinds import SELF_HOSTED
-from qwennb.endpoints.media import is_read, list_not_shown, measure
+from qwennb.endpoints.media import count_letters, is_read, list_not_shown, measure
 from qwennb.endpoints.transports import DirectTransport, SdkTransport

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.benchmarks import asking, cells, columns, documents, kills, packs, queueing, quota, verify
+from tests.benchmarks import asking, cells, columns, documents, files, kills, packs, queueing, quota, verify
 
 ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "asking": (asking.cached, asking.uncached),
@@ -33,6 +33,7 @@ ALL: dict[str, tuple[Callable[[], str], ...]] = {
         documents.office,
         documents.quote,
     ),
+    "files": (files.report, files.repository),
     "verify": (verify.ten_thousand,),
 }
 

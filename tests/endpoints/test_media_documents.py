@@ -6,7 +6,7 @@ import pytest
 
 from qwennb import Document, Image, Pdf
 from qwennb.endpoints.dialects import Dialect
-from qwennb.endpoints.media import list_not_shown, measure, prepare
+from qwennb.endpoints.media import count_letters, list_not_shown, measure, prepare
 from qwennb.errors import MediaError
 from qwennb.request import Message, Text
 from tests.endpoints.test_media_parts import CATALOG, OWN, limits
@@ -104,6 +104,9 @@ def test_only_pages_that_are_drawn_are_counted_against_the_most_pictures():
 
 
 def test_how_much_a_document_is_can_be_told_before_it_goes():
+    assert count_letters([Document(PAPER, name="r.pdf"), Pdf(PAPER, as_="pictures")]) == len(
+        "Ada wrote this.Grace wrote that."
+    )
     extent = measure(Document(PAPER, name="r.pdf"))
     assert (extent.pages, extent.pictures) == (3, 1)
     assert (

@@ -259,7 +259,8 @@ for medium in cold:
     for one in everyone:
         try: prepare(medium, one)
         except MediaError: assert medium.url
-print(seen)
+# What reads PDFs is a process, which is talked to over pipes.
+print([one for one in seen if one[0] != "open" or not (isinstance(one[1][0], int) or one[1][0] == "/dev/null")])
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ran.stdout, ran.returncode) == ("[]\n", 0), ran.stdout + ran.stderr

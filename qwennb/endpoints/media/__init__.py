@@ -7,6 +7,7 @@ goes through undecoded. Nothing here opens a file or a socket: the value holds i
 from __future__ import annotations
 
 from qwennb.endpoints.media.document import (
+    count_letters,
     is_read,
     join_texts,
     label_pdfs,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from qwennb.documents import DocumentText, PageText
@@ -71,6 +72,12 @@ def measure(medium: Pdf | Document) -> Extent:
     return Extent(text, len(read.pages), pictures)
 
 
+def count_letters(media: Sequence[Medium]) -> int:
+    """Count the characters of the documents among *media* that go as text."""
+    read = [one.read() for one in media if isinstance(one, Pdf | Document) and is_read(one)]
+    return sum(len(page.text) for one in read for page in one.pages)
+
+
 def list_not_shown(media: Sequence[Medium]) -> list[tuple[str, tuple[int | None, ...]]]:
     """List the documents of which pages are left out because they have no text, with these pages."""
     asked = [one for one in media if isinstance(one, Pdf | Document) and one.as_ == "text" and is_read(one)]
@@ -102,12 +109,20 @@ def join_texts(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | str:
     How servers join several texts differs, and some models take no list of parts at all.
     """
     made: list[dict[str, Any]] = []
-    for part in parts:
-        if part["type"] == "text" and made and made[-1]["type"] == "text":
-            made[-1] = {"type": "text", "text": f"{made[-1]['text'].rstrip()}\n\n{part['text'].lstrip()}"}
+    for is_text, run in groupby(parts, key=lambda part: part["type"] == "text"):
+        if is_text:
+            made.append({"type": "text", "text": _join([part["text"] for part in run])})
         else:
-            made.append(part)
+            made += run
     return made[0]["text"] if len(made) == 1 and made[0]["type"] == "text" else made
+
+
+def _join(texts: list[str]) -> str:
+    """Join *texts* with a blank line between each two; what stands before the first and behind the last stays."""
+    if len(texts) == 1:
+        return texts[0]
+    first, *others, last = texts
+    return "\n\n".join([first.rstrip(), *(text.strip() for text in others), last.lstrip()])
 
 
 def _headings(medium: Pdf | Document, read: DocumentText, label: str) -> list[str]:
