@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def export_options(parser: Parser) -> None:
         "what", metavar="KEY|FILE", help="the key of a kept answer or how it begins, or a pack"
     )
     parser.option("--as FORM", f"for which tool: {_FORMS}", dest="form")
+    parser.option("--key", "of a pack, the one request whose key begins so (default: all of it)")
     parser.option("-e --endpoint", "where it is to be sent (default: where it was answered)")
 
 
@@ -57,7 +58,16 @@ def export(given: Any, world: World) -> int:
         write_export([], given.form)
     is_file = not _KEY.fullmatch(given.what) or (world.folder / given.what).is_file()
     config = world.config()
-    records = read_pack(given.what, world) if is_file else _of_cache(given.what, config, given.endpoint)
+    if is_file:
+        records = read_pack(given.what, world)
+        if given.key is not None:
+            nothing = f"{given.what} holds no request whose key begins with {shorten(given.key, 64)}. answer.key shows one."
+            chosen = _choose_names(given.key, records, given.endpoint, nothing)
+            records = {name: records[name] for name in chosen}
+    elif given.key is not None:
+        raise BadInput(f"--key chooses from a pack, and {given.what} is a key already. Leave --key out.")
+    else:
+        records = _of_cache(given.what, config, given.endpoint)
     endpoints = _find_endpoints({name.endpoint for name in records}, given.endpoint, config, world)
     asked = {(name.key, endpoints[name.endpoint].base_url): (name, value) for name, value in records.items()}
     media = PackMedia.beside(world.folder / Path(given.what).expanduser()) if is_file else None
@@ -89,33 +99,37 @@ def _read_request(record: bytes, media: PackMedia | None) -> Request:
 
 
 def _of_cache(start: str, config: Config, endpoint: str | None) -> Mapping[Name, bytes]:
-    """Read the one request whose key begins with *start*, under each endpoint that answered it."""
+    """Read the one request whose key begins with *start* from what is kept here."""
+    nothing = (
+        f"No answer in {config.cache_dir} has the key {shorten(start, 64)}. answer.key shows one; those of a pack are given "
+        f"by its file: qwennb export FILE.qwenpack --as curl"
+    )
+    with open_memory(config.cache_dir) as memory:
+        kept = [] if memory is None else memory.store.names()
+        names = _choose_names(start, kept, endpoint, nothing)
+        return {} if memory is None else memory.store.get_many(names)
+
+
+def _choose_names(start: str, names: Iterable[Name], endpoint: str | None, nothing: str) -> list[Name]:
+    """Choose the one request whose key begins with *start*; BadInput says *nothing* where there is none."""
     if len(start) < SHORTEST:
         raise BadInput(
             f"{start} is too short for a key. Give at least {SHORTEST} signs of what answer.key shows."
         )
-    with open_memory(config.cache_dir) as memory:
-        names = [] if memory is None else [n for n in memory.store.names() if n.key.startswith(start)]
-        keys = sorted({name.key for name in names})
-        if len(keys) > 1:
-            listed = ", ".join(key[: len(start) + 8] for key in keys[:MOST])
-            more = f" and {len(keys) - MOST:,} more" if len(keys) > MOST else ""
-            raise BadInput(
-                f"{len(keys):,} keys begin with {start}: {listed}{more}. Type more of the one meant."
-            )
-        records = {} if memory is None else memory.store.get_many(names)
-    if not records:
-        raise BadInput(
-            f"No answer in {config.cache_dir} has the key {shorten(start, 64)}. answer.key shows one; those of a pack are given "
-            f"by its file: qwennb export FILE.qwenpack --as curl"
-        )
-    places = sorted(name.endpoint for name in records)
+    found = [name for name in names if name.key.startswith(start)]
+    keys = sorted({name.key for name in found})
+    if not keys:
+        raise BadInput(nothing)
+    if len(keys) > 1:
+        listed = ", ".join(key[: len(start) + 8] for key in keys[:MOST])
+        more = f" and {len(keys) - MOST:,} more" if len(keys) > MOST else ""
+        raise BadInput(f"{len(keys):,} keys begin with {start}: {listed}{more}. Type more of the one meant.")
+    places = sorted(name.endpoint for name in found)
     if endpoint is None and len(places) > 1:
         raise BadInput(
             f"Request {keys[0][:12]} was answered by {' and by '.join(places)}. Say which: --endpoint {places[0]}"
         )
-    chosen = {name: value for name, value in records.items() if name.endpoint == endpoint}
-    return chosen or dict(list(records.items())[:1])
+    return [name for name in found if name.endpoint == endpoint] or found[:1]
 
 
 # ---------------------------------------------------------------------- where to

@@ -1,4 +1,4 @@
-"""Tab within the options of `%qwen` and `%%qwen`: flags, and the values that a flag takes.
+"""Tab within the options of `%qwen` and `%%qwen`: flags, and the values that a flag takes; and behind `%qwen_sent`.
 
 A matcher of IPython's own completer, so that a terminal, a kernel and every front end of it have the same.
 """
@@ -15,6 +15,7 @@ from qwennb.notebook.namespace import own_names
 from qwennb.notebook.options import BY_FLAG, LEVELS, SETTINGS, flags
 
 _ON_LINE = re.compile(r"^\s*(?:%%?qwen)\s(?P<before>(?:.*\s)?)(?P<word>\S*)$")
+_ON_SENT_LINE = re.compile(r"^\s*%qwen_sent\s+(?P<as>--as\s+)?(?P<word>\S*)$")
 _LAST_FLAG = re.compile(r"(--?[A-Za-z][\w-]*)[ \t]+$")
 _PATHS = ("--image", "--video", "--file")
 # Which variables of the notebook an option takes.
@@ -39,7 +40,13 @@ class Completion:
         found = _ON_LINE.match(context.text_until_cursor)
         # Below the first line of such a cell everything is prompt, also what looks like a magic.
         asks = context.full_text.lstrip().startswith("%%qwen") or "%%qwen" in context.text_until_cursor
-        if found is None or (context.cursor_line > 0 and asks):
+        if context.cursor_line > 0 and asks:
+            return {"completions": []}
+        if (sent := _ON_SENT_LINE.match(context.text_until_cursor.rpartition("\n")[2])) is not None:
+            return _result(
+                sent["word"], _forms() if sent["as"] else ["--as"], "value" if sent["as"] else "option"
+            )
+        if found is None:
             return {"completions": []}
         before, word = found["before"], found["word"]
         last = _LAST_FLAG.search(before)
@@ -66,6 +73,12 @@ class Completion:
             return sorted(self._chats.named)
         fits = _FITTING.get(name, lambda value: False)
         return sorted(n for n, value in own_names(self._shell).items() if fits(value))
+
+
+def _forms() -> Iterable[str]:
+    from qwennb.endpoints import FORMS
+
+    return FORMS
 
 
 def _catalogue_words(name: str) -> list[str]:

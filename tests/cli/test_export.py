@@ -394,6 +394,30 @@ def test_pictures_in_the_folder_beside_the_pack_are_sent(run, packed, pictures, 
     assert ran.code == 2 and not ran.out and ran.err.count("\n") == 1
 
 
+def test_one_request_of_a_pack_is_exported_by_how_its_key_begins(run, packed):
+    meant, other = request("This one?"), request("Not this one.")
+    packed(answer(meant), answer(other), answer(other, "dashscope-intl"))
+    ran = run("export", "a.qwenpack", "--key", meant.key[:6], "--as", "http")
+    assert ran.code == 0 and "This one?" in ran.out and "Not this one." not in ran.out
+    words = ("export", "a.qwenpack", "--key", other.key[:6], "--as", "http")
+    ran = run(*words, "-e", "dashscope-intl")
+    assert ran.code == 0 and "dashscope" in ran.out and "Not this one." in ran.out
+    for typed, told in (
+        (words, "was answered by dashscope-intl and by openrouter. Say which: --endpoint dashscope-intl"),
+        (
+            ("export", "a.qwenpack", "--key", "0000", "--as", "curl"),
+            "a.qwenpack holds no request whose key begins with 0000",
+        ),
+        (("export", "a.qwenpack", "--key", "00", "--as", "curl"), "00 is too short for a key."),
+        (
+            ("export", "abcdef12", "--key", "0000", "--as", "curl"),
+            "abcdef12 is a key already. Leave --key out.",
+        ),
+    ):
+        ran = run(*typed)
+        assert (ran.code, ran.out) == (2, "") and told in ran.err and ran.err.count("\n") == 1
+
+
 def test_no_key_of_the_environment_is_exported(run, packed):
     packed(answer(request()), answer(request(), "vllm:Qwen/Qwen3.5-9B"))
     environ = {"QWENNB_API_KEY": KEY, "OPENROUTER_API_KEY": KEY}

@@ -165,6 +165,9 @@ def test_tab_completes_options_and_their_values(kernel):
     assert "--temperature" in kernel.complete("%%qwen --tem\nbody", at=len("%%qwen --tem"))
     kernel.run("def look_up(x: int) -> int:\n    'Looks up.'\n    return x")
     assert kernel.complete("%qwen --tools look") == ["look_up"]
+    assert kernel.complete("%qwen_sent --") == ["--as"]
+    assert kernel.complete("x = 1\n%qwen_sent --as ") == ["curl", "python", "http", "postman"]
+    assert kernel.complete("%qwen_sent --as po") == ["postman"]
 
 
 def test_the_last_error_and_its_cell_are_sent_to_be_fixed(kernel, sim, script):
