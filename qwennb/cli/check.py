@@ -16,7 +16,7 @@ from qwennb.cli.check_file import CheckFile, read_check_file
 from qwennb.cli.check_run import run_check_file
 from qwennb.cli.command import Parser
 from qwennb.cli.world import World
-from qwennb.errors import BadInput, QwenError
+from qwennb.errors import BadInput, NotRecorded, QwenError
 from qwennb.files import replace_file
 from qwennb.request import number
 from qwennb.text import plural
@@ -47,7 +47,7 @@ def check(given: Any, world: World) -> int:
     try:
         file = read_check_file(world.folder / Path(given.file).expanduser())
         _check_given(given, file)
-        report = _run(given, file, world)
+        report, is_recorded = _run(given, file, world)
     except QwenError as error:
         world.note(str(error))
         return CANT
@@ -56,7 +56,7 @@ def check(given: Any, world: World) -> int:
     if given.accept:
         write_last(file.last, {one.name: one.losses for one in report.checks})
         world.say(f"Later runs are held against this one: {file.last.name}")
-    return PASSED if report.passed else FAILED
+    return CANT if not is_recorded else PASSED if report.passed else FAILED
 
 
 def _check_given(given: Any, file: CheckFile) -> None:
@@ -77,17 +77,23 @@ def _check_given(given: Any, file: CheckFile) -> None:
         )
 
 
-def _run(given: Any, file: CheckFile, world: World) -> CheckReport:
+def _run(given: Any, file: CheckFile, world: World) -> tuple[CheckReport, bool]:
+    """Give the report, and whether what was to be recorded is."""
+    told, is_recorded = [], True
     with _open_client(given, file, world) as client:
-        notes = []
         try:
             report = run_check_file(file, client, level=given.level, progress=given.live)
         finally:  # what was paid is kept, also where the run ended early
-            if given.record and len(client.own.pack()):
-                notes.append(_record(file, client, world))
+            if given.record:
+                try:
+                    told.append(_record(file, client, world))
+                except QwenError as error:
+                    world.note(f"Nothing was recorded. {error}")
+                    is_recorded = False
             client.session.emit_warnings()
-        notes.insert(0, _tell_source(given, file, client))
-    return replace(report, title=f"{file.path.name}: {plural(len(file.checks), 'check')}", notes=tuple(notes))
+        told.insert(0, _tell_source(given, file, client))
+    title = f"{file.path.name}: {plural(len(file.checks), 'check')}"
+    return replace(report, title=title, notes=tuple(told)), is_recorded
 
 
 @contextmanager
@@ -118,6 +124,8 @@ def _record(file: CheckFile, client: CheckQwen, world: World) -> str:
     """Write what was asked into the pack. What else is in it stays: a pack may be a notebook's too."""
     assert file.pack is not None
     made = client.own.pack()
+    if not len(made):
+        raise NotRecorded("No answer came.")
     if file.pack.is_file():
         made = Pack.read(file.pack) | made
     made.write(file.pack, environ=world.environ)

@@ -98,7 +98,12 @@ def _rows_of_table(
     if check.verb:
         column = f"{check.spec.name} of {check.verb}"
         _check_truth_unread(check)
-        frame = add_answers(frame, check.verb, check.arguments or {}, column, client, progress=progress)
+        arguments = dict(check.arguments or {})
+        if isinstance(root := arguments.get("root"), str):
+            arguments["root"] = (
+                file.path.parent / root
+            )  # as rows and pack: beside the file, from wherever it is run
+        frame = add_answers(frame, check.verb, arguments, column, client, progress=progress)
         _refuse_unasked(check, frame[f"{column}_meta"], file)
     truth, sources = given.get("truth", ""), given.get("source", [])
     is_labels = truth.endswith(".jsonl")

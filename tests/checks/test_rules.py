@@ -9,7 +9,7 @@ from qwennb.checks import RULES, AnswerRow, CheckSpec, read_rules, run_check
 from qwennb.checks.rules import AnswerRule
 from qwennb.checks.total_rules import quantile
 from qwennb.errors import BadInput
-from qwennb.request import Request, Tool, ToolCall, user_message
+from qwennb.request import Request, Schema, Tool, ToolCall, user_message
 
 FORECAST = {
     "name": "forecast",
@@ -97,6 +97,18 @@ def test_where_tools_are_on_a_call_is_json_that_fits_a_tool_that_was_offered(cal
     assert (found.passed is True) if not why else (why in found.broken[0].why)
 
 
+def test_recorded_answers_are_held_to_the_form_that_they_were_asked_for():
+    def asked(text, **form):
+        return row(text, answer=Answer(Request("m", (user_message("?"),), **form), text))
+
+    schema = Schema.of("name, amount int")
+    assert hold("valid_form", True, asked('{"name": "tea", "amount": 2}', schema=schema)).passed is True
+    assert hold("valid_form", True, asked('{"name": "tea"}', schema=schema)).passed is False
+    assert hold("valid_form", True, asked("yes", choices=("yes", "no"))).passed is True
+    assert "one of: yes; no" in hold("valid_form", True, asked("maybe", choices=("yes", "no"))).broken[0].why
+    assert hold("valid_form", True, asked("prose")).said == "no answer that this rule is about"
+
+
 def test_a_rule_that_is_about_no_answer_fails_and_says_so():
     found = hold("valid_calls", True, row("It rains.", answer=called(text="It rains.")))
     assert (found.passed, found.said) == (False, "no answer that this rule is about")
@@ -119,6 +131,8 @@ def test_a_field_is_taken_out_of_structs_and_of_json():
     rows = [row({"order": {"total": 3}}), row('{"order": {"total": 9}}', number=1)]
     found = hold("between", [1, 5], *rows, field="order.total")
     assert [one.value for one in found.broken] == ["9"]
+    right = [row({"order": {"total": n}}, number=n, truth=3) for n in (3, 4)]
+    assert "(1 of 2" in hold("accuracy_at_least", 0.5, *right, field="order.total").said
     with pytest.raises(BadInput, match=r"no field `order.totl`|did you mean `order.total`") as refused:
         hold("between", [1, 5], *rows, field="order.totl")
     assert "order.total" in str(refused.value)

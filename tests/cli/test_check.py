@@ -81,6 +81,40 @@ def test_what_else_is_in_a_pack_stays_when_answers_are_recorded_into_it(folder, 
     assert "Oslo?" in questions and len(questions) >= 5
 
 
+def test_a_secret_in_an_answer_is_not_recorded_and_the_report_is_given_all_the_same(folder, live):
+    secret = "sk-or-v1-" + "0123456789abcdef" * 4
+    (folder / "checks.toml").write_text(
+        '[from]\nrows = "reviews.csv"\npack = "reviews.qwenpack"\n[[check]]\nask = "Key? {{ review }}"\nno_failed = true\n'
+    )
+    ran, _ = live("--record", script=lambda asked: secret)
+    assert ran.code == 2 and "Nothing was recorded. The answer" in ran.err and "no_failed" in ran.out
+    assert not (folder / "reviews.qwenpack").exists() and secret not in ran.out + ran.err
+
+
+def test_pictures_are_looked_for_beside_the_file(run, folder, live, monkeypatch, tmp_path_factory):
+    from PIL import Image
+
+    (folder / "photos").mkdir()
+    Image.new("RGB", (64, 64), "teal").save(folder / "photos" / "a.png")
+    pl.DataFrame({"photo": ["a.png"]}).write_csv(folder / "reviews.csv")
+    (folder / "checks.toml").write_text(
+        '[from]\nrows = "reviews.csv"\npack = "reviews.qwenpack"\n[[check]]\n'
+        'ask = {prompt = "What is on it?", image = "photo", root = "photos"}\nno_failed = true\n'
+    )
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert live("--record")[0].code == 0 and run("check", "checks.toml").code == 0
+
+
+def test_the_checks_of_a_file_share_the_chance_of_a_false_alarm(run, folder):
+    check = '[[check]]\nname = "NAME"\ncolumn = "gold"\nno_failed = true\n'
+    names = ("a", "b", "c", "d")
+    (folder / "checks.toml").write_text(
+        '[from]\nrows = "reviews.csv"\n' + "".join(check.replace("NAME", n) for n in names)
+    )
+    run("check", "checks.toml", "--accept")
+    assert run("check", "checks.toml").out.count("limit 0.0125)") == 4
+
+
 def test_a_live_run_asks_anew_and_leaves_the_users_own_answers_alone(run, folder, live):
     first, sim = live("--record")
     asked = sim.ledger.count("asked")
