@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -178,12 +179,17 @@ def read_cited(said: str, sources: Sources) -> tuple[str, tuple[Quote, ...]]:
 
 
 def _write_claims(quotes: Sequence[Quote]) -> str:
-    return " ".join(f"{_claim(quote)} [{_mark(number, quote)}]" for number, quote in _numbered(quotes))
+    said = []
+    for claim, its in groupby(_numbered(quotes), lambda pair: pair[1].claim):
+        said.append(
+            " ".join([_without_marks(claim), *(f"[{_mark(number, quote)}]" for number, quote in its)])
+        )
+    return " ".join(said)
 
 
-def _claim(quote: Quote) -> str:
-    """Write a claim in one line and without marks, so that none of it passes for a mark or a quote of ours."""
-    return _MARKS.sub(r"(\1)", " ".join(quote.claim.split()))
+def _without_marks(claim: str) -> str:
+    """Write *claim* in one line and without marks, so that none of it passes for a mark or a quote of ours."""
+    return _MARKS.sub(r"(\1)", " ".join(claim.split()))
 
 
 def _mark(number: int, quote: Quote) -> str:

@@ -170,7 +170,7 @@ _QUOTE: dict[str, pl.DataType] = {
 def quotes_type(form: CitedSchema) -> pl.DataType:
     """The type of a column of quotes: a struct for each field of the *form*, or a list of them, each with its claim."""
     if form.has_fields:
-        return pl.Struct(dict.fromkeys(form.json["properties"], pl.Struct(_QUOTE)))
+        return pl.Struct(dict.fromkeys(form.fields, pl.Struct(_QUOTE)))
     return pl.List(pl.Struct({"claim": pl.String(), **_QUOTE}))
 
 

@@ -1,10 +1,11 @@
-"""What `cite=True` asks for: words, and a form in which each claim, or each field of a schema, has its quote before it.
+"""What `cite=True` asks for: words, and a form in which quotes stand beside each claim, or beside the fields of a schema.
 
-    claims    {"claims": [{"quote": …, "claim": …}, …]}
-    fields    {"name": {"quote": …, "value": …}, …}
+    claims    {"claims": [{"quotes": […], "claim": …}, …]}
+    fields    {"values": {"name": …}, "quotes": {"name": …}}
 
-The quote comes first: a small model grounds better when it copies before it says. Which words and which form serve best was
-measured (`python -m tests.benchmarks.cited`, docs/documents.md). Both are part of the request, so that its key names all
+Before a claim the quotes come first: a small model that copies before it says is right more often. Before a field they made
+it wrong more often, so that values come first, as they would without quotes. Both were measured, and the words too
+(`python -m tests.benchmarks.cited`, docs/documents.md). Words and form are part of the request, so that its key names all
 that is asked; how a quote is checked is not, for that is done anew with every answer.
 """
 
@@ -19,22 +20,20 @@ import orjson
 
 from qwennb.errors import SchemaError
 from qwennb.request.schema import Schema
-from qwennb.request.wire_schema import takes_null
 
-CLAIMS_WORDS = (
-    "Answer with JSON. For each claim, first copy the words of the source that prove it, exactly as they stand there, "
-    'as "quote"; then say it as "claim".'
-)
-FIELDS_WORDS = 'Each field has a "quote", the words of the text that it rests on, copied exactly ("" where it says nothing), and its "value".'
+CLAIMS_WORDS = 'Answer with JSON: as "quotes" the sentences of the text that you rest on, word for word; then the answer as "claim".'
+FIELDS_WORDS = 'The fields are "values"; then "quotes" has for each the words of the text that it rests on, copied exactly.'
 NO_QUOTES_OF_CHOICES = (
     "cite=True gives quotes for claims, or for the fields of a schema, and choices= asks for one word. Ask for a field with "
     'these choices, schema={"type": "object", "properties": {"label": {"enum": […]}}, "required": ["label"]}, or leave cite= out.'
 )
-MOST_CLAIMS = 8  # at temperature 0 a small model says the same again until its tokens are used up
+# At temperature 0 a small model says the same again until its tokens are used up.
+MOST_CLAIMS = 8
+MOST_QUOTES = 3  # of one claim
 
 
 class Claim(NamedTuple):
-    """What was said, or the name of a field, and the quote that stood before it; "" where none did."""
+    """What was said, or the name of a field, and a quote that came with it; "" where none did."""
 
     claim: str
     quote: str
@@ -55,7 +54,12 @@ class CitedSchema(Schema):
     @property
     def has_fields(self) -> bool:
         """Tell a schema's fields from the claims of free text."""
-        return "items" not in self.json["properties"].get("claims", {})
+        return "values" in self.json["properties"]
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields that have quotes."""
+        return list(self.json["properties"]["quotes"]["properties"])
 
     @property
     def words(self) -> str:
@@ -77,54 +81,60 @@ def without_words(text: str) -> str:
 def claims_in(value: Any) -> list[Claim]:
     """List what is claimed in *value*, an answer in such a form. ValueError where it is in none: packs come from strangers."""
     try:
-        if isinstance(listed := value.get("claims"), list):
-            return [Claim(str(one["claim"]), str(one["quote"])) for one in listed]
-        # What is null claims nothing.
+        if "values" in value:
+            quotes = value["quotes"]
+            # What is null claims nothing.
+            said = [name for name, one in value["values"].items() if one is not None]
+            return [Claim(name, str(quotes.get(name, ""))) for name in said]
         return [
-            Claim(str(name), str(one["quote"])) for name, one in value.items() if one["value"] is not None
+            Claim(str(one["claim"]), quote)
+            for one in value["claims"]
+            for quote in _list_quotes(one["quotes"])
         ]
     except (AttributeError, KeyError, TypeError):
         raise ValueError("the answer has no quotes in the form that was asked for") from None
 
 
-def values_in(value: Any) -> dict[str, Any] | None:
-    """Take the values of the fields out of *value*, an answer in such a form; None of free text."""
-    if isinstance(value.get("claims"), list):
-        return None
-    return {name: one["value"] for name, one in value.items()}
+def _list_quotes(quotes: Any) -> list[str]:
+    if not isinstance(quotes, list):
+        raise TypeError
+    return [quote for quote in quotes if quote.strip()] or [""]
+
+
+def values_in(value: Any) -> Any:
+    """Take the fields out of *value*, an answer in such a form; None of free text."""
+    return value.get("values")
 
 
 @lru_cache(maxsize=1)
 def _claims_form() -> Schema:
-    claim = _object({"quote": {"type": "string"}, "claim": {"type": "string"}})
+    quotes = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_QUOTES}
+    claim = _object({"quotes": quotes, "claim": {"type": "string"}})
     claims = {"type": "array", "items": claim, "minItems": 1, "maxItems": MOST_CLAIMS}
     return Schema.of(_object({"claims": claims}))
 
 
 @lru_cache(maxsize=256)
 def _fields_form(text: str, name: str) -> Schema:
-    root = types = orjson.loads(text)
-    if isinstance(ref := root.get("$ref"), str):  # a class that holds itself
-        root = types.get("$defs", {}).get(ref.removeprefix("#/$defs/"), {})
+    own = orjson.loads(text)
+    definitions = own.pop("$defs", {})
+    root = own
+    if isinstance(ref := own.get("$ref"), str):  # a class that holds itself
+        root = definitions.get(ref.removeprefix("#/$defs/"), {})
     fields: Mapping[str, Any] = root.get("properties", {})
     if not fields or '"$ref":"#"' in text:
         raise SchemaError(
             "cite=True puts a quote beside each field of an object, and this schema has no fields of its own, or names "
             'itself "#". Put what it describes into a field: schema="answer list[str]", or a class with one.'
         )
-    required = root.get("required", ())
-    made = _object(
-        {name: _object({"quote": {"type": "string"}, "value": field}) for name, field in fields.items()},
-        [name for name, field in fields.items() if name in required or takes_null(field)],
-    )
-    beside = {word: types[word] for word in ("$defs", "description") if word in types}
-    return Schema.of({**made, **beside, "title": name})
+    made = _object({"values": own, "quotes": _object({field: {"type": "string"} for field in fields})})
+    return Schema.of({**made, **({"$defs": definitions} if definitions else {}), "title": name})
 
 
-def _object(properties: Mapping[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": dict(properties),
-        "required": list(properties) if required is None else required,
+        "required": list(properties),
         "additionalProperties": False,
     }

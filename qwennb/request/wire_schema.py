@@ -129,11 +129,11 @@ def _always_fields(node: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, field in (node.get("properties") or {}).items()
-        if name not in required and isinstance(field, Mapping) and takes_null(field)
+        if name not in required and isinstance(field, Mapping) and _takes_null(field)
     ]
 
 
-def takes_null(node: Mapping[str, Any]) -> bool:
+def _takes_null(node: Mapping[str, Any]) -> bool:
     """Tell whether null stands for what is not there; a default of its own does where there is one."""
     kinds = [option.get("type") for option in (node, *node.get("anyOf", ())) if isinstance(option, Mapping)]
     return node.get("default") is None and any(

@@ -26,7 +26,7 @@ def request(*files: Document, text: str = "What?") -> Request:
 
 
 def cited(asked: Request, *pairs: tuple[str, str]) -> Answer:
-    said = json.dumps({"claims": [{"quote": quote, "claim": claim} for quote, claim in pairs]})
+    said = json.dumps({"claims": [{"quotes": [quote], "claim": claim} for quote, claim in pairs]})
     return with_quotes(Answer(asked, said))
 
 
@@ -110,7 +110,19 @@ def test_the_quote_of_a_field_called_otherwise_is_shown_below_the_table():
 
 
 @pytest.mark.parametrize(
-    "said", ["no", "[]", "{}", '{"claims": [1]}', '{"claims": {"quote": 1}}', '{"a": {"quote": "x"}}', "null"]
+    "said",
+    [
+        "no",
+        "[]",
+        "{}",
+        "null",
+        '{"claims": [1]}',
+        '{"claims": {"quotes": 1}}',
+        '{"claims": [{"claim": "x", "quotes": "x"}]}',
+        '{"claims": [{"claim": "x", "quotes": [1]}]}',
+        '{"values": 1, "quotes": {}}',
+        '{"values": {"a": 1}, "quotes": []}',
+    ],
 )
 def test_what_is_in_no_such_form_stays_as_it_was_said(said):
     read = Request.from_json(

@@ -19,11 +19,12 @@ MAIL = "Dear Ada,\nthe pot costs five pounds.\nBob"
 
 
 def claims(*pairs: tuple[str, str]) -> str:
-    return json.dumps({"claims": [{"quote": quote, "claim": claim} for quote, claim in pairs]})
+    return json.dumps({"claims": [{"quotes": [quote], "claim": claim} for quote, claim in pairs]})
 
 
 def fields(**pairs: tuple[str, object]) -> str:
-    return json.dumps({name: {"quote": quote, "value": value} for name, (quote, value) in pairs.items()})
+    values = {name: value for name, (_, value) in pairs.items()}
+    return json.dumps({"values": values, "quotes": {name: quote for name, (quote, _) in pairs.items()}})
 
 
 SAID = claims(("The pot costs\nfive pounds", "It is 5 pounds."), ("six pounds", "Or 6."), ("", "It is blue."))
@@ -56,7 +57,7 @@ def test_words_and_form_are_asked_for_in_the_request_and_named_by_its_key(simula
     words = answer.request.schema.words
     assert body["messages"][-1]["content"] == f"What is it? {MAIL}\n\n{words}"
     claim = body["response_format"]["json_schema"]["schema"]["properties"]["claims"]["items"]
-    assert list(claim["properties"]) == ["quote", "claim"], "the quote is copied before anything is claimed"
+    assert list(claim["properties"]) == ["quotes", "claim"], "a quote is copied before anything is claimed"
     again = Request.from_json(json.loads(json.dumps(answer.request.canonical())))
     assert again.key == answer.key and again.is_cited
     plain = qwen.session.build_request(
@@ -125,15 +126,32 @@ def test_a_value_that_the_schema_refuses_is_asked_again(simulate, client):
         client(simulate("dashscope", script=["It is five."] * 3)).ask("{{ m }}", m=MAIL, cite=True)
 
 
+def test_a_claim_may_rest_on_several_quotes(simulate, client):
+    both = {
+        "claims": [
+            {"quotes": ["Dear Ada", "six", "five pounds"], "claim": "Five."},
+            {"quotes": [" "], "claim": "So."},
+        ]
+    }
+    answer = client(simulate(script=[json.dumps(both)])).ask("What? {{ m }}", m=MAIL, cite=True)
+    assert answer.text == "Five. [1] [2: not found in the source] [3] So. [no quote]"
+    assert [(one.claim, one.line) for one in answer.quotes] == [
+        ("Five.", 1),
+        ("Five.", None),
+        ("Five.", 2),
+        ("So.", None),
+    ]
+
+
 def test_the_same_claim_with_the_same_quote_is_said_once(simulate, client):
     twice = claims(("five pounds", "Five."), ("five pounds", "Five."))
     assert client(simulate(script=[twice])).ask("What? {{ m }}", m=MAIL, cite=True).text == "Five. [1]"
 
 
 def test_the_words_that_ask_for_quotes_are_no_source(simulate, client):
-    sim = simulate("vllm", script=lambda asked: claims(("copy the words of the source", "It is so.")))
+    sim = simulate("vllm", script=lambda asked: claims(("the sentences of the text", "It is so.")))
     answer = client(sim).ask("What? {{ m }}", m=MAIL, cite=True)
-    assert "copy the words of the source" in answer.request.question
+    assert "the sentences of the text" in answer.request.question
     assert answer.quotes[0].found is False
 
 

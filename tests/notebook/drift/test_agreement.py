@@ -52,7 +52,7 @@ def test_a_number_agrees_within_the_tolerance(before, after, tolerance, same):
 
 
 def test_claims_with_quotes_are_compared_as_the_text_that_they_are():
-    said = '{"claims": [{"quote": "q", "claim": "It is five pounds."}]}'
+    said = '{"claims": [{"quotes": ["q"], "claim": "It is five pounds."}]}'
     before = with_quotes(answer(said, schema=CitedSchema.around(None)))
     after = with_quotes(answer(said.replace("five", "six"), schema=CitedSchema.around(None)))
     found = agreement(before, after)
