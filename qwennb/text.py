@@ -39,6 +39,13 @@ def amount(size: int, *, kilo: int = 1000) -> str:
     return f"{size} bytes"
 
 
+def spell_window(tokens: int | None) -> str:
+    """Say how many tokens: `1M`, `262k`."""
+    if tokens is None:
+        return "?"
+    return f"{tokens / 1e6:.0f}M" if tokens >= 1_000_000 else f"{tokens // 1000}k"
+
+
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> list[str]:
     """Lay out *rows* in columns as wide as they need; the columns numbered in *right* are set to the right."""
     flat = [[flatten(cell) for cell in row] for row in rows]

@@ -19,7 +19,7 @@ from qwennb.cache.record import (
     read_record,
     record_of,
 )
-from qwennb.cache.spending import Spending, Spendings
+from qwennb.cache.spending import Spending, Spendings, spell_cost
 from qwennb.cache.store import Store
 from qwennb.cache.usage_log import RecordingLog, TraceLog, UsageLog
 from qwennb.cache.writer import Writer, wait_for_retiring

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from qwennb.answer import money
 from qwennb.cache import database
 from qwennb.cache.database import lock_folder, safe_file, safe_folder, use_file, warn
 
@@ -23,6 +24,15 @@ T = TypeVar("T")
 
 WAIT = 30.0  # seconds for another process, as long as the store's own writes wait
 NANO = 1_000_000_000
+
+
+def spell_cost(cost: float, requests: int, unknown: int, maybe_billed: int) -> str:
+    """Say what *requests* cost, how many of them are of *unknown* price, and what may have been charged all the same."""
+    is_known = bool(cost) or unknown < requests
+    told = [money(cost if is_known else None)]
+    told += [f"{unknown:,} of unknown price"] if is_known and unknown else []
+    told += [f"{maybe_billed:,} maybe billed"] if maybe_billed else []
+    return ", ".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,11 @@ class Spending:
     def cost(self) -> float:
         """US dollars, without the requests of unknown price."""
         return self.nanos / NANO
+
+    @property
+    def cost_text(self) -> str:
+        """The cost in words, and what is not in it."""
+        return spell_cost(self.cost, self.requests, self.unknown_cost, self.maybe_billed)
 
     def __add__(self, other: Spending) -> Self:
         if self.account != other.account:

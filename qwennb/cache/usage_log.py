@@ -37,11 +37,14 @@ class UsageLog:
             str, dict[bytes, Path]
         ] = {}  # by endpoint, each key as bytes: there may be a million
         self.count = 0
+        self.last: tuple[int, Name] | None = None
+        """What was used last, and the how manieth use that was."""
 
     def record(self, names: Iterable[tuple[str, str]], folder: Path) -> None:
         """Record that these were used, of *folder*: pairs of a request's key and the endpoint that had answered."""
         with self._lock:
             for key, endpoint in names:
+                self.last = ((self.last[0] if self.last else 0) + 1, Name(key, endpoint))
                 known, spelled = self._folders.setdefault(endpoint, {}), bytes.fromhex(key)
                 if spelled not in known:
                     if self.count == self._most:

@@ -10,7 +10,7 @@ from typing import Any
 from qwennb.catalog import Catalog, ModelRow, Price
 from qwennb.cli.command import Parser
 from qwennb.cli.world import World
-from qwennb.text import table, wrap
+from qwennb.text import spell_window, table, wrap
 
 # What is worth telling apart, in the order in which it is told.
 _ABILITIES = (
@@ -62,9 +62,9 @@ def _section(endpoint: str, rows: Sequence[ModelRow]) -> list[str]:
         prices: Sequence[Price | None] = row.prices or (None,)
         for tier, price in enumerate(prices):
             head = (
-                (name, row.id, _window(row.model.context))
+                (name, row.id, spell_window(row.model.context))
                 if tier == 0
-                else (f"  input over {_window(prices[tier - 1].up_to)}", "", "")  # type: ignore[union-attr]
+                else (f"  input over {spell_window(prices[tier - 1].up_to)}", "", "")  # type: ignore[union-attr]
             )
             shown.append((*head, *(() if free else _sums(price)), "; ".join(differs) if tier == 0 else ""))
     lines += table(shown, right=(2,) if free else (2, 3, 4))
@@ -107,10 +107,3 @@ def _as_json(row: ModelRow) -> dict[str, Any]:
             for price in prices
         ],
     }
-
-
-def _window(tokens: int | None) -> str:
-    """Say `1M`, `262k`."""
-    if tokens is None:
-        return "?"
-    return f"{tokens / 1e6:.0f}M" if tokens >= 1_000_000 else f"{tokens // 1000}k"

@@ -87,6 +87,11 @@ class Runtime:
                     self._kept.append(memory)
             return memory
 
+    @property
+    def last_use(self) -> tuple[int, Name] | None:
+        """What was recalled or kept last, and the how manieth use that was; None before the first."""
+        return self._used.last
+
     def load(self, path: str | os.PathLike[str], *, accept_figures: bool = False) -> Pack:
         """Recall from the pack in *path* too, whoever asks, from now on.
 

@@ -42,6 +42,8 @@ class CellAsker:
     stale_tracker: StaleTracker
     outputs: CellOutputs
     last: Request | None = None
+    uses: int = 0
+    """How often an answer had been used when `last` was asked."""
 
     def ask(self, typed: str, given: dict[str, Any], defaults: dict[str, Any], place: AnswerPlace) -> None:
         """Ask what was *typed*, with the options *given* on its line over the notebook's *defaults*; show it in *place*."""
@@ -61,7 +63,7 @@ class CellAsker:
         with place.wait(self._waits_for) if self.client.session.mode(options) != "replay" else nullcontext():
             request = self._build_request(prompt, values, options, history)
         page = self._page(request, options, place, given, scope.readings)
-        self.stale_tracker.note_question(scope.readings, into=given.get("into"))
+        self.stale_tracker.note_question(scope.readings, into=given.get("into"), key=page.answer.key)
         if given.get("into"):
             self.shell.user_ns[given["into"]] = page.answer
         conversation.turns[before:] = [Turn(position, request.messages[len(history) :] + page.said)]
@@ -175,7 +177,8 @@ class _Steps:
     def ask(self, request: Request) -> Answer:
         """Ask one step. What is remembered is not shown as it comes: that would be another output than at replay."""
         session, options = self._asker.client.session, self._options
-        self._asker.last = request
+        self._asker.last, used = request, session.runtime().last_use
+        self._asker.uses = used[0] if used is not None else 0
         self._screen.step()
         if (known := session.recall(request, options)) is not None:
             return known

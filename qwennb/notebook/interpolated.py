@@ -21,6 +21,8 @@ from qwennb.errors import CallbackFailed, QwenError, user_code
 from qwennb.request import canonical_json, part_of
 
 SHORT = 16  # hexadecimal characters of a hash
+# What IPython, or we, bind anew with each cell: the last results, the last inputs, the last error.
+OF_THE_MOMENT = frozenset(["_", "__", "___", "_i", "_ii", "_iii", "Err"])
 Since = Literal["same", "changed", "gone", "unknown"]
 _HARMLESS = (
     ast.Expression, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.Tuple, ast.List,
@@ -51,6 +53,8 @@ class Interpolated:
     def since(self, names: Mapping[str, Any]) -> tuple[Since, str]:
         """Tell what has become of it, and whose doing that is."""
         roots = names_read_by(self.source)
+        if not OF_THE_MOMENT.isdisjoint(roots):
+            return "unknown", self.source
         if gone := [name for name in roots if name not in names and name in (self.read or roots)]:
             return "gone", gone[0]
         if not self.read:

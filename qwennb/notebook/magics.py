@@ -26,6 +26,7 @@ from qwennb.notebook.stale import StaleTracker
 if TYPE_CHECKING:
     from qwennb.client import Qwen
     from qwennb.notebook.cell import CellAsker
+    from qwennb.request import Request
 
 _HELP = f"""Ask Qwen about what is in the notebook: `%qwen one line of prompt`, or a cell that begins with `%%qwen`.
 
@@ -149,8 +150,8 @@ class QwenMagics(Magics):
         from qwennb.notebook.cell import CellAsker
 
         client = self.client(endpoint)
-        last = self._asker.last if self._asker is not None else None
-        self._asker = CellAsker(self.shell, client, self.chats, self.stale_tracker, self.outputs, last)
+        last, uses = (None, 0) if self._asker is None else (self._asker.last, self._asker.uses)
+        self._asker = CellAsker(self.shell, client, self.chats, self.stale_tracker, self.outputs, last, uses)
         return self._asker
 
     def client(self, endpoint: str | None = None) -> Qwen:
@@ -237,12 +238,12 @@ class QwenMagics(Magics):
     @line_magic
     @_with_short_errors
     def qwen_models(self, line: str) -> None:
-        """List the models, where they are served, and what they cost.
+        """List the models that can be asked, with their window and what a million tokens cost.
 
         Parameters
         ----------
         line
-            An endpoint, for its models alone.
+            An endpoint, for its models; without it, where this notebook asks.
 
         Raises
         ------
@@ -252,18 +253,28 @@ class QwenMagics(Magics):
         Examples
         --------
         >>> %qwen_models dashscope-intl
-        model         endpoint        id there      default
-        qwen3.5-plus  dashscope-intl  qwen3.5-plus
+        model                     also  window     in    out  default
+        qwen3.5-plus              plus      1M  $0.40  $2.40
         ...
         """
         from qwennb.notebook import reports
 
-        reports.show_state(reports.models(line.strip() or None), "models")
+        reports.show_tables(reports.models(self.client(), line.strip() or None), "models")
 
     @line_magic
     @_with_short_errors
     def qwen_usage(self, line: str) -> None:
         """Show what was spent, by day and model, with a small chart.
+
+        Parameters
+        ----------
+        line
+            Nothing, or `notebook`: by notebook too.
+
+        Raises
+        ------
+        BadInput
+            If it is something else.
 
         Examples
         --------
@@ -272,7 +283,9 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show_state(reports.usage(self.client()), "usage")
+        if (wanted := line.strip()) not in ("", "notebook"):
+            raise BadInput(f"%qwen_usage takes `notebook`, or nothing, and not {wanted!r}.")
+        reports.show_tables(reports.usage(self.client(), by_notebook=bool(wanted)), "usage")
 
     @line_magic
     @_with_short_errors
@@ -310,7 +323,7 @@ class QwenMagics(Magics):
             if wanted not in CACHE_MODES:
                 raise BadInput(f"{wanted!r} is not a cache mode. Use {', '.join(CACHE_MODES)}.")
             self.cache = wanted
-        reports.show_state(reports.cache(self.client()), "cache")
+        reports.show_tables(reports.cache(self.client()), "cache")
 
     @line_magic
     @_with_short_errors
@@ -356,7 +369,7 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show_state(reports.settings(self.client().session.config, self.defaults()), "config")
+        reports.show_tables(reports.settings(self.client().session.config, self.defaults()), "config")
 
     @line_magic
     @_with_short_errors
@@ -396,12 +409,15 @@ class QwenMagics(Magics):
 
             display(ChatPanel(self.client(), **{n: v for n, v in self.defaults().items() if v is not None}))  # type: ignore[no-untyped-call]
             return
-        reports.show_state(reports.chat(self.chats, words if words != ["list"] else [], self.client), "chat")
+        if words in ([], ["list"]):
+            reports.show_tables(reports.conversations(self.chats), "chat")
+        else:
+            reports.show_state(reports.chat(self.chats, words, self.client), "chat")
 
     @line_magic
     @_with_short_errors
     def qwen_sent(self, line: str) -> None:
-        """Show exactly what the last request carried: its canonical JSON, media by hash.
+        """Show exactly what the last request carried, of a cell, a call or a column; media by their hash.
 
         `--as curl` (python, http, postman) writes it for another tool, with the key as a variable.
 
@@ -423,9 +439,20 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        last = self._asker.last if self._asker is not None else None
         client = self.client() if self._asker is None else self._asker.client
-        reports.show_state(reports.show_sent(last, lambda: client.endpoint, line), "sent")
+        plain, markdown = reports.sent(self._last_request(), lambda: client.endpoint, line)
+        reports.show_state(plain, "sent", markdown)
+
+    def _last_request(self) -> Request | None:
+        """Find what was asked last: by a cell, or since then by a call or a column."""
+        from qwennb.client import runtime
+
+        request, uses = (None, 0) if self._asker is None else (self._asker.last, self._asker.uses)
+        used = runtime().last_use
+        if used is None or (request is not None and (used[0] == uses or used[1].key == request.key)):
+            return request  # its own: with the pictures, of which a record has the hashes
+        pack = runtime().pack([used[1]])
+        return next((answer.request for answer in pack), request)
 
     @line_magic
     @_with_short_errors
@@ -438,12 +465,14 @@ class QwenMagics(Magics):
         >>> %qwen --quiet --into answer What is the capital of {{ country }}?
         >>> country = "Italy"
         >>> %qwen_stale
+        cell  question ...
         [...]    country has changed...
         """
         from qwennb.notebook import reports
+        from qwennb.notebook.namespace import typed_names
         from qwennb.notebook.stale import stale
 
-        reports.show_state(stale(self.stale_tracker, self.shell.user_ns), "stale")
+        reports.show_tables(stale(self.stale_tracker, typed_names(self.shell)), "stale")
 
     @line_magic
     @_with_short_errors

@@ -23,6 +23,14 @@ def own_names(shell: Any) -> dict[str, Any]:
     return {n: v for n, v in shell.user_ns.items() if not n.startswith("_") and n not in hidden}
 
 
+def typed_names(shell: Any) -> dict[str, Any]:
+    """Collect the notebook's names, with its cells in `In` as they were typed; an `In` of the notebook's own stays."""
+    names, history = dict(shell.user_ns), getattr(shell, "history_manager", None)
+    if history is not None and names.get("In") is history.input_hist_parsed:
+        names["In"] = history.input_hist_raw
+    return names
+
+
 class Scope:
     """The namespace of one shell. `readings` are what was taken out of it for the question, as it is sent."""
 
@@ -36,6 +44,8 @@ class Scope:
         if source.strip() == "Err" and "Err" not in self._shell.user_ns:
             return self.last_error()
         try:
+            if "In" in source:  # as it was typed: IPython keeps there what it made of a magic
+                return eval(source.strip(), self._shell.user_global_ns, typed_names(self._shell))  # noqa: S307  (typed by the user)
             return self._shell.ev(source)
         except NameError as error:
             name = getattr(error, "name", None) or ""
@@ -95,7 +105,7 @@ class Scope:
         """Note that the expression *source* gave *part*, or the path of one."""
         from qwennb.request import part_of
 
-        self.readings.append(Interpolated.of(source, digest_of(part_of(part)), self._shell.user_ns))
+        self.readings.append(Interpolated.of(source, digest_of(part_of(part)), typed_names(self._shell)))
         return part
 
     def schema(self, text: str) -> Any:
@@ -107,6 +117,11 @@ class Scope:
         if self.knows(text) and "," not in text:
             given = self.value(text, "choices")
             return _split(given) if isinstance(given, str) else given
+        if "," not in text and text.isidentifier():
+            raise BadInput(
+                f"--choices {text}: the notebook has no `{text}`{nearest(text, own_names(self._shell)) or '.'} Choices are a "
+                'list, or words with commas between: --choices "yes, no".'
+            )
         return _split(text)
 
     def tools(self, text: str) -> list[Any]:

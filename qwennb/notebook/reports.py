@@ -6,14 +6,14 @@ import linecache
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from qwennb.answer import markup, money
+from qwennb.answer import markup, money, write_call
 from qwennb.cache import BatchOrders, Spending
 from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen, runtime
@@ -23,92 +23,149 @@ from qwennb.errors import BadInput, nearest
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.figures import FIGURES
 from qwennb.request import Request
-from qwennb.text import table
+from qwennb.text import spell_window, table
 
 TRACEBACK = 6_000
 VALUES = 40
 
 
-def show_state(text: str, about: str) -> None:
-    """Show *text*, marked as the state of this machine and not an answer: whoever compares notebooks skips it."""
+Rows = list[list[str]]  # of a table, its head first
+# A cell that is a figure, a price or a size: set to the right.
+_FIGURE = re.compile(r"(?:≈ )?\$?[\d,.]+(?:[kM]| [kMG]?B| bytes)?|free|unknown|price unknown|")
+
+
+def show_state(text: str, about: str, markdown: str = "") -> None:
+    """Show *text*, or *markdown* where that is rendered, as the state of this machine and no answer: whoever compares
+    notebooks skips it.
+    """
     from IPython.display import display
 
-    bundle = {"text/markdown": markup.code_block(text, "text"), "text/plain": markup.plain(text)}
+    shown = markdown or markup.code_block(text, "text")
+    bundle = {"text/markdown": shown, "text/plain": markup.plain(text)}
     display(bundle, raw=True, metadata={"qwennb": {"state": about}})  # type: ignore[no-untyped-call]
 
 
-def models(endpoint: str | None) -> str:
-    """List the models of the catalogue, at *endpoint* or everywhere."""
+def show_tables(parts: Sequence[Rows | str], about: str) -> None:
+    """Show tables, and sentences between them, as the state of this machine."""
+    plain, shown = lay_out(parts)
+    show_state(plain, about, shown)
+
+
+def lay_out(parts: Sequence[Rows | str]) -> tuple[str, str]:
+    """Write tables and sentences as plain text and as Markdown. An empty head is left out of the text; Markdown needs one."""
+    plain, shown = [], []
+    for part in parts:
+        if isinstance(part, str):
+            plain.append(part)
+            shown.append(markup.literal(part))
+            continue
+        columns = enumerate(zip(*part[1:], strict=True))
+        right = [number for number, cells in columns if all(map(_FIGURE.fullmatch, cells))]
+        rows = part if any(part[0]) else part[1:]
+        plain.append("\n".join(table(rows, right=right, indent="")))
+        shown.append(markup.table(part, markup.LEFT, right))
+    return "\n\n".join(plain), "\n\n".join(shown)
+
+
+def models(client: Qwen, endpoint: str | None) -> list[Rows | str]:
+    """List what can be asked at *endpoint*, or where this notebook asks: with its window, and what a million tokens cost."""
     catalog = Catalog.load_bundled()
-    if endpoint is not None:
-        catalog.endpoint(endpoint)  # an error that names the nearest
-    rows = [["model", "endpoint", "id there", "default"]]
-    rows += [
-        [row.model.name, row.endpoint, row.id, "yes" if row.default else ""] for row in catalog.rows(endpoint)
-    ]
-    return _lay_out(rows)
+    if endpoint is None:
+        asked = client.endpoint
+        if asked.served:
+            found = [(name, catalog.find(name)) for name in asked.served]
+            rows = [["model", "window", "price"]]
+            rows += [[name, spell_window(model.context if model else None), "free"] for name, model in found]
+            return [rows, f"As {asked.name} says that it serves them. qwennb models lists every endpoint."]
+        endpoint = asked.catalogue_name
+    catalog.endpoint(endpoint)  # an error that names the nearest
+    listed = catalog.rows(endpoint)
+    rows = [["model", "also", "window", "in", "out", "default"]]
+    for row in listed:
+        price = row.prices[0] if row.prices else None
+        sums = ["free"] * 2 if row.free else ["unknown"] * 2
+        if price is not None and not row.free:
+            sums = [
+                money(each * price.usd, estimated=price.currency != "USD")
+                for each in (price.input, price.output)
+            ]
+        names = ", ".join(row.model.aliases)
+        rows.append(
+            [row.model.name, names, spell_window(row.model.context), *sums, "yes" if row.default else ""]
+        )
+    told = f"At {endpoint}, a million tokens in and out, at prices of {catalog.checked}. qwennb models lists every endpoint."
+    return [rows, told]
 
 
-def usage(client: Qwen) -> str:
-    """Sum up what was spent, by day and model."""
+def usage(client: Qwen, by_notebook: bool = False) -> list[Rows | str]:
+    """Sum up what was spent, by day and model, and by notebook too."""
     runtime().settle(client.session.config.cache_dir)
-    rows = sorted(client.session.memory.spendings.rows(), key=lambda row: (row.day, row.model, row.endpoint))
-    if not rows:
-        return "Nothing was asked yet."
+    sums: dict[tuple[str, ...], Spending] = {}
     days: dict[str, float] = {}
-    for row in rows:
+    for row in client.session.memory.spendings.rows():
+        one = replace(row, notebook=row.notebook if by_notebook else "")
+        sums[one.account] = sums[one.account] + one if one.account in sums else one
         days[row.day] = days.get(row.day, 0.0) + row.cost
-    sums = [["day", "model", "endpoint", "requests", "input", "output", "cost"]]
-    for row in rows:
-        figures = map(str, (row.requests, row.input, row.output))
-        sums.append([row.day, row.model, row.endpoint, *figures, _cost_text(row)])
+    if not sums:
+        return ["Nothing was asked yet."]
+    head = ["notebook"] if by_notebook else []
+    rows = [["day", *head, "model", "endpoint", "requests", "in", "out", "cost"]]
+    for one in sorted(sums.values(), key=lambda one: (one.day, one.notebook, one.model, one.endpoint)):
+        figures = [f"{count:,}" for count in (one.requests, one.input, one.output)]
+        rows.append(
+            [
+                one.day,
+                *([one.notebook] if by_notebook else []),
+                one.model,
+                one.endpoint,
+                *figures,
+                one.cost_text,
+            ]
+        )
     most = max(days.values())
-    chart = [
+    chart = [["day", "", "cost"]]
+    chart += [
         [day, "█" * max(1, round(30 * cost / most)) if most and cost else "", money(cost)]
-        for day, cost in days.items()
+        for day, cost in sorted(days.items())
     ]
-    return f"{_lay_out(sums)}\n\n{_lay_out(chart)}"
+    return [rows, chart]
 
 
-def _cost_text(row: Spending) -> str:
-    unpriced = row.unknown_cost
-    cost = money(row.cost) if unpriced < row.requests or row.cost else money(None)
-    more = f", {unpriced} unpriced" if 0 < unpriced < row.requests else ""
-    return cost + more + (f", {row.maybe_billed} maybe billed" if row.maybe_billed else "")
-
-
-def cache(client: Qwen) -> str:
+def cache(client: Qwen) -> list[Rows | str]:
     """Say how much is remembered, and in which mode."""
     store = client.session.memory.store
     rows = [
+        ["", ""],
         ["mode", client.session.config.cache],
-        ["answers", str(len(store))],
+        ["answers", f"{len(store):,}"],
         ["size", f"{store.size() / 1e6:.1f} MB"],
     ]
     if orders := BatchOrders(client.session.config.cache_dir).under_way():
         questions = sum(order.questions for order in orders)
         rows.append(["in batches", f"{questions:,} questions under way (qwennb.batches())"])
-    return _lay_out(rows)
+    return [rows]
 
 
-def settings(config: Config, defaults: Mapping[str, Any]) -> str:
+def settings(config: Config, defaults: Mapping[str, Any]) -> list[Rows | str]:
     """List the settings as they hold. A folder of this machine is shown by its last name."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     values["cache_dir"] = f"…/{config.cache_dir.name}"
-    rows = [[name, _show_setting(value)] for name, value in (values | {**defaults}).items()]
-    return _lay_out(rows)
+    return [[["", ""], *([name, _show_setting(value)] for name, value in (values | {**defaults}).items())]]
 
 
 def _show_setting(value: Any) -> str:
     return "not set" if value is None else "set" if isinstance(value, Secret) else str(value)
 
 
+def conversations(chats: Chats) -> list[Rows | str]:
+    """List the conversations."""
+    rows = [["conversation", "turns"]]
+    rows += [[name, str(len(one.turns))] for name, one in sorted(chats.named.items())]
+    return [rows] if len(rows) > 1 else ["No conversation yet: %%qwen --chat NAME begins one."]
+
+
 def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
-    """Show the conversations, or what was said in one of them, or do what the *words* say with it."""
-    if not words:
-        rows = [["conversation", "turns"]]
-        rows += [[name, str(len(one.turns))] for name, one in sorted(chats.named.items())]
-        return _lay_out(rows) if len(rows) > 1 else "No conversation yet: %%qwen --chat NAME begins one."
+    """Show what was said in a conversation, or do what the *words* say with it."""
     name, *rest = words
     if name not in chats.named:
         raise BadInput(
@@ -131,18 +188,38 @@ def chat(chats: Chats, words: list[str], client: Callable[[], Qwen]) -> str:
     raise BadInput(f"%qwen_chat {name} takes save PATH, export PATH.md or clear.")
 
 
-def show_sent(request: Request | None, endpoint: Callable[[], Endpoint], line: str) -> str:
-    """Write the last request as its key spells it, or as `--as FORM` has another tool send it to *endpoint*."""
+def sent(request: Request | None, endpoint: Callable[[], Endpoint], line: str) -> tuple[str, str]:
+    """Write the last request as its key spells it, and as it is read; or as `--as FORM` has another tool send it to *endpoint*."""
     if request is None:
         raise BadInput("Nothing was asked in this kernel yet.")
     match line.split():
         case []:
-            pass
+            return orjson.dumps(request.canonical(), option=orjson.OPT_INDENT_2).decode(), _read_request(
+                request
+            )
         case ["--as", form]:
-            return write_export([(request, endpoint())], form)
-        case _:
-            raise BadInput(f"%qwen_sent takes --as and one of {', '.join(FORMS)}; or nothing.")
-    return orjson.dumps(request.canonical(), option=orjson.OPT_INDENT_2).decode()
+            return write_export([(request, endpoint())], form), ""
+    raise BadInput(f"%qwen_sent takes --as and one of {', '.join(FORMS)}; or nothing.")
+
+
+def _read_request(request: Request) -> str:
+    """Write *request* for a reader: its messages as they were written, then the rest of what its key stands for."""
+    shown = []
+    for message in request.messages:
+        parts = [
+            message.text,
+            *(f"[{part.to_json()}]" for part in message.media),
+            *map(write_call, message.tool_calls),
+        ]
+        said = "\n".join(filter(None, parts))
+        shown += [f"**{markup.literal(message.role)}**", markup.code_block(said, "text")]
+    rest = {name: value for name, value in request.canonical().items() if name != "messages"}
+    rows = [
+        ["", ""],
+        *([name, orjson.dumps(value).decode()] for name, value in rest.items()),
+        ["key", request.key],
+    ]
+    return "\n\n".join([*shown, markup.table(rows, markup.LEFT)])
 
 
 def fix_prompt(shell: Any, more: str) -> str:
@@ -207,7 +284,3 @@ def _type(value: Any) -> str:
     return (
         f"{kind}, {len(value)} items" if isinstance(value, list | tuple | dict | set | str | bytes) else kind
     )
-
-
-def _lay_out(rows: list[list[str]]) -> str:
-    return "\n".join(table(rows, indent=""))

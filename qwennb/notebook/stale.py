@@ -6,12 +6,12 @@ would be sent otherwise now, when the name that it reads is gone, or when it rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from qwennb.notebook.interpolated import Interpolated, Since, names_read_by
-from qwennb.text import plural, shorten, table
+from qwennb.text import plural, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class StaleQuestion:
     title: str
     readings: tuple[Interpolated, ...]
     into: str | None = None
+    key: str = ""
+
+    def is_answer(self, value: Any) -> bool:
+        """Tell whether *value* is the answer to this question."""
+        return bool(self.key) and getattr(value, "key", None) == self.key
 
 
 class StaleTracker:
@@ -52,20 +57,23 @@ class StaleTracker:
         lines = (line.strip() for line in code.splitlines())
         self._title = next((line for line in lines if line), "")
 
-    def note_question(self, readings: Iterable[Interpolated], *, into: str | None) -> None:
-        """Note that the cell that runs has asked a question with these."""
+    def note_question(self, readings: Iterable[Interpolated], *, into: str | None, key: str = "") -> None:
+        """Note that the cell that runs has asked a question with these, whose answer has this *key*."""
         if not self._begun:
             self._asked.pop(self._cell, None)
             self._begun = True
-        one = StaleQuestion(f"[{self.number or ' '}]", shorten(self._title, 50), tuple(readings), into)
+        one = StaleQuestion(f"[{self.number or ' '}]", shorten(self._title, 50), tuple(readings), into, key)
         self._asked.setdefault(self._cell, []).append(one)
 
     def report(self, names: Mapping[str, Any]) -> list[tuple[StaleQuestion, Since, str]]:
         """List every question with what has become of what it read; `same` where that is nothing."""
         made: list[tuple[StaleQuestion, Since, str]] = []
         stale: dict[str, str] = {}
-        for asked in (one for several in self._asked.values() for one in several):
-            since, why = self._since(asked, names, stale)
+        every = [one for several in self._asked.values() for one in several]
+        for number, asked in enumerate(every):
+            # A name that a question wrote its own answer to is no input that has changed: `--into text Shorten {{ text }}`.
+            own = {one.into for one in every[number:] if one.into and one.is_answer(names.get(one.into))}
+            since, why = self._since(asked, names, stale, own)
             made.append((asked, since, why))
             if asked.into is not None:
                 if since in ("changed", "gone"):
@@ -75,11 +83,13 @@ class StaleTracker:
         return made
 
     def _since(
-        self, asked: StaleQuestion, names: Mapping[str, Any], stale: Mapping[str, str]
+        self, asked: StaleQuestion, names: Mapping[str, Any], stale: Mapping[str, str], own: Set[str]
     ) -> tuple[Since, str]:
         unknown = ""
         for reading in asked.readings:
-            since, what = reading.since(names)
+            since, what = (
+                reading.since(names) if own.isdisjoint(names_read_by(reading.source)) else ("same", "")
+            )
             if since == "changed":
                 return since, f"{what} has changed"
             if since == "gone":
@@ -92,18 +102,18 @@ class StaleTracker:
         return ("unknown", unknown) if unknown else ("same", "")
 
 
-def stale(stale_tracker: StaleTracker, names: Mapping[str, Any]) -> str:
+def stale(stale_tracker: StaleTracker, names: Mapping[str, Any]) -> list[list[list[str]] | str]:
     """Say what `%qwen_stale` shows."""
     told = stale_tracker.report(names)
     if not told:
-        return "No cell of this kernel has asked anything yet."
-    rows = [(asked.cell, asked.title, why) for asked, since, why in told if since != "same"]
+        return ["No cell of this kernel has asked anything yet."]
+    rows = [[asked.cell, asked.title, why] for asked, since, why in told if since != "same"]
     changed = sum(since in ("changed", "gone") for _, since, _ in told)
     unknown = sum(since == "unknown" for _, since, _ in told)
     count = plural(len(told), "question")
     if not rows:
-        return f"Nothing is stale: what {count} read is as it was."
+        return [f"Nothing is stale: what {count} read is as it was."]
     parts = [f"{changed} of {count} stale"] if changed else [f"None of {count} stale for certain"]
     parts += [f"{unknown} can't be told"] if unknown else []
     again = " Run those cells again: what has not changed costs nothing." if changed else ""
-    return "\n".join([*table(rows, indent=""), "", f"{', '.join(parts)}.{again}"])
+    return [[["cell", "question", "why"], *rows], f"{', '.join(parts)}.{again}"]

@@ -63,7 +63,7 @@ def test_a_tool_runs_only_when_it_is_allowed(kernel, sim, script):
     assert kernel.value("ran") == "[]" and "nobody was there to allow" in ran.markdown
     script("not found either")
     ran = kernel.run("%qwen --tools find where is it?", answers=["n"])
-    assert ran.asked == ['Run find({"city": "Bonn"})? [y/N] '] and kernel.value("ran") == "[]"
+    assert ran.asked == ["Run find(city='Bonn')? [y/N] "] and kernel.value("ran") == "[]"
     script("in Germany")
     ran = kernel.run("%qwen --tools find where is it?", answers=["y"])
     assert kernel.value("ran") == "['Bonn']" and "found Bonn" in ran.markdown

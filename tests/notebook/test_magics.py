@@ -211,6 +211,60 @@ def test_what_was_sent_and_spent_can_be_seen(kernel, script):
     assert "api_key      set" in kernel.run("%qwen_config").plain
 
 
+def test_what_was_sent_is_of_the_last_request_of_a_cell_a_call_or_a_column(kernel, sim, script):
+    script("a", "b", "c", "d")
+    kernel.run("%qwen of a cell")
+    kernel.run("from qwennb import Qwen\nasked = Qwen().ask('of a call,\\nin two lines')")
+    shown = kernel.run("%qwen_sent")
+    assert json.loads(shown.plain)["messages"][-1]["content"] == "of a call,\nin two lines"
+    assert shown.markdown.startswith("**user**\n\n```text\nof a call,\nin two lines\n```\n\n|")
+    kernel.run("import polars as pl\n_ = pl.DataFrame({'n': [7]}).qwen.ask('of row {{ n }}')")
+    assert "of row 7" in kernel.run("%qwen_sent").plain
+    kernel.run("%qwen of a cell")
+    assert "of a cell" in kernel.run("%qwen_sent").plain, "from memory too"
+    sim.fault("500")
+    try:
+        kernel.run("%qwen --no-cache --param timeout=1 of one that fails")
+    finally:
+        sim.reset()
+    assert "of one that fails" in kernel.run("%qwen_sent").plain
+
+
+def test_a_magic_cell_is_given_on_as_it_was_typed(kernel, sim, script):
+    script("ok", "ok")
+    number = int(kernel.value("len(In)"))
+    kernel.run("%%qwen --temperature 0.5\nsay this")
+    kernel.run(f"%qwen what did {{{{ In[{number}] }}}} ask?")
+    assert body(sim)["messages"][-1]["content"] == "what did %%qwen --temperature 0.5\nsay this ask?"
+    assert (
+        "Nothing is stale" in kernel.run("%qwen_stale").plain
+        or f"In[{number}]" not in kernel.run("%qwen_stale").plain
+    )
+
+
+def test_choices_that_are_no_list_of_the_notebook_are_told_as_that(kernel):
+    kernel.run("sorts = ['a', 'b']")
+    told = kernel.run("%qwen --choices sort Which?").error["evalue"]
+    assert told.startswith("--choices sort: the notebook has no `sort`; did you mean `sorts`?")
+    assert '--choices "yes, no"' in told
+
+
+def test_tab_knows_the_words_of_the_line_magics_and_says_what_each_is(kernel):
+    assert kernel.complete("%qwen_cache re") == ["refresh", "replay"]
+    assert kernel.complete("%qwen_cache ") == ["on", "refresh", "replay", "off"]
+    kernel.run("class Order:\n    pass\nfrom PIL import Image as I\nshot = I.new('RGB', (8, 8))")
+    assert "Order" in kernel.complete("%qwen --schema ") and "shot" in kernel.complete("%qwen --image ")
+    assert "openrouter" in kernel.complete("%qwen_models open") and kernel.complete("%qwen_chat li") == [
+        "list"
+    ]
+    assert kernel.complete("%qwen_sent --as cu") == ["curl"] and kernel.complete("%qwen_usage n") == [
+        "notebook"
+    ]
+    reply = kernel.client.complete("%qwen --temp", 12, reply=True, timeout=120)["content"]
+    [one] = reply["metadata"]["_jupyter_types_experimental"]
+    assert one["type"] == "how freely to draw, 0 to 2"
+
+
 def test_code_goes_into_the_next_cell_and_is_shown(kernel, script):
     script("So:\n\n```python\nprint(1)\n```\nDone.")
     ran = kernel.run("%qwen --code print one")

@@ -13,6 +13,7 @@ import pytest
 from qwennb.answer import MIME
 from qwennb.notebook.interpolated import Interpolated, digest_of, fingerprint, read_value
 from qwennb.notebook.namespace import Scope
+from qwennb.notebook.reports import lay_out
 from qwennb.notebook.stale import StaleTracker, stale
 from qwennb.request import part_of
 
@@ -105,7 +106,7 @@ class Notebook:
 
     @property
     def told(self) -> str:
-        return stale(self.stale_tracker, self.names)
+        return " ".join(lay_out(stale(self.stale_tracker, self.names))[0].split())
 
 
 def test_a_cell_is_stale_when_what_it_read_has_changed_and_fresh_when_it_runs_again():
@@ -114,7 +115,7 @@ def test_a_cell_is_stale_when_what_it_read_has_changed_and_fresh_when_it_runs_ag
     book.run("%%qwen\nTell {{ n }}", "n", cell="a")
     assert book.told.startswith("Nothing is stale: what 1 question read")
     book.names["n"] = 2
-    assert "[1]  %%qwen  n has changed" in book.told and "1 of 1 question stale" in book.told
+    assert "[1] %%qwen n has changed" in book.told and "1 of 1 question stale" in book.told
     book.run("%%qwen\nTell {{ n }}", "n", cell="a")
     assert book.told.startswith("Nothing is stale")
 
@@ -156,7 +157,7 @@ def test_a_cell_that_nobody_counts_has_no_number():
     )
     book.stale_tracker.note_question([reading("n", book.names)], into=None)
     book.names["n"] = 2
-    assert "[ ]  %qwen {{ n }}  n has changed" in book.told and book.stale_tracker.number is None
+    assert "[ ] %qwen {{ n }} n has changed" in book.told and book.stale_tracker.number is None
 
 
 def test_every_question_of_a_loop_counts():
@@ -167,6 +168,31 @@ def test_every_question_of_a_loop_counts():
             book.run("for n in (1, 2): …", cell="a")
         book.stale_tracker.note_question([reading("n", book.names)], into=None)
     assert "1 of 2 questions stale" in book.told
+
+
+def test_an_answer_that_takes_the_place_of_what_it_read_is_no_false_alarm():
+    book = Notebook()
+    book.names |= {"n": 1, "text": "a story"}
+    for cell, question in (("a", "n"), ("b", "text"), ("c", "text")):
+        book.stale_tracker.cell_begins(
+            SimpleNamespace(raw_cell=f"%qwen --into text {{{{ {question} }}}}", cell_id=cell)
+        )
+        book.stale_tracker.note_question([reading(question, book.names)], into="text", key=cell)
+        book.names["text"] = SimpleNamespace(key=cell)
+    assert book.told.startswith("Nothing is stale: what 3 questions read")
+    book.names["n"] = 2
+    assert "3 of 3 questions stale" in book.told and "text comes from" in book.told
+    book.names |= {"n": 1, "text": "another one"}
+    assert "text has changed" in book.told
+
+
+def test_the_last_result_and_the_last_error_are_of_the_moment_and_no_false_alarm():
+    book = Notebook()
+    book.names |= {"_": 1}
+    for name in ("_", "Err"):
+        book.run(f"%qwen {{{{ {name} }}}}", cell=name)
+        book.stale_tracker.note_question([Interpolated(name, "0" * 16)], into=None)
+    assert "None of 2 questions stale for certain, 2 can't be told." in book.told
 
 
 # ---------------------------------------------------------------------- in a kernel

@@ -42,8 +42,10 @@ def test_it_is_by_model_first_the_dearest_on_top_with_a_sum(usage):
     assert lines[2].startswith("| qwen3.5-plus | 2 | 10 | 20 | &#36;3.00 | ████████████████████ |")
     assert lines[3].startswith("| qwen3.5-flash | 5 | 1,000 | 50 | &#36;0.50 | ███ |")
     assert "price unknown, 2 maybe billed" in lines[4] and "<img" not in lines[4]
-    assert "**all**" in lines[5] and "3.50, 1 unpriced, 2 maybe billed" in lines[5]
-    assert "$3.50, 1 unpriced, 2 maybe billed" in plain and "of this client's budget of $2.00" in plain
+    assert "**all**" in lines[5] and "3.50, 1 of unknown price, 2 maybe billed" in lines[5]
+    assert (
+        "$3.50, 1 of unknown price, 2 maybe billed" in plain and "of this client's budget of $2.00" in plain
+    )
 
 
 def test_the_switches_change_what_is_counted(usage):

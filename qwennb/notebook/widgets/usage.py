@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from qwennb.answer import markup, money
-from qwennb.cache import Spending
+from qwennb.cache import Spending, spell_cost
 from qwennb.client import Qwen, runtime
 from qwennb.errors import QwenError
 from qwennb.frames import default_client
@@ -55,10 +55,7 @@ class Subtotal:
     @property
     def cost_text(self) -> str:
         """The cost, and what is not known of it."""
-        known = self.cost or self.unknown_cost < self.requests
-        more = [f"{self.unknown_cost} unpriced"] if known and self.unknown_cost else []
-        more += [f"{self.maybe_billed} maybe billed"] if self.maybe_billed else []
-        return ", ".join([money(self.cost) if known else money(None), *more])
+        return spell_cost(self.cost, self.requests, self.unknown_cost, self.maybe_billed)
 
 
 class UsagePanel:
