@@ -305,8 +305,6 @@ class BatchRun:
                 async with self._claim():
                     answered = await download.fetch(each.order, batch, each.reservation)
                 self.under_way.remove(each)
-                if (trace := self._task.context.trace) is not None:
-                    trace.fetch(batch.id, self._endpoint, batch.state, each.order.questions, len(answered))
                 for key in each.order.keys - answered:
                     download.say(key, _missing_line(batch, self._endpoint))
 

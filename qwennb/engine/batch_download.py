@@ -72,6 +72,8 @@ class BatchDownload:
         if not self._lost:
             await asyncio.to_thread(self._task.orders.close, order)
             await self._task.batches.delete(order.file)
+        if (trace := self._task.context.trace) is not None:
+            trace.fetch(batch.id, self._task.context.endpoint, batch.state, order.questions, len(seen))
         return frozenset(seen)
 
     async def _read(

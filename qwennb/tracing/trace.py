@@ -135,7 +135,7 @@ class Trace:
     ) -> None:
         if error is not None:
             self.note_error(error)
-        self.end(waits=error is None or isinstance(error, Exception))  # who stops it waits for nothing
+        self.end(waits=not _is_stop(error))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -146,7 +146,7 @@ class Trace:
         if error is not None:
             self.note_error(error)
         self.end(waits=False)
-        if error is None or isinstance(error, Exception):
+        if not _is_stop(error):
             await asyncio.to_thread(self._settle)
 
     def note_error(self, error: BaseException) -> None:
@@ -179,7 +179,7 @@ class Trace:
                 self._error or totals.error,
             )
         )
-        if waits:
+        if waits and not totals.error:
             self._settle()
 
     def _own_totals(self) -> Totals:
@@ -360,6 +360,11 @@ def find_hearers(subscriber: Subscriber | None) -> list[Hear]:
         if (spans := find_spans()) is not None:
             hearers.append(spans.hear)
     return hearers
+
+
+def _is_stop(error: BaseException | None) -> bool:
+    """Tell whether somebody wants to go, and must not be held up by who listens."""
+    return error is not None and not isinstance(error, Exception)
 
 
 def _error_name(error: BaseException) -> str:

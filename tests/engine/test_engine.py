@@ -554,3 +554,18 @@ def test_who_listens_and_raises_is_left_out_and_costs_no_answer(bench):
     trace = Trace([broken, lambda event, _: heard.append(event)], "ask", MODEL)
     assert run(bench(says("yes"), trace=trace).ask()).text == "yes"
     assert [type(event) for event in heard] == [Sent, Answered]
+
+
+def test_what_a_server_calls_itself_is_told_only_where_it_is_a_name(bench):
+    async def act(call: Call) -> AsyncIterator[Payload]:
+        reply = {
+            "id": "gen\x1b[2J-1",
+            "model": "the words of the answer",
+            "choices": [{"delta": {"content": "yes"}}],
+        }
+        yield Payload(reply, {"x-request-id": "a" * 101})
+        yield Payload({"id": "gen-1", "choices": [{"delta": {}, "finish_reason": "stop"}]}, last=True)
+
+    trace, heard = listen()
+    run(bench(act, trace=trace).ask())
+    assert (heard[1].served_by, heard[1].reply_id, heard[1].request_id) == ("", "gen-1", "")

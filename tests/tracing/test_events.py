@@ -18,13 +18,16 @@ import pytest
 import qwennb
 from qwennb import Qwen
 from qwennb.errors import BadInput, BudgetExceeded, InvalidAnswer, KeyRefused, QwenWarning, RequestRefused
-from qwennb.simulator import Fault, Quota
+from qwennb.simulator import Fault, Options, Quota
 from qwennb.tracing import (
     Answered,
+    BatchFetched,
+    BatchSent,
     Event,
     Failed,
     Joined,
     Paused,
+    Recalled,
     Retried,
     RunEnded,
     RunStarted,
@@ -65,6 +68,7 @@ def test_what_is_known_is_told_as_recalled_and_nothing_as_sent(simulate, client,
     qwen = client(simulate(), on_event=heard.append)
     assert qwen.ask("Why?").cached and str(next(iter(qwen.stream("Why?"))).text) == first.text
     assert names(heard) == ["RunStarted", "Recalled", "RunEnded"] * 2
+    assert isinstance(heard[1], Recalled)
     assert (heard[1].key, heard[2].recalled, heard[2].sent, heard[2].spent) == (first.key, 1, 0, 0.0)
     assert heard[2].cost == pytest.approx(first.cost)
 
@@ -204,6 +208,22 @@ def test_a_column_ends_with_the_numbers_of_its_last_line(simulate, client, heard
         last.rows, last.unique, last.done, last.cached, last.failed, last.tokens, last.cost,
     )  # fmt: skip
     assert ended.failed == 1 and ended.model == last.model
+
+
+def test_a_batch_that_is_handed_in_and_fetched_is_told(simulate, client, heard):
+    sim = simulate("dashscope", options=Options(batch_polls=1))
+    qwen = client(sim, on_event=heard.append)
+    frame = pl.DataFrame({"n": [1, 2, 3]})
+    made = frame.qwen.ask("Say {{ n }}", client=qwen, lane="batch", thinking=False, meta=True, progress=False)
+    assert names(heard) == ["RunStarted", "BatchSent", "BatchFetched", "RunEnded"]
+    _, sent, fetched, ended = heard
+    assert isinstance(sent, BatchSent) and isinstance(fetched, BatchFetched) and sent.batch == fetched.batch
+    assert (sent.questions, fetched.lines, fetched.state, ended.done, ended.sent) == (3, 3, "done", 3, 0)
+    assert (
+        ended.spent
+        == pytest.approx(made["answer_meta"].struct.field("cost").sum())
+        == pytest.approx(ended.cost)
+    )
 
 
 # ---------------------------------------------------------------------- the function

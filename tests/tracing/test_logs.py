@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 
+import openai
 import polars as pl
 import pytest
 
@@ -111,3 +112,17 @@ def test_the_variable_turns_it_on_on_stderr_and_nothing_else_does(
     told = done.stderr.splitlines()
     assert [line.split("qwennb ")[1].split()[0] for line in told] == levels
     assert done.stdout == ""
+
+
+def test_libraries_below_log_nothing_of_our_calls_and_all_of_the_users_own(simulate, client, caplog):
+    sim = simulate()
+    theirs = ("openai", "httpx2", "httpcore2")
+    with caplog.at_level(logging.DEBUG):
+        client(sim).ask("a question of ours")
+        client(sim).ask_many(["another one"])
+        assert [record for record in caplog.records if record.name.startswith(theirs)] == []
+        assert "a question of ours" not in caplog.text
+        openai.OpenAI(base_url=f"{sim.base_url}", api_key="sk-sim").chat.completions.create(
+            model="qwen/qwen3.5-flash-02-23", messages=[{"role": "user", "content": "the user's own"}]
+        )
+    assert {"openai._base_client", "httpx2"} <= {record.name for record in caplog.records}

@@ -7,6 +7,7 @@ itself takes a truncated stream, a login page and an error body for answers.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextvars import ContextVar
@@ -24,6 +25,21 @@ from qwennb.errors import EndpointError
 
 # The headers of the call that is being made. The package would spell them in ASCII, which lacks letters that names have.
 _own_headers: ContextVar[Mapping[str, str]] = ContextVar("_own_headers")
+
+
+def _is_others(record: logging.LogRecord) -> bool:
+    """Leave out what the libraries log of our own calls: texts of questions among it, in a log that was set up for another's."""
+    return _own_headers.get(None) is None
+
+
+for _name in (
+    "openai._base_client",
+    "openai._response",
+    "openai._legacy_response",
+    "httpx2",
+    *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+):
+    logging.getLogger(_name).addFilter(_is_others)
 
 
 class SdkTransport:
