@@ -73,9 +73,9 @@ def write_examples(
         raise BadInput("The name of a file holds no control characters. Choose another name.")
     share, seed = _check_split(valid, seed)
     is_file = path.is_file() or (not path.is_dir() and _ENDING.fullmatch(path.suffix) is not None)
-    if is_file and share is not None:
+    if is_file and (share is not None or seed):
         raise BadInput(
-            f"valid= parts examples into two files, and {path.name} is one. Give a folder: {path.stem!r}."
+            f"{'seed' if share is None else 'valid'}= parts examples into two files, and {path.name} is one. Give a folder: {path.stem!r}."
         )
     examples = _take_fitting(selection, form, secrets)
     if form in ("messages", "unsloth", "llama-factory"):

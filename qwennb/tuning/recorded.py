@@ -113,6 +113,10 @@ def _is_whole(answer: Answer, selection: Selection, reasoning: bool) -> bool:
         selection.left_out[
             "about a text that says nothing, asked by classify to learn which way the model leans"
         ] += 1
+    elif not any(m.role == "user" and (m.text.strip() or m.media) for m in answer.request.messages):
+        selection.left_out["without a question"] += 1
+    elif not (answer.text.strip() or answer.tool_calls):
+        selection.left_out["without an answer"] += 1
     elif answer.is_cut:
         selection.left_out["cut at its own max_tokens"] += 1
     elif reasoning and "</think>" in "".join(

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from qwennb import Pack, Qwen, widgets
+from qwennb.answer import Answer, Usage
 from qwennb.cache import PackMedia
 from qwennb.errors import BadInput, QwenWarning
 from qwennb.request import Image, Message, Text, ToolCall
@@ -291,6 +292,28 @@ def test_what_has_no_bytes_or_no_place_is_left_out_and_told(tmp_path, picture):
     assert not (tmp_path / "x").exists()
 
 
+def test_what_has_no_question_or_was_cut_costs_the_others_nothing(tmp_path):
+    nobody = answer([Message("system", (Text("Say hello."),))], "Hello.")
+    request = answer([user("Long?")], "word word", max_tokens=2).request
+    cut = Answer(
+        request,
+        text="word word",
+        endpoint="openrouter",
+        finish_reason="length",
+        usage=Usage(input=3, output=2),
+    )
+    Pack.of([nobody, cut, answer([user("Blank?")], "  "), *QUESTIONS[:2]]).export(
+        tmp_path / "out", "messages", valid=0
+    )
+    assert len(rules.read_lines(tmp_path / "out" / "train.jsonl")) == 2
+    card = read_card(tmp_path / "out")
+    assert (
+        "| without a question | 1 |" in card
+        and "| cut at its own " in card
+        and "| without an answer | 1 |" in card
+    )
+
+
 def test_questions_that_only_tell_a_models_lean_are_no_examples(tmp_path):
     qwen = Qwen(endpoint="simulator", cache_dir=tmp_path / "cache")
     frame = pl.DataFrame({"review": ["The soup was cold.", "Best tea in town!"]})
@@ -334,6 +357,8 @@ def test_a_name_with_an_ending_is_one_file_and_any_other_a_folder(tmp_path):
     assert pack.export(tmp_path / "v1.2", "trl")[-1] == tmp_path / "v1.2" / "README.md"
     with pytest.raises(BadInput, match="two files, and all.jsonl is one"):
         pack.export(tmp_path / "all.jsonl", "trl", valid=0.2)
+    with pytest.raises(BadInput, match="seed= parts examples"):
+        pack.export(tmp_path / "all.jsonl", "trl", seed=1)
     with pytest.raises(BadInput, match="can't be written"):
         pack.export(tmp_path / "none" / "out", "trl")
 
