@@ -13,7 +13,7 @@ from qwennb.checks.gate import write_last
 from qwennb.errors import BadInput, CheckFailed
 from qwennb.request import file_path
 from qwennb.terminal import drop_controls, flatten
-from qwennb.text import first_words, plural, table
+from qwennb.text import first_words, plural, table, wrap
 from qwennb.truth import MOST, WIDE, Comparison
 
 if TYPE_CHECKING:
@@ -133,12 +133,9 @@ class CheckReport:
         for check in self.checks:
             failed = f", {check.failed:,} failed" if check.failed else ""
             yield flatten(f"{check.name} ({plural(check.rows, 'answer')}{failed})")
-            rows = [[_WORD[rule.passed], rule.rule, rule.said] for rule in check.rules]
-            for rule, line in zip(check.rules, table(rows), strict=True):
-                yield line
-                yield from (f"      {flatten(one)}" for one in _show_broken(rule))
+            yield from _rule_lines(check.rules)
             if check.judge:
-                yield f"  {check.judge}"
+                yield from wrap(check.judge)
             if check.comparison is not None:
                 yield from (f"  {line}" for line in str(check.comparison).split("\n"))
                 yield from _label_lines(check.comparison)
@@ -209,6 +206,17 @@ def join_reports(reports: Sequence[CheckReport], title: str, notes: Sequence[str
 def _sentence(rule: RuleResult) -> str:
     first = f", row {rule.broken[0].row}: {rule.broken[0].why}" if rule.broken else ""
     return f"{rule.check} {rule.rule}: {rule.said}{first}."
+
+
+def _rule_lines(rules: Sequence[RuleResult]) -> Iterator[str]:
+    """Say what came of each rule, in lines that a terminal has room for."""
+    words = max((len(_WORD[rule.passed]) for rule in rules), default=0)
+    names = max((len(rule.rule) for rule in rules), default=0)
+    for rule in rules:
+        head = f"  {_WORD[rule.passed].ljust(words)}  {rule.rule.ljust(names)}  "
+        yield from wrap(rule.said, first=head, indent=" " * len(head))
+        for one in _show_broken(rule):
+            yield from wrap(one, first=" " * 6, indent=" " * 8)
 
 
 def explain_broken(rule: RuleResult) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from qwennb.checks import AnswerRow, CheckReport, CheckSpec, json_lines, junit_xml, read_rules, run_check
 from qwennb.checks.report import join_reports
 from qwennb.errors import CheckFailed
+from qwennb.text import WIDTH
 from tests.cli.test_hostile_text import CONTROLS, HOSTILE, LINES, steers
 
 WHEN = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -67,6 +68,17 @@ def test_of_many_answers_that_break_a_rule_a_few_are_shown_and_all_are_in_the_fr
     found = report(*range(10, 60))
     assert "row 2: 12" in str(found) and "row 3:" not in str(found) and "and 47 more" in str(found)
     assert len(found.broken) == 50
+
+
+def test_a_check_without_a_rule_shows_what_is_right_and_no_line_is_too_long():
+    import polars as pl
+
+    frame = pl.DataFrame({"label": ["a", "b"], "gold": ["a", "a"]})
+    alone = frame.qwen.check("label", truth="gold")
+    assert alone.passed and "accuracy 50.0%" in str(alone) and alone.markdown()
+    long = str(frame.qwen.check("label", rules={"seconds_at_most": 1, "no_failed": True}))
+    assert max(map(len, long.split("\n"))) <= WIDTH
+    assert "neither a pack nor a column keeps how long" in " ".join(long.split())
 
 
 def hostile():

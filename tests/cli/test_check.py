@@ -18,6 +18,7 @@ from qwennb.request import Request, Tool, ToolCall, user_message
 from qwennb.testing import no_network
 from qwennb.tuning import Labels
 from tests.cli.test_hostile_text import HOSTILE, LINES, steers
+from tests.test_docs import ROOT
 
 REVIEWS = ["The soup was cold.", "Best tea in town!", "Nobody came.", "Lovely people."]
 GOLD = ["complaint", "praise", "complaint", "praise"]
@@ -182,7 +183,9 @@ def test_a_run_worse_than_the_accepted_one_fails_until_it_is_accepted_itself(run
 
     bad, _ = live(script=worse)
     assert (
-        bad.code == 1 and "worse by more than chance: of 30 rows known from last time, 5 got worse" in bad.out
+        bad.code == 1
+        and "worse by more than chance: of 30 rows known from last time, 5 got worse"
+        in " ".join(bad.out.split())
     )
     assert live("--level", "0.01", script=worse)[0].code == 0
     assert (folder / "checks.last.json").read_text() == kept
@@ -238,7 +241,10 @@ def test_the_answers_of_a_pack_are_checked_as_they_are(run, folder):
     )
     ran = run("check", "checks.toml")
     assert ran.code == 1 and "1 of 2 answers breaks it" in ran.out and "forecast:" in ran.out
-    assert "neither a pack nor a column keeps how long" in ran.out and "prose (1 answer)" in ran.out
+    assert (
+        "neither a pack nor a column keeps how long" in " ".join(ran.out.split())
+        and "prose (1 answer)" in ran.out
+    )
 
 
 def test_labels_of_review_are_the_truth_and_a_wrong_answer_counts_as_wrong(run, folder):
@@ -317,6 +323,18 @@ one_of = ["praise", "complaint"]
     ran, _ = live(script=script)
     assert ran.code == 0, ran.out + ran.err
     assert [verb for verb in VERBS if f"{verb} (4 answers)" not in ran.out] == []
+
+
+def test_the_files_that_the_page_shows_can_be_read(tmp_path):
+    page = (ROOT / "docs" / "check.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S)
+    assert len(shown) >= 2
+    for text in shown:
+        path = tmp_path / "checks.toml"
+        path.write_text(
+            text if "[from]" in text else f'[from]\nrows = "replies.csv"\n{text}', encoding="utf-8"
+        )
+        assert read_check_file(path).can_ask
 
 
 # ---------------------------------------------------------------------- what is refused
