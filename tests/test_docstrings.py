@@ -35,6 +35,7 @@ ANSWERS = {
     "capital of France": "Paris",
     "capital of Italy": "Rome",
     "The soup was cold": "complaint",
+    "What is cold?": '{"claims": [{"quotes": ["The soup is cold."], "claim": "The soup."}]}',
 }
 """What the model says to a question that holds these words, the first that fit."""
 
@@ -68,7 +69,7 @@ def public_names() -> dict[str, Any]:
 
     import qwennb
     from qwennb import cli, frames, simulator, testing
-    from qwennb.answer import Cost, Usage
+    from qwennb.answer import Cost, Quote, Usage
     from qwennb.checks import CheckReport
     from qwennb.client import Piece, Plan, Stream
     from qwennb.frames.batch_lane import BatchUnderWay
@@ -78,7 +79,7 @@ def public_names() -> dict[str, Any]:
         _add(names, name, getattr(qwennb, name))
     for name in ("load_ipython_extension", "unload_ipython_extension"):
         names[f"qwennb.{name}"] = getattr(qwennb, name)
-    for value in (Stream, Piece, Plan, Usage, Cost, frames.ColumnPlan, BatchUnderWay, CheckReport):
+    for value in (Stream, Piece, Plan, Usage, Cost, Quote, frames.ColumnPlan, BatchUnderWay, CheckReport):
         _add(names, value.__name__, value)
     for door, thing in (("df.qwen", pl.DataFrame()), ("lf.qwen", pl.LazyFrame()), ("expr.qwen", pl.col("a"))):
         _add(names, door, type(thing.qwen))

@@ -58,12 +58,16 @@ class Quote:
         The page, where there are pages, and the line on it, counted from 1.
     found : bool or None
         False where they stand nowhere in what was sent. None where that can't be told: a picture or a scan may have them.
+    place : str
+        All that in words: "report.pdf, page 3, line 12", "not found in the source", "not checked".
 
     Examples
     --------
-    >>> quote = Quote("It costs five pounds.", "five pounds", file="mail", line=2, found=True)
-    >>> print(quote.place)
-    mail, line 2
+    >>> (quote,) = qwen.ask("What is cold? {{ review }}", review="The soup is cold.", cite=True).quotes
+    >>> quote.claim, quote.quote, quote.file, quote.line, quote.found
+    ('The soup.', 'The soup is cold.', 'review', 1, True)
+    >>> quote.place
+    'review, line 1'
     """
 
     claim: str

@@ -166,6 +166,11 @@ class Qwen:
         True
         >>> qwen.ask("Is Paris the capital of France?", choices=["Paris", "Rome"], max_tokens=20).data
         'Paris'
+        >>> cited = qwen.ask("What is cold? {{ review }}", review="The soup is cold.", cite=True)
+        >>> print(cited)
+        The soup. [1]
+        >>> [(quote.quote, quote.place) for quote in cited.quotes]
+        [('The soup is cold.', 'review, line 1')]
         """
         session = self.session
         options, values = session.split(prompt, given)

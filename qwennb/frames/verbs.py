@@ -67,6 +67,7 @@ def ask(table: Any, prompt: str | Mapping[str, str] | None = None, **options: An
     -------
     The same kind of table with the column `answer`
         Text; with `choices` an Enum, with `schema` a Struct. Several prompts make a column each, on an expression a Struct.
+        With `cite=True` the quotes that it rests on stand beside it in `answer_quotes`.
 
     Examples
     --------
@@ -202,6 +203,9 @@ def extract(table: Any, column: str, schema: Any, **options: Any) -> Any:
     True
     >>> mails.select(pl.col("mail").qwen.extract("name, count int")).columns
     ['mail']
+    >>> cited = mails.qwen.extract("mail", "name, count int", cite=True)
+    >>> cited["extracted_quotes"].struct.field("name").dtype
+    Struct({'quote': String, 'file': String, 'page': Int64, 'line': Int64, 'found': Boolean})
     """
     return open_table(table).add(extract_column(column, schema, options))
 
