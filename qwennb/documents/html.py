@@ -171,7 +171,9 @@ class _Writer:
 
     def text(self) -> str:
         """Give all that was written."""
-        while self._tables:
+        self._silent = 0
+        if self._tables:  # what was never closed ends here, however deep it goes
+            self._tables = 1
             self.take("/table", "")
         self._break()
         return join_blocks(self._lines)

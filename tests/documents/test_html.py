@@ -43,6 +43,7 @@ def test_a_page_says_what_a_reader_sees():
         ("<html><a title='>'>a</a>", "a"),
         ("<html><td>a</td></table></li></ul></pre>b", "a\n\nb"),
         ("<html><script/>alert()</script>a", "a"),
+        ("<html><table><tr><td>a<td>b<svg><p>c", "| a | b |\n|---|---|"),
         ('<html><meta charset="windows-1252">caf\xe9'.encode("latin-1"), "café"),
         ("<html>\u202eturned", "\u202eturned"),
     ],
