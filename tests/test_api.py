@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 import qwennb
-from qwennb import Answer, Chat, Image, Pack, Pdf, Qwen, Video, ask, col, load_pack, use
+from qwennb import Answer, Chat, Document, Image, Pack, Pdf, Qwen, Video, ask, col, load_pack, use
 from qwennb.catalog import Catalog
 from qwennb.errors import BadInput, NotRecorded, UnsupportedOption
 from qwennb.frames import forget_default
@@ -100,6 +100,9 @@ def test_a_question_takes_values_pictures_pages_and_forms(qwen):
     ]
     assert qwen.ask("What is wrong in this chart?", images=pictures).usage.input > 400
     assert qwen.ask("What is on it?", files=[Pdf("invoice.pdf")]).text
+    assert qwen.ask(
+        "What is on it?", files=[Document("invoice.pdf", pages=[1], as_="auto"), "invoice.pdf"]
+    ).text
     for schema in (
         Invoice,
         Invoice.model_json_schema(),

@@ -15,7 +15,21 @@ import polars as pl
 from openai import AsyncOpenAI, OpenAI
 
 import qwennb
-from qwennb import Answer, Chat, Image, Pack, Pdf, Qwen, Video, ask, batches, load_pack, request, use
+from qwennb import (
+    Answer,
+    Chat,
+    Document,
+    Image,
+    Pack,
+    Pdf,
+    Qwen,
+    Video,
+    ask,
+    batches,
+    load_pack,
+    request,
+    use,
+)
 from qwennb.answer import Cost, Logprob, Usage, WebSource
 from qwennb.client import Piece, Plan, Stream
 from qwennb.errors import EndpointError, NotRecorded, QwenError
@@ -103,6 +117,8 @@ def media(qwen: Qwen) -> None:
     assert_type(Image.of(picture), Image)
     assert_type(Video("clip.mp4", fps=1).frames, tuple[Image, ...])
     assert_type(Pdf("report.pdf", pages=range(1, 3)).pages, tuple[int, ...] | None)
+    assert_type(Document("notes.md", as_="text", name="notes").name, str)
+    Document("notes.md", as_="words")  # type: ignore[arg-type]
     Image("chart.png", detail="closely")  # type: ignore[arg-type]
 
 

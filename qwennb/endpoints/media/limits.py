@@ -41,8 +41,8 @@ class MediaLimits:
     """What one model takes at one endpoint. `endpoint` is how errors call the two.
 
     `images` is `None` where it sees no pictures, `videos` where it takes no video: frames are then sent as pictures.
-    A PDF goes as a file `part`, or as pictures of its `pages`; a longer one than `most_pages` must be asked about
-    by `pages=`. `most_frames` bounds the frames of a video that travel inside one request.
+    A document goes as text, and a page without text as a picture; no more than `most_pages` are drawn. `pdf` tells whether a
+    PDF may go as a file `part`, or only as its `pages`. `most_frames` bounds the frames of a video that travel inside one request.
     """
 
     endpoint: str
