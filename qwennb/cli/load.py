@@ -71,9 +71,7 @@ def load_options(parser: Parser) -> None:
     )
     parser.option("--column NAME", "the column of the file that holds them (prompt, else the first)")
     parser.option("--input-tokens N", "the length of a made-up prompt, by estimate (200)", 200)
-    parser.option(
-        "--max-tokens N", f"the most tokens of an answer ({MAX_TOKENS}; of a pack's, its own)", type=int
-    )
+    parser.option("--max-tokens N", f"the most tokens of an answer ({MAX_TOKENS}; a pack's own)", type=int)
     parser.option("--think LEVEL", "low, medium, high or a number of tokens (default: the model decides)")
     parser.switch("--no-think", "answer without thinking")
     parser.option(
@@ -90,6 +88,7 @@ def load_options(parser: Parser) -> None:
 def load(given: Any, world: World) -> int:
     """Send, measure and tell."""
     limits, stages = _read_limits(given.limit), _read_stages(given)
+    _check_files(given, world)
     if given.png is not None:
         from qwennb.load.picture import check_picture
 
@@ -98,9 +97,10 @@ def load(given: Any, world: World) -> int:
     context = session.call_context(
         Options(cache="off", timeout=given.timeout or session.config.timeout, budget=given.budget)
     )
-    question = _choose_questions(given, context, world)
+    question, different = _choose_questions(given, context, world)
     first = question(0)
-    session.validate(first, context)
+    for number in range(different):
+        session.validate(question(number), context)
     _check_hosted(given, context, stages, first)
     context.endpoint.ready()
     _allow_connections(max(stage.streams for stage in stages))
@@ -228,6 +228,15 @@ def _read_stages(given: Any) -> list[Stage]:
     return stages
 
 
+def _check_files(given: Any, world: World) -> None:
+    """Refuse what could not be written at the end, or read."""
+    for option in ("json", "png"):
+        if (name := getattr(given, option)) is not None and not (world.folder / name).parent.is_dir():
+            raise BadInput(f"--{option} {name}: there is no such folder.")
+    if given.column is not None and given.prompts is None:
+        raise BadInput("--column says where a file has its prompts. Give the file: --prompts FILE")
+
+
 def _read_limits(typed: list[str] | None) -> dict[str, float]:
     """Read what goodput is to keep."""
     limits: dict[str, float] = {}
@@ -244,25 +253,28 @@ def _read_limits(typed: list[str] | None) -> dict[str, float]:
 # ---------------------------------------------------------------------- what is asked
 
 
-def _choose_questions(given: Any, context: CallContext, world: World) -> Callable[[int], Request]:
-    """Choose what makes the request of each number."""
+def _choose_questions(given: Any, context: CallContext, world: World) -> tuple[Callable[[int], Request], int]:
+    """Choose what makes the request of each number, and tell how many there are that differ in more than words."""
     name = context.endpoint.model_name
-    if given.prompts is not None and given.prompts.endswith((".qwenpack", ".zst")):
-        asked = _read_requests(given.prompts, world)
-        found = [replace(one, model=name(given.model or one.model)) for one in asked]
-        return lambda number: found[number % len(found)]
-    model = name(given.model or world.config().model)
     think = int(given.think) if (given.think or "").isdigit() else given.think
-    thinking = False if given.no_think else think
-    settings = Settings.of(max_tokens=given.max_tokens or MAX_TOKENS, thinking=thinking)
+    typed = {"max_tokens": given.max_tokens, "thinking": False if given.no_think else think}
+    settings = Settings.of(**{**typed, "max_tokens": given.max_tokens or MAX_TOKENS})
+    if given.prompts is not None and given.prompts.endswith((".qwenpack", ".zst")):
+        over = {setting: value for setting, value in typed.items() if value is not None}
+        found = [
+            replace(one, model=name(given.model or one.model), settings=replace(one.settings, **over))
+            for one in _read_requests(given.prompts, world)
+        ]
+        return lambda number: found[number % len(found)], len(found)
+    model = name(given.model or world.config().model)
 
     def make(prompt: str) -> Request:
         return Request(model, (Message("user", (Text(prompt),)),), settings)
 
     if given.prompts is None:
-        return lambda number: make(default_prompt(number, given.input_tokens, given.seed))
+        return lambda number: make(default_prompt(number, given.input_tokens, given.seed)), 1
     prompts = read_prompts(world.folder / Path(given.prompts).expanduser(), given.column)
-    return lambda number: make(prompts[number % len(prompts)])
+    return lambda number: make(prompts[number % len(prompts)]), len(prompts)
 
 
 def _read_requests(file: str, world: World) -> list[Request]:
@@ -312,7 +324,8 @@ def _allow_connections(streams: int) -> None:
     except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = hard if hard != resource.RLIM_INFINITY else max(soft, MOST_FILES)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    most = max(soft, most)
     if soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if streams + SPARE > most:

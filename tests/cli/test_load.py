@@ -226,6 +226,8 @@ def test_the_requests_of_a_pack_are_asked_with_their_own_settings(simulate, load
     assert done.code == 0, done.err  # though the model thinks, and seven tokens end within the thought
     bodies = [one.body for one in sim.ledger.asks()]
     assert [(body["temperature"], body["max_tokens"]) for body in bodies] == [(0.3, 7)] * 2
+    load(sim, "-c", "1", "-n", "1", "--prompts", "a.qwenpack", "--warmup", "0", "--max-tokens", "9")
+    assert sim.ledger.asks()[-1].body["max_tokens"] == 9
 
 
 def test_the_lines_and_the_table_hold_no_text_and_no_key(simulate, load, tmp_path):
@@ -321,12 +323,16 @@ def test_ctrl_c_ends_with_the_table_of_what_was_done(simulate, tmp_path):
         (("--prompts", "a.csv", "--column", "promt"), "has no column 'promt'"),
         (("--prompts", "empty.txt"), "empty.txt holds no prompt"),
         (("--think", "much"), "thinking="),
+        (("--column", "mail"), "Give the file: --prompts FILE"),
+        (("--png", "gone/a.png"), "--png gone/a.png: there is no such folder"),
+        (("--prompts", "long.txt"), "tokens"),
         (("--seconds", "-1"), "--seconds -1 is out of range"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_sent(simulate, load, tmp_path, words, told):
     (tmp_path / "a.csv").write_text("prompt\nWho?\n")
     (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "long.txt").write_text("Short.\n" + "word " * 400_000)
     sim = simulate("vllm")
     done, _ = load(sim, *words)
     assert done.code == 2 and told in done.err and done.err.count("\n") == 1
