@@ -104,6 +104,7 @@ CALLS = {
     "check": lambda q, v: qwennb.check(v, "text"),
     "check values": lambda q, v: qwennb.check(v, rules=["no_failed"]),
     "df.check": lambda q, v: FRAME.qwen.check(v),
+    "report.accept": lambda q, v: FRAME.qwen.check("n").accept(v),
     "df.check the rule": lambda q, v: FRAME.qwen.check("n", rules={"matches": v}),
     "df.ask several": lambda q, v: FRAME.qwen.ask({"a": "{{ text }}", "b": v}, client=q),
     "df.ask with a value": lambda q, v: FRAME.qwen.ask("{{ text }} {{ x }}", values={"x": v}, client=q),

@@ -20,7 +20,7 @@ from qwennb.checks import (
 from qwennb.cli.check_client import CheckQwen, open_recorded
 from qwennb.cli.check_file import LISTS, CheckFile, FileCheck
 from qwennb.config import Config
-from qwennb.errors import BadInput, BudgetExceeded, NotRecorded, nearest, show_value
+from qwennb.errors import BadInput, BudgetExceeded, NotRecorded, QwenError, Stopped, nearest, show_value
 from qwennb.text import join_some, plural
 
 if TYPE_CHECKING:
@@ -161,13 +161,19 @@ def _check_truth_unread(check: FileCheck) -> None:
         )
 
 
+_ENDED: Mapping[type[QwenError], str] = {
+    BudgetExceeded: "the budget was used up (give a higher --budget, or fewer rows)",
+    Stopped: "the run was stopped",
+}
+
+
 def _refuse_unasked(check: FileCheck, metas: pl.Series, file: CheckFile) -> None:
     errors = [error for error in metas.struct.field("error").to_list() if error]
-    if spent := [error for error in errors if error.startswith(f"{BudgetExceeded.__name__}:")]:
-        raise BudgetExceeded(
-            f"The check `{check.spec.name}`: the budget was used up before {plural(len(spent), 'row')} of {len(metas):,}, so that nothing "
-            "can be said of it. Give a higher --budget, or fewer rows."
-        )
+    for kind, why in _ENDED.items():
+        if left := sum(error.startswith(f"{kind.__name__}:") for error in errors):
+            raise kind(
+                f"The check `{check.spec.name}`: {why} before {plural(left, 'row')} of {len(metas):,}, so that nothing can be said of it."
+            )
     missing = [error for error in errors if error.startswith(f"{NotRecorded.__name__}:")]
     if missing:
         home = "kept here" if file.pack is None else f"in {file.pack.name}"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from xml.etree import ElementTree as ET
 
 import polars as pl
@@ -18,6 +22,7 @@ from qwennb.request import Request, Tool, ToolCall, user_message
 from qwennb.testing import no_network
 from qwennb.tuning import Labels
 from tests.cli.test_hostile_text import HOSTILE, LINES, steers
+from tests.conftest import until
 from tests.test_docs import ROOT
 
 REVIEWS = ["The soup was cold.", "Best tea in town!", "Nobody came.", "Lovely people."]
@@ -142,8 +147,42 @@ def test_where_the_budget_ends_nothing_is_said_and_what_was_paid_is_recorded(fol
     )
     ran, sim = live("--budget", "0.0025", "--record", dialect="openrouter")
     asked = sim.ledger.count("asked")
-    assert ran.code == 2 and "the budget was used up before" in ran.err and 0 < asked < 60, ran.out + ran.err
+    assert (
+        ran.code == 2
+        and "the budget was used up (give a higher --budget, or fewer rows) before" in ran.err
+        and 0 < asked < 60
+    ), ran.out + ran.err
     assert len(Pack.read(folder / "reviews.qwenpack")) == asked
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent otherwise")
+def test_an_interrupt_ends_a_live_check_and_nothing_is_said_of_what_was_not_asked(folder, simulate):
+    sim = simulate("vllm", script=says, latency=60)
+    (folder / "checks.toml").write_text(
+        '[from]\nrows = "reviews.csv"\n[[check]]\nask = "Food? {{ review }}"\nmatches = "."\n'
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "qwennb.cli",
+        "check",
+        "checks.toml",
+        "--live",
+        "-e",
+        f"vllm+{sim.base_url}",
+    ]
+    environ = {**os.environ, "HOME": str(folder), "QWENNB_API_KEY": "sk-sim", "PYTHONPATH": str(ROOT)}
+    running = subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: sim.ledger.count("asked") >= 1, "a question was asked")
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert (running.returncode, out) == (130, "") and err.endswith("Stopped.\n")
 
 
 def test_seconds_are_measured_live(folder, live):
