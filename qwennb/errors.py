@@ -47,11 +47,11 @@ from its message alone (`type(error)(str(error))`), because polars rebuilds exce
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
-from qwennb.terminal import Readable
+from qwennb.terminal import Readable, drop_controls
 from qwennb.text import first_words
 
 # What other libraries call it, and what it is called here.
@@ -99,6 +99,22 @@ def show_value(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
+class _OneLine:
+    """How IPython is to show an error of ours: in one line, for it says all there is to know.
+
+    Where code of the user's failed, or we foresaw nothing, the way there is worth reading, and it is as if this were not here.
+    """
+
+    def __get__(self, error: QwenError | None, owner: object = None) -> Callable[[], list[str]]:
+        if (
+            error is None
+            or type(error) is QwenError
+            or (isinstance(error, CallbackFailed) and error.__cause__)
+        ):
+            raise AttributeError("_render_traceback_")
+        return lambda: [_one_line(error)]
+
+
 class QwenError(Readable, Exception):
     """Anything that qwennb raises on purpose.
 
@@ -125,9 +141,26 @@ class QwenError(Readable, Exception):
     tokens: tuple[int, int] = (0, 0)
     cost: float | None = 0.0
 
+    _render_traceback_ = _OneLine()
+
     def charge(self, attempts: int, tokens: tuple[int, int], cost: float | None) -> None:
         """Note what the attempts that failed have used."""
         self.attempts, self.tokens, self.cost = attempts, tokens, cost
+
+
+def show_in_one_line(error: BaseException, said: str = "") -> BaseException:
+    """Make a notebook show *error* in one line, which is *said* where it says nothing itself.
+
+    Its text may quote anything. A kernel can't send what is not Unicode, and would show no error at all.
+    """
+    error.args = (drop_controls(str(error) or said).strip("\n"),)
+    line = _one_line(error)
+    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+    return error
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {drop_controls(str(error)).strip(chr(10))}"
 
 
 class BadInput(QwenError, ValueError):

@@ -10,7 +10,11 @@ import pytest
 from qwennb import errors
 from qwennb.errors import EndpointError, QwenError, QwenWarning, RateLimited, TimedOut, nearest
 
-CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == "qwennb.errors"]
+CLASSES = [
+    c
+    for name, c in inspect.getmembers(errors, inspect.isclass)
+    if c.__module__ == "qwennb.errors" and name[0] != "_"
+]
 
 
 def drawn():
@@ -35,6 +39,7 @@ def test_every_class_is_exported_and_told():
         "code_place",
         "in_words",
         "nearest",
+        "show_in_one_line",
         "show_value",
         "user_code",
         "where_raised",

@@ -24,7 +24,15 @@ import polars as pl
 
 from qwennb.answer import money, tell_of_cut, tell_of_cuts
 from qwennb.client import OTEL, UNHEARD
-from qwennb.errors import Incomplete, QwenError, QwenFrameWarning, Stopped, in_words, where_raised
+from qwennb.errors import (
+    Incomplete,
+    QwenError,
+    QwenFrameWarning,
+    Stopped,
+    in_words,
+    show_in_one_line,
+    where_raised,
+)
 from qwennb.frames.asking import ColumnAsker
 from qwennb.frames.columns import Column
 from qwennb.frames.default import default_client
@@ -104,7 +112,11 @@ class Evaluator:
 
     def _in_our_words(self, error: BaseException) -> BaseException:
         """polars builds the error that leaves us again, from its class and message: what it could not build has lost both."""
-        if isinstance(error, QwenError | KeyboardInterrupt | Warning):
+        if isinstance(error, KeyboardInterrupt):
+            return show_in_one_line(
+                error, "stopped; what is finished is kept, and the same call asks only for the rest."
+            )
+        if isinstance(error, QwenError | Warning):
             return error
         ours = QwenError(
             f"The {self.column.title} failed with what qwennb did not foresee: {in_words(error)}"

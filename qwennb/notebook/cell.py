@@ -15,10 +15,10 @@ from typing import Any
 
 from qwennb.answer import Answer, Page, Usage
 from qwennb.client import Options, Plan, Qwen, QwenWarning, fit_window, make_plan, plan_pieces, turns_of
-from qwennb.errors import BadInput, nearest
+from qwennb.errors import BadInput, nearest, show_in_one_line
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
-from qwennb.notebook.display import Screen, screen_of, show_in_one_line
+from qwennb.notebook.display import Screen, screen_of
 from qwennb.notebook.interpolated import Interpolated
 from qwennb.notebook.namespace import Scope, escape_braces
 from qwennb.notebook.options import SETTINGS
@@ -141,7 +141,9 @@ class CellAsker:
                 raise
             if given.get("into") and seen is not None:
                 self.shell.user_ns[given["into"]] = seen
-            raise show_in_one_line(stop) from None
+            raise show_in_one_line(
+                stop, "stopped; what had come stands above and is not remembered."
+            ) from None
         inputs = {reading.source: reading.digest for reading in readings}
         page = Page(steps.answers, turns_of(steps.answers), as_code=bool(given.get("code")), inputs=inputs)
         screen.end(page)

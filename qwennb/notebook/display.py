@@ -149,17 +149,3 @@ def screen_of(place: AnswerPlace) -> Screen:
     if isinstance(place, CellPlace):
         return Cell(place)
     return Terminal(place) if isinstance(place, TerminalPlace) else Screen()
-
-
-def show_in_one_line(error: BaseException) -> BaseException:
-    """Make a notebook show *error* in one line: it says all there is to know.
-
-    Its text may quote anything. A kernel can't send what is not Unicode, and would show no error at all.
-    """
-    said = str(error)
-    if isinstance(error, KeyboardInterrupt) and not said:
-        said = "stopped; what had come stands above and is not remembered."
-    error.args = (markup.plain(said),)
-    line = f"{type(error).__name__}: {error.args[0]}"
-    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-    return error

@@ -15,7 +15,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from traitlets import Bool, Enum, Float, Integer, Unicode, Union
 
 from qwennb.config import CACHE_MODES, Config
-from qwennb.errors import BadInput, NotRecorded, QwenError
+from qwennb.errors import BadInput, NotRecorded, QwenError, show_in_one_line
 from qwennb.notebook.chats import Chats
 from qwennb.notebook.options import help_text, read_line
 from qwennb.notebook.outputs import CellOutputs
@@ -73,8 +73,6 @@ def _with_short_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return magic(self, *arguments)
         except QwenError as error:
-            from qwennb.notebook.display import show_in_one_line
-
             number = self.stale_tracker.number
             if isinstance(error, NotRecorded) and number is not None:
                 error = NotRecorded(f"Cell [{number}]. {error}")
@@ -253,8 +251,8 @@ class QwenMagics(Magics):
         Examples
         --------
         >>> %qwen_models dashscope-intl
-        model                     also  window     in    out  default
-        qwen3.5-plus              plus      1M  $0.40  $2.40
+        model ... window ... in ... out  default
+        qwen3.5-plus ... 1M ... $0.40 ...
         ...
         """
         from qwennb.notebook import reports
@@ -465,7 +463,7 @@ class QwenMagics(Magics):
         >>> %qwen --quiet --into answer What is the capital of {{ country }}?
         >>> country = "Italy"
         >>> %qwen_stale
-        cell  question ...
+        cell ... question ... why
         [...]    country has changed...
         """
         from qwennb.notebook import reports
