@@ -25,7 +25,7 @@ from qwennb.client.plan import GUESSED_ANSWER
 from qwennb.client.session import Session
 from qwennb.client.validation import PAGE_TOKENS
 from qwennb.endpoints import is_read, most_tokens
-from qwennb.errors import BadInput, QwenError
+from qwennb.errors import BadInput, MediaError, QwenError
 from qwennb.request import Document, Image, Medium, Pdf, Request, Text, merge_texts
 from qwennb.text import join_some
 
@@ -113,7 +113,7 @@ def split_request(
 ) -> Request | SplitRequest:
     """Make the request of *prompt*, or those of its pieces where it is too long. Nothing is asked."""
     if not isinstance(prompt, Request):
-        options = replace(options, files=session.read_files(options.files))
+        options = _read_files(session, prompt, values, options)
     options = replace(options, overflow=None)
     request = session.build_request(prompt, values, options)
     if isinstance(prompt, Request) or (window := session.window(request)) is None:
@@ -121,6 +121,17 @@ def split_request(
     if any(map(is_read, request.media)):
         return _split_files(session, request, prompt, values, options, window)
     return _split_value(session, request, prompt, values, options, window)
+
+
+def _read_files(session: Session, prompt: str, values: Mapping[str, Any], options: Options) -> Options:
+    """Read the files once, for all the requests that are made of them."""
+    try:
+        return replace(options, files=session.read_files(options.files))
+    except MediaError:
+        session.build_request(
+            prompt, values, replace(options, overflow=None)
+        )  # says more of a file that is missing
+        raise
 
 
 # ---------------------------------------------------------------------- a value of the template

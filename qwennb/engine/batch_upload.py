@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from qwennb.answer import money
 from qwennb.cache import BatchOrder
 from qwennb.catalog import estimate_tokens
-from qwennb.endpoints import batch_line
+from qwennb.endpoints import batch_line, is_read, measure
 from qwennb.engine.budget import are_limited
 from qwennb.engine.context import BatchTask
 from qwennb.errors import BudgetExceeded, QwenError, RequestRefused, WindowExceeded
-from qwennb.request import Request
+from qwennb.request import Document, Pdf, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,11 @@ def _check_line(task: BatchTask, question: Request, line: bytes) -> bytes:
             f'{task.terms.line_bytes:,}. Ask it with lane="live".'
         )
     if most is not None and len(line) > most:
-        tokens = estimate_tokens("\n".join(message.text for message in question.messages)).tokens
+        texts = [message.text for message in question.messages]
+        texts += [
+            measure(one).text for one in question.media if isinstance(one, Pdf | Document) and is_read(one)
+        ]
+        tokens = estimate_tokens("\n".join(texts)).tokens
         if tokens > most:
             raise WindowExceeded(
                 f"Question {short} has about {tokens:,} tokens; a batch at {task.context.endpoint} takes {most:,}. "

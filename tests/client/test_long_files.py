@@ -8,7 +8,7 @@ import pytest
 
 from qwennb import Document, Pdf, Qwen
 from qwennb.client.long_documents import cut_document
-from qwennb.errors import BadInput, NotRecorded
+from qwennb.errors import BadInput, MediaError, NotRecorded
 from tests.papers import pdf
 
 SMALL = "qwen2.5-coder-0.5b-instruct"  # of a window of 8,192 tokens
@@ -182,3 +182,9 @@ def test_a_plan_says_pages_tokens_and_pieces_before_anything_is_sent(small):
 def test_a_plan_of_what_fits_tells_documents_and_pages(small):
     plan = small[1].plan("What?", files=[Document(b"x", name="a"), pdf("one", "two")])
     assert str(plan).startswith(f"2 documents, 3 pages: {plan.input} tokens with the question\n1 request, ")
+
+
+def test_a_missing_file_is_told_before_anything_is_asked(small):
+    _, qwen = small
+    with pytest.raises(MediaError, match="there is no file missing.pdf"):
+        qwen.ask("What?", files=["missing.pdf"], overflow="map")

@@ -10,6 +10,7 @@ import pytest
 import qwennb
 from qwennb.errors import BadInput
 from qwennb.frames import QwenFrameWarning
+from qwennb.simulator import Options
 from tests.papers import pdf
 
 
@@ -148,3 +149,16 @@ def test_a_plan_counts_the_documents(simulate, client, folder):
 def test_a_column_that_holds_no_documents_is_refused_before_anything_runs(options, words):
     with pytest.raises(BadInput, match=words):
         pl.DataFrame({"path": ["a"], "n": [1]}).qwen.ask("Who?", **options)
+
+
+def test_the_batch_lane_brings_what_the_live_lane_would_and_refuses_the_same(
+    simulate, client, folder, tmp_path
+):
+    sim = simulate("dashscope", options=Options(batch_polls=1))
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 no")
+    table = pl.DataFrame({"path": ["a.pdf", "broken.pdf", "b.md"]})
+    asked = {"file": "path", "root": folder, "on_error": "column", "thinking": False, "max_tokens": 50}
+    made = table.qwen.ask("Who?", **asked, client=client(sim), lane="batch")
+    assert made.equals(table.qwen.ask("Who?", **asked, client=client(sim, cache_dir=tmp_path / "elsewhere")))
+    assert [error is None for error in made["answer_error"]] == [True, False, True]
+    assert "Ada wrote this." in str([entry.body for entry in sim.ledger.asks()])
