@@ -5,6 +5,7 @@ Beside the column stands what a verb left there: `label_meta` tells what each ro
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import polars as pl
 from qwennb.answer import Quote
 from qwennb.checks import (
     LEVEL,
+    RULES,
     AnswerRow,
     CheckReport,
     CheckSpec,
@@ -67,7 +69,7 @@ def check(
         The column of answers. Left out where a Series or a list is given.
     rules : dict or list
         What must hold, by name: `{"between": [1, 5]}`; one that takes nothing may stand by its name alone, `["no_failed"]`.
-        docs/check.md lists them.
+        There are RULES; docs/check.md tells what each takes.
     truth : str, optional
         The column of what is right: accuracy with its interval, that of each label, and the confusion.
     field : str, optional
@@ -140,6 +142,10 @@ def check(
 
 
 _ENDS = ("_meta", "_error", "_quotes")  # of the columns that a verb puts beside its own
+# `?` names every rule there is.
+check.__doc__ = inspect.cleandoc(check.__doc__ or "").replace(
+    "There are RULES;", f"There are {', '.join(RULES)};"
+)
 _TOKENS = ("input_tokens", "output_tokens")
 _COLUMN = text("the name of a column")
 _CHECKS: Mapping[str, Check] = {

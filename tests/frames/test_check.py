@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import qwennb
+from qwennb.checks import RULES
 from qwennb.errors import BadInput
 from qwennb.testing import no_network, scripted
 from tests.frames.test_cite import MAILS, SCHEMA, orders
@@ -123,6 +124,12 @@ def test_a_judge_has_its_agreement_with_people_beside_it():
     found = df.qwen.check("judged", people="people", rules={"share_at_least": {"yes": 0.5}})
     assert found.passed and "The judge against people: the same label for 100.0% (2 of 2" in str(found)
     assert "unproven" in str(df.qwen.check("judged", judge=True, rules={"share_at_least": {"yes": 0.5}}))
+
+
+def test_the_question_mark_names_every_rule():
+    for door in (qwennb.check, FRAME.qwen.check, pl.Series([1]).qwen.check):
+        told = door.__doc__
+        assert [name for name in RULES if name not in told] == [] and "RULES" not in told
 
 
 WRONG = {
