@@ -48,6 +48,7 @@ def ask_child(
                 env=keep_needed(os.environ),
                 timeout=_PATIENCE * seconds,
                 check=False,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows alone has it
             )
         except subprocess.TimeoutExpired:
             done = None

@@ -1,7 +1,7 @@
 """Tables as `{{ df }}` says them: CSV, Parquet, and the sheets of a workbook.
 
 CSV is text, and no larger than it is: it is read here. A few bytes of Parquet or of a workbook may stand for billions of cells:
-these are read by `frame_child.py`. Workbooks are read with calamine (3 MB); openpyxl (2 MB) needs thirty times as long.
+these are read by `frame_child.py`. Workbooks are read with calamine (3 MB); openpyxl (2 MB) needs twenty times as long.
 """
 
 from __future__ import annotations

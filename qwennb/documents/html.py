@@ -1,6 +1,6 @@
 """A web page as Markdown: headings, lists, tables, code; no scripts, no styles, nothing fetched.
 
-Python's own parser takes hours for some pages of a few megabytes (`<!--` again and again, never closed), and can't be stopped.
+Python's own parser takes 4 s for 80 kB of `<!--` that is never closed, so hours for some megabytes, and can't be stopped.
 What is needed of a page is little, so its tags are found here in one pass; like a browser, we take what is never closed to go
 on to the end.
 """

@@ -100,6 +100,12 @@ def test_a_few_bytes_that_stand_for_billions_of_cells_are_refused(tmp_path, modu
     )
 
 
+@pytest.mark.slow
+def test_five_hundred_pages_are_read_in_the_time_and_memory_that_is_promised(tmp_path):
+    ((_, said, seconds, megabytes),) = blow(tmp_path, papers.__name__, ["long_report"], ".pdf")
+    assert len(said) > 500_000 and seconds < 2.5 and megabytes < 400, (seconds, megabytes)
+
+
 @pytest.mark.nightly
 def test_every_bomb_is_stopped_in_time(tmp_path):
     check(tmp_path, papers.LATE)
