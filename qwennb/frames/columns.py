@@ -107,11 +107,6 @@ class Column:
         """The name of the question whose answers, or whose errors or meta, make the column *output*."""
         return output if output in self.questions else output.rpartition("_")[0]
 
-    @property
-    def has_media(self) -> bool:
-        """Whether each row brings a picture or a document."""
-        return self.image is not None or self.file is not None
-
     def columns_of(self, question: str) -> list[str]:
         """The columns that *question* reads."""
         others = [hole.name for name, one in self.questions.items() if name != question for hole in one.holes]

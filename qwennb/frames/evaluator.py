@@ -130,7 +130,8 @@ class Evaluator:
         questions = len(rows.prompts) if self._draws == 1 else rows.count_questions(self._draws)
         tally = Tally(rows.count, questions, model, progress=self.column.progress, draws=self._draws)
         # Unique prompts are unique requests, but for pictures and documents: two paths may hold the same one.
-        group = EvaluationGroup([Evaluation()]) if self.column.has_media else None
+        has_media = self.column.image or self.column.file
+        group = EvaluationGroup([Evaluation()]) if has_media else None
         if any(map(call, self.find_asker().session.ears)):
             tally.trace = self._open_trace(tally, model, rows.count, questions)
         with tally.trace or UNHEARD:
@@ -206,7 +207,9 @@ class Evaluator:
         self, rows: Rows, group: EvaluationGroup | None, tally: Tally, *, batches: bool
     ) -> list[Outcome | None]:
         """Ask the prompts of *rows*; one that could not be made has failed already."""
-        if not self.column.has_media:  # only of a picture or a document no prompt can be made
+        if not (
+            self.column.image or self.column.file
+        ):  # only of a picture or a document no prompt can be made
             asked = cast("Sequence[Prompt]", rows.prompts)
         else:
             asked = [prompt for prompt in rows.prompts if isinstance(prompt, Prompt)]
