@@ -110,7 +110,9 @@ def run_check(
         for row, value in pairs
         if row.people is not None and value is not None
     )
-    measured = Measured(there, [value for _, value in pairs], comparison, people or _kappa_of(comparison))
+    lost = sum(bool(row.error) and row.truth is not None for row in there)
+    values = [value for _, value in pairs]
+    measured = Measured(there, values, comparison, people or _kappa_of(comparison), lost)
     results, broken_rows = [], set[int]()
     for name, given in spec.rules.items():
         rule = RULES[name]

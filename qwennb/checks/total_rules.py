@@ -23,6 +23,8 @@ class Measured:
     values: Sequence[Any]  # of those that were answered: the field's
     comparison: Comparison | None
     kappa: Kappa | None
+    lost: int = 0
+    """The rows that failed and of which is known what is right."""
 
 
 def quantile(figures: Sequence[float], share: float) -> float:
@@ -72,14 +74,15 @@ _NO_TRUTH = "no answer stands beside what is right"
 
 
 def hold_accuracy(measured: Measured, given: tuple[str, float]) -> Ruling:
-    """Hold the accuracy, or the low end of its interval, to its limit."""
+    """Hold the accuracy, or the low end of its interval, to its limit. A row that failed is not right."""
     kind, limit = given
-    found = measured.comparison
-    if found is None or found.accuracy.interval is None or found.accuracy.value is None:
+    found, lost = measured.comparison, measured.lost
+    share = None if found is None else Share(found.accuracy.count, found.accuracy.of + lost)
+    if share is None or share.interval is None or share.value is None:
         return False, _NO_TRUTH
-    figure = found.accuracy.interval[0] if kind == "low" else found.accuracy.value
-    of = "the low end of " if kind == "low" else ""
-    return figure >= limit, f"{of}accuracy {found.accuracy}, at least {limit:.1%}"
+    figure, of = (share.interval[0], "the low end of ") if kind == "low" else (share.value, "")
+    told = f"; {plural(lost, 'failed row')} {'counts' if lost == 1 else 'count'} as wrong" if lost else ""
+    return figure >= limit, f"{of}accuracy {share}{told}, at least {limit:.1%}"
 
 
 def hold_part(part: str) -> Callable[[Measured, Any], Ruling]:

@@ -174,6 +174,13 @@ def test_accuracy_is_held_to_its_value_or_to_the_low_end_of_its_interval():
     assert low.passed is False and low.said.startswith("the low end of accuracy 90.0%")
 
 
+def test_a_row_that_failed_is_not_right():
+    rows = [*labelled(*[("a", "a")] * 9), row(error="TimedOut: late", number=9, truth="a")]
+    assert hold("accuracy_at_least", 0.9, *rows).passed is True
+    found = hold("accuracy_at_least", 0.95, *rows)
+    assert found.passed is False and "(9 of 10" in found.said and "1 failed row counts as wrong" in found.said
+
+
 def test_the_worst_label_precision_recall_and_kappa_are_held_to_theirs():
     rows = labelled(*[("yes", "yes")] * 8, ("no", "yes"), ("yes", "no"), *[("no", "no")] * 2)
     assert "`no`: 66.7% (2 of 3" in hold("each_label_at_least", 0.7, *rows).said
