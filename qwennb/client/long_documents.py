@@ -331,8 +331,14 @@ def _name_all(part: Mapping[str | int, Medium], given: Mapping[str | int, Medium
 def _name(medium: Medium, name: str) -> str:
     assert isinstance(medium, Pdf | Document)
     lines = medium.lines() if isinstance(medium, Document) else None
-    where = [_range("page", medium.pages), _range("line", lines and range(lines[0], lines[1] + 1))]
+    where = [
+        _range(_NOUNS.get(medium.kind, "page"), medium.pages),
+        _range("line", lines and range(lines[0], lines[1] + 1)),
+    ]
     return ", ".join(filter(None, [name, *where]))
+
+
+_NOUNS = {"pptx": "slide", "xlsx": "sheet"}  # as the line above each says
 
 
 def _range(noun: str, numbers: Sequence[int] | None) -> str:
