@@ -41,7 +41,7 @@ COMMANDS = {
     "demo": Command(
         "The tour notebook, run on whatever endpoint is found.", ("", "-e openrouter -m plus --lab")
     ),
-    "doctor": Command("Which endpoints answer, with which key, and what to type next.", ("",)),
+    "doctor": Command("Which endpoints answer, with which key, and what to type next.", ("", "--autoload")),
     "models": Command("Models, their ids, windows, prices and abilities.", ("", "-e openrouter")),
     "cache": Command("The answers kept on this machine, and what was spent."),
     "cache info": Command("How many answers, how large, from where.", ("",)),

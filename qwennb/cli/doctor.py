@@ -19,7 +19,9 @@ from typing import Any
 import orjson
 
 from qwennb.catalog import Catalog
+from qwennb.cli.autoload import autoload
 from qwennb.cli.cache import holds_answers, open_memory
+from qwennb.cli.command import Parser
 from qwennb.cli.local import models_here
 from qwennb.cli.world import World
 from qwennb.config import Config, Secret
@@ -61,8 +63,15 @@ class Finding:
     endpoint: str = ""
 
 
+def doctor_options(parser: Parser) -> None:
+    """Add the options of `qwennb doctor`."""
+    parser.switch("--autoload", "have IPython load the magics with their first use, and do no more")
+
+
 def doctor(given: Any, world: World) -> int:
     """Tell what is here; 0 when something can answer."""
+    if given.autoload:
+        return autoload(world)
     world.say(*_versions(), "")
     config = world.config()
     hosted, running, chosen = asyncio.run(_look_around(config, world))

@@ -18,6 +18,7 @@ import orjson
 
 from qwennb.documents import cell_text, frame_text, is_frame
 from qwennb.errors import BadInput, user_code
+from qwennb.request.charts import is_chart, table_text
 from qwennb.request.media import Image, Medium, Video
 from qwennb.request.recognise import recognise
 from qwennb.request.request import Message, Part, Text, merge_texts
@@ -86,8 +87,10 @@ def part_of(value: Any) -> Part:
         return Text(str.__str__(value))  # a text that is also an enum's member stays the text
     if type(value) is int:  # before what takes long to rule out
         return Text(str(value))
-    if _is_picture(value):
+    if _is_picture(value) or is_chart(value):
         return Image.of(value)
+    if (text := table_text(value)) is not None:
+        return Text(text)
     if is_frame(value):
         return Text(frame_text(value))
     if isinstance(value, Mapping | list | tuple | set | frozenset):

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from qwennb.documents import kind_of_document
 from qwennb.errors import MediaError
 from qwennb.machine import is_loopback
+from qwennb.request.charts import draw_chart
 from qwennb.text import amount as count_bytes
 
 # More is never decoded. Just under where Pillow begins to warn of a bomb, so that its warning never shows.
@@ -78,7 +79,7 @@ class MediaSource:
 
 CAPS = {"image": 128 * _MIB, "pdf": 256 * _MIB, "document": 256 * _MIB, "video": 1024 * _MIB}
 _ACCEPTED = {
-    "image": "a path, bytes, an https URL, a Pillow picture, a matplotlib figure or a numpy array",
+    "image": "a path, bytes, an https URL, a Pillow picture, a figure of matplotlib, Altair or Plotly, or a numpy array",
     "video": "a path, bytes, an https URL or a list of images",
     "pdf": "a path, bytes or an https URL",
     "document": "a path or bytes",
@@ -98,6 +99,8 @@ def image_source(source: object) -> MediaSource:
         return _from_figure(axes.figure.figure)  # the outer one, where figures are nested
     if (array := _theirs(source, "numpy", "ndarray")) is not None:
         return _from_array(array)
+    if (drawn := draw_chart(source)) is not None:
+        return _from_png(drawn, "a chart")
     return file_source(source, "image")
 
 
