@@ -19,9 +19,12 @@ _HEAD = 8192
 
 def kind_of_document(head: bytes, name: str) -> str | None:
     """One of `DOCUMENT_KINDS` by the first bytes, of which a few thousand are enough; None for what nobody reads here."""
-    if b"%PDF-" in head[:1024]:
-        return "pdf"
     ending = name.rpartition(".")[2].lower()
+    # Before a PDF's first words other bytes may stand, which mail and servers leave there; but code may speak of them.
+    if b"%PDF-" in head[:1024] and (
+        head.startswith(b"%PDF-") or ending == "pdf" or not _is_text(head[:_HEAD])
+    ):
+        return "pdf"
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(_ENTRY):

@@ -26,6 +26,8 @@ def pdf(*pages):
     [
         (b"%PDF-1.7\n", "notes.txt", "pdf"),
         (b"junk\n%PDF-1.7\n", "a.pdf", "pdf"),
+        (b"junk\n%PDF-1.7\n\xe2\xe3\xcf\xd3\n\x00", "a", "pdf"),
+        (b'if data.startswith(b"%PDF-"):', "a.py", "text"),
         (b"PAR1\x15\x04", "a.csv", "parquet"),
         (b"a,b\n1,2\n", "a.csv", "csv"),
         (b"a\tb\n1\t2\n", "A.TSV", "csv"),
