@@ -253,7 +253,8 @@ class Qwen:
         options, values = self.session.split(prompt, given)
         if options.tools is not None:
             raise BadInput("stream() runs no tools. Use ask(), or a chat.")
-        return self.session.stream(self.session.build_request(prompt, values, options), options)
+        build = fit_window if options.overflow == "map" else Session.build_request
+        return self.session.stream(build(self.session, prompt, values, options), options)
 
     @takes_options_of_many
     def ask_many(self, prompts: Iterable[str | Mapping[str, Any] | Request], **given: Any) -> list[Answer]:

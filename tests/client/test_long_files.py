@@ -184,6 +184,13 @@ def test_a_plan_of_what_fits_tells_documents_and_pages(small):
     assert str(plan).startswith(f"2 documents, 3 pages: {plan.input} tokens with the question\n1 request, ")
 
 
+def test_a_stream_asks_the_pieces_first_and_shows_what_they_are_combined_to(small):
+    sim, qwen = small
+    stream = qwen.stream("What is the figure of chapter 57?", files=[REPORT], overflow="map")
+    assert "".join(piece.text for piece in stream) == "The figure is 1057 (page 57)"
+    assert qwen.ask("What is the figure of chapter 57?", files=[REPORT], overflow="map").cached
+
+
 def test_a_missing_file_is_told_before_anything_is_asked(small):
     _, qwen = small
     with pytest.raises(MediaError, match="there is no file missing.pdf"):

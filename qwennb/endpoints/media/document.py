@@ -88,8 +88,8 @@ def list_not_shown(media: Sequence[Medium]) -> list[tuple[str, tuple[int | None,
 def order_parts(parts: Sequence[Part]) -> list[Part]:
     """Put documents before the question that is asked about them.
 
-    A model of any size answers better when the question stands last, and what was read once is found again in the server's
-    prefix cache. Only one text followed by media is put in another order: where the prompt itself says what stands where, that is
+    What was read once is found again in the server's prefix cache, whatever is asked of it next; and the question is what a
+    model has read last. Only one text followed by media is put in another order: where the prompt itself says what stands where, that is
     how it goes.
     """
     if not parts or not isinstance(parts[0], Text) or any(isinstance(part, Text) for part in parts[1:]):
