@@ -185,7 +185,7 @@ def test_a_plan_of_what_fits_tells_documents_and_pages(small):
 
 
 def test_a_stream_asks_the_pieces_first_and_shows_what_they_are_combined_to(small):
-    sim, qwen = small
+    _, qwen = small
     stream = qwen.stream("What is the figure of chapter 57?", files=[REPORT], overflow="map")
     assert "".join(piece.text for piece in stream) == "The figure is 1057 (page 57)"
     assert qwen.ask("What is the figure of chapter 57?", files=[REPORT], overflow="map").cached
