@@ -9,6 +9,7 @@ import pytest
 import qwennb
 from qwennb.errors import BadInput, QwenFrameWarning
 from tests.client.test_cite import claims, fields
+from tests.endpoints.real import real_llama_cpp  # noqa: F401
 
 MAILS = pl.DataFrame({"mail": ["Hi,\nfive pots please.\nAda", "One pot, Bob", None, "", "One pot, Bob"]})
 QUOTE = {"quote": pl.String, "file": pl.String, "page": pl.Int64, "line": pl.Int64, "found": pl.Boolean}
@@ -139,3 +140,14 @@ def test_a_verb_with_nothing_to_quote_refuses_cite_and_names_those_that_have(ver
         getattr(MAILS.qwen, verb)(subject, *given, cite=True)
     with pytest.raises(BadInput, match="choices="):
         MAILS.qwen.ask("{{ mail }}", choices=["a", "b"], cite=True)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_real_model_held_to_the_form_quotes_its_text(real_llama_cpp):  # noqa: F811
+    frame = pl.DataFrame({"mail": ["Dear Ada,\nthe pot costs five pounds.\nBob"]})
+    given = {"cite": True, "client": real_llama_cpp, "on_error": "raise", "temperature": 0, "max_tokens": 300}
+    said = frame.qwen.ask("{{ mail }}\n\nWhat does the pot cost?", **given)["answer_quotes"].item()
+    assert any(quote["found"] and quote["line"] == 2 for quote in said.to_list())
+    fields = frame.qwen.extract("mail", "writer, price", **given)
+    assert fields["extracted_quotes"].item().keys() == fields["extracted"].item().keys()
