@@ -139,7 +139,7 @@ def test_streams_of_a_piece_a_second_are_each_read_as_they_come(run, tmp_path, s
     program = (
         "from qwennb.simulator import Reply, Simulator; import sys\n"
         f"reply = Reply('abcd' * {pieces}, chunks=['abcd'] * {pieces})\n"
-        "with Simulator('vllm', token_latency=1.0, script=lambda asked: reply) as sim:\n"
+        "with Simulator('vllm', token_latency=1.0, script=lambda asked: reply if asked.index else 'yes') as sim:\n"
         "    print(sim.base_url, flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
