@@ -58,10 +58,11 @@ def medium_of(data: bytes, name: str, file: str, shown: str | None = None) -> Me
         return Video(source_of(data, "video", name, file))
     if kind in IMAGES or kind == "SVG":  # a drawing, though it is written as text
         return Image(source_of(data, "image", name, file))
-    if kind == "pdf" and shown is None:
-        return Pdf(source_of(data, "pdf", name, file))
     named = shown_name(shown or file.rpartition("/")[2] or "document")
-    if kind_of_document(data[:HEAD], named) is None:
+    known = kind_of_document(data[:HEAD], named)  # code that speaks of PDFs is text
+    if kind == "pdf" and known in ("pdf", None) and shown is None:
+        return Pdf(source_of(data, "pdf", name, file))
+    if known is None:
         raise MediaError(
             f"{name} is nothing that can be read here (it starts like {kind}); give a picture, a video, a PDF, a text or an "
             "office file"

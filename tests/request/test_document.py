@@ -92,7 +92,7 @@ def test_a_record_takes_only_the_bytes_it_was_made_from():
 
 def test_files_are_told_apart_by_their_bytes(tmp_path):
     for name, content, kind in (
-        ("a.md", b"# Title", Document), ("b.bin", PAPER, Pdf), ("c", b"no ending", Document), ("d.csv", b"a,b\n1,2\n", Document),
+        ("a.md", b"# Title", Document), ("b.bin", PAPER, Pdf), ("c", b"no ending", Document), ("d.csv", b"a,b\n1,2\n", Document), ("g.py", b"HEAD = b'%PDF-1.4'  # as every PDF begins\n", Document),
         ("e.txt", bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"), Image),
         ("f.txt", b"\0\0\0\x18ftypmp42" + bytes(16), Video),
     ):  # fmt: skip
