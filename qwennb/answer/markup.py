@@ -14,7 +14,7 @@ a model wrote is passed through. The text is read once, line by line, and writte
     dollars     and backslashes that open no formula are kept from opening one
     entities    are read first, and judged as the signs that they stand for
 
-The only tags that come out are `<code>` and `<span>`, without attributes. Where a backslash would have to escape, an
+The only tags that come out are `<code>`, `<samp>` and `<span>`, without attributes. Where a backslash would have to escape, an
 entity does: what stands before it can't undo it.
 """
 
@@ -125,11 +125,17 @@ def plain(text: str) -> str:
 
 
 def code_block(text: str, language: str = "") -> str:
-    """Put *text* into a fence that it can't leave."""
+    """Put *text* into a fence that it can't leave.
+
+    nbconvert makes `<pre>` of a fence with a name, without `<code>`, and its style sheet has `<pre>` take the font of what
+    stands around it: `<samp>` is what has one for code.
+    """
     text = drop_controls(text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{name_language(language)}\n{text}\n{fence}"
+    name = name_language(language)
+    block = f"{fence}{name}\n{text}\n{fence}"
+    return f"<samp>\n\n{block}\n\n</samp>" if name else block
 
 
 def name_language(info: str) -> str:

@@ -104,7 +104,7 @@ def test_what_was_interrupted_is_marked_wherever_it_is_read():
 def test_a_value_is_shown_as_a_table_and_code_as_code():
     assert "| name | Ada |" in Page((answer('{"name": "Ada"}', data={"name": "Ada"}),)).markdown()
     page = Page((answer("So:\n\n```python\nprint(1)\n```\nDone."),), as_code=True)
-    assert page.code == "print(1)" and page.markdown().startswith("```python\nprint(1)\n```\n")
+    assert page.code == "print(1)" and page.markdown().startswith("<samp>\n\n```python\nprint(1)\n```\n")
     assert Page((answer("print(2)"),), as_code=True).code == "print(2)"
 
 

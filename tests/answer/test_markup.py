@@ -31,6 +31,7 @@ HARMLESS = frozenset(
         "s",
         "del",
         "code",
+        "samp",
         "pre",
         "ul",
         "ol",
@@ -369,7 +370,7 @@ MACROS = (
 @pytest.mark.parametrize("form", ["${}$", "$${}$$", r"\({}\)", r"\[{}\]", "$$\n{}\n$$"])
 def test_a_formula_that_could_do_more_than_mathematics_is_shown_as_code(macro, form):
     shown = markup.inert(f"So: {form.format(macro)}" if "\n" not in form else form.format(macro))
-    fenced = re.fullmatch(r"```latex\n.*\n```", shown, re.DOTALL)
+    fenced = re.fullmatch(r"<samp>\n\n```latex\n.*\n```\n\n</samp>", shown, re.DOTALL)
     assert fenced or ("$" not in shown and "<code>" in shown), shown
 
 
@@ -406,7 +407,7 @@ def test_a_fence_has_no_name_but_that_of_a_language(name):
 )
 def test_a_fence_keeps_the_name_of_a_language(name):
     language = name.strip("{.}").split()[0]
-    assert markup.inert(f"```{name}\nx\n```") == f"```{language}\nx\n```"
+    assert markup.inert(f"```{name}\nx\n```") == f"<samp>\n\n```{language}\nx\n```\n\n</samp>"
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,28 @@ def look(lab) -> Iterator:
     browser.close()
 
 
+@pytest.mark.parametrize("to", ["html", "slides"])
+def test_code_stands_in_a_font_for_code(look, tmp_path, to):
+    import nbformat.v4 as v4
+
+    said = "So `x = 1`:\n\n```python\nprint(1)\n```\n\n```\nplain\n```"
+    output = v4.new_output(
+        "display_data", Answer(Request("m", (user_message("x"),)), text=said)._repr_mimebundle_()
+    )
+    (tmp_path / "code.ipynb").write_text(
+        json.dumps(v4.new_notebook(cells=[v4.new_code_cell("…", outputs=[output])]))
+    )
+    command = [sys.executable, "-m", "nbconvert", "--to", to, "--output", "code", "code.ipynb"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    [made] = tmp_path.glob("code*.html")
+    page, _, _ = look(made)
+    fonts = page.evaluate(
+        """() => [...document.querySelectorAll('.jp-RenderedMarkdown code, .jp-RenderedMarkdown .highlight pre')]
+            .map(node => [node.textContent.trim(), getComputedStyle(node).fontFamily])"""
+    )
+    assert [text for text, font in fonts if "monospace" in font] == ["x = 1", "print(1)", "plain"], fonts
+
+
 def test_no_attack_comes_to_life_in_an_export(exported, look, tmp_path):
     page, asked, dialogs = look(exported)
     assert page.locator(".jp-OutputArea-output").count() > 6 * len(ATTACKS)

@@ -217,7 +217,9 @@ def test_what_was_sent_is_of_the_last_request_of_a_cell_a_call_or_a_column(kerne
     kernel.run("from qwennb import Qwen\nasked = Qwen().ask('of a call,\\nin two lines')")
     shown = kernel.run("%qwen_sent")
     assert json.loads(shown.plain)["messages"][-1]["content"] == "of a call,\nin two lines"
-    assert shown.markdown.startswith("**user**\n\n```text\nof a call,\nin two lines\n```\n\n|")
+    assert shown.markdown.startswith(
+        "**user**\n\n<samp>\n\n```text\nof a call,\nin two lines\n```\n\n</samp>\n\n|"
+    )
     kernel.run("import polars as pl\n_ = pl.DataFrame({'n': [7]}).qwen.ask('of row {{ n }}')")
     assert "of row 7" in kernel.run("%qwen_sent").plain
     kernel.run("%qwen of a cell")
