@@ -131,10 +131,10 @@ def test_a_table_a_call_and_an_error_are_seen(asking):
     opened.wait_text("TemplateError")
     opened.wait_done()
     assert opened.output(1).locator("td").all_inner_texts() == [
-        "name", "Ada", "born", "1815", "known_for", '["notes", "a program"]',
+        "name", "Ada", "born", "1815", "known_for", "notes\na program",
     ]  # fmt: skip
     line = opened.output(3).locator("details:not([open]) summary")
-    assert line.inner_text() == 'Called stock({"shop": "north"})' and "17 left" in opened.shown(3)
+    assert line.inner_text() == "Called stock(shop='north')" and "17 left" in opened.shown(3)
     line.click()
     assert '{"left":17}' in opened.shown(3).replace(" ", "")
     assert opened.shown(4).startswith("TemplateError") and "did you mean `ada`?" in opened.shown(4)
