@@ -9,6 +9,6 @@ from __future__ import annotations
 from qwennb.documents.cell import cell_text
 from qwennb.documents.document import DocumentText, PageText
 from qwennb.documents.frame import frame_text, is_frame
-from qwennb.documents.kinds import DOCUMENT_KINDS, kind_of_document
+from qwennb.documents.kinds import kind_of_document
 from qwennb.documents.quote import Place, find_place
 from qwennb.documents.read import read_document
