@@ -32,7 +32,8 @@ def taken() -> dict[str, str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
     ours |= {node.id for _, node in nodes if isinstance(node, ast.Name)}
-    ours -= {name.rpartition(".")[2] for name in listed()}  # what a class of ours has for another library is that one's
+    # What a class of ours has for another library is that library's.
+    ours -= {name.rpartition(".")[2] for name in listed()}
     attributes = [(path, node) for path, node in nodes if isinstance(node, ast.Attribute)]
     own = {"self", "cls", "made", "twin"}
     ours |= {n.attr for _, n in attributes if isinstance(n.value, ast.Name) and n.value.id in own}
