@@ -24,7 +24,7 @@ class PageText:
 
 @dataclass(frozen=True, slots=True)
 class DocumentText:
-    """What a document says. `kind` is one of `DOCUMENT_KINDS`, `name` what it was called when it was read."""
+    """What a document says. `kind` is "pdf", "text", "csv", "parquet", "html", "docx", "xlsx" or "pptx", `name` what it was called when it was read."""
 
     kind: str
     name: str

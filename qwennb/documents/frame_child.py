@@ -23,10 +23,10 @@ def main() -> None:
     os.dup2(2, 1)
     os.environ["POLARS_MAX_THREADS"] = "1"  # each thread would take its part of the memory
     sys.path[:0] = settings["path"]
-    from qwennb.documents.pdf_child import bound
+    from qwennb.documents.pdf_child import set_bounds
 
     import_readers(settings["kind"])
-    bound(settings["seconds"], settings["bytes"])
+    set_bounds(settings["seconds"], settings["bytes"])
     content = sys.stdin.buffer.read()
     try:
         lines = (

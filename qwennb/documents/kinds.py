@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 
-DOCUMENT_KINDS = ("pdf", "text", "csv", "parquet", "html", "docx", "xlsx", "pptx")
-
 _ENDINGS = {"csv": "csv", "tsv": "csv", "html": "html", "htm": "html", "xhtml": "html"}
 _OFFICE = {b"word/": "docx", b"xl/": "xlsx", b"ppt/": "pptx"}
 _HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL)  # fmt: skip
@@ -18,7 +16,7 @@ _HEAD = 8192
 
 
 def kind_of_document(head: bytes, name: str) -> str | None:
-    """One of `DOCUMENT_KINDS` by the first bytes, of which a few thousand are enough; None for what nobody reads here."""
+    """Tell "pdf", "docx", "text" … by the first bytes, of which a few thousand are enough; None for what nobody reads here."""
     ending = name.rpartition(".")[2].lower()
     # Before a PDF's first words other bytes may stand, which mail and servers leave there; but code may speak of them.
     if b"%PDF-" in head[:1024] and (

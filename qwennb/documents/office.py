@@ -36,11 +36,11 @@ class OfficeFile:
             self._archive = zipfile.ZipFile(io.BytesIO(content))
             self._files = {entry.filename: entry for entry in self._archive.infolist()}
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-            raise self.broken(error) from None
+            raise self.make_error(error) from None
         if len(self._files) > MOST_FILES:
             raise MediaError(f"{name} holds {len(self._files):,} files; at most {MOST_FILES:,} are looked at")
 
-    def broken(self, why: object) -> MediaError:
+    def make_error(self, why: object) -> MediaError:
         """Make the error of a file that is damaged."""
         return MediaError(f"{self.name} is damaged ({why}); open it in its program and save it anew")
 
@@ -52,7 +52,7 @@ class OfficeFile:
         """Unpack a *part*."""
         entry = self._files.get(part)
         if entry is None:
-            raise self.broken(f"{part} is missing")
+            raise self.make_error(f"{part} is missing")
         self._room -= entry.file_size
         if self._room < 0:
             raise MediaError(
@@ -68,9 +68,9 @@ class OfficeFile:
             RuntimeError,
             EOFError,
         ) as error:
-            raise self.broken(error) from None
+            raise self.make_error(error) from None
         except Exception as error:  # zlib.error, lzma.LZMAError: each packing has its own
-            raise self.broken(error) from None
+            raise self.make_error(error) from None
 
     def walk(
         self,
@@ -96,7 +96,7 @@ class OfficeFile:
             )
 
         def refuse(*_: Any) -> None:
-            raise self.broken("its XML declares a document type")  # where entities are defined that grow
+            raise self.make_error("its XML declares a document type")  # where entities are defined that grow
 
         parser.StartElementHandler = begin
         parser.EndElementHandler = lambda name: end(name.rpartition(" ")[2])
@@ -105,7 +105,7 @@ class OfficeFile:
         try:
             parser.Parse(self.read(part), True)
         except expat.ExpatError as error:
-            raise self.broken(f"{part}: {error}") from None
+            raise self.make_error(f"{part}: {error}") from None
 
     def links(self, part: str) -> dict[str, tuple[str, str]]:
         """Read what *part* refers to, by the name it uses for it: the kind of link, and the part."""

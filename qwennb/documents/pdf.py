@@ -18,7 +18,7 @@ from typing import Any
 
 from qwennb.documents.child import ask_child, is_installed
 from qwennb.documents.document import PageText
-from qwennb.documents.ligatures import LIGATURES
+from qwennb.documents.quote import LIGATURES
 from qwennb.documents.tables import write_table
 from qwennb.errors import MediaError
 

@@ -33,7 +33,7 @@ def main() -> None:
     sys.path[:0] = settings["path"]
     import pdf_oxide  # noqa: F401 - before the memory is bounded: the bound is on what a document makes of it
 
-    bound(settings["seconds"], settings["bytes"])
+    set_bounds(settings["seconds"], settings["bytes"])
     content = sys.stdin.buffer.read()
     try:
         for line in read(content, settings["wanted"], settings["most"]):
@@ -44,7 +44,7 @@ def main() -> None:
     os._exit(0)  # what was read is let go of with the process, and not object by object
 
 
-def bound(seconds: int, memory: int) -> None:
+def set_bounds(seconds: int, memory: int) -> None:
     """Have the system end us when we take more than that beside what we have. Windows can't: there our parent's clock is all."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource

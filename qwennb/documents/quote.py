@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 
 from qwennb.documents.document import DocumentText, PageText
-from qwennb.documents.ligatures import LIGATURES
 
+LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 _APOSTROPHES, _QUOTES, _HYPHENS = "'‘’‚‛`´", '"“”„‟', "-‐‑"
 _HYPHEN = f"[{_HYPHENS}]"
 # Between two letters: a word broken at a line's end, whose hyphen is not its own, or a soft hyphen that never showed.
