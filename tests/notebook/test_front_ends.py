@@ -110,6 +110,22 @@ def test_a_headless_run_leaves_one_output_a_cell_and_no_widget(sim, script, envi
     assert shown["data"] == asked[0]["outputs"][0]["data"], "an Answer is shown as in its cell"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["jupyter execute", "papermill"])
+def test_a_headless_run_keeps_the_line_of_a_column(sim, script, environ, tmp_path, program):
+    script(*["said"] * 4)
+    book = notebook(
+        tmp_path / "book.ipynb",
+        "%load_ext qwennb\nimport polars as pl\ntable = pl.DataFrame({'n': [1, 2]})",
+        "_ = table.qwen.ask('Say {{ n }}')",
+        "_ = table.lazy().qwen.ask('Tell {{ n }}').collect()",
+    )
+    assert headless(program, tmp_path, environ).returncode == 0
+    for cell in json.loads(book.read_text())["cells"][-2:]:
+        [output] = cell["outputs"]
+        assert "".join(output["data"]["text/plain"]).startswith("qwen3.5-flash · 2 rows, 2 unique · ")
+
+
 def test_an_answer_is_shown_as_in_a_cell_wherever_it_comes_from(kernel, script):
     script("**yes**", "no")
     ran = kernel.run("from qwennb import Qwen\nqwen = Qwen()\nqwen.ask('shown at the end of a cell')")
