@@ -1,5 +1,5 @@
 """What the tests need beside their own Python packages: Debian packages, three packages of npm and the local model, these by
-hash, and two environments for other people's libraries.
+hash, and three environments for other people's libraries.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ FORMULAS = {
 }
 # The tools whose requests `qwennb export` writes, for tests/cli/test_export.py.
 READERS = ("newman@6.2.2", "httpyac@6.16.7")
-# What reads the simulator's description of itself, and holds it to that, for tests/simulator/test_openapi.py.
-OPENAPI = ("openapi-spec-validator==0.9.0", "schemathesis==4.32.5")
 
 
 def main() -> int:
@@ -40,6 +38,7 @@ def main() -> int:
     readers()
     environment("peers")
     environment("loaders")
+    environment("openapi")
     # Missing, the tests of the real model fail in CI.
     return subprocess.run([sys.executable, "-m", "qwennb.cli", "local", "pull"], check=False).returncode
 
@@ -98,7 +97,7 @@ def readers() -> None:
 
 def environment(extra: str) -> None:
     """An environment of its own for other people's libraries: the peers hold openai and others at versions of their own, and
-    what loads our files is heavy.
+    what loads our files, or reads what the simulator says of itself, is heavy.
     """
     folder, uv = ROOT / f".venv-{extra}", [sys.executable, "-m", "uv"]
     if not folder.exists():
