@@ -32,7 +32,7 @@ from qwennb.engine.drafts import (
     check_whole,
     estimate_usage,
 )
-from qwennb.engine.flight import IDLE_SECONDS, Flight, FlightName, Job
+from qwennb.engine.flight import LONGEST_SILENCE, Flight, FlightName, Job
 from qwennb.engine.limiter import Limiter
 from qwennb.engine.retry import Retry
 from qwennb.errors import EndpointError, Incomplete, QwenError, RateLimited, TimedOut, in_words
@@ -299,7 +299,7 @@ class Engine:
         """Show the flight what comes back over the wire, piece by piece; *limit* is drawn in while nothing comes."""
         context, fold, loop = job.context, Fold(), asyncio.get_running_loop()
         endpoint, transport = context.endpoint, self._direct if context.direct else self._sdk
-        limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
+        limit.reschedule(min(job.deadline, loop.time() + max(LONGEST_SILENCE, context.timeout / 2)))
         job.heard = job.first = None
         call, trace = endpoint.call(wire), context.trace
         async with aclosing(transport.send(call)) as payloads:
@@ -309,7 +309,7 @@ class Engine:
                     job.first, job.request_id = job.heard, payload.headers.get("x-request-id", "")
                 job.flight.show(fold.add(endpoint.dialect.read(payload, call.endpoint)))
                 if not payload.last:
-                    limit.reschedule(min(job.deadline, loop.time() + IDLE_SECONDS))
+                    limit.reschedule(min(job.deadline, loop.time() + LONGEST_SILENCE))
         return fold
 
 

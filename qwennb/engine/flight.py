@@ -23,7 +23,9 @@ from qwennb.errors import EndpointError, InvalidAnswer, RateLimited, TimedOut
 from qwennb.request import Request
 
 REASKS = 2  # complaints about one answer; chosen: what two did not mend is rarely mended by a third, and each is paid for
-IDLE_SECONDS = 300.0  # of silence; chosen: as long as DashScope lets a reply that is not streamed take
+# Seconds; chosen: as long as DashScope lets a reply that is not streamed take. Before its first piece an answer has half of its
+# timeout= where that is more: a model on a slow machine is silent while it reads a long document.
+LONGEST_SILENCE = 300.0
 MOST_REFUSALS = 100  # of one question; with more than half of all refused at random, one in 10^30 has so many
 
 
@@ -178,7 +180,8 @@ class Job:
     def timeout_error(self, now: float, began: float | None) -> TimedOut:
         """Make the error of a question whose time is over; *began*: when its attempt got its turn, if it did."""
         endpoint, short, timeout = self.context.endpoint, self.request.key[:12], self.context.timeout
-        seconds = min(timeout, timeout if now >= self.deadline else IDLE_SECONDS)
+        silence = LONGEST_SILENCE if self.heard is not None else max(LONGEST_SILENCE, timeout / 2)
+        seconds = min(timeout, timeout if now >= self.deadline else silence)
         waited = "an answer" if began is not None else "its turn at the endpoint's limit"
         happened = f"gave nothing for {seconds:g} s while {short} waited for {waited}"
         if began is not None and self.heard is not None:

@@ -364,6 +364,13 @@ def test_silence_ends_at_the_deadline(bench):
     assert "gave nothing for 42 s" in str(error)
 
 
+def test_before_its_first_piece_an_answer_has_half_of_a_long_timeout(bench):
+    made = bench(hangs(), timeout=3600.0)
+    error, seconds = run(elapsed(made.outcome()))
+    assert isinstance(error, TimedOut) and seconds == pytest.approx(1800)
+    assert "gave nothing for 1800 s" in str(error)
+
+
 def test_five_minutes_of_silence_end_an_answer_that_has_longer(bench):
     made = bench(hangs("It is"), timeout=3600.0)
     error, seconds = run(elapsed(made.outcome()))
