@@ -322,9 +322,11 @@ def test_only_known_doors_write_to_a_terminal():
         "cli/world.py",
         "frames/progress.py",
         "frames/truth_column.py",  # what `truth=` found
-        "notebook/display.py",
+        "notebook/columns.py",  # the bar of a column where the front end shows no widgets
         "notebook/outputs.py",  # keeps what a cell has shown while a question is cleared
+        "notebook/place.py",  # answers in a terminal, without controls
         "notebook/sharing.py",
+        "tracing/logs.py",  # the log, line by line flattened
         "endpoints/local/child.py",
     }
     root = Path(qwennb.__file__).parent
