@@ -127,7 +127,9 @@ class QwenMagics(Magics):
 
     def ask(self, prompt: str, given: dict[str, Any]) -> None:
         """Ask *prompt* with the options *given*."""
-        place = place_of(self.shell, quiet=bool(given.get("quiet") or given.get("plan")))
+        place = place_of(
+            self.shell, self.outputs.listen_here, quiet=bool(given.get("quiet") or given.get("plan"))
+        )
         is_replay = "replay" in given or self._config(given.get("endpoint")).cache == "replay"
         try:
             # In replay nothing is waited for, and what compares notebooks looks at what is shown first.

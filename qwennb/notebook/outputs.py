@@ -44,6 +44,11 @@ class CellOutputs:
             self._listens = False
         self._shown = []
 
+    def listen_here(self) -> None:
+        """Listen to what this thread shows too, until it ends: IPython's hooks on displays hold for one thread."""
+        if self._listens:
+            self._shell.display_pub.register_hook(self._note)
+
     @contextmanager
     def put_back(self) -> Iterator[None]:
         """Clear at the end what is asked inside, and put back what the cell had shown before."""

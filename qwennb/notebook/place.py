@@ -32,25 +32,24 @@ _FROM_PYTHON = re.compile(r"[0-9a-f]+-[0-9a-f]+_\d+_\d+")
 class _Counter:
     """Tells on a thread of its own how long has been waited, until it is stopped; after that, nothing."""
 
-    def __init__(
-        self, tell: Callable[[str], None], words: Callable[[], str], first: float, every: float
-    ) -> None:
-        self._tell, self._words, self._every = tell, words, every
+    def __init__(self, place: AnswerPlace, words: Callable[[], str]) -> None:
+        self._place, self._words = place, words
         self._over = threading.Event()
         self._lock = threading.Lock()
         # In a kernel, what this thread shows belongs to the cell that waits.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._count, first), name="qwennb-waits", daemon=True).start()
+        threading.Thread(target=run, args=(self._count,), name="qwennb-waits", daemon=True).start()
 
-    def _count(self, wait: float) -> None:
-        began = time.monotonic()
+    def _count(self) -> None:
+        place, began, wait = self._place, time.monotonic(), self._place.first
+        place.begin_thread()
         while not self._over.wait(wait):
             with self._lock:
                 if self._over.is_set():
                     return
                 seconds = int(time.monotonic() - began)
-                self._tell(f"{self._words()} …{f' {seconds} s' if seconds else ''}")
-            wait = self._every
+                place.tell(f"{self._words()} …{f' {seconds} s' if seconds else ''}")
+            wait = place.every
 
     def stop(self) -> None:
         with self._lock:
@@ -62,13 +61,15 @@ class AnswerPlace:
 
     first, every = SOON, SECOND
 
-    def __init__(self) -> None:
+    def __init__(self, begin_thread: Callable[[], None] = lambda: None) -> None:
+        self.begin_thread = begin_thread
+        """Called once on each thread that shows something here, before it does."""
         self._counter: _Counter | None = None
 
     @contextmanager
     def wait(self, words: Callable[[], str]) -> Iterator[None]:
         """Tell, while this lasts and until something is shown, that *words* are waited for."""
-        self._counter = _Counter(self.tell, words, self.first, self.every)
+        self._counter = _Counter(self, words)
         try:
             yield
         finally:
@@ -90,8 +91,8 @@ class AnswerPlace:
 class CellPlace(AnswerPlace):
     """The output of a notebook's cell: one display, which is updated."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, begin_thread: Callable[[], None] = lambda: None) -> None:
+        super().__init__(begin_thread)
         self._handle: Any = None
         self._tells = False
 
@@ -248,10 +249,10 @@ def is_console(shell: Any) -> bool:
     return is_typed and _FROM_PYTHON.fullmatch(str(header.get("msg_id"))) is not None
 
 
-def place_of(shell: Any, *, quiet: bool = False) -> AnswerPlace:
-    """Choose where the answer to a cell of *shell* is seen."""
+def place_of(shell: Any, begin_thread: Callable[[], None], *, quiet: bool = False) -> AnswerPlace:
+    """Choose where the answer to a cell of *shell* is seen; *begin_thread* is called on each thread that shows something there."""
     if quiet:
         return AnswerPlace()
     if not hasattr(shell, "kernel"):
         return TerminalPlace()
-    return TerminalPlace(is_seen=True) if is_console(shell) else CellPlace()
+    return TerminalPlace(is_seen=True) if is_console(shell) else CellPlace(begin_thread)

@@ -13,7 +13,7 @@ from qwennb.notebook.magics import QwenMagics
 TYPED = "import sys\nprint('qwennb.notebook' in sys.modules)\n%qwen_cache\n%qwen --quiet --into said hello\nprint(said.finish_reason)\n"
 
 
-def test_the_magics_are_written_once_beside_what_is_there_and_load_with_their_first_use(run, tmp_path):
+def test_magics_are_written_once_beside_what_is_there_and_load_with_first_use(run, tmp_path):
     file = tmp_path / ".ipython/profile_default/ipython_config.py"
     file.parent.mkdir(parents=True)
     file.write_text("c.InteractiveShell.xmode = 'Plain'")

@@ -117,7 +117,7 @@ class Kernel:
                 "allow_stdin": answers is not None, "stop_on_error": False,
             },
             # A notebook that can be typed into says which cell runs; "" is a console, which does not.
-            metadata={"cellId": cell or "typed-into"} if cell or (answers and cell is None) else {},
+            metadata={"cellId": cell or "typed-into"} if cell or (answers is not None and cell is None) else {},
         )  # fmt: skip
         self.client.shell_channel.send(message)
         wanted, ran = message["header"]["msg_id"], Ran()

@@ -51,7 +51,7 @@ def test_an_expression_travels_as_what_it_is(kernel, sim, script):
     )
     script("yes")
     assert kernel.run("%%qwen\n{{ x + 1 }} {{ told }} {{ In[1][:9] }}\n{{ df }}").status == "ok"
-    assert asked(sim).startswith("42 told so get_ipyth") and "2 rows × 1 columns" in asked(sim)
+    assert asked(sim).startswith("42 told so %load_ext\n") and "2 rows × 1 columns" in asked(sim)
     for name in ("pic", "arr"):
         script("red")
         assert kernel.run(f"%qwen what is {{{{ {name} }}}}").status == "ok"
