@@ -24,6 +24,7 @@ from qwennb.terminal import drop_controls, flatten
 
 SOON = 0.15  # seconds before a wait is worth a line; it is to stand there within 0.2
 SECOND, MINUTE = 1.0, 60.0
+NEVER = threading.TIMEOUT_MAX
 WIPE = "\r\x1b[K"
 # A message of jupyter_client, that of Python's front ends: its session, its process, its number.
 _FROM_PYTHON = re.compile(r"[0-9a-f]+-[0-9a-f]+_\d+_\d+")
@@ -255,4 +256,18 @@ def place_of(shell: Any, begin_thread: Callable[[], None], *, quiet: bool = Fals
         return AnswerPlace()
     if not hasattr(shell, "kernel"):
         return TerminalPlace()
-    return TerminalPlace(is_seen=True) if is_console(shell) else CellPlace(begin_thread)
+    if is_console(shell):
+        return TerminalPlace(is_seen=True)
+    made = CellPlace(begin_thread)
+    if not _is_watched(shell):
+        made.first = NEVER
+    return made
+
+
+def _is_watched(shell: Any) -> bool:
+    """Tell whether somebody looks on while a cell runs: a program that runs notebooks takes no input and names no cell.
+
+    nbval, one of these, knows of no updates: what it first sees of an answer must be the answer.
+    """
+    parent = shell.get_parent()
+    return bool(parent.get("content", {}).get("allow_stdin") or parent.get("metadata", {}).get("cellId"))
