@@ -112,4 +112,4 @@ def test_an_interrupt_of_an_earlier_cells_plan_comes_once_and_leaves_the_line_to
     opened.interrupt()
     opened.wait_done()
     assert "once" in opened.shown(2) and "KeyboardInterrupt" not in opened.shown(2)
-    assert "not asked; " in opened.shown(2) and opened.page.get_by_role("button", name="Stop").count() == 0
+    assert "not asked · " in opened.shown(2) and opened.page.get_by_role("button", name="Stop").count() == 0

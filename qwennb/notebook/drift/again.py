@@ -22,8 +22,8 @@ from qwennb.notebook.drift.report import CellQuestions, Drift, drift
 from qwennb.notebook.verify import RanCell, Sandbox, run_notebook
 from qwennb.text import plural
 
-# A column's line tells its tokens and its cost, which change by themselves.
-_RUN_OF_A_COLUMN = re.compile(r"[\d,]+ rows, [\d,]+ unique")
+# A column's line tells its model, its tokens and its cost, which change by themselves. That of 0.1 began with the rows.
+_RUN_OF_A_COLUMN = re.compile(r"(?:[^\n]* · )?[\d,]+ rows?, [\d,]+ unique")
 
 
 def ask_again(
