@@ -267,7 +267,7 @@ def test_what_is_waited_for_stands_there_within_a_fifth_of_a_second_and_counts(k
     script("warm", Reply("at last", delay=2.4), Reply('{"a": 1}', delay=1.3))
     kernel.run("%qwen warm")
     for line in ("%qwen wait for it", "%qwen --schema 'a int' wait for it"):
-        ran = kernel.run(line)
+        ran = kernel.run(line, cell="watched")
         [began] = [at for at, kind, _ in ran.messages if kind == "execute_input"]
         first = next(at for at, kind, _ in ran.messages if kind == "display_data")
         assert first - began < 0.5, "0.2 s, on a machine that may be busy"
@@ -282,13 +282,20 @@ def test_what_is_waited_for_stands_there_within_a_fifth_of_a_second_and_counts(k
 def test_no_wait_is_left_in_what_is_saved_of_a_cell_that_failed(kernel, sim, script):
     sim.fault("500")
     try:
-        ran = kernel.run("%qwen --param timeout=1 --no-cache it fails")
+        ran = kernel.run("%qwen --param timeout=1 --no-cache it fails", cell="watched")
     finally:
         sim.reset()
     assert ran.status == "error" and any("…" in one for one in told(ran))
     assert [o["data"] for o in ran.outputs if o["output_type"] == "display_data"] == [
         {"text/markdown": "", "text/plain": ""}
     ]
+
+
+@pytest.mark.slow
+def test_who_runs_a_notebook_without_looking_on_is_shown_no_wait(kernel, script):
+    script(Reply("at last", delay=1))
+    ran = kernel.run("%qwen run it by a program")
+    assert ran.status == "ok" and not any("…" in one for one in told(ran))
 
 
 @pytest.mark.slow
