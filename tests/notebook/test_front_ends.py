@@ -102,7 +102,8 @@ def test_a_headless_run_leaves_one_output_a_cell_and_no_widget(sim, script, envi
     # papermill may put a cell of its own in front
     asked = [c for c in saved["cells"] if "".join(c["source"]).startswith("%qwen ")]
     for cell in asked:
-        [output] = cell["outputs"]
+        assert len(cell["outputs"]) == 1, cell
+        output = cell["outputs"][0]
         assert output["output_type"] == "display_data"
         assert set(output["data"]) == {"text/markdown", "text/plain", MIME}
     assert "<details><summary>Thought" in "".join(asked[1]["outputs"][0]["data"]["text/markdown"])
