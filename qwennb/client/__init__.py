@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qwennb.client.bridge import Bridge
 from qwennb.client.chat import Chat
-from qwennb.client.long_documents import fit_window, plan_pieces
+from qwennb.client.long_documents import fit_window, plan_pieces, split_request
 from qwennb.client.options import MEANINGS, Options
 from qwennb.client.plan import Plan, make_plan
 from qwennb.client.qwen import Qwen

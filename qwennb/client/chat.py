@@ -294,6 +294,10 @@ class Chat:
         options = options.over(self._options)
         if options.system is not None:
             raise BadInput("A chat has its system text from the start: client.chat(system=…).")
+        if options.overflow == "map":
+            raise BadInput(
+                'What goes in pieces is no turn of a conversation. Leave out overflow="map", or ask it alone: qwen.ask(…, overflow="map").'
+            )
         options = self._session.with_defaults(
             options
         )  # the client's own system text opens a chat that has none

@@ -19,7 +19,7 @@ from typing import Any
 
 from qwennb.answer import Answer, tell_found
 from qwennb.catalog import estimate_tokens
-from qwennb.client.many import answer_many
+from qwennb.client.many import answer_many, failed_answer
 from qwennb.client.options import Options
 from qwennb.client.plan import GUESSED_ANSWER
 from qwennb.client.session import Session
@@ -63,28 +63,57 @@ def fit_window(
     session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options
 ) -> Request:
     """Make the request of *prompt*; where its document is too long, with the answers to its pieces in the document's place."""
-    made = asked = split_request(session, prompt, values, options)
-    while isinstance(made, SplitRequest):
-        answers = answer_many(session, made.requests, replace(options, overflow=None))
-        if failed := next((answer.error for answer in answers if answer.error is not None), None):
-            raise failed
-        made = made.combine(list(map(tell_found, answers)))
-    if isinstance(asked, SplitRequest):
-        # A quote must stand in what was too long, and not in what its pieces gave.
-        *before, last = made.messages
-        made = replace(made, messages=(*before, replace(last, stands_for=asked.whole.messages[-1])))
+    (made,) = fit_windows(session, [split_request(session, prompt, values, options)], options)
+    if isinstance(made, Answer):
+        assert made.error is not None
+        raise made.error
     return made
 
 
+def fit_windows(
+    session: Session, asked: Sequence[Request | SplitRequest | Answer], options: Options
+) -> list[Request | Answer]:
+    """Make the request of each of *asked*, with the answers to its pieces; where a piece failed, the answer that failed.
+
+    The pieces of all are asked together, and what combines them is asked together where it is too long again.
+    """
+    made = list(asked)
+    while cut := [(place, one) for place, one in enumerate(made) if isinstance(one, SplitRequest)]:
+        requests = [request for _, one in cut for request in one.requests]
+        answers = iter(answer_many(session, requests, replace(options, overflow=None)))
+        for place, one in cut:
+            made[place] = _combine(one, [next(answers) for _ in one.requests])
+    # A quote must stand in what was too long, and not in what its pieces gave.
+    return [
+        _stand_for(one, was.whole) if isinstance(was, SplitRequest) and isinstance(one, Request) else one
+        for was, one in zip(asked, made, strict=True)
+        if not isinstance(one, SplitRequest)
+    ]
+
+
+def _combine(cut: SplitRequest, answers: Sequence[Answer]) -> Request | SplitRequest | Answer:
+    """Make the request that combines *answers*; where one failed, or all are too long, the answer that failed."""
+    try:
+        if failed := next((answer.error for answer in answers if answer.error is not None), None):
+            raise failed
+        return cut.combine(list(map(tell_found, answers)))
+    except QwenError as error:
+        return failed_answer(cut.whole, error, asked=False)
+
+
+def _stand_for(request: Request, whole: Request) -> Request:
+    *before, last = request.messages
+    return replace(request, messages=(*before, replace(last, stands_for=whole.messages[-1])))
+
+
 def plan_pieces(
-    session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options
-) -> tuple[list[Request], int]:
-    """Make every request that *prompt* would take, and tell how many of them are pieces.
+    session: Session, asked: Request | SplitRequest | Answer, options: Options
+) -> tuple[list[Request | Answer], int]:
+    """Make every request that *asked* would take, and tell how many of them are pieces.
 
     What the pieces' answers will be nobody knows: where not all are remembered, each is taken for a paragraph or two.
     """
-    made: list[Request] = []
-    asked = split_request(session, prompt, values, options)
+    made: list[Request | Answer] = []
     while isinstance(asked, SplitRequest):
         made += asked.requests
         texts = [
@@ -109,7 +138,7 @@ _GUESS = "word " * GUESSED_ANSWER
 
 
 def split_request(
-    session: Session, prompt: str | Request, values: Mapping[str, Any], options: Options
+    session: Session, prompt: str | Text | Request, values: Mapping[str, Any], options: Options
 ) -> Request | SplitRequest:
     """Make the request of *prompt*, or those of its pieces where it is too long. Nothing is asked."""
     if not isinstance(prompt, Request):
@@ -123,7 +152,7 @@ def split_request(
     return _split_value(session, request, prompt, values, options, window)
 
 
-def _read_files(session: Session, prompt: str, values: Mapping[str, Any], options: Options) -> Options:
+def _read_files(session: Session, prompt: str | Text, values: Mapping[str, Any], options: Options) -> Options:
     """Read the files once, for all the requests that are made of them."""
     try:
         return replace(options, files=session.read_files(options.files))
@@ -140,7 +169,7 @@ def _read_files(session: Session, prompt: str, values: Mapping[str, Any], option
 def _split_value(
     session: Session,
     request: Request,
-    prompt: str,
+    prompt: str | Text,
     values: Mapping[str, Any],
     options: Options,
     window: int,
@@ -184,7 +213,7 @@ def _split_value(
 def _split_files(
     session: Session,
     request: Request,
-    prompt: str,
+    prompt: str | Text,
     values: Mapping[str, Any],
     options: Options,
     window: int,

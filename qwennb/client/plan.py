@@ -33,7 +33,7 @@ class Plan:
     documents, pages : int
         The documents that they are about, and the pages of those, each counted once.
     pieces : int
-        In how many pieces a question is asked that is too long for the window (`overflow="map"`); 0 where it is whole.
+        In how many pieces questions are asked that are too long for the window (`overflow="map"`); 0 where all are whole.
     refused : int
         Those that can't be asked as they stand.
     input : Count
@@ -104,7 +104,7 @@ class Plan:
 def make_plan(
     items: Sequence[Request | Answer], session: Session, options: Options, *, pieces: int = 0
 ) -> Plan:
-    """Count what *items* would take: requests, and those that could not even be made; of them *pieces* are of one question."""
+    """Count what *items* would take: requests, and those that could not even be made; of them *pieces* are of questions too long for the window."""
     context = session.call_context(options)
     requests = [item for item in items if isinstance(item, Request) and _is_askable(item, session, context)]
     refused = len(items) - len(requests)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qwennb.answer import Answer
 from qwennb.cache import Pack
 from qwennb.client.chat import Chat
-from qwennb.client.long_documents import fit_window, plan_pieces
+from qwennb.client.long_documents import SplitRequest, fit_window, fit_windows, plan_pieces, split_request
 from qwennb.client.many import answer_many, failed_answer
 from qwennb.client.options import Options, takes_options, takes_options_of_many
 from qwennb.client.plan import Plan, make_plan
@@ -288,7 +288,8 @@ class Qwen:
         """
         template = given.pop("prompt", None)
         options, _ = self.session.split("", given)
-        answers = answer_many(self.session, _requests(self.session, prompts, template, options), options)
+        asked = _requests(self.session, prompts, template, options)
+        answers = answer_many(self.session, fit_windows(self.session, asked, options), options)
         self.session.emit_warnings()
         return answers
 
@@ -358,15 +359,15 @@ class Qwen:
         session, template = self.session, given.pop("prompt", None)
         if not isinstance(prompts, str | Request):
             options, _ = session.split("", given)
-            return make_plan(_requests(session, prompts, template, options), session, options)
-        options, values = session.split(prompts, given)
-        if template is not None:
-            raise BadInput(_FOR_DICTS)
-        if options.overflow == "map":
-            requests, pieces = plan_pieces(session, prompts, values, options)
+            asked = _requests(session, prompts, template, options)
         else:
-            requests, pieces = [session.build_request(prompts, values, options)], 0
-        return make_plan(requests, session, options, pieces=pieces)
+            options, values = session.split(prompts, given)
+            if template is not None:
+                raise BadInput(_FOR_DICTS)
+            asked = [_builder(options)(session, prompts, values, options)]
+        planned = [plan_pieces(session, one, options) for one in asked]
+        requests = [request for made, _ in planned for request in made]
+        return make_plan(requests, session, options, pieces=sum(pieces for _, pieces in planned))
 
     def pack(self, *run: Any) -> Pack:
         """Collect a run's answers in a pack, to be written to a file beside a notebook.
@@ -419,22 +420,30 @@ class Qwen:
         return self.session.budget.spent
 
 
+def _builder(options: Options) -> Callable[..., Request | SplitRequest]:
+    """Find what makes the request of a prompt: with `overflow="map"` those of its pieces, where it is too long."""
+    return split_request if options.overflow == "map" else Session.build_request
+
+
 def _requests(
     session: Session, prompts: Any, template: str | None, options: Options
-) -> list[Request | Answer]:
+) -> list[Request | SplitRequest | Answer]:
     """Make the request of each of *prompts*; where it can't be made, the answer that failed."""
     return [_one_of_many(session, item, template, options) for item in _as_list(prompts, template)]
 
 
-def _one_of_many(session: Session, item: Any, template: str | None, options: Options) -> Request | Answer:
+def _one_of_many(
+    session: Session, item: Any, template: str | None, options: Options
+) -> Request | SplitRequest | Answer:
+    build = _builder(options)
     try:
         if isinstance(item, Mapping):
             if template is None:
                 raise BadInput(
                     'ask_many of dicts needs the template that they fill: ask_many([…], prompt="… {{ name }} …").'
                 )
-            return session.build_request(template, item, options)
-        return session.build_request(Text(item) if isinstance(item, str) else item, {}, options)
+            return build(session, template, item, options)
+        return build(session, Text(item) if isinstance(item, str) else item, {}, options)
     except BadInput as error:
         if template is None and isinstance(item, Mapping):
             raise

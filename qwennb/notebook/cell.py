@@ -14,7 +14,17 @@ from functools import partial
 from typing import Any
 
 from qwennb.answer import Answer, Page, Usage
-from qwennb.client import Options, Plan, Qwen, QwenWarning, fit_window, make_plan, plan_pieces, turns_of
+from qwennb.client import (
+    Options,
+    Plan,
+    Qwen,
+    QwenWarning,
+    fit_window,
+    make_plan,
+    plan_pieces,
+    split_request,
+    turns_of,
+)
 from qwennb.errors import BadInput, nearest, show_in_one_line
 from qwennb.notebook.chats import Chats, Conversation, Turn
 from qwennb.notebook.consent import ask_consent
@@ -95,7 +105,8 @@ class CellAsker:
     ) -> Plan:
         session = self.client.session
         if options.overflow == "map" and not history:
-            requests, pieces = plan_pieces(session, prompt, values, options)
+            asked = split_request(session, prompt, values, options)
+            requests, pieces = plan_pieces(session, asked, options)
             return make_plan(requests, session, options, pieces=pieces)
         return make_plan([session.build_request(prompt, values, options, history)], session, options)
 

@@ -195,3 +195,24 @@ def test_a_missing_file_is_told_before_anything_is_asked(small):
     _, qwen = small
     with pytest.raises(MediaError, match="there is no file missing.pdf"):
         qwen.ask("What?", files=["missing.pdf"], overflow="map")
+
+
+def test_many_long_questions_are_asked_in_pieces_and_each_is_combined(small):
+    sim, qwen = small
+    other = pdf(*(page.replace("page is 1", "page is 2") for page in PAGES))
+    asked = [{"doc": Document(REPORT)}, {"doc": "short"}, {"doc": Document(other)}]
+    options = {"prompt": "What is the figure of chapter 57? {{ doc }}", "overflow": "map"}
+    plan = qwen.plan(asked, **options)
+    assert (plan.pieces, plan.requests, sim.ledger.count("asked")) == (8, 11, 0)
+    first, short, last = qwen.ask_many(asked, **options)
+    assert (first.text, last.text) == ("The figure is 1057 (page 57)", "The figure is 2057 (page 57)")
+    assert short.error is None and sim.ledger.count("asked") == 11
+    assert [answer.text for answer in qwen.ask_many(asked, **options)] == [first.text, short.text, last.text]
+    assert sim.ledger.count("asked") == 11
+
+
+def test_a_chat_says_that_it_goes_in_no_pieces(small):
+    sim, qwen = small
+    with pytest.raises(BadInput, match="no turn of a conversation"):
+        qwen.chat().ask("What?", files=[REPORT], overflow="map")
+    assert sim.ledger.count("asked") == 0
