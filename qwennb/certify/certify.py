@@ -175,7 +175,7 @@ class Population:
         return int(self._ends[cut - 1]) if cut else 0
 
 
-class Labels:
+class Verdicts:
     """What the oracle has said of unique rows so far; each is asked once."""
 
     def __init__(self, population: Population, oracle: Oracle) -> None:
@@ -214,7 +214,7 @@ class Proof:
         self, goal: Goal, target: float, delta: float, population: Population, oracle: Oracle
     ) -> None:
         self._goal, self._target, self._delta = goal, target, delta
-        self._population, self._labels = population, Labels(population, oracle)
+        self._population, self._labels = population, Verdicts(population, oracle)
         self._is_error_if = goal == "recall"  # what the oracle says of a row that should not be accepted
         self._steps: list[Step] = []
 
