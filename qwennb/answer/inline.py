@@ -162,7 +162,7 @@ class _Inline:
         while end > 0 and self.text[end - 1] == "\\":
             end = self.text.find(fence, end + 1)
         inner = self.text[start:end] if end > start else ""
-        if _is_formula(inner, self.text[end + len(fence) : end + len(fence) + 1], fence):
+        if is_formula(inner, self.text[end + len(fence) : end + len(fence) + 1], fence):
             self.at = end + len(fence)
             return self._mathematics(fence + inner + fence, inner.strip(), fence)
         self.dollars += 1
@@ -262,7 +262,7 @@ def _code_span(inner: str) -> str:
     return f"`{inner}`"
 
 
-def _is_formula(inner: str, following: str, fence: str) -> bool:
+def is_formula(inner: str, following: str, fence: str) -> bool:
     r"""Tell whether what stands between dollars is mathematics and not money.
 
     As pandoc has it: no space inside the dollars, no digit behind. And no two words, unless it looks like TeX.

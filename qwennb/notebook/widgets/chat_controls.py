@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from qwennb.notebook.widgets.progress import answers_beside_the_cell
+from qwennb.notebook.widgets.beside import answers_beside_the_cell
 from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel
 from qwennb.notebook.widgets.static import parts
 

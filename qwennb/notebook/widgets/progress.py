@@ -3,10 +3,8 @@
 What stays is one line. It is the same in every kernel, watched or not, live or from memory, so a run that is over
 within a second shows nothing else, and where nobody looks no widget is ever made.
 
-The button is pressed while the cell runs, so its message must not wait for the cell. JupyterLab sends the messages of
-widgets on a thread beside the cell's (a "subshell"), if the kernel has such a thing. ipykernel 7.4 sends each message of
-a widget back to where the widget was last written from, which is the cell; `answers_beside_the_cell` says otherwise.
-Where no subshell was made, nobody could hear the button. It is off then, and says that the kernel can be interrupted.
+The button is pressed while the cell runs, so its message must not wait for the cell (`beside`). Where nobody could hear
+it, it is off, and says that the kernel can be interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ import ipywidgets as widgets
 
 from qwennb.answer import markup, money
 from qwennb.frames import Progress
+from qwennb.notebook.widgets.beside import answers_beside_the_cell, is_heard_beside_the_cell
 from qwennb.notebook.widgets.static import OutputSlot, close, somebody_looks
 
 PATIENCE = 1.0  # seconds before a run is worth watching
@@ -138,21 +137,6 @@ class ProgressPanel:
         self._stop()
         self._button.disabled = True
         self._button.description = "Stopping …"
-
-
-def answers_beside_the_cell(widget: widgets.Widget) -> None:
-    """Let the messages of *widget* be taken while a cell runs, wherever it was last written from."""
-    if hasattr(widget.comm, "_reply_subshell_for"):  # ipykernel 7.4; nothing public says the same
-        widget.comm._reply_subshell_for = lambda _, default: default
-
-
-def is_heard_beside_the_cell() -> bool:
-    """Whether the front end has made a thread for its messages beside the cell's."""
-    from IPython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
-    manager = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
-    return bool(manager is not None and manager.list_subshell())
 
 
 def _figures(progress: Progress) -> dict[str, str]:

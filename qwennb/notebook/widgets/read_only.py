@@ -15,7 +15,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from qwennb.answer import markup
-from qwennb.notebook.widgets.progress import answers_beside_the_cell
+from qwennb.notebook.widgets.beside import answers_beside_the_cell
 
 
 class ReadOnlyText(widgets.Textarea):  # type: ignore[misc]

@@ -20,7 +20,7 @@ It asks for the state of all widgets: that is how we know, and from then on the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -44,8 +44,8 @@ class OutputSlot:
     With *state* it is marked as the state of this machine and no answer: whoever compares notebooks skips it.
     """
 
-    def __init__(self, state: str | None = None) -> None:
-        self._metadata = {"qwennb": {"state": state}} if state else {}
+    def __init__(self, state: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
+        self._metadata = {**({"qwennb": {"state": state}} if state else {}), **(metadata or {})}
         self._handle: Any = None
         self._lock = threading.Lock()
 

@@ -18,7 +18,7 @@ from qwennb.cache import Spending, spell_cost
 from qwennb.client import Qwen, runtime
 from qwennb.errors import QwenError
 from qwennb.frames import default_client
-from qwennb.notebook.widgets.progress import answers_beside_the_cell
+from qwennb.notebook.widgets.beside import answers_beside_the_cell
 from qwennb.notebook.widgets.read_only import StatusLabel
 from qwennb.notebook.widgets.static import PersistentWidget, parts
 
