@@ -7,6 +7,17 @@ what a user typed. Nothing in this room opens a socket or knows an endpoint.
 from __future__ import annotations
 
 from qwennb.request.blank import AFTER, BEFORE, BLANK_PROMPTS, NOTHING, blank_requests
+from qwennb.request.blocks import (
+    GROUPS,
+    MATCHES,
+    ORDER,
+    Block,
+    groups_schema,
+    matches_schema,
+    order_schema,
+    read_blocks,
+    write_blocks,
+)
 from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
 from qwennb.request.cite import NO_QUOTES_OF_CHOICES, CitedSchema, Claim, claims_in, values_in, without_words
 from qwennb.request.compose import add_words, part_of, user_message

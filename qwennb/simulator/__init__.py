@@ -5,9 +5,10 @@ It imports nothing of ours but the errors. Were it to share code with the client
 
 from .dialects import DIALECTS
 from .faults import FAULTS, Fault, FaultKind
+from .fit import find_schema
 from .models import MODELS, SimModel
 from .options import BatchLimits, Options
-from .parsed_request import Asked
+from .parsed_request import Asked, text_of
 from .quota import Quota
 from .refusals import LEFT_OUT, REFUSALS, Refusal
 from .replies import Reply, ToolCall
@@ -34,6 +35,8 @@ __all__ = [
     "Simulator",
     "ToolCall",
     "content_key",
+    "find_schema",
     "is_simulated",
     "serve_forever",
+    "text_of",
 ]
