@@ -52,8 +52,9 @@ from playwright.sync_api import Browser, Locator, Page, Playwright
 from playwright.sync_api import TimeoutError as TooLate
 
 AXE = Path(__file__).parent / "axe.min.js"  # fetched by the set-up step
+LABEXTENSION = Path(__file__).parents[2] / "qwennb" / "notebook" / "labextension"
 FORMULA_FILES = {
-    name: Path(__file__).parent / f"{name}.tgz" for name in ("mathjax", "katex")
+    name: Path(__file__).parent / f"{name}.tgz" for name in ("mathjax", "katex", "mermaid")
 }  # as npm has them
 FLAGS = (
     "--headless=new",
@@ -152,6 +153,9 @@ class Lab:
             file = self.folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
+        # What JupyterLab shows is as it stands here, installed or not.
+        (self.folder / "data" / "labextensions").mkdir(parents=True)
+        (self.folder / "data" / "labextensions" / "qwennb").symlink_to(LABEXTENSION)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -162,6 +166,7 @@ class Lab:
                 sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
                 "--ServerApp.port_retries=0", f"--IdentityProvider.token={self._token}", f"--ServerApp.root_dir={self.root}",
                 "--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+                "--JupyterNotebookApp.expose_app_in_browser=True",
                 # Hundreds of attacks are shown as fast as the machine can.
                 "--ZMQChannelsWebsocketConnection.limit_rate=False",
             ],
@@ -226,8 +231,10 @@ class Lab:
         opened.begin(cells)
         return opened
 
-    def address(self, notebook: Path | None = None) -> str:
-        """Where JupyterLab is, without a notebook or with one."""
+    def address(self, notebook: Path | None = None, *, classic: bool = False) -> str:
+        """Where JupyterLab is, without a notebook or with one; where Notebook 7 shows it, with *classic*."""
+        if classic and notebook:
+            return f"{self.url}/notebooks/{notebook.name}?token={self._token}"
         tree = f"/tree/{notebook.name}" if notebook else ""
         return f"{self.url}/lab/workspaces/tests{tree}?reset&token={self._token}"
 
