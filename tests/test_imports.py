@@ -13,7 +13,7 @@ HEAVY = (
     "polars",
     "IPython",
     "ipywidgets",
-    "aiohttp",
+    "httptools",
     "pydantic",
     "jsonschema",
     "PIL",

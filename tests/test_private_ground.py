@@ -166,26 +166,6 @@ def test_ipython_shows_an_error_in_the_one_line_that_it_brings():
     assert "_render_traceback_" in inspect.getsource(InteractiveShell.showtraceback)
 
 
-def test_aiohttp_lends_its_connections_and_its_parser_without_a_request():
-    """`ClientRequest`, `connector.connect`, `set_response_params`: an exchange of a column costs a quarter by them."""
-    import aiohttp
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.http_exceptions import HttpProcessingError
-
-    assert {"method", "url", "headers", "loop", "session"} <= set(
-        inspect.signature(aiohttp.ClientRequest).parameters
-    )
-    assert list(inspect.signature(aiohttp.TCPConnector.connect).parameters) == [
-        "self",
-        "req",
-        "traces",
-        "timeout",
-    ]
-    taken = set(inspect.signature(ResponseHandler.set_response_params).parameters)
-    assert {"read_until_eof", "read_bufsize", "max_line_size", "max_field_size", "max_headers"} <= taken
-    assert hasattr(ResponseHandler, "read") and issubclass(HttpProcessingError, Exception)
-
-
 def test_diskcache_stores_bytes_as_they_are():
     """`diskcache.core.MODE_RAW`: the mode of every value that we store, and of no other."""
     import diskcache

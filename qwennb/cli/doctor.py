@@ -30,9 +30,9 @@ from qwennb.endpoints import (
     PORTS,
     PROBE_SECONDS,
     Call,
-    DirectTransport,
     Endpoint,
     Finder,
+    SdkTransport,
     Wire,
     find_embedded,
 )
@@ -50,7 +50,7 @@ from qwennb.text import amount, join_some, plural, table, wrap
 
 PATIENCE = 10.0
 _REGIONS = {"dashscope-intl": "Singapore", "dashscope": "Beijing", "dashscope-us": "Virginia"}
-_LIBRARIES = ("openai", "aiohttp", "polars", "ipython", "diskcache", "xllamacpp")
+_LIBRARIES = ("openai", "httptools", "polars", "ipython", "diskcache", "xllamacpp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _versions() -> list[str]:
 
 async def _look_around(config: Config, world: World) -> tuple[list[Finding], list[Finding], Finding | None]:
     """Collect the hosted endpoints whose key is set, the servers of this machine, and the endpoint that was chosen."""
-    catalog, transport = Catalog.load_bundled(), DirectTransport()
+    catalog, transport = Catalog.load_bundled(), SdkTransport()
     finder = Finder(
         config,
         world.environ,
@@ -143,7 +143,7 @@ async def _look_around(config: Config, world: World) -> tuple[list[Finding], lis
     return list(hosted), running, chosen
 
 
-async def _check_hosted(name: str, finder: Finder, transport: DirectTransport, world: World) -> Finding:
+async def _check_hosted(name: str, finder: Finder, transport: SdkTransport, world: World) -> Finding:
     try:
         # The variable's own key, even where QWENNB_API_KEY overrules it for the endpoint that was chosen.
         key = Secret(world.environ[HOSTED[name].variable])
@@ -156,7 +156,7 @@ async def _check_hosted(name: str, finder: Finder, transport: DirectTransport, w
 
 
 async def _check_chosen(
-    config: Config, finder: Finder, transport: DirectTransport, world: World
+    config: Config, finder: Finder, transport: SdkTransport, world: World
 ) -> Finding | None:
     if config.endpoint is None:
         return None
@@ -174,7 +174,7 @@ async def _check_chosen(
         return Finding(shown, False, str(error))
 
 
-async def _verdict(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
+async def _verdict(endpoint: Endpoint, transport: SdkTransport) -> tuple[bool, str]:
     """Tell whether *endpoint* would answer, and say it in words."""
     try:
         async with asyncio.timeout(PATIENCE):
@@ -193,7 +193,7 @@ async def _verdict(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool
         return False, str(error)
 
 
-async def _openrouter(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
+async def _openrouter(endpoint: Endpoint, transport: SdkTransport) -> tuple[bool, str]:
     call = replace(endpoint.call(Wire({})), path="/key")
     status, body = await transport.get(call)
     if status != 200:
@@ -206,7 +206,7 @@ async def _openrouter(endpoint: Endpoint, transport: DirectTransport) -> tuple[b
     return True, "takes the key"
 
 
-async def _probe_key(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
+async def _probe_key(endpoint: Endpoint, transport: SdkTransport) -> tuple[bool, str]:
     """Ask a question without messages: the key is looked at first, and what it is refused for then proves the key."""
     model = endpoint.catalog.default_model(endpoint.name)
     body = {"model": endpoint.model_id(model) if model else "", "messages": []}
@@ -218,7 +218,7 @@ async def _probe_key(endpoint: Endpoint, transport: DirectTransport) -> tuple[bo
     return True, "takes the key"
 
 
-async def _probe_models(endpoint: Endpoint, transport: DirectTransport) -> tuple[bool, str]:
+async def _probe_models(endpoint: Endpoint, transport: SdkTransport) -> tuple[bool, str]:
     if endpoint.served:
         return True, f"answers at {_port(endpoint)} and serves {_models_text(endpoint)}"
     call: Call = replace(endpoint.call(Wire({})), path="/models")

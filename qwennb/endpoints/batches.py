@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import aiohttp
+import httpx2
 import orjson
 
 from qwennb.endpoints.call import Call, Payload
@@ -24,7 +24,7 @@ from qwennb.endpoints.dialects import Wire
 from qwennb.endpoints.endpoint import Endpoint
 from qwennb.endpoints.error_reply import classify_error, parse_error_body
 from qwennb.endpoints.reading import mapping, mappings, number, text
-from qwennb.endpoints.transports import DirectTransport
+from qwennb.endpoints.transports import SdkTransport, read_page
 from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, UnsupportedOption
 from qwennb.request import Request
 
@@ -36,7 +36,6 @@ UPLOAD_SECONDS = 3600.0
 SILENCE_SECONDS = 300.0
 PAGES = 20  # of a hundred batches each, newest first, when one is looked for
 MOST_LINE = 64 << 20
-MOST_PAGE = 16 << 20
 
 State = Literal["waiting", "done", "failed", "expired", "cancelled"]
 _STATES: dict[str, State] = {
@@ -158,16 +157,16 @@ class Batches:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._wire = DirectTransport(connections=4)
+        self._wire = SdkTransport(connections=4)
         self._call = endpoint.call(Wire({}))
 
     async def upload(self, file: Path) -> str:
         """Send the questions in *file*; the endpoint's number for them."""
         with file.open("rb") as questions:
-            form = aiohttp.FormData()
-            form.add_field("purpose", "batch")
-            form.add_field("file", questions, filename=file.name, content_type="application/jsonl")
-            told = await self._request("/files", "POST", form, seconds=UPLOAD_SECONDS)
+            form = {"file": (file.name, questions, "application/jsonl")}
+            told = await self._request(
+                "/files", "POST", data={"purpose": "batch"}, files=form, seconds=UPLOAD_SECONDS
+            )
         return self._number(told)
 
     async def create(self, file: str, terms: BatchTerms, name: str, about: str) -> Batch:
@@ -182,7 +181,7 @@ class Batches:
             "completion_window": terms.window,
             "metadata": metadata,
         }
-        batch = Batch.of(await self._request("/batches", "POST", orjson.dumps(order)))
+        batch = Batch.of(await self._request("/batches", "POST", json=order))
         self._number({"id": batch.id})
         return batch
 
@@ -205,7 +204,7 @@ class Batches:
 
     async def cancel(self, batch: str) -> None:
         """Have the batch ended. What is answered already stays, and is charged."""
-        await self._request(f"/batches/{batch}/cancel", "POST", b"{}")
+        await self._request(f"/batches/{batch}/cancel", "POST", json={})
 
     async def delete(self, file: str) -> None:
         """Remove an uploaded file, if that can be done."""
@@ -217,13 +216,13 @@ class Batches:
         call = replace(self._call, path=f"/files/{file}/content")
         rest = bytearray()
         async with self._wire.exchange(call, "GET") as reply:
-            if reply.status == 404:
+            if reply.status_code == 404:
                 raise ServerFailed(
                     f"{self.endpoint} no longer has the file {file}.", status=404, transient=False
                 )
-            if reply.status != 200:
+            if reply.status_code != 200:
                 raise await self._refusal(call, reply)
-            pieces = reply.content.iter_any()
+            pieces = reply.aiter_bytes()
             while True:
                 async with _patience(call, SILENCE_SECONDS):
                     piece = await anext(pieces, b"")
@@ -250,30 +249,28 @@ class Batches:
         self,
         path: str,
         method: str = "GET",
-        body: aiohttp.FormData | bytes | None = None,
         *,
         seconds: float = PAGE_SECONDS,
         unknown_is_none: bool = False,
+        **content: Any,
     ) -> Any:
         call = replace(self._call, path=path)
-        async with _patience(call, seconds), self._wire.exchange(call, method, body) as reply:
-            if reply.status in (404, 405, 501) and path.partition("?")[0] in ("/files", "/batches"):
+        async with _patience(call, seconds), self._wire.exchange(call, method, **content) as reply:
+            if reply.status_code in (404, 405, 501) and path.partition("?")[0] in ("/files", "/batches"):
                 raise UnsupportedOption(no_batches(self.endpoint))
-            if reply.status == 404 and unknown_is_none:
+            if reply.status_code == 404 and unknown_is_none:
                 return None
-            if reply.status != 200:
+            if reply.status_code != 200:
                 raise await self._refusal(call, reply)
-            page = await reply.content.read(MOST_PAGE)
-            while piece := await reply.content.read(MOST_PAGE):
-                page += piece
+            page = await read_page(call, reply)
         try:
             return orjson.loads(page)
         except orjson.JSONDecodeError:
             raise ServerFailed(f"{self.endpoint} answered {len(page)} bytes that are not JSON.") from None
 
-    async def _refusal(self, call: Call, reply: aiohttp.ClientResponse) -> EndpointError:
+    async def _refusal(self, call: Call, reply: httpx2.Response) -> EndpointError:
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return call.read_error(reply.status, headers, await reply.content.read(1 << 20))
+        return call.read_error(reply.status_code, headers, await read_page(call, reply))
 
     def _number(self, told: Any) -> str:
         if not (number := text(mapping(told).get("id"))):

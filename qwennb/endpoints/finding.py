@@ -29,7 +29,7 @@ from qwennb.endpoints.call import Call
 from qwennb.endpoints.dialects import DashScope, Dialect, LlamaCpp, OpenRouter, Vllm
 from qwennb.endpoints.endpoint import Endpoint, without_path
 from qwennb.endpoints.kinds import NO_PAGE, PROBES, SELF_HOSTED, ProbedPage, SelfHosted, recognise_server
-from qwennb.endpoints.transports import DirectTransport
+from qwennb.endpoints.transports import SdkTransport
 from qwennb.errors import EndpointError, MissingKey, ServerFailed, UnknownEndpoint, nearest
 from qwennb.machine import is_loopback
 
@@ -109,7 +109,7 @@ class Finder:
     embedded: Callable[[Config], Endpoint | None]
     simulated: Callable[[], str]
     ports: Sequence[int] = PORTS
-    transport: DirectTransport = field(default_factory=DirectTransport)
+    transport: SdkTransport = field(default_factory=SdkTransport)
     patience: float = PROBE_SECONDS
 
     async def find(self) -> Endpoint:

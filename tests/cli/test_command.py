@@ -99,7 +99,7 @@ def test_a_setting_that_cannot_be_read_is_a_mistake(run):
 def test_help_and_mistakes_load_no_network_library():
     code = (
         "import sys; from qwennb.cli import main; main(['--help']); main(['modles']); main(['models', '-e', 'vllm']);"
-        "print([m for m in ('aiohttp', 'openai', 'polars', 'IPython') if m in sys.modules], file=sys.stderr)"
+        "print([m for m in ('httptools', 'openai', 'polars', 'IPython') if m in sys.modules], file=sys.stderr)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True

@@ -9,7 +9,7 @@ import pytest
 
 from qwennb.catalog import Catalog
 from qwennb.config import Config, Secret
-from qwennb.endpoints import HOSTED, NAMES, SELF_HOSTED, DirectTransport, Finder
+from qwennb.endpoints import HOSTED, NAMES, SELF_HOSTED, Finder, SdkTransport
 from qwennb.endpoints.finding import PROBE_SECONDS
 from qwennb.errors import MissingKey, UnknownEndpoint, UnknownModel
 from qwennb.simulator import Simulator
@@ -532,7 +532,7 @@ def test_the_simulator_is_a_place_of_its_own_name():
 
 def test_a_finder_uses_the_transport_it_is_given():
     async def run():
-        transport = DirectTransport()
+        transport = SdkTransport()
         finder = Finder(
             Config(endpoint="vllm+http://127.0.0.1:9/v1"),
             {},

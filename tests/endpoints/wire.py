@@ -68,9 +68,12 @@ class Raw:
         self.answer, self.size, self.reset_after, self.close = answer, size, reset_after, close
         self.asked = []
         self.connections = 0
+        self.writers = []
+        self.came, self.gone = asyncio.Event(), asyncio.Event()  # a request came; somebody hung up
 
     async def serve(self, reader, writer):
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -78,12 +81,13 @@ class Raw:
                 length = asked.header("content-length")
                 asked.body = await reader.readexactly(int(length[0])) if length else b""
                 self.asked.append(asked)
+                self.came.set()
                 whole = self.answer(asked) if callable(self.answer) else self.answer
                 await self._tell(writer, whole)
                 if self.close or self.reset_after is not None:
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
-            return
+            self.gone.set()
         finally:
             writer.close()
 

@@ -45,7 +45,7 @@ def test_importing_qwennb_imports_neither_polars_nor_what_asking_needs():
     heavy = [
         "polars",
         "openai",
-        "aiohttp",
+        "httptools",
         "diskcache",
         "pydantic",
         "IPython",

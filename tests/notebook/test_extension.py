@@ -21,7 +21,7 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 LATER = {
     "openai",
-    "aiohttp",
+    "httptools",
     "polars",
     "pandas",
     "pydantic",

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 from qwennb.endpoints.transports.direct import DirectTransport
-from qwennb.endpoints.transports.sdk import SdkTransport
+from qwennb.endpoints.transports.sdk import SdkTransport, read_page

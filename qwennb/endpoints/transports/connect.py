@@ -2,8 +2,7 @@
 
 Both transports ask here, so that a cell and a column of one notebook go the same way and fail in the same words.
 
-Neither library is left to read the environment by itself. aiohttp would also take a password for the host from
-`~/.netrc`, which excludes our own header; httpx would not start where a SOCKS proxy is set that nothing here needs.
+httpx is not left to read the environment by itself: it would not start where a SOCKS proxy is set that nothing here needs.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ from qwennb.errors import EndpointError, Incomplete, ServerFailed, TimedOut, Unr
 from qwennb.machine import is_loopback
 
 CONNECT_SECONDS = 20.0
-MOST_HEAD = 100 << 10  # bytes of a reply's headers: what httpx takes, so that neither transport takes less
-MOST_HEADERS = 2000
+ACCEPT = "application/json, text/event-stream"
 
 
 @lru_cache(maxsize=1)
@@ -55,6 +53,12 @@ def proxy_of(url: str) -> str | None:
 def certificates() -> ssl.SSLContext:
     """Whom to trust: SSL_CERT_FILE and SSL_CERT_DIR, else what this system trusts."""
     return httpx2.create_ssl_context()
+
+
+@lru_cache(maxsize=1)
+def encodings() -> str:
+    """How a reply may be packed: what httpx can unpack, for it does that for both transports."""
+    return httpx2.AsyncClient(verify=certificates(), trust_env=False).headers["Accept-Encoding"]
 
 
 # What is said when there is no way. *call* tells to whom; a proxy's own address may hold a password and is not shown.

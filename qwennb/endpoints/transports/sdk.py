@@ -3,6 +3,8 @@
 The package builds the request, authenticates and speaks HTTP; its own retries are off, for the engine's limiter sees
 every refusal. It hands over the raw bytes, which are read by the same reader as in the direct transport: the package
 itself takes a truncated stream, a login page and an error body for answers.
+
+What is no question (a probe, a list of models, a file up or down) goes through the same HTTP client, without the package.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -22,6 +25,8 @@ from qwennb.endpoints.call import Call, Payload
 from qwennb.endpoints.reply import MOST_ERROR, payloads
 from qwennb.endpoints.transports import connect
 from qwennb.errors import EndpointError
+
+MOST_PAGE = 16 << 20
 
 # The headers of the call that is being made. The package would spell them in ASCII, which lacks letters that names have.
 _own_headers: ContextVar[Mapping[str, str]] = ContextVar("_own_headers")
@@ -43,7 +48,7 @@ for _name in (
 
 
 class SdkTransport:
-    """Carries calls through `openai.AsyncOpenAI`, one client for each address and key."""
+    """Carries calls through `openai.AsyncOpenAI`, one client for each address and key. *connections*: 0 for as many as are wanted."""
 
     def __init__(self, *, connections: int = 256) -> None:
         self._connections = connections
@@ -61,6 +66,25 @@ class SdkTransport:
             raise _explain(call, error) from None
         finally:
             await reply.aclose()
+
+    async def get(self, call: Call) -> tuple[int, bytes]:
+        """The status and the body of what stands at *call*'s address (probes, lists of models)."""
+        async with self.exchange(call, "GET") as reply:
+            return reply.status_code, await read_page(call, reply)
+
+    @asynccontextmanager
+    async def exchange(self, call: Call, method: str, **content: Any) -> AsyncIterator[httpx2.Response]:
+        """One exchange that is no question, with *content* as httpx takes it: the reply, of any status."""
+        headers = {"Accept": connect.ACCEPT, "User-Agent": connect.user_agent()}
+        if call.key is not None:
+            headers["Authorization"] = f"Bearer {call.key.reveal()}"
+        _own_headers.set(call.headers)
+        http = self._through(connect.proxy_of(call.base_url))
+        try:
+            async with http.stream(method, call.url, headers=headers, **content) as reply:
+                yield reply
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise _explain(call, error) from None
 
     async def close(self) -> None:
         """Close every connection."""
@@ -110,11 +134,22 @@ class SdkTransport:
                 follow_redirects=False,  # a redirect would carry the key to another host
                 timeout=httpx2.Timeout(None, connect=connect.CONNECT_SECONDS, pool=None),
                 limits=httpx2.Limits(
-                    max_connections=self._connections, max_keepalive_connections=self._connections
+                    max_connections=self._connections or None,
+                    max_keepalive_connections=self._connections or None,
                 ),
                 event_hooks={"request": [_add_own_headers], "response": [_limit_error_body]},
             )
         return self._http[proxy]
+
+
+async def read_page(call: Call, reply: httpx2.Response) -> bytes:
+    """Read the body of a *reply* that is no answer; it has a bound."""
+    page = bytearray()
+    async for piece in reply.aiter_bytes():
+        page += piece
+        if len(page) > MOST_PAGE:
+            raise connect.unreadable_reply(call, f"sent a page of over {MOST_PAGE >> 20} MiB")
+    return bytes(page)
 
 
 class _Client(openai.AsyncOpenAI):
@@ -124,7 +159,7 @@ class _Client(openai.AsyncOpenAI):
     def default_headers(self) -> dict[str, str | openai.Omit]:
         """The plain ones; the package would add OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID."""
         return {
-            "Accept": "application/json, text/event-stream",
+            "Accept": connect.ACCEPT,
             "Content-Type": "application/json",
             "User-Agent": connect.user_agent(),
         }
@@ -184,7 +219,7 @@ def _explain(call: Call, error: BaseException) -> EndpointError:
         case httpx2.DecodingError():
             return connect.unreadable_reply(call, "sent bytes that don't decompress")
         case httpx2.RemoteProtocolError() if not any(
-            word in str(error) for word in ("disconnected", "peer closed")
+            word in str(error) for word in ("disconnected", "peer closed", "unexpectedly closed")
         ):
             return connect.unreadable_reply(call, "answered something that is not HTTP")
         case _:
