@@ -130,7 +130,7 @@ class Answer:
     def is_cut(self) -> bool:
         """True for a text that ends at its request's own `max_tokens`: the answer to that request, if not the whole text."""
         request, usage = self.request, self.usage
-        if self.finish_reason != "length" or self.tool_calls or request.schema or request.choices:
+        if self.finish_reason != "length" or self.tool_calls or not request.is_text:
             return False
         most = own_limit(request)
         # Here the usage is that of all attempts together; the engine has looked at the last one's alone.

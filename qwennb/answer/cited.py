@@ -25,7 +25,7 @@ from qwennb.request import (
     Request,
     Text,
     claims_in,
-    parse_json,
+    parse_cited,
     values_in,
     without_words,
 )
@@ -175,7 +175,7 @@ def with_quotes(answer: Answer) -> Answer:
 
 def read_cited(said: str, sources: Sources) -> tuple[str, tuple[Quote, ...]]:
     """Read what was *said* in a form with quotes: the text without them, and the quotes, looked for in *sources*."""
-    value = parse_json(said, exact=True)
+    value = parse_cited(said)
     # What a small model says twice, with the same quote, is one claim.
     quotes = tuple(sources.check(claim) for claim in dict.fromkeys(claims_in(value)))
     values = values_in(value)

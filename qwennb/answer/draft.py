@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from qwennb.answer.chunk import CallPiece, Chunk, Draft, Logprob, WebSource
-from qwennb.request import Request, ToolCall, parse_json
+from qwennb.request import CitedSchema, Request, ToolCall, parse_json
 
 OPEN, CLOSE = "<think>", "</think>"
 MARGIN = 64
@@ -223,11 +223,17 @@ def read_form(request: Request, text: str) -> Any:
 
 
 def read_draft(request: Request, draft: Draft) -> Any:
-    """Read the value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no"."""
+    """Read the value in *draft*, as `read_form`. One that was cut has none, however whole it looks: "yes" may begin "yes and no".
+
+    Claims with quotes are free text, of which what came is given, as of any that was cut.
+    """
     if draft.tool_calls or (request.schema is None and request.choices is None):
         return None
-    if draft.finish_reason == "length":
+    is_cut = draft.finish_reason == "length"
+    if is_cut and not request.is_text:
         raise ValueError("it was cut before its end")
+    if not is_cut and isinstance(request.schema, CitedSchema):
+        parse_json(draft.text, exact=True)  # what was not cut has an end
     return read_form(request, draft.text)
 
 

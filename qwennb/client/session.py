@@ -243,7 +243,8 @@ class Session:
         schema = None if options.schema is None else Schema.of(options.schema)
         if options.cite:
             schema = CitedSchema.around(schema)
-            messages = add_words(messages, schema.words)
+            is_first = all(message.role != "assistant" for message in messages)
+            messages = add_words(messages, schema.words, to_system=schema.has_fields and is_first)
         tools = tuple(map(Tool.of, options.tools or ()))
 
         def make(model: str | None) -> Request:

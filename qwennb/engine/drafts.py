@@ -81,8 +81,7 @@ def _refuse_half(draft: Draft, request: Request, endpoint: Endpoint) -> None:
             f"{endpoint} cut the answer to {short} in the middle of calling a tool; nothing was run. Give a larger max_tokens=.",
             transient=False,
         )
-    is_text = request.schema is None and request.choices is None
-    if not is_text or ends_at_own_limit(request, draft.text, draft.usage):
+    if not request.is_text or ends_at_own_limit(request, draft.text, draft.usage):
         return
     advice = (
         "at a limit of its own. Give max_tokens= (or ask for less), so that it ends where you say."

@@ -95,7 +95,8 @@ class ColumnAsker:
         self._form = column.form
         self._sends_nulls = column.nulls == "send"
         self._after = column.after
-        self._row_text = RowText.of(column.questions.values()) if column.after else None
+        self._is_cited = bool(column.options.cite)
+        self._row_text = RowText.of(column.questions.values()) if self._is_cited else None
         self._with_details = bool(column.details)  # whether what came beside the answers is wanted too
         self._concurrency = column.concurrency
         self._draws = column.draws or 1
@@ -209,7 +210,7 @@ class ColumnAsker:
             if known:
                 tally.trace.recall_many(known)
         waiting = batch.waiting()
-        if len(self._words) > 1 or self._after:
+        if len(self._words) > 1 or self._is_cited:
             waiting = self._skip_empty(waiting, batch)
         if waiting and mode == "replay":
             self._miss(waiting, batch)
@@ -294,7 +295,7 @@ class ColumnAsker:
         first = self.build_request(prompts[0], keys[0], older=older) if prompts else None
         identity = self.session.identity(template.model, keys, mode, first, words=False)
         found: dict[str, Outcome] = {}
-        by_key = dict(zip(keys, prompts, strict=True)) if self._after else {}
+        by_key = dict(zip(keys, prompts, strict=True)) if self._is_cited else {}
         for key, candidates in self.session.memory.look_up(keys, identity, mode).items():
             read = partial(self._read, key, template, by_key.get(key), is_older=older > 0)
             outcome = read(candidates[0])

@@ -188,8 +188,13 @@ def build_column(
     schema, after = None if options.schema is None else Schema.of(options.schema), ""
     cited = _cite(verb, schema, options) if options.cite else None
     if cited is not None:
-        options, after, words = replace(options, schema=cited), f"\n\n{cited.words}", words[:1]
-        prompts = {name: f"{one}{_text(after)}" for name, one in prompts.items()}
+        options, words = replace(options, schema=cited), words[:1]
+        if cited.has_fields:
+            said = "\n\n".join(filter(None, (words[0].system, cited.words)))
+            words = [replace(words[0], system=said)]
+        else:
+            after = f"\n\n{cited.words}"
+            prompts = {name: f"{one}{_text(after)}" for name, one in prompts.items()}
     # A request without a text: what can't be asked for is said now, and not with the first row.
     Request("", (), settings=options.settings, schema=cited or schema, choices=options.choices)
     questions = dict(zip(prompts, map(Template.of, prompts.values()), strict=True))

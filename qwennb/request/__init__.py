@@ -19,7 +19,15 @@ from qwennb.request.blocks import (
     write_blocks,
 )
 from qwennb.request.canonical import KEY_VERSION, canonical_json, key_of
-from qwennb.request.cite import NO_QUOTES_OF_CHOICES, CitedSchema, Claim, claims_in, values_in, without_words
+from qwennb.request.cite import (
+    NO_QUOTES_OF_CHOICES,
+    CitedSchema,
+    Claim,
+    claims_in,
+    parse_cited,
+    values_in,
+    without_words,
+)
 from qwennb.request.compose import add_words, part_of, user_message
 from qwennb.request.document import Document, Pdf
 from qwennb.request.folder import read_files

@@ -4,14 +4,16 @@
     fields    {"values": {"name": …}, "quotes": {"name": …}}
 
 Before a claim the quotes come first: a small model that copies before it says is right more often. Before a field they made
-it wrong more often, so that values come first, as they would without quotes. Both were measured, and the words too
-(`python -m tests.benchmarks.cited`, docs/documents.md). Words and form are part of the request, so that its key names all
+it wrong more often, so that values come first, as they would without quotes; said after the text, and not in the system text,
+the words of fields made it wrong too. All this was measured (`python -m tests.benchmarks.cited`, docs/documents.md). Words and form are part of the request, so that its key names all
 that is asked; how a quote is checked is not, for that is done anew with every answer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
@@ -20,6 +22,7 @@ import orjson
 
 from qwennb.errors import SchemaError
 from qwennb.request.schema import Schema
+from qwennb.request.strict_json import parse_json
 
 CLAIMS_WORDS = 'Answer with JSON: as "quotes" the sentences of the text that you rest on, word for word; then the answer as "claim".'
 FIELDS_WORDS = 'The fields are "values"; then "quotes" has for each the words of the text that it rests on, copied exactly.'
@@ -63,8 +66,12 @@ class CitedSchema(Schema):
 
     @property
     def words(self) -> str:
-        """What is said of the form, after the question."""
+        """What is said of the form: of fields at the end of the system text, and after the question else and within a conversation."""
         return FIELDS_WORDS if self.has_fields else CLAIMS_WORDS
+
+    def read(self, text: str) -> Any:
+        """Read the value in an answer's *text*; of claims that were cut, the whole ones."""
+        return self.check(parse_cited(text))
 
     def check(self, value: Any) -> Any:
         """Make of *value* what the user's own schema makes of it without its quotes; None of free text."""
@@ -76,6 +83,24 @@ class CitedSchema(Schema):
 def without_words(text: str) -> str:
     """Take off what *text* says of the form: these words are ours, and quoted they prove nothing."""
     return text.removesuffix(CLAIMS_WORDS).removesuffix(FIELDS_WORDS)
+
+
+def parse_cited(text: str) -> Any:
+    """Read the JSON in *text*. Claims that were cut (a small model may run on) are read up to the last whole one."""
+    try:
+        return parse_json(text, exact=True)
+    except ValueError:
+        if not _CLAIMS.match(text):
+            raise
+        ends = [place for place, sign in enumerate(text) if sign == "}"][-_MOST_ENDS:]
+        for end in reversed(ends):
+            with suppress(ValueError):
+                return parse_json(f"{text[: end + 1]}]}}", exact=True)
+        raise
+
+
+_CLAIMS = re.compile(r'\s*\{\s*"claims"')
+_MOST_ENDS = 20  # braces within quotes are passed by
 
 
 def claims_in(value: Any) -> list[Claim]:

@@ -73,10 +73,14 @@ def user_message(
     return Message("user", merge_texts(parts), values=kept)
 
 
-def add_words(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
-    """Say *words* at the end of the last of *messages*."""
-    *before, last = messages
-    return (*before, replace(last, parts=merge_texts((*last.parts, Text(f"\n\n{words}")))))
+def add_words(messages: tuple[Message, ...], words: str, *, to_system: bool) -> tuple[Message, ...]:
+    """Say *words* at the end of the last of *messages*, or of the system text, which there may not have been."""
+    if to_system and messages[0].role != "system":
+        return (Message("system", (Text(words),)), *messages)
+    place = 0 if to_system else len(messages) - 1
+    said = messages[place]
+    parts = merge_texts((*said.parts, Text(f"\n\n{words}")))
+    return (*messages[:place], replace(said, parts=parts), *messages[place + 1 :])
 
 
 def part_of(value: Any) -> Part:

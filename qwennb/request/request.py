@@ -192,6 +192,13 @@ class Request:
         return isinstance(self.schema, CitedSchema)
 
     @property
+    def is_text(self) -> bool:
+        """Tell whether its answer is free text, be it with quotes, and has no form that must be whole."""
+        if isinstance(self.schema, CitedSchema):
+            return not self.schema.has_fields
+        return self.schema is None and self.choices is None
+
+    @property
     def question(self) -> str:
         """The text of the last user message, for people."""
         return next((m.text for m in reversed(self.messages) if m.role == "user"), "")

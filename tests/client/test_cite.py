@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
+from contextlib import suppress
 
+import polars as pl
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from qwennb import Document, Qwen, load_pack
+from qwennb.client import QwenWarning
 from qwennb.errors import BadInput, InvalidAnswer, SchemaError
-from qwennb.request import CitedSchema, Request, Schema
+from qwennb.request import CitedSchema, Request, Schema, claims_in, parse_cited
 from qwennb.simulator import Reply, ToolCall
 from tests.papers import pdf
 
@@ -47,6 +53,26 @@ def test_each_claim_has_its_quote_with_its_place_or_a_mark_that_it_is_none(simul
         ("It is blue.", "", None, None, None, False),
     ]
     assert answer.said == SAID and answer.data is None
+
+
+def test_words_of_fields_end_the_system_text_and_of_a_conversation_its_question(simulate, client):
+    sim = simulate("vllm", script=[fields(name=("Bob", "Bob"))] * 4)
+    qwen = client(sim)
+
+    def sent():
+        return [(one["role"], one["content"]) for one in sim.ledger.last().body["messages"]]
+
+    words = qwen.ask(MAIL, schema="name", cite=True).request.schema.words
+    assert sent() == [("system", words), ("user", MAIL)]
+    qwen.ask(MAIL, schema="name", cite=True, system="Be brief.")
+    assert sent()[0] == ("system", f"Be brief.\n\n{words}")
+    chat = qwen.chat(system="Be kind.")
+    chat.ask("Hello", cache="off")
+    assert chat.ask(MAIL, schema="name", cite=True).quotes[0].found
+    assert sent()[0] == ("system", "Be kind.") and sent()[-1] == ("user", f"{MAIL}\n\n{words}")
+    mails = pl.DataFrame({"mail": [MAIL]})
+    asked = mails.qwen.ask("{{ mail }}", schema="name", cite=True, client=qwen, progress=False)
+    assert asked["answer"].to_list() == [{"name": "Bob"}] and sim.ledger.count("asked") == 4
 
 
 def test_words_and_form_are_asked_for_in_the_request_and_named_by_its_key(simulate, client):
@@ -314,3 +340,42 @@ def test_a_long_text_asked_in_pieces_is_cited_by_its_own_lines(simulate, client)
     answer = qwen.ask("{{ doc }}\n\nWhat is the figure of page 57?", doc=text, overflow="map", cite=True)
     assert answer.quotes[0].place == f"doc, line {2 * 56 + 1}"
     assert [one.found for one in answer.quotes] == [True, False, False]
+
+
+def test_of_claims_that_were_cut_the_whole_ones_are_given_and_it_is_told(simulate, client):
+    cut = SAID[: SAID.index("It is blue") + 4]
+    sim = simulate("vllm", script=[Reply(cut, finish_reason="length", usage={"completion_tokens": 50})])
+    qwen = client(sim)
+    with pytest.warns(QwenWarning, match="cut"):
+        answer = qwen.ask("What is it? {{ mail }}", mail=MAIL, cite=True, max_tokens=50)
+    assert answer.text == "It is 5 pounds. [1] Or 6. [2: not found in the source]"
+    assert (answer.said, answer.is_cut) == (cut, True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again = qwen.ask("What is it? {{ mail }}", mail=MAIL, cite=True, max_tokens=50)
+    assert again.text == answer.text and sim.ledger.count("asked") == 1
+
+
+@pytest.mark.parametrize("said", ['{"claims": [{"quotes": ["The pot co', '{"values": {"name": "Bob"}'])
+def test_what_was_cut_before_a_claim_was_whole_or_within_fields_is_an_error(simulate, client, said):
+    qwen = client(
+        simulate("vllm", script=[Reply(said, finish_reason="length", usage={"completion_tokens": 9})])
+    )
+    form = {} if "claims" in said else {"schema": "name"}
+    with pytest.raises(InvalidAnswer, match="larger max_tokens"):
+        qwen.ask("What is it? {{ mail }}", mail=MAIL, cite=True, max_tokens=9, **form)
+
+
+def test_claims_that_end_by_themselves_and_are_not_whole_are_asked_for_again(simulate, client):
+    sim = simulate("vllm", script=[SAID[:-8], SAID])
+    assert len(client(sim).ask("What is it? {{ mail }}", mail=MAIL, cite=True).quotes) == 3
+    assert sim.ledger.count("asked") == 2
+
+
+@given(st.integers(0, len(SAID)))
+def test_wherever_claims_are_cut_no_claim_is_made_up(end):
+    whole = list(claims_in(parse_cited(SAID)))
+    with suppress(ValueError):
+        assert (
+            list(claims_in(parse_cited(SAID[:end]))) == whole[: len(list(claims_in(parse_cited(SAID[:end]))))]
+        )
