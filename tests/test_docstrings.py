@@ -168,7 +168,8 @@ def complaints(name: str, value: Any) -> Iterator[str]:
         return
     is_class = inspect.isclass(value)
     if is_class:
-        open_to_all = {one for one, found in inspect.getmembers(value) if isinstance(found, property)}
+        ours = [vars(base) for base in value.__mro__ if base.__module__.startswith("qwennb")]
+        open_to_all = {one for names in ours for one, found in names.items() if isinstance(found, property)}
         open_to_all |= {field.name for field in fields(value)} if is_dataclass(value) else set()
         given = {*entries(told.get("Parameters", ""))}
         for base in value.__mro__:  # what it has from another is told there

@@ -11,7 +11,19 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.benchmarks import asking, cells, columns, documents, files, kills, packs, queueing, quota, verify
+from tests.benchmarks import (
+    asking,
+    cells,
+    columns,
+    documents,
+    files,
+    kills,
+    packs,
+    queueing,
+    quota,
+    review,
+    verify,
+)
 
 ALL: dict[str, tuple[Callable[[], str], ...]] = {
     "asking": (asking.cached, asking.uncached),
@@ -34,6 +46,7 @@ ALL: dict[str, tuple[Callable[[], str], ...]] = {
         documents.quote,
     ),
     "files": (files.report, files.repository),
+    "review": (review.judged,),
     "verify": (verify.ten_thousand,),
 }
 

@@ -32,13 +32,14 @@ from qwennb.notebook.widgets import (
     Usage,
     chat_page,
     progress,
-    review_picture,
 )
 from qwennb.notebook.widgets.chat_attach import Attached, TypedQuestion
 from qwennb.notebook.widgets.chat_talk import STOPPED, ChatTurn
 from qwennb.notebook.widgets.playground_run import VariantOutcome
+from qwennb.notebook.widgets.review_rows import ReviewRows
 from qwennb.notebook.widgets.static import parts
 from qwennb.request import Request, Text, ToolCall, part_of, user_message
+from qwennb.tuning import Labels
 
 TYPED = json.loads((Path(__file__).parents[1] / "answer" / "attacks.json").read_text(encoding="utf-8"))
 ATTACKS = [
@@ -144,59 +145,36 @@ def playground(endpoint: str) -> Playground:
 
 
 def review() -> Review:
-    """The review: source, answers, corrections, names of reviewers and of files, classes."""
+    """The review: names and texts of sources, answers, corrections, names of reviewers and of files, classes, what is said.
+
+    Each is drawn once and holds as much as there is room for, since a page draws what it has when it draws.
+    """
     folder = Path(tempfile.mkdtemp())
     os.chdir(folder)
-    given = folder / "theirs.jsonl"
-    frame = pl.DataFrame({"a": ATTACKS, "second": ATTACKS[::-1], "label": ATTACKS})
-    given = folder / "labels.jsonl"
-    made = Review(frame, answer="label", source="a", other="second", labels=given, by=ATTACKS[0])
-    display(made)
-    panel = made._panel
-    assert panel is not None
-    press = _buttons(panel.box)
-    press["Right (r)"].click()
-    panel._too.value = True
-    for attack in ATTACKS:  # while there is little to write
-        panel._path.value = attack
-        press["Export"].click()
-    for at, attack in enumerate(ATTACKS):
-        for field in _fields(panel.box):
-            if field not in (panel._letters, panel._path):
-                field.value = attack
-        panel._at = at
-        press["Fix (f)"].click()
-        panel._fix.value = f"{attack} "
-        press["Save correction"].click()
-        panel._at = at
-        panel._show()
-    press["Fix (f)"].click()  # meanwhile letters are no commands
+    whole = "\n\n".join(ATTACKS)
+    frame = pl.DataFrame({attack: [attack] for attack in dict.fromkeys(ATTACKS)})
+    frame = frame.with_columns(qw_answer=pl.lit(whole), qw_other=pl.lit(whole[::-1]))
+    labels = Labels(folder / "labels.jsonl")
+    row = ReviewRows(frame, answer="qw_answer", other="qw_other").all[0]
     for attack in ATTACKS:
-        panel._letters.value = attack
-    press["Leave as it is"].click()
-    assert len(made._labels.labels_by()) > 0.9 * len(ATTACKS)
-    drawn: bytes | None = None
-    for batch in _batches(ATTACKS, 12):
+        Labels(labels.path, attack).give(row.name, "fixed", whole + "?")
+    made = Review(frame, answer="qw_answer", other="qw_other", labels=labels.path, by=ATTACKS[0])
+    assert len(made.agreement) > 0.8 * len(ATTACKS)
+    display(made)
+    for attack in ATTACKS:  # what the file system and the form say of a name
+        made.act("write", path=attack, form=attack, right=True)
+        made.act("choose", which=attack)
+        made.act("press", letter=attack)
+    for number, batch in enumerate(_batches(ATTACKS, 12)):
         few = pl.DataFrame({"a": batch, "label": pl.Series(batch, dtype=pl.Enum(list(dict.fromkeys(batch))))})
-        classes = Review(few, answer="label", labels=folder / f"{batch[0].__hash__()}.jsonl")
-        for one in classes._rows.all:
-            classes._labels.give(one.name, "right")
-        found = classes.confusion
-        assert found is not None
-        drawn = drawn or review_picture.picture(found)  # one is drawn, for that takes two seconds
-        made._exhibit.keep(review_picture.describe(found, drawn or b""), classes._plain())
-    labelled = made._rows.all[0].name
-    given.write_text(
-        "".join(
-            json.dumps({"row": labelled, "verdict": "right", "fix": None, "by": attack, "at": ""}) + "\n"
-            for attack in ATTACKS
-        )
-    )
-    reviewers = Review(frame[:1], answer="label", source="a", labels=given, by=ATTACKS[0])
-    assert len(reviewers.agreement) > 0.8 * len(ATTACKS)
-    made._exhibit.keep(reviewers._markdown(), reviewers._plain())
-    panel._reached.say(" ".join(reviewers.summary()))
-    panel._status.say(END)
+        classes = Review(few, answer="label", labels=folder / f"{number}.jsonl", by=batch[0], name=batch[-1])
+        for _ in batch:
+            classes.act("press", letter="1")
+        assert classes.confusion is not None
+        if not number:  # one is drawn, for that takes two seconds
+            classes.act("picture")
+        display(classes)
+    made.say(whole + END)
     return made
 
 

@@ -184,7 +184,7 @@ SEEN = [
 FIELDS = {  # every field of every widget that a text can be typed into
     1: ["The model wants to call", "Your message", "Variable", "Model", "Save as"],
     2: ["prompt", "inputs", "system", "choices", "schema", "stop", "input 1", "A1", "copy"],
-    3: ["source", "answer", "other answer", "label", "correction", "file"],
+    3: [],
     4: [],
     5: [],
 }
@@ -253,10 +253,13 @@ def test_nor_where_it_is_typed_answered_or_called_with(widgets):
         expect(chat.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
     for name in ("Run", "Copy as column call"):
         opened.output(2).get_by_role("button", name=name, exact=True).click()
-    for name in ("Export", "Save correction"):
-        button = opened.output(3).get_by_role("button", name=name)
-        if button.is_visible():
-            button.click()
+    typed = opened.output(3)
+    typed.get_by_role("button", name="More").first.click()
+    typed.get_by_label("file", exact=True).first.fill(EVERYTHING.replace("\0", "").replace("\n", " "))
+    typed.get_by_role("button", name="Export").first.click()
+    typed.get_by_role("button", name="Fix").first.click()
+    typed.get_by_label("Correction", exact=True).first.fill(EVERYTHING.replace("\0", ""))
+    typed.get_by_role("button", name="Save").first.click()
     assert page.evaluate("alive.length") == 0
     is_dead(opened)
 

@@ -89,7 +89,7 @@ def test_texts_that_hardly_repeat_have_no_confusion_matrix():
 @pytest.mark.slow
 def test_the_picture_is_described_and_the_table_says_the_same():
     found = confusion([("a|b", "a|b"), ("$x$ <img>", "a|b"), ("a|b", None)])
-    shown = review_picture.render(found)
+    shown = review_picture.describe(found, review_picture.picture(found))
     assert shown.startswith("![Confusion matrix of 3")
     assert "](data:image/png;base64," in shown and "<img>" not in shown
     table = review_picture.table(found)

@@ -144,7 +144,7 @@ function panel(own) {
       el.classList.add("qw");
       el.tabIndex = -1;
       el.setAttribute("data-lm-suppress-shortcuts", "true");
-      el.setAttribute("role", "region");
+      el.setAttribute("role", "group");  // no landmark: a notebook may have many
       const stage = document.createElement("div"), spoken = document.createElement("div");
       stage.className = "qw-stage";
       spoken.className = "qw-spoken";
@@ -163,12 +163,12 @@ function panel(own) {
         const had = active(), seen = own.draw(ui), heading = model.get("heading"), notice = model.get("notice");
         el.setAttribute("aria-label", heading);
         draw(stage, [
-          make("header", { key: "head", class: "qw-head" }, make("strong", {}, heading), make("span", { class: "qw-status" }, seen.status),
+          make("div", { key: "head", class: "qw-head" }, make("strong", {}, heading), make("span", { class: "qw-status" }, seen.status),
             seen.actions, seen.menu && button("More", "more", () => { ui.local.menu = !ui.local.menu; ui.redraw(); }, { "aria-expanded": String(!!ui.local.menu) })),
           ...(seen.menu && ui.local.menu ? [make("div", { key: "menu", class: "qw-menu" }, seen.menu)] : []),
           make("div", { key: "body", class: "qw-body" }, seen.body),
           make("div", { key: "notice", class: "qw-notice", role: "status" }, notice),
-          ...(seen.foot ? [make("footer", { key: "foot", class: "qw-foot" }, seen.foot)] : []),
+          ...(seen.foot ? [make("div", { key: "foot", class: "qw-foot" }, seen.foot)] : []),
           make("p", { key: "gone", class: "qw-gone" }, `${heading}: the kernel is gone. Run this cell again to use it.`),
         ]);
         if (had && had !== el && !had.isConnected && !el.contains(active())) (el.querySelector("[data-home]") || el).focus({ preventScroll: true });

@@ -76,7 +76,13 @@ def intent(method: T) -> T:
 
 
 class Panel(anywidget.AnyWidget):
-    """What all panels have: the frame, intents, drawing in time, and a record that stays."""
+    """What all panels have: the frame, intents, drawing in time, and a record that stays.
+
+    Attributes
+    ----------
+    record : tuple of str
+        What stays of it in the notebook, as Markdown and as plain text.
+    """
 
     kind = "panel"
     title = "Panel"
@@ -191,6 +197,8 @@ class Panel(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Take the panel away; its record stays in the notebook."""
+        if "lock" not in self.__dict__:  # what it was to be made of was refused
+            return
         with self.lock:
             if self._ended.is_set():
                 return

@@ -1,15 +1,19 @@
-"""The confusion matrix for the eye: a picture where matplotlib is installed, and a table in any case."""
+"""Pictures of a review: of the confusion matrix, where matplotlib is installed, and those that a row is about."""
 
 from __future__ import annotations
 
 import base64
+import math
 import re
 from io import BytesIO
 
 from qwennb.answer import markup
 from qwennb.notebook.widgets.review_measures import Confusion
+from qwennb.request import MOST_PIXELS
 
 WIDE = 24  # signs of a class in the picture
+SIZE = (1200, 800)  # of a row's picture, at most: what a panel has room for
+PNG = "data:image/png;base64,"
 
 
 def table(found: Confusion) -> str:
@@ -55,17 +59,29 @@ def picture(found: Confusion) -> bytes | None:
     return kept.getvalue()
 
 
-def render(found: Confusion) -> str:
-    """The picture with its description and the table, as Markdown."""
-    made = picture(found)
-    return table(found) if made is None else describe(found, made)
-
-
 def describe(found: Confusion, drawn: bytes) -> str:
     """The picture that was *drawn* of it, described in words, and the table."""
-    data = base64.b64encode(drawn).decode()
     words = re.sub("</?span>", "", markup.literal(found.describe()))  # there are no tags in an attribute
-    return f"![{words}](data:image/png;base64,{data})\n\n{table(found)}"
+    return f"![{words}]({PNG}{base64.b64encode(drawn).decode()})\n\n{table(found)}"
+
+
+def draw_again(content: bytes) -> str:
+    """The picture in *content* as the address of a PNG that is drawn anew, so that nothing of the file itself reaches
+    the page; empty where there is none."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            if math.prod(opened.size) > MOST_PIXELS:
+                return ""
+            opened.draft("RGB", SIZE)
+            upright = ImageOps.exif_transpose(opened)
+            upright.thumbnail(SIZE)
+            kept = BytesIO()
+            upright.convert("RGBA" if upright.has_transparency_data else "RGB").save(kept, "PNG")
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    return PNG + base64.b64encode(kept.getvalue()).decode()
 
 
 def _short(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,15 @@ import polars as pl
 from qwennb.documents import cell_text
 from qwennb.errors import BadInput, TemplateError, nearest
 from qwennb.frames import as_polars, prompts
+from qwennb.notebook.widgets.review_picture import draw_again
 from qwennb.request import Template
 from qwennb.tuning import Label, row_of
 
+NO_ANSWER = "(no answer)"
 LOW = 0.7  # confidence below which a row is worth a look
+# Columns that `df.qwen.draw` adds: these rows are labelled without sight of the answer.
+DRAWN = {"draw_id", "draw_weight"}
+MANY = 12  # answers at most that are labels, where the column does not say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +30,20 @@ class Row:
 
     name: str
     number: int
-    source: str
+    parts: tuple[tuple[str, str], ...]
     answer: str
     other: str | None = None
     confidence: float | None = None
+    is_answered: bool = True
+
+    @property
+    def source(self) -> str:
+        """What the answer is about, as one text."""
+        return _join(self.parts)
 
 
 class ReviewRows:
-    """The rows of a frame that have an answer, in their order."""
+    """The rows of a frame that have an answer, in their order; where the answer is hidden, those without one too."""
 
     def __init__(
         self,
@@ -41,6 +53,7 @@ class ReviewRows:
         source: str | Sequence[str] | None = None,
         other: str | None = None,
         confidence: str | None = None,
+        hide_answer: bool | None = None,
     ) -> None:
         if isinstance(frame, pl.LazyFrame):
             raise BadInput("Review takes a frame whose rows are there, not LazyFrame. Give frame.collect().")
@@ -49,24 +62,30 @@ class ReviewRows:
             raise BadInput(
                 f"Review takes a frame of polars or pandas with columns, not {type(frame).__name__}."
             )
+        drawn = set(names) >= DRAWN
+        shown = {answer, other, confidence, *(DRAWN if drawn else ())}
         sources = [source] if isinstance(source, str) else list(source or ())
-        sources = sources or [name for name in names if name not in (answer, other, confidence)]
-        for name in [answer, *sources, *filter(None, [other, confidence])]:
+        sources = sources or [name for name in names if name not in shown]
+        taken = list(dict.fromkeys([answer, *sources, *filter(None, [other, confidence])]))
+        for name in taken:
             if name not in names:
                 raise BadInput(
                     f"The frame has no column `{name}`{nearest(name, names) or '; it has ' + ', '.join(names) + '.'}"
                 )
         self.frame, self.answer, self.other, self.confidence = frame, answer, other, confidence
-        cut = as_polars(frame, list(dict.fromkeys([answer, *sources, *filter(None, [other, confidence])])))
+        self.is_hidden = drawn if hide_answer is None else hide_answer
+        self._cut = cut = as_polars(frame, taken)
         if confidence is not None and not cut[confidence].dtype.is_numeric():
             raise BadInput(f"Column `{confidence}` holds {cut[confidence].dtype}; a confidence is a number.")
         self.classes = _classes(cut[answer].dtype)
         self.all = [
             _row(number, values, answer, sources, other, confidence)
             for number, values in enumerate(cut.iter_rows(named=True))
-            if values[answer] is not None
+            if self.is_hidden or values[answer] is not None
         ]
         self.missing = len(cut) - len(self.all)
+        self._pictured: tuple[int, dict[str, str]] = (-1, {})
+        self.choices = self.classes or _repeated([row.answer for row in self.all if row.is_answered])
 
     def questions(self, prompt: str | None) -> list[str | None]:
         """What was asked about each row: *prompt*, filled as a column fills it, else the source."""
@@ -85,6 +104,14 @@ class ReviewRows:
         cut = as_polars(self.frame, names)
         asked = prompts(template, {name: cut[name] for name in names}).to_list()
         return [asked[row.number] for row in self.all]
+
+    def pictures(self, row: Row) -> dict[str, str]:
+        """The pictures among the sources of *row*, by column."""
+        if self._pictured[0] != row.number:
+            columns = [name for name, _ in row.parts if self._cut[name].dtype == pl.Binary]
+            found = {name: draw_again(self._cut[name][row.number] or b"") for name in columns}
+            self._pictured = (row.number, {name: picture for name, picture in found.items() if picture})
+        return self._pictured[1]
 
 
 def truth_of(row: Row, label: Label | None) -> str | None:
@@ -131,22 +158,26 @@ def _row(
     other: str | None,
     confidence: str | None,
 ) -> Row:
-    shown = [_text(values[name]) for name in sources]
-    source = (
-        shown[0] if len(shown) == 1 else "\n".join(f"{n}: {v}" for n, v in zip(sources, shown, strict=True))
-    )
+    parts = tuple((name, _text(values[name])) for name in sources)
     said = _text(values[answer])
     sure = values[confidence] if confidence is not None else None
     second = values[other] if other is not None else None
     return Row(
-        row_of(source, said), number, source, said,
+        row_of(_join(parts), said), number, parts, said,
         None if second is None else _text(second), None if sure is None or sure != sure else float(sure),
+        values[answer] is not None,
     )  # fmt: skip
+
+
+def _join(parts: Sequence[tuple[str, str]]) -> str:
+    return parts[0][1] if len(parts) == 1 else "\n".join(f"{name}: {text}" for name, text in parts)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict | list):
         return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()
+    if isinstance(value, bytes):  # two pictures of one size are two sources
+        return f"({len(value):,} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]})"
     return cell_text(value)
 
 
@@ -154,3 +185,10 @@ def _classes(dtype: pl.DataType) -> list[str]:
     if isinstance(dtype, pl.Enum):
         return list(dtype.categories)
     return ["true", "false"] if dtype == pl.Boolean else []
+
+
+def _repeated(answers: Sequence[str]) -> list[str]:
+    """The answers that are few and come again, as labels do and texts do not."""
+    found = sorted(set(answers))
+    few = min(MANY, max(2, len(answers) // 2))
+    return found if len(found) <= few and len(found) < len(answers) else []
