@@ -1,15 +1,19 @@
 """`qwennb demo`: the tour notebook from start to end, headless, on whatever endpoint is found.
 
 Where none is, the embedded model answers, fetched on first use; where that can't run, the simulator, and it is said.
-What it leaves is a folder: the notebook with its answers, the same as a page, and the pack to replay it from.
+What it leaves is a folder: the notebook with its answers, the same as a page, the pack to replay it from, and what the tour
+reads: its rows, and another notebook, which it verifies.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,8 @@ from qwennb.errors import BadInput, QwenError, UnknownEndpoint
 FOLDER = "qwennb-tour"
 TOUR = "00-tour.ipynb"
 PACK = "packs/00-tour.qwenpack"
+BESIDE = ("data/reviews.csv", "data/README.md", "01-first-cell.ipynb", "packs/01-first-cell.qwenpack")
+"""What the tour reads."""
 PATIENCE = 600  # seconds for one cell: a small model on an old machine
 
 
@@ -44,6 +50,8 @@ def demo(given: Any, world: World) -> int:
     """Run the tour, and tell what it did."""
     if given.lab and shutil.which("jupyter-lab") is None:
         raise BadInput('JupyterLab is not installed. Type: pip install "qwennb[lab]"')
+    if find_spec("matplotlib") is None:
+        raise BadInput('The tour draws, and matplotlib is not installed. Type: pip install "qwennb[plots]"')
     endpoint = _endpoint(given, world)
     folder = world.folder / given.into
     settings = {"QWENNB_ENDPOINT": endpoint, "QWENNB_MODEL": given.model}
@@ -84,11 +92,19 @@ def _run(folder: Path, settings: Mapping[str, str], world: World) -> NotebookNod
     """Run the tour in *folder*, and leave it there with its page."""
     from qwennb.notebook.verify import start_kernel
 
-    (folder / PACK).parent.mkdir(parents=True, exist_ok=True)
-    notebook: NotebookNode = nbformat.reads(_tour().read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+    source = _lessons()
+    for name in BESIDE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).exists():  # it may have been worked with
+            shutil.copyfile(source / name, folder / name)
+    notebook: NotebookNode = nbformat.reads((source / TOUR).read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
     cells = list(_with_headings(notebook.cells))
     trouble = ""
-    with start_kernel(notebook, folder, {**world.environ, **settings}, timeout=PATIENCE) as kernel:
+    # Its cells type `qwennb verify`, which is to be this very one.
+    path = os.pathsep.join([str(Path(sys.executable).parent), world.environ.get("PATH", os.defpath)])
+    with start_kernel(
+        notebook, folder, {**world.environ, **settings, "PATH": path}, timeout=PATIENCE
+    ) as kernel:
         for number, (index, heading) in enumerate(cells, 1):
             world.note(f"[{number}/{len(cells)}] {heading}")
             if trouble := kernel.run(index) or kernel.error:
@@ -105,7 +121,10 @@ def _run(folder: Path, settings: Mapping[str, str], world: World) -> NotebookNod
 def _tell(notebook: NotebookNode, folder: Path, seconds: float, world: World) -> None:
     for cell in notebook.cells:
         if "table" in cell.metadata.get("tags", ()):
-            shown = [str(output.data["text/plain"]) for output in cell.outputs if "data" in output]
+            shown = [
+                str(output.data["text/plain"] if "data" in output else output.text).rstrip()
+                for output in cell.outputs
+            ]
             world.say("", *(line for text in shown for line in text.split("\n")))
     pack = Pack.read(folder / PACK)
     answers = list(pack)
@@ -136,8 +155,8 @@ def _with_headings(cells: Sequence[NotebookNode]) -> Iterator[tuple[int, str]]:
             )
 
 
-def _tour() -> Path:
-    """Find the tour: in the package where it was installed from a wheel, else where it is written."""
+def _lessons() -> Path:
+    """Find the folder of the tour: in the package where it was installed from a wheel, else where it is written."""
     here = Path(__file__)
-    packed = here.with_name("tour.ipynb")
-    return packed if packed.exists() else here.parents[2] / "notebooks" / TOUR
+    packed = here.with_name("tour")
+    return packed if packed.exists() else here.parents[2] / "notebooks"

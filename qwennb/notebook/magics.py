@@ -334,7 +334,7 @@ class QwenMagics(Magics):
         line
             The file; where its name ends in .zst it is compressed. Nothing: what is loaded. `off`: no pack any more.
             With `--accept-figures` its answers are taken for figures that another matplotlib draws otherwise, and each such
-            answer is marked.
+            answer is marked. With `--quiet` nothing is shown.
 
         Raises
         ------
@@ -350,7 +350,8 @@ class QwenMagics(Magics):
         """
         from qwennb.notebook import reports
 
-        reports.show_state(self.recorder.load(line, self.client()), "pack")
+        if told := self.recorder.load(line, self.client()):
+            reports.show_state(told, "pack")
 
     @line_magic
     @_with_short_errors

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qwennb.cache import Memory, RecordingLog
     from qwennb.client import Qwen
 
-ACCEPT = "--accept-figures"
+ACCEPT, QUIET = "--accept-figures", "--quiet"
 
 
 class PackRecorder:
@@ -29,13 +29,13 @@ class PackRecorder:
         self._recording: tuple[Path, RecordingLog] | None = None
 
     def load(self, line: str, client: Qwen) -> str:
-        """Do what stands behind `%qwen_pack`, and list what is loaded then."""
+        """Do what stands behind `%qwen_pack`, and list what is loaded then; nothing with --quiet."""
         from qwennb.client import runtime
 
-        words = [word for word in line.split() if word != ACCEPT]
+        words = [word for word in line.split() if word not in (ACCEPT, QUIET)]
         accepts, wanted = ACCEPT in line.split(), " ".join(words).strip("\"'")
         if wanted.startswith("--"):
-            raise BadInput(f"%qwen_pack takes no {wanted.split()[0]}. It takes a file, and {ACCEPT} with it.")
+            raise BadInput(f"%qwen_pack takes no {wanted.split()[0]}. It takes a file, {ACCEPT} and {QUIET}.")
         if accepts and wanted in ("", "off"):
             raise BadInput(f"{ACCEPT} is for a pack. Type: %qwen_pack FILE {ACCEPT}")
         shared_runtime = runtime()
@@ -50,6 +50,8 @@ class PackRecorder:
                 shared_runtime.load(path, accept_figures=accepts)
             if client.session.config.cache != "replay":
                 self._recording = path, shared_runtime.record()
+        if QUIET in line.split():
+            return ""
         recording = self._recording[0].name if self._recording is not None else None
         return describe_loaded(client.session.memory, recording)
 

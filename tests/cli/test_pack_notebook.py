@@ -112,7 +112,7 @@ def test_a_secret_stops_it_before_anybody_is_asked(pack, notebook, tmp_path):
 
 def test_a_pack_grows_as_one_works_and_serves_the_next_who_has_nothing(live, away, pack):
     recording = live.notebook(
-        "%load_ext qwennb\n%qwen_pack growing.qwenpack",
+        "%load_ext qwennb\n%qwen_pack --quiet growing.qwenpack",
         "%qwen -m flash First question",
         "from pathlib import Path\nprint(len(Path('growing.qwenpack').read_text().splitlines()))",
         "%qwen -m flash Second question",
@@ -124,6 +124,7 @@ def test_a_pack_grows_as_one_works_and_serves_the_next_who_has_nothing(live, awa
     made = Pack.read(file)
     assert [answer.request.question for answer in made] != [] and len(made) == 2
     cells = nbformat.read(recording, as_version=4).cells
+    assert not cells[0].outputs
     assert cells[2].outputs[0]["text"] == "3\n"  # header, first answer and end, before the second was asked
     shown = cells[5].outputs[0]
     assert f"growing.qwenpack: 2 answers, root {made.root}" in shown["data"]["text/plain"]

@@ -32,6 +32,7 @@ def record(notebook: Path, endpoint: str, *, replay: bool = False) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("QWENNB_")}
         environ |= {"QWENNB_CACHE": "replay"} if replay else {"QWENNB_ENDPOINT": endpoint}
         environ["QWENNB_CACHE_DIR"] = str(cache)
+        environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of `!qwennb`
         client = NotebookClient(
             lesson,
             timeout=1800,
