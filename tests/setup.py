@@ -21,9 +21,11 @@ AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 AXE_FILE = (
     Path(__file__).parent / "browser" / "axe.min.js"
 )  # not in git: it is fetched, and under a licence of its own
-# What typesets formulas: the MathJax that nbconvert's pages load, and KaTeX. Kept as npm has them.
+# What typesets formulas and draws diagrams: MathJax and Mermaid as nbconvert's pages load them, and KaTeX. Kept as npm
+# has them.
 FORMULAS = {
     "mathjax@2.7.7": "f0054315d40f7288b2373b23520677fd1132a405702dfca05ee6ebe5cd0a8677",
+    "mermaid@11.10.0": "9618dd5c3cd142b942ff7482b3df9cc3a7a155a094a3bbb12af3f9c234965ac3",
     "katex@0.19.1": "24da5a599eb2fcede2e270b99a6ff48bca816beecc95feeb84e8cccbd1bb34fd",
 }
 # The tools whose requests `qwennb export` writes, for tests/cli/test_export.py.
@@ -73,7 +75,7 @@ def axe() -> None:
 
 
 def formulas() -> None:
-    """The readers of formulas that the browser tests put into a page."""
+    """The readers of formulas and diagrams that the browser tests put into a page."""
     for name, sha256 in FORMULAS.items():
         file = AXE_FILE.with_name(f"{name.partition('@')[0]}.tgz")
         if file.exists() and _sha256(file.read_bytes()) == sha256:

@@ -40,11 +40,9 @@ from qwennb.notebook.widgets.review_rows import ReviewRows
 from qwennb.notebook.widgets.static import parts
 from qwennb.request import Request, Text, ToolCall, part_of, user_message
 from qwennb.tuning import Labels
+from tests.browser import corpus
 
-TYPED = json.loads((Path(__file__).parents[1] / "answer" / "attacks.json").read_text(encoding="utf-8"))
-ATTACKS = [
-    attack.encode("utf-8", "replace").decode() for attack in TYPED
-]  # the wire holds no half characters
+ATTACKS = corpus.ATTACKS[:352]  # one after the other: more would take minutes
 END = "all are through"
 TEXTS = (widgets.Text, widgets.Textarea)  # a Combobox is a Text
 
