@@ -148,6 +148,13 @@ class Answer:
 
         return Page((self,)).bundle()
 
+    def _mime_(self) -> tuple[str, str]:
+        """For marimo, alone and in a list."""
+        from qwennb.answer.page import Page
+        from qwennb.answer.page_html import write_html
+
+        return "text/html", write_html(Page((self,)).markdown())
+
     def to_json(self) -> dict[str, Any]:
         """Write everything to be remembered but the request; `data` is read again from the text."""
         made: dict[str, Any] = {

@@ -41,6 +41,7 @@ from qwennb.notebook.widgets.static import parts
 from qwennb.request import Request, Text, ToolCall, part_of, user_message
 from qwennb.tuning import Labels
 from tests.browser import corpus
+from tests.conftest import until
 
 ATTACKS = corpus.ATTACKS[:352]  # one after the other: more would take minutes
 END = "all are through"
@@ -96,50 +97,44 @@ def chat() -> ChatPanel:
 
 def playground(endpoint: str) -> Playground:
     """The playground: prompt, inputs, settings, answers, copies, what an error names. *endpoint* gives back what it is asked."""
-    panel_of = Playground("Say {{ x }}", client=Qwen(endpoint=endpoint, cache_dir=tempfile.mkdtemp()))
-    display(panel_of)
-    panel = panel_of._panel
-    assert panel is not None
-    prompt, typed = panel._prompt, panel._typed
-    kept = panel._keep
+    panel = Playground("Say {{ x }}", client=Qwen(endpoint=endpoint, cache_dir=tempfile.mkdtemp()), rows=20)
+    display(panel)
     for attack in ATTACKS:
-        panel._keep = lambda *_: None  # drawn once for all fields
-        for field in _fields(panel.box):
-            field.value = attack
-        panel._keep = kept
-        panel._record()
-        panel._keep = lambda *_: None
-        prompt.value, typed.value = "{{ nope }}", json.dumps({attack: "x"})
-        panel.start()
-        assert panel._run is None, "what it names is not there"
-    panel._keep = kept
-    named = {field.description: field for field in _fields(panel.box)}
-    for name in ("choices", "schema", "stop", "system"):
-        named[name].value = ""
-    prompt.value, panel._rows.value = "Say {{ x }}", 20
-    press = _buttons(panel.box)
-    first = ATTACKS[:20]
-    typed.value = "\n".join(json.dumps({"x": attack}) for attack in first)
-    panel.start()
-    assert panel._run is None or panel._run.wait(60)
-    assert [answer.text for answer in panel.answers().values()].count(f"Say {first[1]}") == 1
-    shown = _fields(panel._grid)
-    for at, attack in enumerate(ATTACKS):  # in the same grid, for making another takes a second
-        named["system"].value = attack
-        place, said = (at % 20, 0), Answer(Request(attack, (user_message(Text(attack)),)), text=attack)
-        panel._asked[1][place[0]] = attack
-        panel._show_outcome(place, VariantOutcome(problem=attack))
-        panel._show_outcome(place, VariantOutcome(said))
-        shown[at % len(shown)].value = attack
-        if at % 20 == 19 or at == len(ATTACKS) - 1:
-            panel._record()
-    prompt.value = "Say {{ x }}"
-    for start in range(0, len(ATTACKS), 20):
-        typed.value = "\n".join(json.dumps({"x": attack}) for attack in ATTACKS[start : start + 20])
-        for name in ("Copy as %%qwen", "Copy as column call", "Copy as curl"):
-            press[name].click()
-    panel._status.say(END)
-    return panel_of
+        for name in ("system", "choices", "schema", "stop"):
+            panel.act("change", variant=0, name=name, value=attack)
+        panel.act("write", prompt=attack, typed=attack, rows=20)
+        with panel.lock:
+            panel.draw()
+        panel.act("run", prompt="{{ nope }}", typed=json.dumps({attack: "x"}), rows=20)
+        assert not panel.running, "what it names is not there"
+    for name in ("system", "choices", "schema", "stop"):
+        panel.act("change", variant=0, name=name, value="")
+    for batch in _batches(ATTACKS, 20):
+        typed = "\n".join(json.dumps({"x": attack}) for attack in batch)
+        panel.act("run", prompt="Say {{ x }}", typed=typed, rows=20)
+        until(lambda: panel.status.startswith("Done"), "the end of the run")
+        assert [answer.text for answer in panel.answers.values()].count(f"Say {batch[1]}") >= 1
+        for form in ("cell", "column", "curl"):
+            panel.act("copy", cell="A2", form=form)
+            with panel.lock:
+                panel.draw()
+    for attack in ATTACKS:  # what it would be named, and what an error says, and marks between two answers
+        panel.act("change", variant=0, name="system", value=attack)
+        request = Request(attack, (user_message(Text(attack)),))
+        with panel.lock:
+            panel._asked = (attack, [attack], [{"model": attack}] * 2)
+            panel._outcomes = {
+                (0, 0): VariantOutcome(Answer(request, text=f"{attack} first")),
+                (0, 1): VariantOutcome(Answer(request, text=f"{attack} second {attack}")),
+            }
+            panel.draw()
+            panel._outcomes[0, 1] = VariantOutcome(problem=attack)
+            panel.status = attack
+            panel.draw()
+    panel.act("change", variant=0, name="system", value="")
+    panel.act("write", prompt="Say {{ x }}", typed="", rows=20)
+    panel.status = END
+    return panel
 
 
 def review() -> Review:
@@ -180,19 +175,19 @@ def usage() -> Usage:
     """The usage: the names that the ledger holds, and what an error says."""
     rows = [Spending(attack, attack, attack, attack, requests=1, nanos=10**9) for attack in ATTACKS]
     config = SimpleNamespace(cache_dir=Path(tempfile.mkdtemp()), budget=2.0)
-    memory = SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows))
+    memory = SimpleNamespace(spendings=SimpleNamespace(rows=lambda: rows, stamp=lambda: ()))
     client = SimpleNamespace(session=SimpleNamespace(config=config, memory=memory), config=config, spent=1.0)
     made = Usage(client)
     display(made)
-    for by in made._by.options:
-        made._by.value = by
+    chosen = [("by", by) for by in made.switches["by"]]
+    chosen += [("notebook", attack) for attack in ATTACKS[:9]] + [("notebook", "all")]
+    for switch, value in chosen:
+        made.act("choose", switch=switch, value=value)
+        with made.lock:
+            made.draw()
     for attack in ATTACKS:
-        made._spent.say(attack)
-        made._budget.say(attack)
-    for attack in ATTACKS[:9]:
-        made._notebook.value = attack
-    made._notebook.value = "all"
-    made._budget.say(END)
+        made.say(attack)
+    made.say(END)
     return made
 
 
@@ -213,6 +208,8 @@ def progressing() -> None:
     for finished in (False, True):
         for attack in ATTACKS:
             run.see(Progress(**seen, finished=finished, model=attack, stop=lambda: None, note=attack))
+            if run._panel is not None:
+                run._panel.draw()
             if finished:
                 run._show_line(Progress(**seen, finished=True, model=attack, stop=lambda: None, note=attack))
     print(END)

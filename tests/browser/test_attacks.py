@@ -141,7 +141,7 @@ SEEN = [
 ]
 FIELDS = {  # every field of every widget that a text can be typed into
     1: ["The model wants to call", "Your message", "Variable", "Model", "Save as"],
-    2: ["prompt", "inputs", "system", "choices", "schema", "stop", "input 1", "A1", "copy"],
+    2: ["prompt", "inputs"],
     3: [],
     4: [],
     5: [],
@@ -208,8 +208,8 @@ def test_nor_where_it_is_typed_answered_or_called_with(widgets):
             chat.get_by_role("button", name="Allow").click(timeout=60_000)
         expect(chat).to_contain_text(f"{number} answer", timeout=60_000)
         expect(chat.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
-    for name in ("Run", "Copy as column call"):
-        opened.output(2).get_by_role("button", name=name, exact=True).click()
+    opened.output(2).get_by_role("button", name="Run", exact=True).click()
+    opened.output(2).get_by_role("button", name="Copy A1 as a %%qwen cell").first.click()
     typed = opened.output(3)
     typed.get_by_role("button", name="More").first.click()
     typed.get_by_label("file", exact=True).first.fill(EVERYTHING.replace("\0", "").replace("\n", " "))

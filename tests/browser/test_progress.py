@@ -50,6 +50,10 @@ def test_stop_is_heard_while_the_cell_runs_and_the_same_call_asks_only_for_the_r
     expect(stop).to_be_enabled(timeout=60_000)
     sim.ledger.wait_for(30, timeout=120)
     expect(opened.output(1)).to_contain_text(f"of {ROWS}")
+    for words in ("a minute", "to come", "left"):
+        expect(opened.output(1)).to_contain_text(words)
+    assert opened.complaints() == []
+    opened.output(1).get_by_role("button", name="More").click()
     for name in (
         "From cache",
         "Failed",
@@ -59,7 +63,7 @@ def test_stop_is_heard_while_the_cell_runs_and_the_same_call_asks_only_for_the_r
         "Cost at the end",
         "Time left",
     ):
-        assert name in opened.shown(1)
+        expect(opened.output(1)).to_contain_text(name)
     assert opened.complaints() == []
     stop.click()
     opened.wait_text("there are")
@@ -113,3 +117,16 @@ def test_an_interrupt_of_an_earlier_cells_plan_comes_once_and_leaves_the_line_to
     opened.wait_done()
     assert "once" in opened.shown(2) and "KeyboardInterrupt" not in opened.shown(2)
     assert "not asked · " in opened.shown(2) and opened.page.get_by_role("button", name="Stop").count() == 0
+
+
+def test_a_run_whose_kernel_is_gone_says_so(opened, sim):
+    opened.type_into(1, ASK.replace("Say", "Begin"))
+    opened.run(0)
+    opened.wait_done()
+    opened.run(1)
+    expect(opened.page.get_by_role("button", name="Stop")).to_be_enabled()
+    opened.page.evaluate("() => { jupyterapp.shell.currentWidget.sessionContext.restartKernel() }")
+    expect(opened.output(1).get_by_text("The kernel is gone, and this run with it.")).to_be_visible()
+    assert opened.page.get_by_role("button", name="Stop").count() == 0
+    broken = "() => [...document.querySelectorAll('.jp-OutputArea *')].map(one => getComputedStyle(one, '::before').content)"
+    assert not [content for content in opened.page.evaluate(broken) if "\uf127" in content], "a broken link"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -26,7 +27,7 @@ def test_spending_is_a_table_with_switches_that_stays(notebook, simulate):
         opened.run(cell)
         opened.wait_done()
     page, out = opened.page, opened.output(1)
-    table = out.locator("table")
+    table = out.locator("table").last
     expect(table).to_contain_text("qwen3.5-flash")
     expect(out).to_contain_text("budget of $2.00")
     page.get_by_label("By", exact=True).focus()
@@ -35,22 +36,25 @@ def test_spending_is_a_table_with_switches_that_stays(notebook, simulate):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.options[0].text") == "always"
     assert opened.complaints() == []
+    opened.type_into(0, "qwen.ask('Say four')")
+    opened.run(0)
+    expect(table.locator("tr").last).to_contain_text(re.compile("all.*4"))  # live: nobody pressed anything
 
     opened.save()
     opened.reopen()
     page = opened.page
     page.get_by_label("By", exact=True).select_option("endpoint")
-    opened.wait_text("openrouter")  # in the panel: the page no longer knows which output the table was
+    opened.wait_text("openrouter")
     opened.run(1)
     opened.wait_done()
-    expect(opened.output(1).locator("table")).to_contain_text("qwen3.5-flash")
+    expect(opened.output(1).locator("table").last).to_contain_text("openrouter")  # as it was left
 
     opened.save()
     saved = nbformat.read(opened.path, as_version=4)
     nbformat.validate(saved)
     html, _ = HTMLExporter().from_notebook_node(saved)
-    assert "qwen3.5-flash" in html.partition("jp-Cell-outputArea")[2] and "widgets" not in saved["metadata"]
+    assert "openrouter" in html.partition("jp-Cell-outputArea")[2] and "widgets" not in saved["metadata"]
     assert CANARY not in json.dumps(saved)
     opened.reopen_without_kernel(trusted=False)
-    expect(opened.output(1).locator("table")).to_contain_text("qwen3.5-flash")
+    expect(opened.output(1).locator("table")).to_contain_text("openrouter")
     assert opened.strangers() == [] and opened.dialogs == []

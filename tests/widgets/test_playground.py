@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import polars as pl
 import pytest
+from pydantic import BaseModel
 
-from qwennb import Qwen
 from qwennb.answer import Answer
 from qwennb.catalog import Catalog
 from qwennb.errors import BadInput, QwenError, TemplateError
 from qwennb.notebook.widgets import playground_record as record
-from qwennb.notebook.widgets.playground import Playground
-from qwennb.notebook.widgets.playground_controls import NO_CONTROL, WITH_CONTROL, PlaygroundControls
+from qwennb.notebook.widgets.playground import Playground, mark_differences
 from qwennb.notebook.widgets.playground_inputs import Inputs
-from qwennb.notebook.widgets.playground_panel import PlaygroundPanel
 from qwennb.notebook.widgets.playground_record import agreement
 from qwennb.notebook.widgets.playground_run import VariantOutcome
-from qwennb.notebook.widgets.playground_variant import VariantPanel
-from qwennb.notebook.widgets.read_only import ReadOnlyText, StatusLabel
+from qwennb.notebook.widgets.playground_variants import NO_CONTROL, WITH_CONTROL, Variant
 from qwennb.request import Message, Request, Text, user_message
 from qwennb.simulator import Fault
+from tests.conftest import until
 
 FRAME = pl.DataFrame(
     {"review": ["The soup was cold.", "Lovely.", None, "Fine."], "stars": [1.0, 5.0, 3.0, 2.5]}
@@ -43,29 +42,30 @@ def qwen(client, sim):
 
 
 @pytest.fixture
-def panel(qwen):
-    """A panel over FRAME, and what it kept."""
+def play(qwen):
+    """A playground over FRAME."""
     made = []
 
-    def make(prompt=PROMPT, inputs=FRAME, given=({},), rows=2):
-        made.append(
-            PlaygroundPanel(prompt, Inputs(inputs), rows, [(None, dict(options)) for options in given], qwen)
-        )
-        made[-1].kept = []
-        made[-1].keep_record(lambda markdown, plain: made[-1].kept.append((markdown, plain)))
+    def make(prompt=PROMPT, inputs=FRAME, variants=({},), rows=2, **given):
+        made.append(Playground(prompt, inputs, variants=variants, rows=rows, **{"client": qwen, **given}))
+        made[-1].act("write", prompt=prompt, typed=None, rows=rows)  # as the page does when it is drawn
         return made[-1]
 
     yield make
     for one in made:
-        one.stop()
+        one.close()
 
 
-def run(panel):
-    ended = threading.Event()
-    panel.keep_record(lambda markdown, plain: (panel.kept.append((markdown, plain)), ended.set()))
-    ended.clear()
-    panel.start()
-    assert ended.wait(60)
+def run(play, **written):
+    fields = {"prompt": play.prompt, "typed": play.typed, "rows": play.rows, **written}
+    play.act("run", **fields)
+    until(lambda: not play.running and play.status.startswith(("Done", "Stopped")), "the end of the run")
+    play.draw()
+
+
+def control(play, name, variant=0):
+    [found] = [one for one in play.variants[variant]["controls"] if one["name"] == name]
+    return found
 
 
 # ---------------------------------------------------------------------- what can be set
@@ -74,6 +74,16 @@ def run(panel):
 def test_every_option_that_is_sent_has_a_control_or_a_reason_to_have_none():
     assert Catalog.load_bundled().sent == (WITH_CONTROL - {"sample"}) | NO_CONTROL
     assert not WITH_CONTROL & NO_CONTROL
+
+
+class Asker:
+    """As much of a client as a variant looks at: a model of the catalogue at an endpoint."""
+
+    def __init__(self, model: str, endpoint: str) -> None:
+        self.endpoint = self
+        self.model_name = lambda name: model
+        self.session = SimpleNamespace(config=SimpleNamespace(model=model))
+        self.abilities = lambda name: Catalog.load_bundled().abilities(model, endpoint)
 
 
 PLACES = [
@@ -94,76 +104,104 @@ PLACES = [
 
 @pytest.mark.parametrize(("model", "place"), PLACES)
 def test_the_controls_are_exactly_what_the_model_takes_there(model, place):
-    abilities = Catalog.load_bundled().abilities(model, place)
-    made = PlaygroundControls(abilities, {}, lambda: None)
-    assert set(made.names) - {"sample"} == {name for name in WITH_CONTROL if name in abilities.options}
-    assert made.options() == {}  # nothing is sent that nobody set
+    variant = Variant(Asker(model, place), {})
+    names = {one["name"] for one in variant.controls()}
+    taken = Catalog.load_bundled().abilities(model, place).options
+    assert names - {"sample"} == {name for name in WITH_CONTROL if name in taken}
+    assert variant.options() == {"model": model}  # nothing is sent that nobody set
 
 
 @pytest.mark.parametrize(("model", "place"), PLACES)
-def test_the_ends_of_every_control_are_taken(model, place):
+def test_what_a_control_lets_through_is_taken(model, place):
     abilities = Catalog.load_bundled().abilities(model, place)
-    for name, field in PlaygroundControls(abilities, {}, lambda: None)._fields.items():
-        first = field.box.children[0] if hasattr(field.box, "children") else field.box
-        for end in ("min", "max"):
-            if hasattr(first, end):
-                abilities.check({name: getattr(first, end)})
-        if name == "thinking":
-            for _, value in first.options:
-                first.value = value
-                abilities.check({} if field.read() is None else {name: field.read()})
+    for one in Variant(Asker(model, place), {}).controls():
+        for written in (*one.get("ways", ()), -(10**30), 10**30) if one["kind"] != "text" else ():
+            variant = Variant(Asker(model, place), {})
+            if one["kind"] == "number" or isinstance(written, str):
+                variant.change(one["name"], written)
+                abilities.check({n: v for n, v in variant.options().items() if n not in ("model", "sample")})
 
 
-def test_a_number_is_sent_when_it_was_changed_and_left_alone_again_by_its_switch():
-    changes = []
-    made = PlaygroundControls(
-        Catalog.load_bundled().abilities("flash", "openrouter"), {"seed": 7}, lambda: changes.append(1)
-    )
-    assert made.options() == {"seed": 7}
-    number, sent = made._fields["temperature"].box.children
-    number.value = 0.3
-    assert made.options() == {"temperature": 0.3, "seed": 7} and sent.value and changes
-    sent.value = False
-    assert made.options() == {"seed": 7}
+def test_a_number_is_sent_when_it_was_changed_and_left_alone_again_when_it_is_emptied(qwen):
+    variant = Variant(qwen, {"seed": 7})
+    assert variant.options() == {"model": "qwen3.5-flash", "seed": 7}
+    variant.change("temperature", 0.3)
+    assert variant.options() == {"model": "qwen3.5-flash", "seed": 7, "temperature": 0.3}
+    for nothing in (None, "", "warm", float("nan")):
+        variant.change("temperature", 0.3)
+        variant.change("temperature", nothing)
+        assert "temperature" not in variant.options()
+    variant.change("nonsense", 1)
+    assert variant.options() == {"model": "qwen3.5-flash", "seed": 7}
 
 
-def test_thinking_is_what_was_given(qwen):
-    abilities = Catalog.load_bundled().abilities("flash", "openrouter")
+def test_thinking_is_what_was_given_or_chosen(qwen):
     for given in (None, True, False, "low", 1, 4096):
-        read = PlaygroundControls(abilities, {"thinking": given}, lambda: None).options()
-        assert read == ({} if given is None else {"thinking": given})
-        assert given is None or type(read["thinking"]) is type(given)
+        read = Variant(qwen, {} if given is None else {"thinking": given}).options()
+        assert read.get("thinking") == given and type(read.get("thinking")) is type(given)
+    variant = Variant(qwen, {})
+    for written, sent in (
+        ("yes", True),
+        ("no", False),
+        ("low", "low"),
+        ("a budget", 1024),
+        (70, 70),
+        ("", None),
+    ):
+        variant.change("thinking", written)
+        assert variant.options().get("thinking") == sent
+
+
+def test_a_text_that_is_emptied_is_what_was_given_where_no_field_shows_it():
+    class Review(BaseModel):
+        item: str
+
+    asker = Asker("qwen3.5-9b", "vllm")
+    variant = Variant(asker, {"schema": Review, "choices": ["yes, of course", "no"], "stop": "END"})
+    shown = {one["name"]: (one["value"], one["hint"]) for one in variant.controls() if one["kind"] == "text"}
+    assert shown["schema"] == ("", "Review") and shown["choices"][0] == "" and shown["stop"][0] == "END"
+    for name, written, sent in (
+        ("schema", "item", "item"),
+        ("choices", "a , b,", ["a", "b"]),
+        ("stop", " x", " x"),
+    ):
+        variant.change(name, written)
+        assert variant.options()[name] == sent
+        variant.change(name, "")
+    assert variant.options() == {
+        "model": "qwen3.5-9b", "schema": Review, "choices": ["yes, of course", "no"],
+    }  # fmt: skip
 
 
 def test_another_model_has_other_controls_and_what_it_does_not_take_is_told(client, simulate):
     qwen = client(simulate("dashscope"), model="qwen3.5-plus")
-    made = VariantPanel(
-        "A", qwen, {"search": True, "seed": 3}, changed=lambda: None, remove=lambda panel: None
-    )
-    assert "search" in made.controls and made.options()["search"]
-    made._model.value = next(name for name in made._model.options if name.startswith("qwen3.5-27b"))
-    assert "search" not in made.controls and made.options() == {"model": "qwen3.5-27b", "seed": 3}
-    assert "does not take search" in made._problem.value
-    qwen.endpoint.abilities(made.model).check({"seed": 3})
+    variant = Variant(qwen, {"search": True, "seed": 3})
+    assert variant.options()["search"] and not variant.problem
+    variant.change("model", next(name for name in variant.models if name.startswith("qwen3.5-27b")))
+    assert variant.options() == {"model": "qwen3.5-27b", "seed": 3}
+    assert "search" not in {one["name"] for one in variant.controls()}
+    assert "does not take search" in variant.problem
+    qwen.endpoint.abilities(variant.model).check({"seed": 3})
 
 
-def test_what_a_client_sends_with_every_question_is_seen_and_can_be_changed(client, sim):
+def test_what_a_client_sends_with_every_question_is_seen_and_can_be_changed(client, sim, play):
     qwen = client(sim, model="flash", thinking=False, temperature=0.1, extra={"x": 1})
-    made = PlaygroundPanel("Hello", Inputs(), 1, [(None, {"temperature": 0.9})], qwen).panels[0]
-    assert made.options() == {
-        "model": "qwen3.5-flash", "thinking": False, "temperature": 0.9, "extra": {"x": 1},
-    }  # fmt: skip
+    made = play("Hello", None, [{"temperature": 0.9}], client=qwen)
+    run(made)
+    assert control(made, "thinking")["value"] == "no" and control(made, "temperature")["value"] == 0.9
+    assert made.answers["A1"].request.settings.temperature == 0.9
+    assert "extra" in made.variants[0]["summary"]
 
 
 # ---------------------------------------------------------------------- what is asked
 
 
-@pytest.mark.slow
-def test_the_grid_asks_what_a_column_asks(panel, qwen, sim):
-    made = panel(given=[{"thinking": False}, {"thinking": False, "temperature": 0.2}], rows=4)
+def test_the_grid_asks_what_a_column_asks(play, qwen, sim):
+    made = play(variants=[{"thinking": False}, {"thinking": False, "temperature": 0.2}], rows=4)
     run(made)
-    answers = made.answers()
+    answers = made.answers
     assert list(answers) == ["A1", "B1", "A2", "B2", "A4", "B4"]  # the third row has no review
+    assert made.grid["rows"][2]["cells"][1]["pieces"] == [["[not asked: a value is missing]", False]]
     asked = sim.ledger.count()
     column = FRAME.qwen.ask(PROMPT, client=qwen, thinking=False, meta=True, temperature=0.2)
     assert sim.ledger.count() == asked
@@ -171,33 +209,29 @@ def test_the_grid_asks_what_a_column_asks(panel, qwen, sim):
     assert column["answer_meta"][0]["key"] == answers["B1"].key
 
 
-@pytest.mark.slow
-def test_the_grid_says_tokens_cost_and_time_and_the_record_what_does_not_change(panel):
-    made = panel(given=[{"thinking": False}, {"thinking": False, "seed": 4}])
+def test_the_grid_says_tokens_cost_and_time_and_the_record_what_does_not_change(play):
+    made = play(variants=[{"thinking": False}, {"thinking": False, "seed": 4}])
     run(made)
-    first = made.kept[-1]
-    figures = [told.value for _, told in made._cells.values()]
+    first = made.record
+    figures = [cell["figures"] for row in made.grid["rows"] for cell in row["cells"]]
     assert all("→" in told and "$" in told and told.endswith(" s") for told in figures)
-    assert made._status.value.startswith("Done: 4 of 4 answered.")
+    assert made.status.startswith("Done: 4 of 4 answered.")
+    assert all(told.startswith("2 of 2 answered, ") for told in made.grid["totals"])
     run(made)
-    assert all(told.value.endswith("from the cache") for _, told in made._cells.values())
-    assert made.kept[-1] == first  # live and recalled, the notebook keeps the same
-    assert "qwen3&#46;5" in first[0] or "qwen3.5-flash" in first[0]
+    figures = [cell["figures"] for row in made.grid["rows"] for cell in row["cells"]]
+    assert all(told.endswith("from the cache") for told in figures)
+    assert made.record == first  # live and recalled, the notebook keeps the same
     assert "A: qwen3.5-flash, thinking False" in first[1]
 
 
-def test_typed_inputs_are_lines_or_objects(panel):
-    made = panel("Say {{ word }}", None)
-    made._typed.value = "one\n\ntwo\n"
-    run(made)
-    assert [answer.request.question for answer in made.answers().values()] == ["Say one", "Say two"]
-    made._prompt.value = "Say {{ word }} {{ n }}"
-    made._typed.value = '{"word": "one", "n": 1}\n{"word": "two", "n": 2.5}'
-    run(made)
-    assert [answer.request.question for answer in made.answers().values()] == ["Say one 1", "Say two 2.5"]
-    made._typed.value = "one"
-    made.start()
-    assert "write it as a JSON object" in made._status.value
+def test_typed_inputs_are_lines_or_objects(play):
+    made = play("Say {{ word }}", None, rows=3)
+    run(made, typed="one\n\ntwo\n")
+    assert [answer.request.question for answer in made.answers.values()] == ["Say one", "Say two"]
+    run(made, prompt="Say {{ word }} {{ n }}", typed='{"word": "one", "n": 1}\n{"word": "two", "n": 2.5}')
+    assert [answer.request.question for answer in made.answers.values()] == ["Say one 1", "Say two 2.5"]
+    made.act("run", prompt=made.prompt, typed="one", rows=3)
+    assert "write it as a JSON object" in made.notice
 
 
 @pytest.mark.parametrize(
@@ -228,102 +262,123 @@ def test_what_can_not_be_asked_is_said(qwen):
         Playground("x", client=qwen, variants=[{"temprature": 1}])
     with pytest.raises(BadInput, match="1 to 8"):
         Playground("x", client=qwen, variants=[{}] * 9)
+    with pytest.raises(BadInput, match="from 1 to 20"):
+        Playground("x", client=qwen, rows=21)
     with pytest.raises(QwenError):
         Playground("x", client=qwen, variants=[{"temperature": 5}])
 
 
-def test_an_error_is_told_in_its_cell_and_costs_no_other_its_answer(panel, sim):
-    made = panel(given=[{"thinking": False}])
+def test_an_error_is_told_in_its_cell_and_costs_no_other_its_answer(play, sim):
+    made = play(variants=[{"thinking": False}])
     sim.script(lambda asked: Fault("400") if "Lovely" in str(asked) else None)
     run(made)
-    assert list(made.answers()) == ["A1"]
-    assert made._cells[1, 0][0].value.startswith("[RequestRefused: ")
-    assert made._status.value.startswith("Done: 1 of 2 answered.")
+    assert list(made.answers) == ["A1"]
+    cell = made.grid["rows"][1]["cells"][0]
+    assert cell["state"] == "problem" and cell["pieces"][0][0].startswith("[RequestRefused: ")
+    assert made.status.startswith("Done: 1 of 2 answered.")
 
 
-def test_what_is_wrong_with_a_setting_is_said_before_anything_is_asked(panel, sim):
-    made = panel(given=[{"thinking": False}])
-    made.panels[0]._controls._fields["schema"].box.value = "item, amount nonsense"
-    made.start()
-    assert "is not a type of a schema line" in made._status.value
-    assert sim.ledger.count() == 0
+def test_what_is_wrong_with_a_setting_is_said_before_anything_is_asked(play, sim):
+    made = play(variants=[{"thinking": False}])
+    made.act("change", variant=0, name="schema", value="item, amount nonsense")
+    made.act("run", prompt=made.prompt, typed=None, rows=2)
+    assert "is not a type of a schema line" in made.notice
+    assert sim.ledger.count() == 0 and not made.running
 
 
 # ---------------------------------------------------------------------- a run, and its end
 
 
-@pytest.mark.slow
-def test_a_stop_ends_the_run_and_keeps_what_has_answered(panel, sim):
-    sim.pace(latency=0.0)
-    made = panel(given=[{"thinking": False}], rows=1)
+def test_a_stop_ends_the_run_and_keeps_what_has_answered(play, sim):
+    made = play(variants=[{"thinking": False}], rows=1)
     run(made)
     sim.pace(latency=30.0)
-    made._rows.value = 2
-    ended = threading.Event()
-    made.keep_record(lambda markdown, plain: ended.set())
-    ended.clear()
-    made.start()
+    made.act("run", prompt=made.prompt, typed=None, rows=2)
     sim.ledger.wait_for(2, "arrived")
-    assert made._start.disabled and not made._stop.disabled
-    made.stop()
-    assert ended.wait(60)
-    assert list(made.answers()) == ["A1"]
-    assert made._cells[1, 0][0].value == "[stopped]"
-    assert made._status.value.startswith("Stopped: 1 of 2 answered.")
-    assert not made._start.disabled and made._stop.disabled
+    assert made.running
+    made.act("stop")
+    until(lambda: not made.running, "the end of the run")
+    assert list(made.answers) == ["A1"]
+    assert made.grid["rows"][1]["cells"][0]["pieces"] == [["[stopped]", False]]
+    assert made.status.startswith("Stopped: 1 of 2 answered.")
 
 
-@pytest.mark.slow
-def test_run_pressed_twice_runs_once(panel, sim):
+def test_run_pressed_twice_runs_once(play, sim):
     sim.pace(latency=60.0)
-    made, before = panel(rows=2), set(threading.enumerate())
-    made.start()
-    made.start()
+    made, before = play(rows=2), set(threading.enumerate())
+    for _ in range(2):
+        made.act("run", prompt=made.prompt, typed=None, rows=2)
     begun = [thread.name for thread in set(threading.enumerate()) - before]
     assert begun.count("qwennb-playground") == 1
-    sim.ledger.wait_for(2, "asked")
-    with pytest.raises(TimeoutError):
-        sim.ledger.wait_for(3, "asked", timeout=0.5)
 
 
-def test_settings_are_added_and_taken_away(panel):
-    made = panel(given=[{"seed": 3}])
-    assert made.panels[0]._remove.disabled
-    made._add.click()
-    assert [one.options() for one in made.panels] == [{"model": "qwen3.5-flash", "seed": 3}] * 2
-    assert made._which.options == ("A1", "B1", "A2", "B2")
-    made.panels[1]._controls._fields["seed"].box.children[0].value = 9
-    made.panels[0]._remove.click()
-    assert [one.options()["seed"] for one in made.panels] == [9]
-    assert made.panels[0]._model.description == "model A" and made._which.options == ("A1", "A2")
+def test_a_playground_that_is_made_again_is_as_it_was_left_unless_its_code_has_changed(play):
+    made = play(rows=2, name="left")
+    made.act("change", variant=0, name="seed", value=5)
+    run(made, prompt="Shorter: {{ review }}", rows=1)
+    who = made.model_id
+    again = Playground(PROMPT, FRAME, variants=[{}], rows=2, client=made._client, name="left")
+    again.draw()
+    assert (again.prompt, again.rows, again.answers) == ("Shorter: {{ review }}", 1, made.answers)
+    assert again.model_id == who and control(again, "seed")["value"] == 5 and again.record == made.record
+    other = Playground("Other {{ review }}", FRAME, variants=[{}], rows=2, client=made._client, name="left")
+    assert (other.prompt, other.rows, other.answers) == ("Other {{ review }}", 2, {})
+    other.close()
 
 
-def test_a_copy_is_shown_where_it_can_be_copied_and_has_no_key(panel):
-    made = panel(given=[{"thinking": False}])
-    for text, copy in (("%%qwen", made._cell), ("qwen.ask(", made._column), ("curl -sS", made._curl)):
-        assert text in copy() and "sk-sim" not in copy()
-    made._rows.value = 3
-    made._which.value = "A3"
-    with pytest.raises(BadInput, match="A3 asks nothing"):
-        made._cell()
+def test_settings_are_added_and_taken_away(play):
+    made = play(variants=[{"seed": 3}])
+    made.act("remove", variant=0)
+    made.act("add")
+    made.act("change", variant=1, name="seed", value=9)
+    made.draw()
+    assert [(one["letter"], one["model"]) for one in made.variants] == [
+        ("A", "qwen3.5-flash"),
+        ("B", "qwen3.5-flash"),
+    ]
+    made.act("remove", variant=0)
+    made.draw()
+    assert [(one["letter"], one["summary"]) for one in made.variants] == [("A", "seed 9")]
+    for _ in range(9):
+        made.act("add")
+    made.draw()
+    assert len(made.variants) == 8
 
 
-# ---------------------------------------------------------------------- texts of others
+def test_a_copy_is_shown_and_has_no_key(play):
+    made = play(variants=[{"thinking": False}])
+    for text, form in (("%%qwen", "cell"), ("qwen.ask(", "column"), ("curl -sS", "curl")):
+        made.act("copy", cell="A1", form=form)
+        assert text in made.copied["text"] and "sk-sim" not in made.copied["text"]
+    made.act("write", prompt=PROMPT, typed=None, rows=3)
+    assert made.copied == {}
+    for nothing in ("A3", "B1", "A9", "", "A0", "A-1"):
+        made.act("copy", cell=nothing, form="cell")
+        assert f"{nothing} asks nothing" in made.notice and made.copied == {}
 
 
-def test_a_text_to_read_is_put_back_when_somebody_types_into_it():
-    shown = ReadOnlyText("A1", text="as it was")
-    shown.value = "changed"
-    assert shown.value == "as it was"
-    shown.show("new")
-    assert shown.value == "new"
+# ---------------------------------------------------------------------- what is seen
 
 
-def test_no_line_of_ours_is_read_as_mathematics():
-    assert StatusLabel("12 → 34 tokens, $0.0001, 1 s").value == "12 → 34 tokens, $0.0001, 1 s"
-    for text in (r"$\href{javascript:alert(1)}{x}$", r"\(x\)", "$0.1 and $0.2"):
-        told = StatusLabel(text).value
-        assert "\\" not in told and told.count("$") < 2
+def test_what_differs_from_the_first_answer_is_marked():
+    assert mark_differences("yes", "yes ") == [("yes ", False)]
+    assert mark_differences("The soup was cold.", "The fish was cold.") == [
+        ("The ", False), ("fish", True), (" was cold.", False),
+    ]  # fmt: skip
+    assert mark_differences("The soup was cold.", "Nothing to say") == [("Nothing to say", True)]
+    assert mark_differences("a " * 3000, "a " * 3000 + "b") == [("a " * 3000 + "b", True)]
+    for first, other in (("one two  three", "two  one\nthree"), ("", "x"), ("a\nb", "a\n\nb c")):
+        assert "".join(piece for piece, _ in mark_differences(first, other)) == other
+
+
+def test_the_grid_marks_what_differs(play, sim):
+    sim.script(lambda asked: "The fish was good." if asked.body.get("seed") else "The soup was good.")
+    made = play(variants=[{}, {"seed": 4}, {}], rows=1)
+    run(made)
+    first, second, third = made.grid["rows"][0]["cells"]
+    assert (first["state"], second["state"], third["state"]) == ("", "other", "same")
+    assert [piece for piece, marked in second["pieces"] if marked] == ["fish"]
+    assert made.status.endswith("The same answer for 0 of 1 inputs.")
 
 
 def test_a_record_is_inert():
@@ -337,20 +392,20 @@ def test_a_record_is_inert():
         assert "$" not in outside.replace("$0.00", "")
 
 
-def test_where_nobody_looks_there_is_no_widget(qwen):
-    made = Playground(PROMPT, FRAME, client=qwen, variants=[{"temperature": 0.2}])
+def test_where_nobody_looks_there_is_the_record_and_no_client():
+    made = Playground(PROMPT, FRAME, variants=[{"temperature": 0.2}])
     made._ipython_display_()
-    assert made._panel is None and made._exhibit is None and made.answers == {}
+    assert made.variants == [] and made.answers == {} and "temperature 0.2" in made.record[1]
+    made.close()
 
 
-def test_a_playground_takes_a_client_for_each_of_its_settings(client, simulate, qwen):
+def test_a_playground_takes_a_client_for_each_of_its_settings(client, simulate, qwen, play):
     other = client(simulate("vllm"))
-    made = PlaygroundPanel("Hello", Inputs(), 1, [(None, {}), (other, {})], qwen)
-    assert [one.client for one in made.panels] == [qwen, other]
-    assert "vllm" in made.panels[1].heading.value
+    made = play("Hello", None, [{}, {"client": other}])
+    run(made)
+    assert "vllm" in made.variants[1]["place"] and "vllm" in made.answers["B1"].endpoint
     with pytest.raises(BadInput, match="takes a Qwen"):
         Playground("x", variants=[{"client": "vllm"}])
-    assert isinstance(Playground("x", variants=[{"client": other}])._given[0][0], Qwen)
 
 
 def test_it_is_told_on_how_many_inputs_all_settings_agree():
@@ -364,8 +419,8 @@ def test_it_is_told_on_how_many_inputs_all_settings_agree():
     assert agreement(said("yes", "yes"), 1, 1) == ""
 
 
-def test_braces_in_an_input_are_what_stands_there(panel, sim):
-    made = panel(prompt="Say {{ x }}", inputs=[{"x": "{{ y }} and {{ x }}"}], rows=1)
+def test_braces_in_an_input_are_what_stands_there(play, sim):
+    made = play(prompt="Say {{ x }}", inputs=[{"x": "{{ y }} and {{ x }}"}], rows=1)
     run(made)
     [asked] = sim.ledger.asks()
     assert asked.body["messages"][-1]["content"] == "Say {{ y }} and {{ x }}"

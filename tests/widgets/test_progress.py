@@ -7,7 +7,7 @@ from ipywidgets.widgets.widget import _instances
 
 from qwennb.frames import Progress
 from qwennb.notebook.widgets.progress import INTERRUPT, ProgressPanel, Runs
-from qwennb.notebook.widgets.static import VIEW, close
+from qwennb.notebook.widgets.static import VIEW
 from tests.notebook.conftest import Kernel
 
 TABLE = "table = pl.DataFrame({'n': [0, 1, 2, 2]})"
@@ -25,15 +25,21 @@ def progress(**more) -> Progress:
 def panel():
     made = ProgressPanel(progress())
     yield made
-    close(made.box)
+    made.close()
 
 
-def figures(panel) -> dict[str, str]:
-    return {name: label.value for name, label in panel._figures.items()}
+def shown(panel, **more):
+    panel.see(progress(**more))
+    panel.draw()
+    return panel.shown
 
 
 def test_the_panel_says_how_far_it_is_and_what_it_costs(panel):
-    assert figures(panel) == {
+    assert [part for part in panel.shown["line"] if part] == [
+        "30 of 300", "120 a minute", "$0.50, about $4.50 to come", "about 2 min 15 s left", "2 failed",
+    ]  # fmt: skip
+    assert panel.shown["share"] == 0.1
+    assert panel.shown["figures"] == {
         "Answered": "30 of 300", "Rows": "400", "From cache": "10", "Failed": "2", "Answers a minute": "120", "Tokens in": "1,200",
         "Tokens out": "90", "Cost so far": "$0.50", "Cost at the end": "about $5.00", "Time left": "about 2 min 15 s",
         "Model": "qwen3.5-flash",
@@ -41,21 +47,23 @@ def test_the_panel_says_how_far_it_is_and_what_it_costs(panel):
 
 
 def test_what_is_not_known_is_said_so(panel):
-    panel.see(progress(done=0, cached=0, cost=None))
-    assert figures(panel)["Cost so far"] == figures(panel)["Cost at the end"] == "price unknown"
-    assert figures(panel)["Time left"] == "not known yet"
+    figures = shown(panel, done=0, cached=0, cost=None, failed=0)["figures"]
+    assert figures["Cost so far"] == figures["Cost at the end"] == "price unknown"
+    assert figures["Time left"] == "not known yet"
+    assert [part for part in panel.shown["line"] if part] == ["0 of 300", "0 a minute", "price unknown"]
+    assert shown(panel, note="It waits for the server.")["note"] == "It waits for the server."
 
 
 def test_where_no_button_is_heard_it_is_off_and_says_interrupt(panel):
-    assert panel._button.disabled and panel._hint.value == INTERRUPT and panel._hint.layout.display is None
+    assert panel.shown["stops"] == INTERRUPT
 
 
 def test_stop_stops_once(panel):
     stopped = []
-    panel.see(progress(stop=lambda: stopped.append(1)))
-    panel._button.click()
-    panel.see(progress(stop=lambda: stopped.append(1)))
-    assert stopped == [1] and panel._button.disabled and panel._button.description == "Stopping …"
+    shown(panel, stop=lambda: stopped.append(1))
+    panel.act("stop")
+    panel.act("stop")
+    assert stopped == [1] and shown(panel, stop=lambda: stopped.append(1))["stops"] == "stopping"
 
 
 def test_a_run_where_nobody_looks_makes_no_widget():

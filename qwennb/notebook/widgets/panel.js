@@ -1,7 +1,7 @@
 // What every panel is drawn with. A panel's own module stands behind this one in the same file, and ends with
 //
 //   export default panel({
-//     draw: ui => ({ status, actions, menu, body, foot }),  // what is seen now: nodes, or nothing
+//     draw: ui => ({ status, actions, menu, body, foot, gone }),  // what is seen now: nodes, or nothing; `gone`: without a kernel
 //     start: ui => { … },                                   // once, before the first drawing
 //     drawn: ui => { … },                                   // after each drawing
 //     keys: (event, ui) => { … },                           // a key that was pressed anywhere in the panel
@@ -169,7 +169,7 @@ function panel(own) {
           make("div", { key: "body", class: "qw-body" }, seen.body),
           make("div", { key: "notice", class: "qw-notice", role: "status" }, notice),
           ...(seen.foot ? [make("div", { key: "foot", class: "qw-foot" }, seen.foot)] : []),
-          make("p", { key: "gone", class: "qw-gone" }, `${heading}: the kernel is gone. Run this cell again to use it.`),
+          make("p", { key: "gone", class: "qw-gone" }, seen.gone || `${heading}: the kernel is gone. Run this cell again to use it.`),
         ]);
         if (had && had !== el && !had.isConnected && !el.contains(active())) (el.querySelector("[data-home]") || el).focus({ preventScroll: true });
         if (own.drawn) own.drawn(ui);
@@ -182,9 +182,13 @@ function panel(own) {
         if (own.keys) own.keys(event, ui);
       });
       if (own.start) own.start(ui);
+      // A kernel that is restarted or dies says nothing more: its front end does.
+      const kernel = model.widget_manager?.kernel;
+      const end = (_, status) => { if (/restarting|dead|terminating/.test(status)) el.classList.add("jupyter-widgets-disconnected"); };
+      kernel?.statusChanged?.connect(end);
       model.on("change", ui.redraw);
       now();
-      return () => { cancelAnimationFrame(planned); model.off("change", ui.redraw); };
+      return () => { kernel?.statusChanged?.disconnect(end); cancelAnimationFrame(planned); model.off("change", ui.redraw); };
     },
   };
 }

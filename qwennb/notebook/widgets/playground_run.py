@@ -1,4 +1,4 @@
-"""Asks the cells of a grid, off the kernel's main thread, until all have answered or somebody stops it.
+"""Asks the cells of a grid, off the kernel's main thread, until all have an outcome or somebody stops it.
 
 One thread with an event loop of its own; it only awaits the client, which shares engine, limits and cache with all else.
 So the notebook stays free, and a stop reaches every question that is under way.
@@ -7,15 +7,14 @@ So the notebook stays free, and a stop reaches every question that is under way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from qwennb.answer import Answer
 from qwennb.client import Options, Qwen
-from qwennb.errors import QwenError
 from qwennb.request import Request
 
 STOPPED = "stopped"
@@ -47,71 +46,56 @@ class VariantOutcome:
 
 
 class PlaygroundRun:
-    """One run over some cells. *told* hears of each as it is done, *ended* of the end; both on the run's thread."""
+    """One run over some cells. *tell* hears of each outcome as it comes, *end* of the end; both on the run's thread."""
 
     def __init__(
         self,
-        errands: Sequence[VariantQuestion],
-        told: Callable[[VariantQuestion, VariantOutcome], None],
-        ended: Callable[[], None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        questions: Sequence[VariantQuestion],
+        tell: Callable[[VariantQuestion, VariantOutcome], None],
+        end: Callable[[], None],
     ) -> None:
-        self._errands, self._told, self._ended, self._clock = errands, told, ended, clock
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._work: asyncio.Task[None] | None = None
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="qwennb-playground", daemon=True)
+        self._questions, self._tell, self._end = questions, tell, end
+        self._loop = asyncio.new_event_loop()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopped = False
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._thread.start()
+        threading.Thread(target=self._run, name="qwennb-playground", daemon=True).start()
 
     def stop(self) -> None:
         """Have it end; what has answered stays."""
-        with self._lock:
-            self._stopped = True
-            if self._loop is not None and self._work is not None:
-                self._loop.call_soon_threadsafe(self._work.cancel)
+        self._is_stopped = True
+        with suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._cancel)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Until it has ended; False where it has not by then."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     def _run(self) -> None:
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                asyncio.run(self._all())
+            self._loop.run_until_complete(self._ask_all())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
         finally:
-            with self._lock:
-                self._loop = self._work = None
-            self._ended()
+            self._loop.close()
+            self._end()
 
-    async def _all(self) -> None:
-        self._work = asyncio.current_task()
-        with self._lock:
-            self._loop = asyncio.get_running_loop()
-            stopped = self._stopped
-        if stopped:
-            for errand in self._errands:
-                self._told(errand, VariantOutcome(problem=STOPPED))
-            return
-        async with asyncio.TaskGroup() as group:
-            for errand in self._errands:
-                group.create_task(self._one(errand))
+    async def _ask_all(self) -> None:
+        self._tasks = [self._loop.create_task(self._ask(question)) for question in self._questions]
+        if self._is_stopped:
+            self._cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for question, task in zip(self._questions, self._tasks, strict=True):
+            if task.cancelled():
+                self._tell(question, VariantOutcome(problem=STOPPED))
 
-    async def _one(self, errand: VariantQuestion) -> None:
-        began = self._clock()
+    async def _ask(self, question: VariantQuestion) -> None:
+        began = time.monotonic()
         try:
-            answer = await errand.client.session.answer_async(errand.request, errand.options)
-        except QwenError as error:
-            self._told(errand, VariantOutcome(problem=f"{type(error).__name__}: {error}"))
-        except asyncio.CancelledError:
-            self._told(errand, VariantOutcome(problem=STOPPED))
-            raise
+            answer = await question.client.session.answer_async(question.request, question.options)
+        except Exception as error:  # the other cells go on, and this one says what it was
+            self._tell(question, VariantOutcome(problem=f"{type(error).__name__}: {error}"))
         else:
-            self._told(
-                errand, VariantOutcome(answer, seconds=None if answer.cached else self._clock() - began)
-            )
+            seconds = None if answer.cached else time.monotonic() - began
+            self._tell(question, VariantOutcome(answer, seconds=seconds))

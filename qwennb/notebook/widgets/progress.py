@@ -1,26 +1,25 @@
 """A run of a column while it lasts: how far it is, what it costs, and a button that stops it.
 
 What stays is one line. It is the same in every kernel, watched or not, live or from memory, so a run that is over
-within a second shows nothing else, and where nobody looks no widget is ever made.
+within a second shows nothing else, and where nobody looks no panel is ever made.
 
-The button is pressed while the cell runs, so its message must not wait for the cell (`beside`). Where nobody could hear
-it, it is off, and says that the kernel can be interrupted.
+The button is pressed while the cell runs, so its message must not wait for the cell: see `beside.py`. Where nobody could
+hear the button it is off, and says that the kernel can be interrupted. A panel whose kernel is gone says so.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-import ipywidgets as widgets
+import traitlets
 
 from qwennb.answer import markup, money
 from qwennb.frames import Progress
-from qwennb.notebook.widgets.beside import answers_beside_the_cell, is_heard_beside_the_cell
-from qwennb.notebook.widgets.static import OutputSlot, close, somebody_looks
+from qwennb.notebook.widgets.beside import is_heard_beside_the_cell
+from qwennb.notebook.widgets.panel import Panel, intent
+from qwennb.notebook.widgets.static import OutputSlot, somebody_looks
 
 PATIENCE = 1.0  # seconds before a run is worth watching
-STOP = "Stop this run: what is finished is kept, and the same call asks only for the rest."
 INTERRUPT = (
     "A button can't be heard here while a cell runs: interrupt the kernel instead. What is finished is kept."
 )
@@ -79,7 +78,7 @@ class _ShownRun:
             self._show_line(progress)
         elif self._is_watched and progress.seconds >= PATIENCE:
             self._panel = ProgressPanel(progress)
-            self._spot.show(*_line(f"{progress.unique:,} questions are being asked."), self._panel.box)
+            self._spot.show(*_line(f"{progress.unique:,} questions are being asked."), self._panel)
         elif progress.batches and not self._shown:
             # Its place in the cell, the same for a run that is over at once: the line comes when polars is done.
             self._shown = "A column is being asked."
@@ -89,7 +88,7 @@ class _ShownRun:
         assert self._last is not None
         self._show_line(self._last)
         if self._panel is not None:
-            close(self._panel.box)
+            self._panel.close()
 
     def _show_line(self, progress: Progress) -> None:
         if progress.line != self._shown or self._panel is not None:
@@ -97,51 +96,58 @@ class _ShownRun:
             self._spot.show(*_line(progress.line))
 
 
-class ProgressPanel:
-    """The widget: figures, and Stop."""
+class ProgressPanel(Panel):
+    """The run in a line, with Stop; the rest of its figures behind it."""
+
+    kind, title = "progress", "Progress"
+    shown = traitlets.Dict().tag(sync=True)
 
     def __init__(self, progress: Progress) -> None:
-        self._stop = progress.stop
-        self._bar = widgets.IntProgress(
-            layout=widgets.Layout(width="auto", flex="1 1 auto"), tooltip="How much of the run is done"
-        )
-        self._figures = {name: widgets.Label() for name in _figures(progress)}
-        self._button = widgets.Button(description="Stop", icon="stop", tooltip=STOP)
-        self._hint = widgets.Label()
-        answers_beside_the_cell(self._button)
-        self._button.on_click(self._on_press)
-        names = [widgets.Label(name) for name in self._figures]
-        pairs = [widgets.HBox([n, v]) for n, v in zip(names, self._figures.values(), strict=True)]
-        for name in names:
-            name.style.text_color = "var(--jp-ui-font-color2, #616161)"
-        table = widgets.GridBox(
-            pairs, layout=widgets.Layout(grid_template_columns="repeat(auto-fit, minmax(230px, 1fr))")
-        )
-        head = widgets.HBox([self._bar, self._button], layout=widgets.Layout(align_items="center"))
-        self.box = widgets.VBox([head, table, self._hint])
-        self.see(progress)
+        self._progress = progress
+        self._is_stopped = False
+        super().__init__(name=f"run {progress.run}")
+        self.draw()
 
     def see(self, progress: Progress) -> None:
-        """Show how far it is."""
-        self._stop = progress.stop
-        self._bar.max, self._bar.value = max(progress.unique, 1), progress.done
-        for name, text in _figures(progress).items():
-            self._figures[name].value = text
-        is_heard = is_heard_beside_the_cell()
-        if self._button.description == "Stop":
-            self._button.disabled = not is_heard
-        self._hint.value = "" if is_heard else INTERRUPT
-        self._hint.layout.display = "none" if is_heard else None
+        """Show how far it is, soon: on a thread of the panel's, for the run is not to wait for a browser."""
+        self._progress = progress
+        self.refresh()
 
-    def _on_press(self, _: Any) -> None:
-        self._stop()
-        self._button.disabled = True
-        self._button.description = "Stopping …"
+    @intent
+    def stop(self) -> None:
+        """Stop the run: what is finished is kept, and the same call asks only for the rest."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._progress.stop()
+
+    def draw(self) -> None:
+        """Say it in a message: one is sent for each drawing, however many figures there are."""
+        progress = self._progress
+        self.shown = {
+            "share": progress.done / max(progress.unique, 1),
+            "line": headline(progress),
+            "figures": _figures(progress),
+            "note": progress.note,
+            "stops": "stopping" if self._is_stopped else "heard" if is_heard_beside_the_cell() else INTERRUPT,
+        }
+
+
+def headline(progress: Progress) -> list[str]:
+    """The line: how far, how fast, what it costs so far and is still to cost, and how long it takes."""
+    left, rest = progress.seconds_left, progress.cost_of_the_rest
+    cost = money(progress.cost) + ("" if rest is None else f", about {money(rest)} to come")
+    return [
+        f"{progress.done:,} of {progress.unique:,}",
+        f"{progress.per_minute:,.0f} a minute",
+        cost,
+        "" if left is None else f"about {_span(left)} left",
+        f"{progress.failed:,} failed" if progress.failed else "",
+    ]
 
 
 def _figures(progress: Progress) -> dict[str, str]:
-    """What is to be seen. Each text has one dollar at most: two would make a formula of what stands between."""
     left, end = progress.seconds_left, progress.cost_at_the_end
+    unknown = end is None and progress.cost is not None
     return {
         "Answered": f"{progress.done:,} of {progress.unique:,}",
         "Rows": f"{progress.rows:,}",
@@ -151,11 +157,9 @@ def _figures(progress: Progress) -> dict[str, str]:
         "Tokens in": f"{progress.tokens[0]:,}",
         "Tokens out": f"{progress.tokens[1]:,}",
         "Cost so far": money(progress.cost),
-        "Cost at the end": "not known yet"
-        if end is None and progress.cost is not None
-        else _about(money(end)),
+        "Cost at the end": "not known yet" if unknown else _about(money(end)),
         "Time left": "not known yet" if left is None else _about(_span(left)),
-        "Model": markup.spell_label(progress.model),
+        "Model": progress.model,
     }
 
 

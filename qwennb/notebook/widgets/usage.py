@@ -1,30 +1,34 @@
-"""What was spent: by model, day, notebook or endpoint, against the budget.
+"""What was spent: by model, day, notebook or endpoint, summed, against the budget, and live.
 
-The table is the record, and stands under its switches; the figures are the ledger's, which all notebooks share.
+The figures are the ledger's, which all notebooks share. A thread looks whether it has changed, and not what is in it; so
+the table grows while a column runs, and a notebook that nobody uses says nothing to its server.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import ref
 
-import ipywidgets as widgets
+import traitlets
 
 from qwennb.answer import markup, money
 from qwennb.cache import Spending, spell_cost
 from qwennb.client import Qwen, runtime
 from qwennb.errors import QwenError
 from qwennb.frames import default_client
-from qwennb.notebook.widgets.beside import answers_beside_the_cell
-from qwennb.notebook.widgets.read_only import StatusLabel
-from qwennb.notebook.widgets.static import PersistentWidget, parts
+from qwennb.notebook.in_marimo import is_watched
+from qwennb.notebook.widgets.panel import Panel, intent
 
 BY = ("model", "day", "notebook", "endpoint")
 SINCE = {"always": None, "today": 0, "the last 7 days": 6, "the last 30 days": 29}
+ALL = "all"
 WIDTH = 20
+LOOKS = 1.0  # seconds between two looks at the file of the ledger
 NOTHING = "Nothing was asked in this time."
 
 
@@ -53,12 +57,13 @@ class Subtotal:
         )
 
     @property
-    def cost_text(self) -> str:
-        """The cost, and what is not known of it."""
-        return spell_cost(self.cost, self.requests, self.unknown_cost, self.maybe_billed)
+    def cells(self) -> list[str]:
+        """What stands in its row: the cost with what is not known of it."""
+        cost = spell_cost(self.cost, self.requests, self.unknown_cost, self.maybe_billed)
+        return [self.name, f"{self.requests:,}", f"{self.input:,}", f"{self.output:,}", cost]
 
 
-class UsagePanel:
+class UsagePanel(Panel):
     """What was spent, as a table with switches: `Usage(qwen)` as the last line of a cell.
 
     Parameters
@@ -69,6 +74,8 @@ class UsagePanel:
         What the sums are of.
     now : callable
         What it takes for the time.
+    name : str, optional
+        Who it is: made again under its name in this kernel it is as it was left. The cell's own without it.
 
     Raises
     ------
@@ -81,118 +88,113 @@ class UsagePanel:
     >>> usage = widgets.Usage(qwen, by="day")
     """
 
+    kind, title = "usage", "Usage"
+    switches = traitlets.Dict().tag(sync=True)  # what can be chosen, and what is
+    table = traitlets.Dict().tag(sync=True)
+    budget = traitlets.Dict().tag(sync=True)
+
     def __init__(
         self,
         client: Qwen | None = None,
         *,
         by: str = "model",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        name: str | None = None,
     ) -> None:
         self._client = client or default_client()
         self._now = now
-        self._lock = threading.RLock()
-        self._by = _switch("By", BY, "What the sums are of")
-        self._by.value = by if by in BY else BY[0]
-        self._since = _switch("Since", tuple(SINCE), "The days that are counted")
-        self._notebook = _switch("Notebook", ("all",), "The notebook that is counted")
-        refresh = widgets.Button(
-            description="Refresh",
-            icon="refresh",
-            tooltip="Read the ledger again",
-            layout=widgets.Layout(width="auto"),
-        )
-        self._bar = widgets.FloatProgress(
-            min=0.0, max=1.0, tooltip="How much of the budget is spent", layout=widgets.Layout(width="200px")
-        )
-        self._spent, self._budget = (
-            StatusLabel(),
-            StatusLabel(),
-        )  # two labels: two dollars in one would be mathematics
-        self._spent.layout.flex = "0 0 auto"
-        row = widgets.Layout(flex_flow="row wrap", align_items="center")
-        box = widgets.VBox(
-            [
-                widgets.HBox([self._by, self._since, self._notebook, refresh], layout=row),
-                widgets.HBox([self._bar, self._spent, self._budget], layout=row),
-            ]
-        )
-        for part in parts(box):
-            answers_beside_the_cell(part)
-        self._exhibit = PersistentWidget(box, about="usage", called="Usage", below=True)
-        for switch in (self._by, self._since, self._notebook):
-            switch.observe(lambda _: self.refresh(), "value")
-        refresh.on_click(lambda _: self.refresh())
-        self.refresh()
+        self._chosen = {"by": by if by in BY else BY[0], "since": next(iter(SINCE)), "notebook": ALL}
+        super().__init__(name=name)
+        if self.former is not None:
+            self._chosen = self.former._chosen
+        if is_watched():
+            threading.Thread(target=_watch, args=[ref(self)], name="qwennb-usage", daemon=True).start()
 
-    def _ipython_display_(self) -> None:
-        self._exhibit.show()
+    @intent
+    def choose(self, switch: str, value: str) -> None:
+        """Count by something else, or something else."""
+        if value in self.switches.get(switch, ()):
+            self._chosen[switch] = value
 
-    def refresh(self) -> None:
-        """Read the ledger again."""
-        with self._lock:
-            try:
-                self._read()
-            except QwenError as error:
-                self._spent.say("")
-                self._budget.say(str(error))
+    def stamp(self) -> tuple[int, ...]:
+        """What is another one once something has been spent."""
+        return self._client.session.memory.spendings.stamp()
 
-    def close(self) -> None:
-        """Take the switches away; the table stays in the notebook."""
-        self._exhibit.close()
-
-    def _read(self) -> None:
-        runtime().settle(self._client.session.config.cache_dir)
-        rows = self._client.session.memory.spendings.rows()
-        names = ("all", *sorted({row.notebook for row in rows if row.notebook}))
-        if self._notebook.options != names:
-            self._notebook.options = names
-        days = SINCE[self._since.value]
+    def draw(self) -> None:
+        """Draw the sums of what is chosen, and keep them."""
+        try:
+            runtime().settle(self._client.session.config.cache_dir)
+            rows = self._client.session.memory.spendings.rows()
+        except QwenError as error:
+            self.say(str(error))
+            return
+        by, wanted, days = self._chosen["by"], self._chosen["notebook"], SINCE[self._chosen["since"]]
         since = "" if days is None else (self._now().date() - timedelta(days=days)).isoformat()
-        wanted = self._notebook.value
-        counted = [row for row in rows if row.day >= since and wanted in ("all", row.notebook)]
-        by = self._by.value
         sums: dict[str, Subtotal] = {}
-        for row in counted:
-            name = getattr(row, by) or "none"
-            sums[name] = sums.get(name, Subtotal(name)).with_row(row)
+        for row in rows:
+            if row.day >= since and wanted in (ALL, row.notebook):
+                name = getattr(row, by) or "none"
+                sums[name] = sums.get(name, Subtotal(name)).with_row(row)
+        notebooks = [ALL, *sorted({row.notebook for row in rows if row.notebook})]
+        self.switches = {
+            "by": list(BY),
+            "since": list(SINCE),
+            "notebook": notebooks,
+            "chosen": dict(self._chosen),
+        }
         limit, spent = self._client.session.config.budget, self._client.spent
-        budget = (
-            ("", "")
-            if limit is None
-            else (f"{money(spent)} spent", f"of this client's budget of {money(limit)}")
+        told = (
+            [] if limit is None else [f"{money(spent)} spent", f"of this client's budget of {money(limit)}"]
         )
-        self._bar.layout.display = "none" if limit is None else None
-        self._bar.value = 0.0 if not limit else min(spent / limit, 1.0)
-        self._spent.say(budget[0])
-        self._budget.say(budget[1] or "This client has no budget.")
-        self._exhibit.keep(*tables(list(sums.values()), by, budget if limit is not None else ()))
+        share = min(spent / limit, 1.0) if limit else 0.0
+        self.budget = {
+            "limited": limit is not None,
+            "share": share,
+            "told": " ".join(told) or "This client has no budget.",
+        }
+        ordered = sort(list(sums.values()), by)
+        self.table = {"head": by, "rows": [one.cells for one in ordered], "shares": shares(ordered)}
+        self.keep(*write_tables(ordered, by, told))
 
 
-def tables(sums: Sequence[Subtotal], by: str, budget: Sequence[str] = ()) -> tuple[str, str]:
-    """The sums as a Markdown table and as plain text: days in their order, else the dearest first."""
-    if not sums:
-        return f"*{NOTHING}*", NOTHING
+def _watch(panel: ref[UsagePanel]) -> None:
+    """Have the panel drawn when the ledger has changed, for as long as there is one."""
+    seen: Any = None
+    while (one := panel()) is not None and one.comm is not None:
+        now = one.stamp()
+        if seen is not None and now != seen:
+            one.refresh()
+        seen = now
+        del one
+        time.sleep(LOOKS)
+
+
+def sort(sums: Sequence[Subtotal], by: str) -> list[Subtotal]:
+    """Put days in their order, else the dearest first, and what they are together last."""
     ordered = sorted(sums, key=(lambda s: (s.name,)) if by == "day" else (lambda s: (-s.cost, s.name)))
-    total = Subtotal("all")
+    total = Subtotal(ALL)
     for one in ordered:
         total = total.with_row(one)
-    most = max(one.cost for one in ordered)
+    return [*ordered, total] if ordered else []
+
+
+def shares(ordered: Sequence[Subtotal]) -> list[float]:
+    """What each costs, of what the dearest does; of all together nothing."""
+    most = max((one.cost for one in ordered[:-1]), default=0.0)
+    return [one.cost / most if most else 0.0 for one in ordered[:-1]] + [0.0]
+
+
+def write_tables(ordered: Sequence[Subtotal], by: str, budget: Sequence[str] = ()) -> tuple[str, str]:
+    """Write the sums as a Markdown table and as plain text."""
+    if not ordered:
+        return f"*{NOTHING}*", NOTHING
     rows = [[by, "requests", "tokens in", "tokens out", "cost", "share"]]
-    for one in [*ordered, total]:
-        bar = "█" * max(1, round(WIDTH * one.cost / most)) if one is not total and most and one.cost else ""
-        rows.append([one.name, f"{one.requests:,}", f"{one.input:,}", f"{one.output:,}", one.cost_text, bar])
+    for one, share in zip(ordered, shares(ordered), strict=True):
+        rows.append([*one.cells, "█" * max(1, round(WIDTH * share)) if share else ""])
     cells = [[markup.literal(cell) for cell in row] for row in rows]
     cells[-1] = [f"**{cell}**" if cell else "" for cell in cells[-1]]
-    lines = [f"| {' | '.join(cell or '&nbsp;' for cell in row)} |" for row in cells]
-    lines.insert(1, "|---|---:|---:|---:|---:|---|")
+    lines = markup.write_table(cells, ["---", *["---:"] * 4, "---"])
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     plain = ["  ".join(c.ljust(w) for c, w in zip(row, wide, strict=True)).rstrip() for row in rows]
     ends = ["", *(f"- {markup.literal(line)}" for line in budget)] if budget else []
-    return "\n".join([*lines, *ends]), "\n".join([*map(markup.plain, plain), *budget])
-
-
-def _switch(name: str, options: Sequence[str], tooltip: str) -> Any:
-    return widgets.Dropdown(
-        options=options, description=name, tooltip=tooltip, style={"description_width": "initial"},
-        layout=widgets.Layout(width="220px"),
-    )  # fmt: skip
+    return "\n".join([lines, *ends]), "\n".join([*map(markup.plain, plain), *budget])
