@@ -16,6 +16,7 @@
     ├── NotRecorded                 replay: this request was never answered here
     ├── BudgetExceeded              asking would go over the money that was set aside
     ├── Stopped                     the user stopped the run
+    ├── Uncertified                 a draft is not proved, and the model is not to be asked
     ├── CacheError                  the store can't be used as it is
     ├── CheckFailed                 answers break a rule that they are checked by
     ├── InvalidAnswer               a whole answer came, and it does not fit the schema
@@ -344,6 +345,21 @@ class Stopped(QwenError):
     Traceback (most recent call last):
         ...
     qwennb.errors.Stopped: The stream was stopped before its answer was whole.
+    """
+
+
+class Uncertified(QwenError):
+    """A draft's answer is not proved to be the model's own, and `on_uncertified="stop"` says that the model is not to be asked.
+
+    Examples
+    --------
+    >>> reviews = pl.DataFrame({"review": [f"Review {n}" for n in range(400)]})
+    >>> reviews.qwen.classify(
+    ...     "review", ["good", "bad"], model="plus", draft="flash", agree=0.9, on_uncertified="stop", on_error="raise"
+    ... )
+    Traceback (most recent call last):
+        ...
+    qwennb.errors.Uncertified: ...
     """
 
 

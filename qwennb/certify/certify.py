@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -62,6 +62,16 @@ class Certificate:
         """How many rows were asked for it."""
         return int(self.asked.sum())
 
+    def spread(self, rows: Whole, count: int) -> Certificate:
+        """The same for a table of *count* rows of which only these *rows* were looked at."""
+        accepted, asked = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        accepted[rows], asked[rows] = self.accepted, self.asked
+        return replace(self, accepted=accepted, asked=asked)
+
+    def without(self, rows: Flags) -> Certificate:
+        """The same, with fewer accepted: of recall that leaves out no more, and so proves no less."""
+        return replace(self, accepted=self.accepted & ~rows)
+
     @property
     def left(self) -> Flags:
         """The rows that are neither proved nor asked."""
@@ -69,8 +79,11 @@ class Certificate:
 
     @property
     def reached(self) -> float:
-        """The least share that is proved."""
-        return 1.0 if not self.rows else 1 - self.errors_at_most / self.rows
+        """The least share that is proved: of all rows (agree), of those accepted (precision), of those looked for (recall)."""
+        of = {"agree": self.rows, "precision": self.rows_accepted, "recall": 0}[self.goal]
+        if self.goal == "recall" and self.rows_accepted:
+            return self.target
+        return 1 - self.errors_at_most / of if of else 1.0
 
 
 def certify(

@@ -16,6 +16,7 @@ from qwennb.frames.column_plan import ColumnPlan
 from qwennb.frames.default import default_client, forget_default, use
 from qwennb.frames.duckdb_function import add_to_duckdb
 from qwennb.frames.evaluator import EVALUATIONS
+from qwennb.frames.evidence import Evidence, evidence
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.progress import Progress, WrittenProgress
 from qwennb.frames.prompts import prompts

@@ -83,8 +83,10 @@ class PromptBatch:
 class ColumnAsker:
     """Asks for one column, and lasts as long as the plan that it stands in: its budget and its answers are the plan's."""
 
-    def __init__(self, client: Qwen, column: Column) -> None:
+    def __init__(self, client: Qwen, column: Column, payer: ColumnAsker | None = None) -> None:
+        """Whose budget it spends, where that is not its own: the *payer*'s."""
         self.session = client.session
+        self._payer = payer
         self.options = self.session.with_defaults(column.options)
         # The words that are asked in, and those before them, each with its options.
         self._words = [
@@ -135,6 +137,8 @@ class ColumnAsker:
         with self._lock:
             if self._context is None:
                 context = self.session.call_context(self.options, direct=True)
+                if self._payer is not None:
+                    context = replace(context, budgets=self._payer.context().budgets)
                 self.session.validate(sample, context)
                 self._context = context
             return self._context

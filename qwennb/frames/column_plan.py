@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -76,6 +76,10 @@ class ColumnPlan:
         How often each prompt is asked.
     leaning : int
         Questions beside, which find out which way the model leans when it chooses a label.
+    draft : ColumnPlan or None
+        What the drafts would take, where a cheaper model answers first; the rest is then what asking the model of all rows would.
+    certificate : str
+        What must be proved of them, and what that takes at least, or why it can't be.
     why_refused : str
         Why the first of those can't be asked that can't: it is longer than the model takes, or its picture can't be read.
 
@@ -105,6 +109,8 @@ class ColumnPlan:
     draws: int = 1
     leaning: int = 0
     why_refused: str = ""
+    draft: ColumnPlan | None = None
+    certificate: str = ""
 
     @property
     def to_ask(self) -> int:
@@ -143,11 +149,45 @@ class ColumnPlan:
             lines.append(f"at least {self.seconds:,.0f} s at the endpoint's limits")
         if self.refused:
             lines.append(f"{self.refused:,} can't be asked as they stand. The first: {self.why_refused}")
+        if self.draft is not None:
+            lines = [f"draft: {self.draft}", self.certificate, f"were all asked: {lines[0]}", *lines[1:]]
+        elif self.certificate:
+            lines.append(self.certificate)
         return drop_controls("\n".join(lines))
 
 
 def plan_column(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:
     """The plan for a column over *columns*."""
+    terms = evaluator.column.terms
+    if terms is None:
+        return _plan(evaluator, columns)
+    from qwennb.certify import need  # with numpy, which only this needs
+
+    whole = _plan(evaluator, columns)
+    rows, model = whole.rows - whole.skipped, whole.model
+    aim = f"{terms.goal}={terms.target:g}"
+    wanted = need(rows, terms.target, terms.delta, goal=terms.goal)
+    if wanted.why_not:
+        said = f"{aim} can't be proved: {wanted.why_not}; {model} would be asked of all rows"
+        return replace(whole, certificate=said)
+    taught = terms.count_taught(whole.unique)
+    among = {"agree": "rows", "precision": "of the rows kept", "recall": "rows of which it says yes"}[
+        terms.goal
+    ]
+    said = f"{aim} is proved by {wanted.labels:,} {among} at least, asked of {model}"
+    if terms.goal == "recall":
+        said += f": by about {10 * wanted.labels:,} answers were one row in ten such, by {100 * wanted.labels:,} were one in a hundred"
+    said += f"; {taught:,} more teach where the draft errs" if taught else ""
+    if terms.is_local:
+        return replace(whole, certificate=f"{said}; the draft is learnt here and costs nothing")
+    draft = _plan(Evaluator(evaluator.column.as_draft(terms)), columns)
+    if whole.cost is not None and draft.cost is not None and whole.to_ask:
+        least = draft.cost + whole.cost / whole.to_ask * min(wanted.labels + taught, whole.to_ask)
+        said += f"\nwith the draft {money(least, estimated=True)} to {money(draft.cost + whole.cost, estimated=True)}"
+    return replace(whole, draft=draft, certificate=said)
+
+
+def _plan(evaluator: Evaluator, columns: Mapping[str, pl.Series]) -> ColumnPlan:
     rows = read_rows(evaluator.column, columns)
     asker = evaluator.find_asker()
     questions = [prompt for prompt in rows.prompts if isinstance(prompt, Prompt)]

@@ -16,6 +16,7 @@ import polars as pl
 from qwennb.client import Options, Qwen
 from qwennb.documents import cell_text
 from qwennb.errors import BadInput, TemplateError, nearest, show_value
+from qwennb.frames.draft_terms import DraftTerms, take_terms
 from qwennb.frames.fields import tell_fields
 from qwennb.frames.form import ColumnForm
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
@@ -96,12 +97,18 @@ class Column:
     truth: str | None = None  # the column that says what is right
     span: float | None = None  # the whole range of a score
     after: str = ""  # what is said of quotes after each prompt
+    terms: DraftTerms | None = None  # on which another one's answers are taken: drafted.py
 
     @property
     def title(self) -> str:
         """What errors and warnings call it."""
         names = ", ".join(f"`{name}`" for name in self.questions)
         return f"column{'s' if len(self.questions) > 1 else ''} {names}"
+
+    def as_draft(self, terms: DraftTerms) -> Column:
+        """The same asked of who drafts."""
+        older = tuple((words, replace(options, model=terms.draft)) for words, options in self.older)
+        return replace(self, options=replace(self.options, model=terms.draft), older=older, terms=None)
 
     def question_of(self, output: str) -> str:
         """The name of the question whose answers, or whose errors or meta, make the column *output*."""
@@ -155,15 +162,17 @@ def build_column(
     defaults: Options | None = None,
     take: str | None = None,
     span: float | None = None,
+    is_whole: bool = False,
     votes: bool = False,
 ) -> Column:
     """Make the column that a call with the options *given* stands for; its name is the noun of the *verb* unless they name it.
 
     *prompt* may be several, by the names of their columns. Where its answers can be counted (*votes*) there may be several
-    draws of each, and a column of truth; *span* is the range of numbers. *words* are a verb's own, the newest first.
+    draws of each, and a column of truth; *span* is the range of numbers, which are whole ones or not. *words* are a verb's own, the newest first.
     """
     refuse_after_fork()
     own, call, client = split_options(given)
+    terms = take_terms(own, verb, is_whole=is_whole)
     own.pop("prompt_version", None)
     into = own.pop("into", None)
     prompts = _name_prompts(prompt, into) if isinstance(prompt, Mapping) else {into or _NOUNS[verb]: prompt}
@@ -249,6 +258,7 @@ def build_column(
         is_calibrated=is_calibrated,
         span=span,
         after=after,
+        terms=terms,
         **own,
     )
 
@@ -448,6 +458,7 @@ def score_column(
         defaults=bound,
         take="score",
         span=high - low,
+        is_whole=integer,
         votes=True,
     )
 

@@ -45,6 +45,8 @@ from qwennb.frames.truth_column import as_compared, print_comparison, read_truth
 from qwennb.warn import warn_user
 
 if TYPE_CHECKING:
+    from qwennb.frames.draft_terms import DraftTerms
+    from qwennb.frames.evidence import Evidence
     from qwennb.tracing import Totals, Trace
 
 EVALUATIONS = Evaluations()
@@ -68,6 +70,7 @@ class Evaluator:
         self._trace_lock = threading.Lock()
         self._asker: ColumnAsker | None = None
         self._answers = Answers()
+        self._certificate: Evidence | None = None
 
     def find_asker(self) -> ColumnAsker:
         """Who asks; made with the first row, so that building a plan looks for no endpoint."""
@@ -85,7 +88,10 @@ class Evaluator:
             outcomes = self._frame_outcomes(rows) if rows.prompts else []
             if truth:
                 print_comparison(column, self._pair(rows, outcomes, truth))
-            return self._lay_out(rows, outcomes)
+            made = self._lay_out(rows, outcomes)
+            if self._certificate is not None:
+                self._certificate.remember(columns, made)
+            return made
         except BaseException as error:
             raise self._in_our_words(error)  # noqa: B904 - it carries its cause
 
@@ -216,7 +222,10 @@ class Evaluator:
         if self.column.draws is not None:
             asked = draw_each(asked, self.column.draws)
         try:
-            outcomes = self.find_asker().outcomes(asked, group, tally, batches=batches)
+            if (terms := self.column.terms) is None:
+                outcomes = self.find_asker().outcomes(asked, group, tally, batches=batches)
+            else:
+                outcomes = self._ask_drafted(terms, rows, asked, group, tally)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(_remaining_text(tally))
             raise
@@ -237,6 +246,23 @@ class Evaluator:
         tally.show(now=True) if batches else tally.show(finished=True)
         if self.column.on_error == "raise":
             self._raise_failure(rows, outcomes, tally, batches=batches)
+        return outcomes
+
+    def _ask_drafted(
+        self,
+        terms: DraftTerms,
+        rows: Rows,
+        asked: Sequence[Prompt],
+        group: EvaluationGroup | None,
+        tally: Tally,
+    ) -> list[Outcome | None]:
+        from qwennb.frames.drafted import DraftRun  # with numpy, which only this needs
+
+        client = self.column.client or default_client()
+        drafter = ColumnAsker(client, self.column.as_draft(terms), payer=self.find_asker())
+        run = DraftRun(self.column, terms, self.find_asker(), drafter, rows, asked, group, tally)
+        outcomes = run.outcomes()
+        self._certificate = run.evidence
         return outcomes
 
     def _raise_failure(

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 from qwennb.client import MEANINGS, Options, Qwen
 from qwennb.config import CacheMode
 from qwennb.errors import BadInput, nearest, show_value
+from qwennb.frames.draft_terms import TERM_CHECKS, OnUncertified
 from qwennb.frames.progress import Progress
 from qwennb.request import Check, folder, number, one_of, text
 
@@ -44,6 +45,13 @@ class ColumnOptions(TypedDict, total=False):
     prompt_version: int | None
     draws: int | None
     truth: str | None
+    draft: str | None
+    agree: float | None
+    precision: float | None
+    recall: float | None
+    delta: float | None
+    tolerance: float | None
+    on_uncertified: OnUncertified | None
 
     client: Qwen | None
     endpoint: str | None
@@ -101,12 +109,19 @@ OWN_MEANINGS = {
     "lane": '`"live"` (the default), or `"batch"`: half the price, hours later',
     "draws": "so many draws of each row, at the model's own temperature: the majority, of scores the median; `agreement` is in `meta`",
     "truth": "the column of what is right: at the end of the run, how well the answers agree with it is printed",
+    "draft": 'a cheaper model that answers first, or `"local"`, which is learnt on the spot; its answers are taken as far as they are proved to be the model\'s own',
+    "agree": "the share of all rows that must have the answer that `model` gives: 0.95",
+    "precision": "the share of the rows kept of which `model` says yes; those that the draft drops are not asked",
+    "recall": "the share of all rows of which `model` says yes that must be kept; each that is kept was asked of it",
+    "delta": "how likely the certificate may be wrong; 0.05 by default",
+    "tolerance": "how far two numbers may differ and still agree",
+    "on_uncertified": 'rows that can\'t be proved: `"ask"` the model (the default), or `"stop"`, and they fail',
     "prompt_version": "the words of an older version of the verb; by default the newest, and those before it where they are recorded",
     "client": "the `Qwen` that is asked; by default the notebook's, which `qwennb.use` sets",
     "endpoint": "in place of a client: an endpoint's name or address",
     "api_key": "in place of a client: that endpoint's key",
 }
-_DEFAULTS = {"on_error": "null", "meta": False, "nulls": "skip", "lane": "live"}
+_DEFAULTS = {"on_error": "null", "meta": False, "nulls": "skip", "lane": "live", "on_uncertified": "ask"}
 _NOT_HERE = {
     "images": 'A column\'s pictures are named by their column: image="photo".',
     "videos": "Videos don't travel by column. Ask for them one by one, with Qwen().ask(videos=…).",
@@ -119,8 +134,19 @@ _NOT_HERE = {
 
 
 # `ask` alone leaves the form of its answer open; only claims and fields have quotes; only what can be counted is drawn several
-# times, or held against a truth.
-_NOT_EVERYWHERE = ("schema", "choices", "cite", "draws", "truth")
+# times, held against a truth, or drafted.
+DRAFTED = ("draft", "agree", "delta", "on_uncertified")
+_NOT_EVERYWHERE = (
+    "schema",
+    "choices",
+    "cite",
+    "draws",
+    "truth",
+    *DRAFTED,
+    "precision",
+    "recall",
+    "tolerance",
+)
 
 
 def _progress(name: str, value: Any) -> Any:
@@ -154,6 +180,7 @@ _CHECKS: dict[str, Check] = {
     "prompt_version": number(whole=True, above=0),
     "draws": number(whole=True, above=0),
     "truth": text("the name of a column"),
+    **TERM_CHECKS,
 }
 
 

@@ -23,6 +23,8 @@ from qwennb.frames.evaluator import Evaluator
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.request import check_characters
 
+_IN_PIECES = "A draft is proved over a whole table, and a plan brings its rows in pieces. Collect it first: lf.collect().qwen.{verb}(…, draft=…)."
+
 
 class AnyTable(Protocol):
     """A table of some kind, as the verbs see it."""
@@ -134,6 +136,8 @@ class LazyTable:
         return self._frame.filter(self._expressions(column)[0] == YES)
 
     def _expressions(self, column: Column) -> list[pl.Expr]:
+        if column.terms is not None:
+            raise BadInput(_IN_PIECES.format(verb=column.verb))
         column.check(self._frame.collect_schema())
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)
@@ -172,6 +176,8 @@ class Value:
         return self._answers(column) == YES
 
     def _answers(self, column: Column) -> pl.Expr:
+        if column.terms is not None:
+            raise BadInput(_IN_PIECES.format(verb=column.verb))
         _refuse_truth(column, {"it"})
         evaluator = Evaluator(column)
         INTERRUPTS.listen_while(evaluator)

@@ -21,7 +21,7 @@ from qwennb.frames.columns import (
     translate_column,
 )
 from qwennb.frames.default import default_client
-from qwennb.frames.options import AskOptions, ColumnOptions, ExtractOptions, shows_options
+from qwennb.frames.options import DRAFTED, AskOptions, ColumnOptions, ExtractOptions, shows_options
 
 if TYPE_CHECKING:
     from qwennb.answer import Answer
@@ -117,7 +117,7 @@ def classify(
     examples: Sequence[tuple[str, Any]] | Mapping[str, Any] | None = None,
     **options: Unpack[ColumnOptions],
 ) -> T: ...
-@shows_options("draws", "truth")
+@shows_options("draws", "truth", *DRAFTED)
 @takes_texts
 def classify(
     table: Any,
@@ -318,7 +318,7 @@ def score(
     integer: bool = False,
     **options: Unpack[ColumnOptions],
 ) -> T: ...
-@shows_options("draws", "truth")
+@shows_options("draws", "truth", *DRAFTED, "tolerance")
 @takes_texts
 def score(
     table: Any,
@@ -370,7 +370,7 @@ def score(
     )
 
 
-@shows_options("draws", "truth", without=("into", "meta"))
+@shows_options("draws", "truth", *DRAFTED, "precision", "recall", without=("into", "meta"))
 def filter(table: T, statement: str, **options: Unpack[ColumnOptions]) -> T:  # noqa: A001 - polars' own word
     """Keep the rows of which a statement is true.
 

@@ -12,6 +12,7 @@ import pytest
 import qwennb
 from qwennb.client import Options
 from qwennb.errors import BadInput
+from qwennb.frames.draft_terms import TERM_CHECKS
 from qwennb.frames.options import KINDS, OWN_MEANINGS, AskOptions, ColumnOptions, ExtractOptions
 
 VERBS = {
@@ -66,8 +67,11 @@ def test_a_verb_shows_and_explains_each_option_at_every_door(verb):
         assert ("cite" in shown) == (verb in ("ask", "extract")), where
         kept_out = {"into", "meta"} if verb == "filter" else set()
         if verb not in ("classify", "score", "filter"):  # what can't be counted
-            kept_out |= {"draws", "truth"}
-            assert not {"draws", "truth"} & set(shown)
+            kept_out |= {"draws", "truth", *TERM_CHECKS}
+            assert not {"draws", "truth", *TERM_CHECKS} & set(shown)
+        for name, verbs in {"precision": "filter", "recall": "filter", "tolerance": "score"}.items():
+            assert (name in shown) == (verb == verbs)
+            kept_out |= set() if verb == verbs else {name}
         assert set(wanted.__annotations__) - kept_out <= set(shown), where
         for name in inspect.signature(call).parameters:
             assert f"\n{name}" in inspect.getdoc(call), (where, name)
