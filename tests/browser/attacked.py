@@ -154,19 +154,21 @@ def review() -> Review:
     made = Review(frame, answer="qw_answer", other="qw_other", labels=labels.path, by=ATTACKS[0])
     assert len(made.agreement) > 0.8 * len(ATTACKS)
     display(made)
-    for attack in ATTACKS:  # what the file system and the form say of a name
-        made.act("write", path=attack, form=attack, right=True)
-        made.act("choose", which=attack)
-        made.act("press", letter=attack)
-    for number, batch in enumerate(_batches(ATTACKS, 12)):
-        few = pl.DataFrame({"a": batch, "label": pl.Series(batch, dtype=pl.Enum(list(dict.fromkeys(batch))))})
-        classes = Review(few, answer="label", labels=folder / f"{number}.jsonl", by=batch[0], name=batch[-1])
-        for _ in batch:
-            classes.act("press", letter="1")
-        assert classes.confusion is not None
-        if not number:  # one is drawn, for that takes two seconds
-            classes.act("picture")
-        display(classes)
+    for attack in ATTACKS[::20]:  # what the file system and the form say of a name
+        made.act("write", path=attack, form="trl", right=True)
+        made.act("write", path="x", form=attack)
+    made.act("choose", which=whole)
+    made.act("press", letter=whole)
+    named = [
+        "\n".join(batch) for batch in _batches(ATTACKS, len(ATTACKS) // 9 + 1)
+    ]  # labels with a button each
+    few = pl.DataFrame({"a": named, "label": pl.Series(named, dtype=pl.Enum(named))})
+    classes = Review(few, answer="label", labels=folder / "classes.jsonl", name=whole)
+    for _ in named:
+        classes.act("press", letter="1")
+    assert classes.confusion is not None
+    classes.act("picture")
+    display(classes)
     made.say(whole + END)
     return made
 

@@ -29,8 +29,9 @@ WATCH = """() => {
     drawn += 1;
     const name = one.tagName.toLowerCase(), tell = () => alive.push(one.outerHTML.slice(0, 200));
     const picture = name === 'img' && (one.getAttribute('src') || '').startsWith('data:image/png;base64,');
+    const icon = one.matches('svg.qw-icon') && !one.querySelector(':not(path)');  // the panels' own
     // MathJax says a formula again, for screen readers.
-    if (active.test(name) && !picture && !(name === 'math' && one.closest('mjx-assistive-mml'))) tell();
+    if (active.test(name) && !picture && !icon && !(name === 'math' && one.closest('mjx-assistive-mml'))) tell();
     const box = name === 'input' && one.type === 'checkbox' && one.disabled;  // of a list of tasks: nobody can press it
     if (control.test(name) && !box && one.closest('.jp-RenderedMarkdown')) tell();
     for (const at of one.attributes) {

@@ -119,7 +119,7 @@ def test_labels_by_mouse_a_filter_the_matrix_and_the_examples(review, tmp_path):
     press(opened, "Save")
     opened.wait_text("0.0% right (0 of 2")
     press(opened, "More")
-    page.get_by_label("file").fill(str(tmp_path / "corrected.jsonl"))
+    page.locator(".qw").get_by_label("file").fill(str(tmp_path / "corrected.jsonl"))
     press(opened, "Export")
     opened.wait_text("Written:")
     [line] = (tmp_path / "corrected.jsonl").read_text().splitlines()
