@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -52,6 +53,13 @@ def reads(opened, source):
 
 def press(opened, name):
     opened.page.get_by_role("button", name=name, exact=True).click()
+
+
+def has_no_complaints(opened):
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        opened.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        expect(opened.page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
+        assert opened.complaints() == []
 
 
 def test_a_column_is_reviewed_with_the_keyboard_alone(review):
@@ -127,11 +135,31 @@ def test_labels_by_mouse_a_filter_the_matrix_and_the_examples(review, tmp_path):
         "Praise or complaint? Fine.",
         "other",
     ]
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", theme)
-        expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
-        assert opened.complaints() == []
+    has_no_complaints(opened)
     assert opened.strangers() == []
+
+
+def test_in_notebook_7_no_key_reaches_the_notebook(review):
+    opened, labels = review
+    opened.save()
+    page = opened.page.context.new_page()
+    page.goto(opened.lab.address(opened.path, classic=True))
+    there = replace(opened, page=page)
+    page.locator(SOURCE).click()
+    for letter, source in [("r", "What a lovely evening!"), ("w", "We waited an hour."), ("3", "Fine.")]:
+        page.keyboard.press(letter)
+        reads(there, source)
+    page.get_by_role("button", name="Next", exact=True).focus()
+    for key in ("x", "y", "d", "d", "ArrowLeft", "m", "Escape", "u"):  # cut, delete, Markdown …
+        page.keyboard.press(key)
+    reads(there, "We waited an hour.")
+    assert verdicts(labels) == ["right", "wrong", "fixed", None]
+    cells = page.evaluate(
+        "jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.type).join()"
+    )
+    assert cells == "code"
+    has_no_complaints(there)
+    page.close()
 
 
 def test_labels_outlive_the_page_and_the_kernel(review):

@@ -328,12 +328,14 @@ def test_the_panel_exports_pairs_and_says_what_is_left_out(review, tmp_path):
 
 # ---------------------------------------------------------------------- without sight of the answer
 
-TODO = FRAME.with_columns(draw_id=pl.lit("d1"), draw_weight=pl.lit(2.0))
+TODO = FRAME.with_columns(
+    label_meta=pl.col("label"), draw_id=pl.lit("label/5/0/review/1"), draw_weight=pl.lit(2.0)
+)
 
 
 def test_of_a_drawn_row_the_page_is_told_no_word_of_the_answer(review):
     panel = review(frame=TODO, source=None, other="second", confidence="sure")
-    assert panel._rows.all[0].parts == (("review", "The soup was cold."),), "nor the design"
+    assert panel._rows.all[0].parts == (("review", "The soup was cold."),), "nor the design, nor its meta"
     for text in ("complaint", "praise", "other", "complaint"):
         seen(panel)
         told = json.dumps([panel.row, panel.tally, panel.chosen["ways"], panel.record])

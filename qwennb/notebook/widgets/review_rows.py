@@ -63,9 +63,12 @@ class ReviewRows:
                 f"Review takes a frame of polars or pandas with columns, not {type(frame).__name__}."
             )
         drawn = set(names) >= DRAWN
-        shown = {answer, other, confidence, *(DRAWN if drawn else ())}
+        self.is_hidden = drawn if hide_answer is None else hide_answer
+        left_out = {answer, other, confidence, *(DRAWN if drawn else ())}
+        if self.is_hidden:  # what a column leaves beside its answers tells them: label_meta
+            left_out |= {name for name in names if name.startswith(f"{answer}_")}
         sources = [source] if isinstance(source, str) else list(source or ())
-        sources = sources or [name for name in names if name not in shown]
+        sources = sources or [name for name in names if name not in left_out]
         taken = list(dict.fromkeys([answer, *sources, *filter(None, [other, confidence])]))
         for name in taken:
             if name not in names:
@@ -73,7 +76,6 @@ class ReviewRows:
                     f"The frame has no column `{name}`{nearest(name, names) or '; it has ' + ', '.join(names) + '.'}"
                 )
         self.frame, self.answer, self.other, self.confidence = frame, answer, other, confidence
-        self.is_hidden = drawn if hide_answer is None else hide_answer
         self._cut = cut = as_polars(frame, taken)
         if confidence is not None and not cut[confidence].dtype.is_numeric():
             raise BadInput(f"Column `{confidence}` holds {cut[confidence].dtype}; a confidence is a number.")
