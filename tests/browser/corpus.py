@@ -39,14 +39,14 @@ ACTIVE = """where => {
   const found = [];
   for (const area of document.querySelectorAll(where || '.jp-OutputArea-output')) for (const node of area.querySelectorAll('*')) {
     const name = node.tagName.toLowerCase();
-    if (node.closest('mjx-container, .MathJax_CHTML, .MathJax_Preview, .katex, script[type^="math/"]')) {
+    if (node.closest('mjx-container, .MathJax_CHTML, .MathJax_Preview, marimo-tex, script[type^="math/"]')) {
       if (name === 'a' || node.hasAttribute('href')) found.push(node.outerHTML.slice(0, 200));  // no formula leads anywhere
       continue;
     }
     const isBox = name === 'input' && node.type === 'checkbox' && node.disabled;
     if (!isBox && /^(script|img|image|iframe|object|embed|style|link|meta|base|form|input|button|textarea|select|video|audio|source|svg|math|template|portal|marquee|frame|frameset|applet|area|map)$/.test(name))
       found.push(node.outerHTML.slice(0, 200));
-    if (/^marimo-/.test(name) && !node.closest('[data-own]')) found.push(node.outerHTML.slice(0, 200));
+    if (/^marimo-/.test(name)) found.push(node.outerHTML.slice(0, 200));
     for (const at of node.attributes) {
       if (/^on/i.test(at.name) || at.name === 'data-commandlinker-command' || at.name === 'srcdoc')
         found.push(node.outerHTML.slice(0, 200));
