@@ -30,11 +30,13 @@ from tests.browser.lab import Lab, Notebook
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
-WIDE, NARROW = 1_000, 640
+WIDE, NARROW = 1_060, 640
 TALL = 2_400  # what is scrolled away has no picture
 KEY = "sk-simulated"
+# What is told of a machine that is busy with taking pictures has no place in them.
+QUIET = "import warnings\nwarnings.filterwarnings('ignore', message='Nothing of qwennb has moved')"
 SCENES: dict[str, Callable[[Stage], None]] = {}
-STYLE = ".jp-cell-toolbar, .jp-Collapser { visibility: hidden !important; }"
+STYLE = ".jp-cell-toolbar, .jp-Collapser, .jp-collapseHeadingButton { visibility: hidden !important; }"
 
 
 class Stage:
@@ -55,7 +57,9 @@ class Stage:
                 "QWENNB_API_KEY": KEY,
                 "QWENNB_CACHE": "refresh",
             }
-            self.opened = self.lab.open([], environ)
+            self.opened = self.lab.open([QUIET], environ)
+            self.opened.run_all()
+            self.opened.wait_done()
         self.opened.page.set_viewport_size({"width": WIDE, "height": TALL})
         self.opened.begin(cells)
         hide_sidebars(self.opened.page)
@@ -77,13 +81,14 @@ class Stage:
 
     def keep(self, file: Path, opened: Notebook, first: int, last: int | None) -> None:
         """One picture of cells."""
+        opened.page.evaluate("() => document.activeElement && document.activeElement.blur()")
         top = opened.cell(first)
         top.scroll_into_view_if_needed()
         opened.page.wait_for_timeout(400)  # a theme and a width take some frames
         begin, end = top.bounding_box(), opened.cell(first if last is None else last).bounding_box()
         assert begin is not None and end is not None
         clip = {"x": begin["x"], "y": begin["y"], "width": begin["width"]}
-        clip["height"] = end["y"] + end["height"] - begin["y"]
+        clip["height"] = end["y"] + end["height"] - begin["y"] + 4
         opened.page.screenshot(path=file, clip=clip, style=STYLE)  # type: ignore[arg-type]
         shrink(file)
 
@@ -277,6 +282,178 @@ def cells_interrupted(stage: Stage) -> None:
     stage.shoot("cells-interrupted", opened, 1)
 
 
+# ---------------------------------------------------------------------- panels
+
+REVIEWS = """%reload_ext qwennb
+import pathlib, tempfile
+import polars as pl
+from qwennb import Qwen, widgets
+here = pathlib.Path(tempfile.mkdtemp())
+reviews = pl.DataFrame({
+    "review": ["The soup was cold.", "What a lovely evening!", "We waited an hour, but the fish was worth it."],
+})"""
+JUDGED = (
+    REVIEWS.partition("reviews =")[0]
+    + """reviews = pl.DataFrame({
+    "review": [
+        "The soup was cold.", "What a lovely evening!", "Do you have a table for six on Friday?", "Best tea in town.",
+        "The bill was wrong, twice.", "We waited an hour, but the fish was worth it.", "Is there parking?",
+        "Never again.", "The cake alone is worth the way.", "Nobody came to take our order.",
+    ],
+    "label": pl.Series(
+        ["complaint", "praise", "question", "praise", "complaint", "complaint", "question", "complaint", "praise", "question"],
+        dtype=pl.Enum(["praise", "complaint", "question"]),
+    ),
+})"""
+)
+
+
+HARBOUR = (
+    REVIEWS.partition("reviews =")[0]
+    + """def harbour(city: str) -> dict:
+    "The ships that lie in a city's harbour."
+    return {"city": city, "ships": 12}"""
+)
+TRIP = """Take the early train: it leaves at 7:12 and is there at 9:40.
+
+| train | leaves | arrives |
+|:---|---:|---:|
+| early | 7:12 | 9:40 |
+| late | 9:12 | 11:55 |
+
+```python
+trains.filter(pl.col("arrives") < "10:00")
+```
+"""
+
+
+def send(opened: Notebook, text: str) -> None:
+    """Type *text* into the chat, and send it."""
+    opened.page.get_by_label("Your message", exact=True).fill(text)
+    opened.page.keyboard.press("Enter")
+
+
+@scene
+def widget_chat(stage: Stage) -> None:
+    """One question with its answer, and the next answer on its way."""
+    second = "By bus 16 it is ten minutes to the museum, and it runs every quarter of an hour"
+    opened = stage.open(
+        [HARBOUR, 'chat = widgets.ChatPanel(name="trip")\nchat'],
+        Reply(TRIP, reasoning="Both trains go on Fridays; only one is there by ten."),
+        Reply(second, chunks=[*pieces(second), *([""] * 900)], chunk_delay=0.03),
+    )
+    opened.run_all()
+    opened.wait_done()
+    send(opened, "Which train gets me to Bonn by ten on Friday?")
+    opened.wait_text("trains.filter")
+    opened.wait_text("$")
+    send(opened, "And from the station to the museum?")
+    opened.wait_text("quarter of an hour")
+    stage.shoot("widget-chat", opened, 1)
+    opened.page.get_by_role("button", name="Stop").click()
+
+
+@scene
+def widget_chat_tool(stage: Stage) -> None:
+    """A chat that waits for a word: may the model call this?"""
+    opened = stage.open(
+        [HARBOUR, 'chat = widgets.ChatPanel(name="harbour", tools=[harbour])\nchat'],
+        Reply(None, tool_calls=[ToolCall("harbour", {"city": "Bonn"}, id="call_1")]),
+        "There are twelve.",
+    )
+    opened.run_all()
+    opened.wait_done()
+    send(opened, "How many ships lie in Bonn?")
+    opened.page.get_by_role("button", name="Deny").wait_for()
+    stage.shoot("widget-chat-tool", opened, 1)
+    opened.page.get_by_role("button", name="Deny").click()
+
+
+@scene
+def widget_playground(stage: Stage) -> None:
+    """A prompt on three rows, with two settings."""
+    said = {"soup": "complaint", "lovely": "praise", "hour": "praise"}
+
+    def answer(asked: Any) -> Reply:
+        text = str(asked.body["messages"][-1]["content"])
+        word = next(label for sign, label in said.items() if sign in text)
+        if asked.body.get("temperature") and "hour" in text:
+            word = "complaint"
+        return Reply(word)
+
+    panel = """widgets.Playground(
+    "Is this praise or a complaint? {{ review }}",
+    reviews,
+    variants=[
+        {"model": "flash", "thinking": False, "choices": ["praise", "complaint"]},
+        {"model": "27b", "thinking": False, "choices": ["praise", "complaint"], "temperature": 0.2},
+    ],
+)"""
+    opened = stage.open([REVIEWS, panel])
+    stage.sim.script(answer)
+    opened.run_all()
+    opened.wait_done()
+    opened.page.get_by_role("button", name="Run", exact=True).click()
+    opened.wait_text("Done: 6 of 6 answered.")
+    stage.shoot("widget-playground", opened, 1)
+
+
+def judge(stage: Stage, options: str, keys: str) -> Notebook:
+    """A review whose first rows were judged by *keys*."""
+    panel = f'widgets.Review(reviews, answer="label", source="review", labels=here / "labels.jsonl", by="ada"{options})'
+    opened = stage.open([JUDGED, panel])
+    opened.run_all()
+    opened.wait_done()
+    opened.page.get_by_label("show", exact=True).focus()
+    for at, key in enumerate(keys, 1):
+        opened.page.keyboard.press(key)
+        opened.wait_text(f"{at} of 10 rows")
+    return opened
+
+
+@scene
+def widget_review(stage: Stage) -> None:
+    """Nine rows judged, the tenth in sight."""
+    stage.shoot("widget-review", judge(stage, "", "rrrrr1rrr"), 1)
+
+
+@scene
+def widget_review_hidden(stage: Stage) -> None:
+    """The answer hidden, a button for each label."""
+    stage.shoot("widget-review-hidden", judge(stage, ", hide_answer=True", "213"), 1)
+
+
+@scene
+def widget_usage(stage: Stage) -> None:
+    """What was spent, by model."""
+    asked = """qwen = Qwen(budget=2.00, cache="on", cache_dir=here)
+for model in ("flash", "plus", "27b"):
+    for n in range(4):
+        _ = qwen.ask(f"Say {n}", model=model)"""
+    opened = stage.open([REVIEWS, asked, "widgets.Usage(qwen)"])
+    stage.sim.script(lambda asked: Reply("said", usage={"prompt_tokens": 2_100, "completion_tokens": 640}))
+    opened.run_all()
+    opened.wait_done()
+    opened.wait_text("budget of")
+    stage.shoot("widget-usage", opened, 2)
+
+
+@scene
+def widget_progress(stage: Stage) -> None:
+    """A run under way, and the line that it leaves."""
+    column = 'said = pl.DataFrame({"n": range(300)}).qwen.ask("Say {{ n }}", concurrency=12)'
+    opened = stage.open([REVIEWS, column])
+    stage.sim.pace(0.4)
+    opened.run(0)
+    opened.wait_done()
+    opened.run(1)
+    opened.page.get_by_role("button", name="Stop").wait_for(timeout=60_000)
+    stage.sim.ledger.wait_for(170, timeout=120)
+    stage.shoot("widget-progress", opened, 1)
+    opened.wait_done()
+    stage.shoot("widget-progress-done", opened, 1)
+
+
 # ---------------------------------------------------------------------- the tour, and drift
 
 
@@ -285,6 +462,9 @@ def tour(stage: Stage) -> None:
     """The first cells of the tour, as they are saved."""
     book = json.loads((ROOT / "notebooks" / "00-tour.ipynb").read_text(encoding="utf-8"))
     opened = stage.open(book["cells"])
+    opened.page.evaluate(
+        "n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n }", len(book["cells"]) - 1
+    )
     last = next(n for n in range(len(book["cells"])) if opened.cell(n).bounding_box()["y"] > 1_250)  # type: ignore[index]
     stage.shoot("tour", opened, 0, last - 1)
 

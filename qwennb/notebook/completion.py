@@ -21,6 +21,9 @@ _BESIDE = re.compile(
     r"^\s*%(?P<magic>qwen_(?:cache|chat|models|usage|sent|pack))\s+(?P<before>(?:.*\s)?)(?P<word>\S*)$"
 )
 _ABOUT = 60  # characters of what a front end shows beside a word
+_TOGETHER = str.maketrans(
+    {" ": "\u00a0"}
+)  # JupyterLab breaks such a line at its spaces, over the rows below it
 _LAST_FLAG = re.compile(r"(--?[A-Za-z][\w-]*)[ \t]+$")
 _PATHS = ("--image", "--video", "--file")
 # Which variables of the notebook an option takes.
@@ -131,7 +134,9 @@ def _catalogue_words(name: str) -> list[tuple[str, str]]:
 def _result(word: str, known: Iterable[tuple[str, str]], *, alone: bool = True) -> SimpleMatcherResult:
     """Offer those of the *known* that begin with *word*. What is said of each stands where front ends show a type."""
     found = [
-        SimpleCompletion(text, type=shorten(about, _ABOUT)) for text, about in known if text.startswith(word)
+        SimpleCompletion(text, type=shorten(about, _ABOUT).translate(_TOGETHER))
+        for text, about in known
+        if text.startswith(word)
     ]
     return {
         "completions": found,

@@ -45,3 +45,21 @@ def test_tab_in_the_parentheses_of_a_verb_shows_its_options_in_jupyterlab(begun,
     assert {wanted, "cache=", "model="} <= {*seen} and "ArithmeticError" not in seen
     begun.page.keyboard.press("Escape")
     expect(begun.page.locator(".jp-Completer:not(.lm-mod-hidden)")).to_have_count(0)
+
+
+def test_what_an_option_means_stands_in_one_line_beside_it(begun):
+    begun.type_into(0, "%reload_ext qwennb\nprint('loaded')")
+    begun.run(0)
+    begun.wait_text("loaded")
+    begun.wait_done()
+    begun.type_into(1, "%qwen --s")
+    begun.cell(1).locator(".cm-content").click()
+    begun.page.keyboard.press("Control+End")
+    begun.page.keyboard.press("Tab")
+    rows = begun.page.locator(".jp-Completer:not(.lm-mod-hidden) .jp-Completer-item")
+    expect(rows.filter(has_text="--schema")).to_contain_text("form of the answer".replace(" ", "\u00a0"))
+    heights = rows.evaluate_all(
+        "all => all.map(row => [row.querySelector('.jp-Completer-typeExtended').scrollHeight, row.clientHeight])"
+    )
+    assert all(told <= row + 2 for told, row in heights), heights
+    begun.page.keyboard.press("Escape")

@@ -264,7 +264,7 @@ def test_tab_knows_the_words_of_the_line_magics_and_says_what_each_is(kernel):
     ]
     reply = kernel.client.complete("%qwen --temp", 12, reply=True, timeout=120)["content"]
     [one] = reply["metadata"]["_jupyter_types_experimental"]
-    assert one["type"] == "how freely to draw, 0 to 2"
+    assert one["type"].replace("\u00a0", " ") == "how freely to draw, 0 to 2"
 
 
 def test_code_goes_into_the_next_cell_and_is_shown(kernel, script):
