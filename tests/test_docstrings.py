@@ -84,6 +84,9 @@ def public_names() -> dict[str, Any]:
     for door, thing in (("df.qwen", pl.DataFrame()), ("lf.qwen", pl.LazyFrame()), ("expr.qwen", pl.col("a"))):
         _add(names, door, type(thing.qwen))
     _add(names, "df.qwen.plan", type(pl.DataFrame().qwen.plan))
+    _add(names, "df.qwen.estimate", frames.Estimator)
+    for value in (frames.Estimate, frames.Estimates):
+        _add(names, value.__name__, value)
     for name in errors.__all__:
         if isinstance(kind := getattr(errors, name), type):
             _add(names, f"errors.{name}", kind)

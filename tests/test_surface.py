@@ -106,6 +106,19 @@ CALLS = {
     "df.check": lambda q, v: FRAME.qwen.check(v),
     "report.accept": lambda q, v: FRAME.qwen.check("n").accept(v),
     "df.check the rule": lambda q, v: FRAME.qwen.check("n", rules={"matches": v}),
+    "draw": lambda q, v: qwennb.draw(v, "text"),
+    "df.draw": lambda q, v: FRAME.qwen.draw(v),
+    "df.draw n=": lambda q, v: FRAME.qwen.draw("text", n=v),
+    "df.draw seed=": lambda q, v: FRAME.qwen.draw("text", seed=v),
+    "df.draw key=": lambda q, v: FRAME.qwen.draw("text", key=v),
+    "estimate": lambda q, v: qwennb.estimate(v).share("text", human="n"),
+    "df.estimate.share": lambda q, v: FRAME.qwen.estimate.share(v, human="n"),
+    "df.estimate.share drawn=": lambda q, v: FRAME.qwen.estimate.share("text", human="n", drawn=v),
+    "df.estimate.ols on=": lambda q, v: FRAME.qwen.estimate.ols("n", v, human="n", design="as if random"),
+    **{
+        f"df.estimate.share({name}=)": lambda q, v, name=name: FRAME.qwen.estimate.share("text", **{"human": "text", "design": "as if random", name: v})
+        for name in ("human", "of", "by", "exact", "population", "level", "design")
+    },
     "df.ask several": lambda q, v: FRAME.qwen.ask({"a": "{{ text }}", "b": v}, client=q),
     "df.ask with a value": lambda q, v: FRAME.qwen.ask("{{ text }} {{ x }}", values={"x": v}, client=q),
     "Image": lambda q, v: Image(v),

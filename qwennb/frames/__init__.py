@@ -14,7 +14,10 @@ from qwennb.frames.batch_lane import batches
 from qwennb.frames.check import Beside, add_answers, check, list_labels, open_values, read_answers
 from qwennb.frames.column_plan import ColumnPlan
 from qwennb.frames.default import default_client, forget_default, use
+from qwennb.frames.draw import draw
 from qwennb.frames.duckdb_function import add_to_duckdb
+from qwennb.frames.estimate import Estimator, estimate
+from qwennb.frames.estimates import Estimate, Estimates
 from qwennb.frames.evaluator import EVALUATIONS
 from qwennb.frames.evidence import Evidence, evidence
 from qwennb.frames.interrupt import INTERRUPTS

@@ -16,6 +16,8 @@ from qwennb.frames import verbs
 from qwennb.frames.any_table import open_table
 from qwennb.frames.check import check
 from qwennb.frames.column_plan import ColumnPlan
+from qwennb.frames.draw import draw
+from qwennb.frames.estimate import Estimator
 from qwennb.frames.options import AskOptions, ColumnOptions, ExtractOptions, as_in, door, shows_options
 from qwennb.frames.tables import PlannedTable, Value
 
@@ -27,6 +29,8 @@ class QwenFrame:
     ----------
     plan : Plans
         What a call would take, before anything is sent: `df.qwen.plan.classify("review", [...])`.
+    estimate : Estimator
+        Shares, means, regressions of the whole table from few human labels: `df.qwen.estimate.share("label", …)`.
 
     Examples
     --------
@@ -46,6 +50,12 @@ class QwenFrame:
     score = door(verbs.score)
     filter = door(verbs.filter)
     check = door(check)
+    draw = door(draw)
+
+    @property
+    def estimate(self) -> Estimator:
+        """What is so of the whole table: `estimate.share("label", of="complaint", human="label_human")`. Nothing is asked."""
+        return Estimator(self.table)
 
     @property
     def plan(self) -> Plans:

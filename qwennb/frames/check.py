@@ -6,7 +6,7 @@ Beside the column stands what a verb left there: `label_meta` tells what each ro
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -256,7 +256,7 @@ def read_answers(
     rows = []
     for place, (called, value, details, said, quotes, true, source, people, seconds) in enumerate(
         zip(
-            _name_rows(table, key, {*named.values(), meta, error, cited}),
+            name_rows(table, key, {*named.values(), meta, error, cited}),
             cells_of(column),
             metas,
             cells_of(error),
@@ -302,13 +302,18 @@ def _read_quotes(cell: Any, field: str = "") -> Iterator[Quote]:
             yield from _read_quotes(one, name)
 
 
-def _name_rows(table: WholeTable, key: Sequence[str] | None, without: set[str | None]) -> list[str]:
+def list_questions(names: Sequence[str]) -> list[str]:
+    """List the columns that hold no answers: beside an answer stands what a verb left there."""
+    answers = {name for name in names if any(f"{name}{end}" in names for end in _ENDS)}
+    answers |= {f"{name}{end}" for name in answers for end in _ENDS}
+    return [name for name in names if name not in answers]
+
+
+def name_rows(table: WholeTable, key: Sequence[str] | None, without: Collection[str | None]) -> list[str]:
     """Name each row by the columns *key*, or else by all that hold no answers and no labels."""
     known = table.list_names()
-    answers = {name for name in known if any(f"{name}{end}" in known for end in _ENDS)}
-    answers |= {f"{name}{end}" for name in answers for end in _ENDS}
     columns: dict[str, list[Any]] = {}
-    for name in key or [one for one in known if one not in answers | without]:
+    for name in key or [one for one in list_questions(known) if one not in without]:
         try:
             columns[name] = table.take([name])[name].to_list()
         except BadInput:

@@ -37,6 +37,10 @@ class PandasTable(WholeTable):
 
     def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
         """Add the columns to a copy."""
+        return self.set_columns(made)
+
+    def set_columns(self, made: Mapping[str, pl.Series]) -> Any:
+        """Add the columns to a copy."""
         names = dict(zip(self.list_names(), self._frame.columns, strict=True))
         whole = self._frame.copy()
         levels = whole.columns.nlevels
@@ -48,6 +52,10 @@ class PandasTable(WholeTable):
     def choose(self, is_kept: pl.Series) -> Any:
         """Take the rows."""
         return self._frame[is_kept.to_numpy()]  # a list that is empty names no columns
+
+    def pick(self, places: Sequence[int], made: Mapping[str, pl.Series]) -> Any:
+        """Take the rows with their index, and add the columns."""
+        return PandasTable(self._frame.iloc[list(places)], self._pandas).set_columns(made)
 
 
 class PandasSeriesTable(SeriesTable):
@@ -84,7 +92,14 @@ class ArrowTable(WholeTable):
 
     def put(self, made: Mapping[str, pl.Series], column: Column) -> Any:
         """Add the columns, or set them in their place."""
-        whole = self._table
+        return self._set_columns(self._table, made)
+
+    def pick(self, places: Sequence[int], made: Mapping[str, pl.Series]) -> Any:
+        """Take the rows, and add the columns."""
+        return self._set_columns(self._table.take(list(places)), made)
+
+    @staticmethod
+    def _set_columns(whole: Any, made: Mapping[str, pl.Series]) -> Any:
         for name, values in made.items():
             place = whole.schema.get_field_index(name)
             answers = values.to_arrow()
@@ -112,6 +127,10 @@ class StreamTable(EagerTable):
     def choose(self, is_kept: pl.Series) -> Any:
         """Filter the rows."""
         return self._make(super().choose(is_kept))
+
+    def pick(self, places: Sequence[int], made: Mapping[str, pl.Series]) -> Any:
+        """Take the rows, and add the columns."""
+        return self._make(super().pick(places, made))
 
 
 def from_arrow(stream: Any, names: Sequence[str] = ()) -> pl.DataFrame:

@@ -64,6 +64,10 @@ class WholeTable:
         """Make the same kind of table with the rows where *is_kept*."""
         raise NotImplementedError
 
+    def pick(self, places: Sequence[int], made: Mapping[str, pl.Series]) -> Any:
+        """Make the same kind of table of the rows at *places*, in this order, with the columns *made*."""
+        raise NotImplementedError
+
     def read(self, column: Column) -> dict[str, pl.Series]:
         """Take what *column* reads, once its names are checked."""
         column.check(dict.fromkeys(self.list_names()))
@@ -111,6 +115,10 @@ class EagerTable(WholeTable):
     def choose(self, is_kept: pl.Series) -> pl.DataFrame:
         """Filter the rows."""
         return self._frame.filter(is_kept)
+
+    def pick(self, places: Sequence[int], made: Mapping[str, pl.Series]) -> Any:
+        """Take the rows, and add the columns."""
+        return self._frame[list(places)].with_columns(made.values())
 
 
 class LazyTable:
