@@ -116,6 +116,23 @@ def test_it_is_run_and_stopped_with_the_keyboard_alone_and_no_key_leaves_it(play
     assert [cell["cell_type"] for cell in saved] == ["code"] and "Playground(" in "".join(saved[0]["source"])
 
 
+def test_the_keyboard_stays_in_the_panel_where_what_had_it_is_gone(playground):
+    page, keyboard = playground.page, playground.page.keyboard
+    page.get_by_role("button", name="Add settings").focus()
+    for letter in "CDEFGH":
+        keyboard.press("Enter")
+        page.get_by_role("button", name=f"Settings {letter}").wait_for()
+    expect(page.get_by_label("prompt", exact=True)).to_be_focused()  # there are no more than eight
+    for name, within in (("More", "rows"), ("Settings A", "system")):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.focus()
+        keyboard.press("Enter")
+        page.get_by_label(within, exact=True).focus()
+        keyboard.press("Escape")
+        expect(button).to_be_focused()
+        expect(page.get_by_label(within, exact=True)).not_to_be_visible()
+
+
 def test_it_goes_on_after_a_reload_and_is_read_without_a_kernel(playground):
     opened = playground
     press(opened, "Run")

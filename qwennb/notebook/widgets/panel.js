@@ -164,21 +164,22 @@ function panel(own) {
         el.setAttribute("aria-label", heading);
         draw(stage, [
           make("div", { key: "head", class: "qw-head" }, make("strong", {}, heading), make("span", { class: "qw-status" }, seen.status),
-            seen.actions, seen.menu && button("More", "more", () => { ui.local.menu = !ui.local.menu; ui.redraw(); }, { "aria-expanded": String(!!ui.local.menu) })),
+            seen.actions, seen.menu && button("More", "more", () => { ui.local.menu = !ui.local.menu; ui.redraw(); }, { class: "qw-more", "aria-expanded": String(!!ui.local.menu) })),
           ...(seen.menu && ui.local.menu ? [make("div", { key: "menu", class: "qw-menu" }, seen.menu)] : []),
           make("div", { key: "body", class: "qw-body" }, seen.body),
           make("div", { key: "notice", class: "qw-notice", role: "status" }, notice),
           ...(seen.foot ? [make("div", { key: "foot", class: "qw-foot" }, seen.foot)] : []),
           make("p", { key: "gone", class: "qw-gone" }, seen.gone || `${heading}: the kernel is gone. Run this cell again to use it.`),
         ]);
-        if (had && had !== el && !had.isConnected && !el.contains(active())) (el.querySelector("[data-home]") || el).focus({ preventScroll: true });
+        // What had the focus is gone, or can't be pressed any more and would lose it: the next key must not be the notebook's.
+        if (had && had !== el && (had.disabled || (!had.isConnected && !el.contains(active())))) (el.querySelector("[data-home]") || el).focus({ preventScroll: true });
         if (own.drawn) own.drawn(ui);
       };
       for (const kind of ["keydown", "keyup", "keypress", "mousedown", "pointerdown", "focusin", "copy", "cut", "paste", "dragover", "drop", "contextmenu"])
         el.addEventListener(kind, event => event.stopPropagation());
       el.addEventListener("keydown", event => {
         if (event.isComposing) return;
-        if (event.key === "Escape" && ui.local.menu) { ui.local.menu = false; ui.redraw(); return; }
+        if (event.key === "Escape" && ui.local.menu) { ui.local.menu = false; el.querySelector(".qw-more").focus(); ui.redraw(); return; }
         if (own.keys) own.keys(event, ui);
       });
       if (own.start) own.start(ui);

@@ -41,7 +41,7 @@ function head(ui, at, one, alone) {
       button(`Settings ${one.letter}`, "edit", () => { ui.local.open = open ? null : at; ui.redraw(); }, { "aria-expanded": String(open) }),
       !alone && button(`Remove ${one.letter}`, "close", () => { ui.local.open = null; ui.act("remove", { variant: at }); })),
     make("div", { class: "qw-small" }, [one.summary, one.system && `system: ${one.system}`].filter(Boolean).join(", ") || "as the model likes"),
-    one.problem && make("div", { class: "qw-small qw-problem" }, one.problem),
+    one.problem && make("div", { class: "qw-small qw-problem", role: "alert" }, one.problem),
     open && make("div", { key: "settings", class: "qw-settings", role: "group", "aria-label": `Settings ${one.letter}` },
       make("div", { class: "qw-small qw-wide" }, `at ${one.place}`),
       [{ name: "system", kind: "long", value: one.system, hint: "none" }, ...one.controls].map(each => control(ui, at, each))));
@@ -94,7 +94,7 @@ export default panel({
     actions: [
       button("Add settings", "insert", () => ui.act("add"), { disabled: ui.get("variants").length === LETTERS.length }),
       ui.get("running") ? button("Stop", "stop", () => ui.act("stop"), { key: "go", text: "Stop" })
-        : button("Run", null, () => run(ui), { key: "go", text: "Run", class: "qw-primary", title: "Ask every cell (Ctrl+Enter)" }),
+        : button("Run", null, () => run(ui), { key: "go", text: "Run", class: "qw-primary", title: "Ask every cell (Ctrl+Enter)", "aria-keyshortcuts": "Control+Enter" }),
     ],
     menu: menu(ui),
     body: [
@@ -117,6 +117,12 @@ export default panel({
   },
   keys: (event, ui) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); run(ui); }
+    const settings = event.target.closest(".qw-variant");
     if (event.key === "Escape" && ui.get("running")) ui.act("stop");
+    else if (event.key === "Escape" && settings && typeof ui.local.open === "number") {
+      ui.local.open = null;
+      settings.querySelector("[aria-expanded]").focus();
+      ui.redraw();
+    }
   },
 });
