@@ -55,7 +55,7 @@ class Page:
 
     def markdown(self) -> str:
         """For front ends that render Markdown."""
-        folds = self._calls()
+        folds = self._folds()
         if self.answer.reasoning:
             count = self.answer.usage.reasoning
             title = f"Thought · {count:,} tokens" if count else "Thought"
@@ -66,8 +66,7 @@ class Page:
     def plain(self) -> str:
         """For terminals, and for whoever can't see the rest."""
         calls = "".join(
-            f"[{said[0].lower()}{said[1:]} {markup.plain(shown)}]\n"
-            for said, shown, _ in self._answered_calls()
+            f"[{said[0].lower()}{said[1:]} {markup.plain(shown)}]\n" for said, shown, _ in self.list_calls()
         )
         failed = self.answer.error
         text = self.answer.text if failed is None else f"failed: {failed}"
@@ -138,13 +137,13 @@ class Page:
         others = (markup.literal(f"{name}: {words}") for name, words in told.items() if name not in beside)
         return "\n\n".join([shown, *others])
 
-    def _calls(self) -> list[str]:
+    def _folds(self) -> list[str]:
         return [
             details(f"{said} {shown}", markup.code_block(shorten_text(result, CAP)))
-            for said, shown, result in self._answered_calls()
+            for said, shown, result in self.list_calls()
         ]
 
-    def _answered_calls(self) -> list[tuple[str, str, str]]:
+    def list_calls(self) -> list[tuple[str, str, str]]:
         """List the tool calls that were answered: whether they were allowed, in words, the call, and what it gave."""
         results = {message.tool_call_id: message.text for message in self.said if message.role == "tool"}
         calls = [call for message in self.said for call in message.tool_calls]
@@ -158,14 +157,6 @@ class Page:
             for call, consent in zip_longest(calls, consents)
             if call is not None and call.id in results
         ]
-
-
-def growing(text: str, reasoning: str) -> str:
-    """Write an answer on its way, as Markdown."""
-    answer, thought = markup.Growing(), markup.Growing()
-    answer.add(text)
-    thought.add(reasoning)
-    return under_way(answer, thought)
 
 
 def under_way(text: markup.Growing, reasoning: markup.Growing) -> str:

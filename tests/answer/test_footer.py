@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qwennb.answer import MIME, Answer, Cost, Page, Usage, growing, write_call
+from qwennb.answer import MIME, Answer, Cost, Page, Usage, write_call
 from qwennb.request import Message, Request, Schema, Settings, Text, ToolCall, user_message
+from tests.answer.on_its_way import in_part
 
 ASKED = Request("qwen3.5-plus", (user_message("Why?"),))
 
@@ -126,6 +127,6 @@ def test_a_call_is_shown_as_python_would_write_it():
 
 
 def test_the_thought_stands_open_until_the_answer_begins():
-    assert growing("", "hm").startswith("<details open><summary>Thinking …</summary>")
-    assert growing("It", "hm").startswith("<details><summary>Thought</summary>")
-    assert growing("", "") == "…"
+    assert in_part("", "hm").startswith("<details open><summary>Thinking …</summary>")
+    assert in_part("It", "hm").startswith("<details><summary>Thought</summary>")
+    assert in_part("", "") == "…"

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from qwennb.answer import MIME, Answer, Page, Quote, growing
+from qwennb.answer import MIME, Answer, Page, Quote
 from qwennb.errors import BadInput
 from qwennb.request import Message, Request, ToolCall, user_message
+from tests.answer.on_its_way import in_part
 from tests.answer.test_markup import ATTACKS, READERS, commonmark, found_in
 
 OWN = re.compile(r"</?(?:details(?: open)?|summary|sub)>")  # the page's own tags, which carry no attribute
@@ -81,7 +82,7 @@ def test_the_pages_own_tags_are_as_many_as_it_has_parts():
 @pytest.mark.slow
 def test_nothing_is_active_while_it_grows():
     for attack in ATTACKS:
-        for made in (growing(attack, ""), growing("", attack), growing(attack, attack)):
+        for made in (in_part(attack, ""), in_part("", attack), in_part(attack, attack)):
             assert not found_in(OWN.sub("", commonmark(made))).active, (attack, made)
 
 

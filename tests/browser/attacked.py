@@ -16,7 +16,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import ipywidgets as widgets
 import polars as pl
 from IPython.display import display
 from PIL import Image as Picture
@@ -33,11 +32,12 @@ from qwennb.notebook.widgets import (
     chat_page,
     progress,
 )
+from qwennb.notebook.widgets.chat_asking import ChatQuestion
 from qwennb.notebook.widgets.chat_attach import Attached, TypedQuestion
 from qwennb.notebook.widgets.chat_talk import STOPPED, ChatTurn
+from qwennb.notebook.widgets.inert import read_tree
 from qwennb.notebook.widgets.playground_run import VariantOutcome
 from qwennb.notebook.widgets.review_rows import ReviewRows
-from qwennb.notebook.widgets.static import parts
 from qwennb.request import Request, Text, ToolCall, part_of, user_message
 from qwennb.tuning import Labels
 from tests.browser import corpus
@@ -45,7 +45,6 @@ from tests.conftest import until
 
 ATTACKS = corpus.ATTACKS[:352]  # one after the other: more would take minutes
 END = "all are through"
-TEXTS = (widgets.Text, widgets.Textarea)  # a Combobox is a Text
 
 
 def weather(city: str) -> str:
@@ -58,41 +57,46 @@ def chat() -> ChatPanel:
     os.chdir(tempfile.mkdtemp())  # some names can be saved under
     panel = ChatPanel(tools=[weather])
     display(panel)
-    controls = panel._controls
     drawn = io.BytesIO()
     Picture.new("RGB", (2, 2)).save(drawn, "PNG")
-    press = _buttons(controls.box)
+    question = ChatQuestion(
+        panel._talk.client.session,
+        _nothing,
+        is_allowed_always=lambda _: False,
+        changed=_nothing,
+        ended=_nothing,
+    )
     for attack in ATTACKS:
-        for field in _fields(controls.box):
-            field.value = attack
-        press["Attach"].click()
-        controls._name.value = attack
-        press["Save"].click()
-        controls._upload.value = (_file(attack, drawn.getvalue()),)
-        panel._draw()
-        press["Detach"].click()
-        call = ToolCall("call", attack, json.dumps({"city": attack}))
+        panel.act("attach_name", name=attack)
+        panel.act("save", where=attack)
+        panel.act("choose", model=attack)
+        panel.act("attach_file", name=attack, buffers=[drawn.getvalue()])
         table = Attached(attack, "table", part_of(attack))
-        asking = SimpleNamespace(
-            text=attack, reasoning=attack, call=None, request=SimpleNamespace(model=attack), error=None
-        )
-        controls.show_growing(chat_page.under_way(1, TypedQuestion(attack, (table,)), asking))
-        controls.show_call(chat_page.call_text(call))
-    for field in _fields(controls.box):
-        field.value = ""
+        question.call = ToolCall("call", attack, json.dumps({"city": attack}))
+        question.request = Request(attack, (user_message(Text(attack)),))
+        question.error = None
+        with panel.lock:
+            panel.draw()
+            panel.asking = chat_page.view_asking(1, TypedQuestion(attack, (table,)), question, 1)
+            panel.tail = {"text": read_tree(attack), "thought": read_tree(attack)}
+        panel.act("detach", number=0)
     whole = "\n\n".join(ATTACKS)
-    panel._talk.branches[0] = [
-        *map(_turn, ATTACKS),
-        ChatTurn(TypedQuestion(whole), partial=whole, ended=STOPPED, model=whole),
-        *(ChatTurn(TypedQuestion("?"), ended=attack, model=attack) for attack in ATTACKS),
-    ]
-    panel._draw()
-    press["Edit"].click()
-    panel._talk.branches[0] = []
-    panel._draw()
-    controls.text = ""
-    controls.say(END)
+    for turns in (
+        [*map(_turn, ATTACKS)],
+        [ChatTurn(TypedQuestion(whole), partial=whole, ended=STOPPED, model=whole)],
+        [ChatTurn(TypedQuestion("?"), ended=attack, model=attack) for attack in ATTACKS],
+        [],
+    ):
+        panel._talk.branches[0] = turns
+        with panel.lock:
+            panel.draw()
+    panel.act("choose", model="")
+    panel.say(END)
     return panel
+
+
+def _nothing(*_: Any) -> Any:
+    """Do nothing."""
 
 
 def playground(endpoint: str) -> Playground:
@@ -217,32 +221,11 @@ def progressing() -> None:
     print(END)
 
 
-def _fields(box: Any) -> list[Any]:
-    """Every field that a text can be typed into."""
-    return [part for part in parts(box) if isinstance(part, TEXTS)]
-
-
-def _buttons(box: Any) -> dict[str, Any]:
-    return {part.description: part for part in parts(box) if isinstance(part, widgets.Button)}
-
-
 def _turn(attack: str) -> ChatTurn:
     asked = user_message(Text(attack))
     question = TypedQuestion(attack, (Attached(attack, "table", part_of(attack)),))
     answer = Answer(Request(attack, (asked,)), text=attack, reasoning=attack)
     return ChatTurn(question, answers=(answer,), messages=(asked,), model=attack)
-
-
-def _file(name: str, content: bytes) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
-    return {
-        "name": name,
-        "type": "image/png",
-        "size": 1,
-        "content": content,
-        "last_modified": datetime.now(UTC),
-    }
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:

@@ -30,13 +30,15 @@ WATCH = """() => {
     const name = one.tagName.toLowerCase(), tell = () => alive.push(one.outerHTML.slice(0, 200));
     const picture = name === 'img' && (one.getAttribute('src') || '').startsWith('data:image/png;base64,');
     const icon = one.matches('svg.qw-icon') && !one.querySelector(':not(path)');  // the panels' own
-    // MathJax says a formula again, for screen readers.
-    if (active.test(name) && !picture && !icon && !(name === 'math' && one.closest('mjx-assistive-mml'))) tell();
+    // A panel draws formulas and links of its own. MathJax says a formula again, for screen readers.
+    const ours = icon || (one.closest('.qw') && name === 'math');
+    const link = one.closest('.qw') && name === 'a' && /^https?:\\/\\//i.test(one.href) && /noreferrer/.test(one.rel);
+    if (active.test(name) && !picture && !ours && !(name === 'math' && one.closest('mjx-assistive-mml'))) tell();
     const box = name === 'input' && one.type === 'checkbox' && one.disabled;  // of a list of tasks: nobody can press it
     if (control.test(name) && !box && one.closest('.jp-RenderedMarkdown')) tell();
     for (const at of one.attributes) {
       if (/^on/i.test(at.name) || at.name === 'data-commandlinker-command' || at.name === 'srcdoc') tell();
-      if (led.test(at.name) && !picture && !(/^(https?:\\/\\/|#)/i.test(at.value)
+      if (led.test(at.name) && !picture && !link && !(/^(https?:\\/\\/|#)/i.test(at.value)
           && one.closest('.jp-RenderedMarkdown'))) tell();
     if (one.closest('mjx-container') && (name === 'a' || one.hasAttribute('href'))) tell();  // no formula leads anywhere
     }
@@ -141,7 +143,7 @@ SEEN = [
     "attacked.progressing()",
 ]
 FIELDS = {  # every field of every widget that a text can be typed into
-    1: ["The model wants to call", "Your message", "Variable", "Model", "Save as"],
+    1: ["Your message", "Name of a variable", "Model", "Save as"],
     2: ["prompt", "inputs"],
     3: [],
     4: [],
@@ -178,11 +180,13 @@ def test_no_attack_comes_to_life_in_any_widget(widgets):
 
 def test_nor_where_it_is_typed_answered_or_called_with(widgets):
     opened, sim = widgets
-    page = opened.page
+    page, chat = opened.page, opened.output(1)
+    for name in ("More", "Attach something"):
+        chat.get_by_role("button", name=name).click()
     for number, known in FIELDS.items():
         fields = opened.output(number).locator("input[type=text], textarea")
         named = fields.evaluate_all(
-            "all => all.map(one => [...one.labels].map(label => label.textContent).join())"
+            "all => all.map(one => one.ariaLabel || [...one.labels].map(label => label.firstChild.textContent).join())"
         )
         rows = [name for name in named if name[:1] == "A" or name.startswith("input ")]
         assert set(named) - set(rows) == set(known) - set(rows), f"a field of cell {number} was not attacked"
@@ -191,10 +195,10 @@ def test_nor_where_it_is_typed_answered_or_called_with(widgets):
             if field.is_visible():
                 field.fill(EVERYTHING.replace("\0", ""))
                 field.blur()
-    chat = opened.output(1)
-    for name in ("Attach", "Save"):
-        chat.get_by_role("button", name=name, exact=False).first.click()
+    for name in ("Attach this variable", "Save the conversation"):
+        chat.get_by_role("button", name=name).click()
     chat.get_by_label("Model", exact=True).fill("")
+    chat.get_by_label("Model", exact=True).blur()
     told = iter(
         [
             Reply(EVERYTHING, reasoning=EVERYTHING),
@@ -204,11 +208,11 @@ def test_nor_where_it_is_typed_answered_or_called_with(widgets):
     sim.script(lambda asked: next(told, Reply(EVERYTHING)))
     for number in (1, 2):
         chat.get_by_label("Your message", exact=True).fill(EVERYTHING.strip("\n"))
-        chat.get_by_role("button", name="Send").click()
+        chat.get_by_role("button", name="Send", exact=True).click()
         if number == 2:
-            chat.get_by_role("button", name="Allow").click(timeout=60_000)
+            chat.get_by_role("button", name="Allow this call").click(timeout=60_000)
         expect(chat).to_contain_text(f"{number} answer", timeout=60_000)
-        expect(chat.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+        expect(chat.get_by_role("button", name="Send", exact=True)).to_be_visible(timeout=60_000)
     opened.output(2).get_by_role("button", name="Run", exact=True).click()
     opened.output(2).get_by_role("button", name="Copy A1 as a %%qwen cell").first.click()
     typed = opened.output(3)

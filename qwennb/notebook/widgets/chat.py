@@ -1,29 +1,21 @@
 """The chat: a conversation in a cell.
 
-    record     the conversation, as Markdown that the notebook keeps (see `static`)
-    panel      the question under way as it grows, then the controls
-
-Handlers of buttons only tell the conversation what to do and return; a thread draws what has changed, five times a
-second at most, so that nothing waits for a browser. All that a model or a user wrote is shown as inert Markdown in an
-`Output`, or as the text of a text area. Labels are typeset as mathematics by front ends: only our own words stand there.
-
-Core widgets tell no single keys. Enter is seen as the line break that it puts at the end of the text, and sends it;
-Shift-Enter looks the same. A backslash before Enter, or Enter inside the text, breaks the line. Escape is not seen: Stop
-is where Send was, one Tab away from the text.
+The state is a conversation with branches (`chat_talk`) and at most one question under way (`chat_asking`), on a thread of
+its own. What the panel draws of it, and the record that the notebook keeps, is made in `chat_page`; `chat.js` draws.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qwennb.answer import Page, markup
+import traitlets
+
 from qwennb.catalog import Catalog
 from qwennb.client import Chat, Qwen
-from qwennb.errors import BadInput, QwenError
+from qwennb.errors import BadInput, CacheError
 from qwennb.frames import default_client
 from qwennb.notebook.reports import last_figure
 from qwennb.notebook.widgets import chat_page
@@ -35,15 +27,17 @@ from qwennb.notebook.widgets.chat_attach import (
     value_named,
     worth_attaching,
 )
-from qwennb.notebook.widgets.chat_controls import ChatControls
-from qwennb.notebook.widgets.chat_talk import BranchingChat, ChatTurn
-from qwennb.notebook.widgets.static import PersistentWidget
+from qwennb.notebook.widgets.chat_talk import BranchingChat, ChatTurn, read_turns, write_turns
+from qwennb.notebook.widgets.inert import GrowingTree
+from qwennb.notebook.widgets.journal import Journal, find_journal
+from qwennb.notebook.widgets.panel import Panel, intent
 
-EVERY = 0.2
-WORDS = 40  # characters of a question in a list
+THINKING: dict[str, Any] = {
+    "model decides": None, "off": False, "on": True, "low": "low", "medium": "medium", "high": "high",
+}  # fmt: skip
 
 
-class ChatPanel:
+class ChatPanel(Panel):
     """A conversation in a cell: `ChatPanel(qwen)` as its last line, or `%qwen_chat`.
 
     Parameters
@@ -56,6 +50,9 @@ class ChatPanel:
         What the model may call; each call is allowed or denied by you.
     chat : Chat, optional
         A conversation to go on with.
+    name : str, optional
+        Which conversation of this notebook it is; without it, the cell's. A chat of a name goes on where it was, in this
+        kernel and in the next.
     **options
         Those of every asking call.
 
@@ -79,6 +76,19 @@ class ChatPanel:
     <Chat of 0 questions>
     """
 
+    kind, title = "chat", "Chat"
+    turns: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    asking = traitlets.Dict().tag(sync=True)
+    grown = traitlets.Dict().tag(sync=True)
+    tail = traitlets.Dict().tag(sync=True)
+    branches = traitlets.List([0, 1]).tag(sync=True)
+    attached: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    names: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    models: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    settings = traitlets.Dict().tag(sync=True)
+    tools: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    summary = traitlets.Unicode().tag(sync=True)
+
     def __init__(
         self,
         client: Qwen | None = None,
@@ -86,31 +96,31 @@ class ChatPanel:
         system: str | None = None,
         tools: Sequence[Any] = (),
         chat: Chat | None = None,
+        name: str | None = None,
         **options: Any,
     ) -> None:
         if chat is not None and system is not None:
             raise BadInput("A chat has its system text from the start. Give chat= or system=, not both.")
-        given = {**options, **({"system": system} if system else {})}
-        self._lock = threading.RLock()
-        self._news = threading.Event()
-        self._closed = threading.Event()
-        self._drawer: threading.Thread | None = None
         self._talk = BranchingChat(
-            client or default_client(), chat=chat, tools=tools, options=given, changed=self._news.set
+            client or default_client(),
+            messages=chat.messages if chat is not None else (),
+            tools=tools,
+            options={**options, **({"system": system} if system else {})},
+            changed=self.refresh,
         )
         self._attached: list[Attached] = []
-        self._editing: int | None = None
+        self._chosen: dict[str, str] = {"model": "", "thinking": "model decides"}
         self._saved: set[Path] = set()
-        self._asked_to_run: Any = None
-        self._controls = ChatControls(self, [model.name for model in Catalog.load_bundled().models()])
-        self._exhibit = PersistentWidget(self._controls.box, about="chat", called="Chat")
-        self._draw()
-
-    def _ipython_display_(self) -> None:
-        self._exhibit.show()
-        if self._drawer is None:
-            self._drawer = threading.Thread(target=self._draw_news, name="qwennb-chat-drawer", daemon=True)
-            self._drawer.start()
+        self._views: dict[int, tuple[ChatTurn, dict[str, Any]]] = {}
+        self._call: tuple[int, Any] = (0, None)
+        self._grows: tuple[Any, dict[str, tuple[str, GrowingTree]]] = (None, {})
+        self._journal: Journal | None = None
+        self._written: Any = None
+        super().__init__(name=name)
+        self.models = [model.name for model in Catalog.load_bundled().models()]
+        self._resume()
+        with self.lock:
+            self._draw_now()
 
     @property
     def chat(self) -> Chat:
@@ -123,86 +133,120 @@ class ChatPanel:
         return self._talk.asking is not None
 
     def close(self) -> None:
-        """Take the controls away; the conversation stays in the notebook."""
-        self._talk.stop()
-        self._closed.set()
-        self._news.set()
-        with self._lock:
-            self._draw()
-            self._exhibit.close()
+        """Take the panel away; the conversation stays in the notebook."""
+        if hasattr(self, "_talk"):  # one that could not be made is closed too
+            self._talk.stop()
+            super().close()
 
-    # ------------------------------------------------------------------ what the controls call
+    # ------------------------------------------------------------------ what the browser may ask for
 
+    @intent
     def send(self, text: str) -> None:
-        """Ask *text*, with what is attached; in place of a turn where one is being edited."""
+        """Ask *text*, with what is attached."""
         question = TypedQuestion(text.strip("\n"), tuple(self._attached))
         if not question.text.strip() and not question.attached:
             raise BadInput("There is nothing to send: type a question first.")
-        self._talk.ask(question, self._editing, **self._controls.settings)
-        self._attached, self._editing = [], None
-        self._controls.text = ""
-        self._controls.say("")
+        self._talk.ask(question, **self._options())
+        self._attached = []
+        self.say("")
 
+    @intent
     def stop(self) -> None:
         """Stop the question under way."""
         self._talk.stop()
 
-    def consent(self, allowed: bool) -> None:
-        """Allow or deny the call that is shown."""
-        asking, call = self._talk.asking, self._asked_to_run
-        if asking is not None and call is not None:
-            asking.consent(call, allowed)
-        self._news.set()
+    @intent
+    def allow(self, call: int, always: bool = False) -> None:
+        """Allow the call that is shown under this number; with *always*, each call of its tool until the kernel ends."""
+        if (waits := self._waits(call)) is not None:
+            asking, waiting = waits
+            if always and (tool := self._talk.tools.get(waiting.name)) is not None:
+                self._talk.always[waiting.name] = tool.function
+            asking.consent(waiting, True)
 
-    def edit(self, number: int) -> None:
-        """Put a turn's question into the text, to be asked anew."""
-        question = self._turn(number).question
-        self._editing, self._attached = number, list(question.attached)
-        self._controls.text = question.text
-        self._controls.say(f"Editing question {number + 1}. What follows it stays, as a branch of its own.")
+    @intent
+    def deny(self, call: int) -> None:
+        """Deny the call that is shown under this number."""
+        if (waits := self._waits(call)) is not None:
+            asking, waiting = waits
+            asking.consent(waiting, False)
 
+    @intent
+    def ask_again(self, tool: str) -> None:
+        """Have a tool that was always allowed be asked about again."""
+        self._talk.always.pop(tool, None)
+
+    @intent
+    def edit(self, number: int, text: str) -> None:
+        """Ask *text* in place of a turn's question, with what was attached to that. What followed stays, as a branch."""
+        question = TypedQuestion(text.strip("\n"), self._turn(number).question.attached)
+        if not question.text.strip() and not question.attached:
+            raise BadInput("There is nothing to send: type a question first.")
+        self._talk.ask(question, number, **self._options())
+        self.say("")
+
+    @intent
     def again(self, number: int) -> None:
         """Ask a turn's question once more, for another answer."""
         self._turn(number)
-        self._talk.again(number, **self._controls.settings)
+        self._talk.again(number, **self._options())
+        self.say("")
 
+    @intent
     def branch(self, number: int) -> None:
-        """Go on after a turn, and keep what followed it as another branch."""
-        self._turn(number)
+        """Go on after the first *number* turns, and keep what followed them as another branch. After none: start over."""
         if self.is_busy:
             raise BadInput("One question is still being answered. Stop it, or wait.")
-        self._talk.branch(number + 1)
-        self._controls.say(f"A new branch: it goes on after answer {number + 1}.")
+        if number:
+            self._turn(number - 1)
+        self._talk.branch(number)
+        self.say(
+            f"A new branch: it goes on after answer {number}." if number else "A new branch, from the start."
+        )
 
+    @intent
     def go_to(self, branch: int) -> None:
         """Show another branch."""
-        self._talk.go_to(branch)
-        self._news.set()
+        if 0 <= branch < len(self._talk.branches):
+            self._talk.go_to(branch)
 
+    @intent
+    def choose(self, model: str | None = None, thinking: str | None = None) -> None:
+        """Ask another model, or have it think otherwise, from the next question on."""
+        if model is not None:
+            self._chosen["model"] = model.strip()
+        if thinking in THINKING:
+            self._chosen["thinking"] = str(thinking)
+
+    @intent
     def attach_name(self, name: str) -> None:
         """Attach the value of a variable."""
         self._attach(value_named(name, self._names()))
 
+    @intent
     def attach_figure(self) -> None:
         """Attach the figure that was drawn last."""
         self._attach(attach("last figure", last_figure(_shell())))
 
-    def attach_files(self, files: Sequence[Any]) -> None:
-        """Attach pictures that were uploaded."""
-        for file in files:
-            self._attach(attach_upload(file))
+    @intent
+    def attach_file(self, name: str, buffers: list[bytes]) -> None:
+        """Attach a picture that was chosen, dropped or pasted."""
+        for content in buffers:
+            self._attach(attach_upload(name, content))
 
-    def attach_nothing(self) -> None:
-        """Take away what is attached."""
-        self._attached = []
-        self._controls.say("Nothing is attached.")
+    @intent
+    def detach(self, number: int) -> None:
+        """Take away what is attached under this number."""
+        if 0 <= number < len(self._attached):
+            del self._attached[number]
 
+    @intent
     def save(self, where: str) -> None:
         """Keep the conversation: as a variable, as a chat file, or as Markdown where the name ends in .md."""
         where = where.strip()
         if where.isidentifier():
             self._names()[where] = self.chat
-            self._controls.say(f"Saved as the variable {where}: {where}.ask(…) goes on with it.")
+            self.say(f"Saved as the variable {where}: {where}.ask(…) goes on with it.")
             return
         if not where:
             raise BadInput("Give a name for a variable, or a file such as chat.json or chat.md.")
@@ -216,75 +260,119 @@ class ChatPanel:
         else:
             self.chat.save(path)
         self._saved.add(path)
-        self._controls.say(f"Saved in {path.name}.")
-
-    def insert(self) -> None:
-        """Put the code of the last answer into a new cell."""
-        answered = [turn for turn in self._talk.turns if turn.answers and not turn.ended]
-        if not answered:
-            raise BadInput("There is no answer yet whose code could be inserted.")
-        _shell().set_next_input(Page(answered[-1].answers).code)
-        self._controls.say("The code is ready: run any cell, and it stands in a new one below that.")
-
-    def tell(self, what: Callable[[], None]) -> None:
-        """Do what a control asks for, and say so where it can't be done."""
-        with self._lock:
-            try:
-                what()
-            except QwenError as error:
-                self._controls.say(str(error))
-            except OSError as error:
-                self._controls.say(f"That can't be written: {error.strerror}.")
-        self._news.set()
+        self.say(f"Saved in {path.name}.")
 
     # ------------------------------------------------------------------ drawing
 
-    def _draw_news(self) -> None:
-        while not self._closed.is_set():
-            self._news.wait()
-            self._news.clear()
-            with self._lock, contextlib.suppress(LookupError):  # a kernel that is being shut down
-                if not self._closed.is_set():
-                    self._draw()
-            self._closed.wait(EVERY)
-
-    def _draw(self) -> None:
-        talk, controls = self._talk, self._controls
+    def draw(self) -> None:
+        """Draw the conversation, and keep it."""
+        talk = self._talk
         turns, asking, question = talk.turns, talk.asking, talk.question
-        number = len(talk.branches)
-        branch = f"Branch {talk.here + 1} of {number}." if number > 1 else ""
-        self._exhibit.keep(chat_page.markdown(turns, branch), chat_page.plain(turns, branch))
-        if asking is not None and question is not None:
-            self._asked_to_run = asking.call
-            controls.show_growing(chat_page.under_way(len(turns) + 1, question, asking))
-            controls.show_call("" if asking.call is None else chat_page.call_text(asking.call))
+        ids = [self._id(turn) for turn in turns]
+        if ids != [turn["id"] for turn in self.turns]:
+            self.turns = [self._view(turn) for turn in turns]
+        if asking is None or question is None:
+            self.asking, self.grown, self.tail = {}, {}, {}
         else:
-            self._asked_to_run = None
-            controls.show_growing("")
-            controls.show_call("")
-        controls.show_busy(asking is not None, waits=self._asked_to_run is not None)
-        controls.show_turns([_list_entry(n, turn) for n, turn in enumerate(turns, 1)], talk.here, number)
-        controls.show_attached(", ".join(map(str, self._attached)), worth_attaching(self._names()))
-        controls.show_cost(talk.summary)
+            if asking.call is not self._call[1]:
+                self._call = (self._call[0] + 1, asking.call)
+            self.asking = chat_page.view_asking(len(turns), question, asking, self._call[0])
+            self._grow(asking.answers, {"thought": asking.reasoning, "text": asking.text})
+        number = len(talk.branches)
+        self.branches = [talk.here, number]
+        self.attached = [str(one) for one in self._attached]
+        self.settings = dict(self._chosen)
+        self.tools = [
+            {"name": name, "about": " ".join(tool.description.split()), "always": name in talk.always}
+            for name, tool in talk.tools.items()
+        ]
+        if asking is None:
+            self.names, self.summary = worth_attaching(self._names()), talk.summary
+            told = f"Branch {talk.here + 1} of {number}." if number > 1 else ""
+            self.keep(chat_page.markdown(turns, told), chat_page.plain(turns, told))
+            self._write_journal()
+
+    def _grow(self, step: Any, texts: dict[str, str]) -> None:
+        """Read what has come since the last drawing: what is finished of it is read, and sent, once."""
+        if self._grows[0] is not step:
+            self._grows = (step, {})
+        tail = {}
+        grown = dict.fromkeys(texts, 0)
+        for name, text in texts.items():
+            before, tree = self._grows[1].get(name, ("", GrowingTree()))
+            if not text.startswith(before):
+                before, tree = "", GrowingTree()
+            tree.add(text[len(before) :])
+            self._grows[1][name] = (text, tree)
+            tail[name] = tree.read_tail()
+            grown[name] = len(tree.finished)
+        if grown != {name: len(nodes) for name, nodes in self.grown.items()}:
+            self.grown = {name: list(tree.finished) for name, (_, tree) in self._grows[1].items()}
+        self.tail = tail
+
+    def _view(self, turn: ChatTurn) -> dict[str, Any]:
+        if id(turn) not in self._views:
+            self._views[id(turn)] = (turn, {"id": self._id(turn), **chat_page.view(turn)})
+        return self._views[id(turn)][1]
+
+    def _id(self, turn: ChatTurn) -> str:
+        return f"{id(turn):x}"
+
+    # ------------------------------------------------------------------ from kernel to kernel
+
+    def _resume(self) -> None:
+        """Go on with what the former panel of this name had, or what the journal tells of an earlier kernel."""
+        session = self._talk.client.session
+        self._journal = find_journal(session.config.cache_dir, self.kind, self.name, is_given=self.is_named)
+        if self.former is not None:
+            before = self.former._talk
+            if self._talk.resume(before.branches, before.here):
+                self._talk.always = before.always
+            self.former = None
+        elif self._journal is not None and (written := self._journal.read()):
+            with contextlib.suppress(KeyError, TypeError, ValueError, IndexError, CacheError):
+                branches = read_turns(written["branches"], session.memory)
+                here = min(int(written["here"]), len(branches) - 1)
+                lost = sum(map(len, written["branches"])) - sum(map(len, branches))
+                if self._talk.resume(branches, max(0, here)) and lost:
+                    self.say(f"Of this conversation {lost} answers are not in the cache any more.")
+
+    def _write_journal(self) -> None:
+        content = {"here": self._talk.here, "branches": write_turns(self._talk.branches)}
+        if self._written is None:
+            self._written = content  # as it was found
+        if self._journal is not None and content != self._written:
+            self._written = content
+            try:
+                self._journal.write(content)
+            except OSError as error:
+                self._journal = None
+                self.say(f"This chat will not be remembered by the next kernel: {error.strerror}.")
+
+    # ------------------------------------------------------------------
+
+    def _waits(self, number: int) -> tuple[Any, Any] | None:
+        """The question under way and its call that waits, if that is the one shown under *number*."""
+        asking = self._talk.asking
+        shown, call = self._call
+        return (asking, call) if asking is not None and call is not None and shown == number else None
+
+    def _options(self) -> dict[str, Any]:
+        return {"model": self._chosen["model"] or None, "thinking": THINKING[self._chosen["thinking"]]}
 
     def _attach(self, one: Attached) -> None:
         self._attached.append(one)
-        self._controls.say("")
+        self.say("")
 
     def _turn(self, number: int) -> ChatTurn:
         turns = self._talk.turns
         if not 0 <= number < len(turns):
-            raise BadInput("There is no turn yet.")
+            raise BadInput("There is no such turn.")
         return turns[number]
 
     def _names(self) -> dict[str, Any]:
         shell = _shell()
         return {} if shell is None else shell.user_ns
-
-
-def _list_entry(number: int, turn: ChatTurn) -> str:
-    words = " ".join(markup.plain(turn.question.text).split())
-    return f"{number}: {words if len(words) <= WORDS else words[: WORDS - 1] + '…'}"
 
 
 def _shell() -> Any:

@@ -24,20 +24,21 @@ class ChatQuestion:
     def __init__(
         self,
         session: Session,
-        request: Request,
-        options: Options,
+        prepare: Callable[[], tuple[Request, Options]],
         *,
+        is_allowed_always: Callable[[ToolCall], bool],
         changed: Callable[[], None],
         ended: Callable[[ChatQuestion], None],
     ) -> None:
-        self.request = request
+        self.request: Request | None = None
+        """What is asked, once it is made: an endpoint may have to be found for that."""
         self.answers: tuple[Answer, ...] = ()
         self.said: tuple[Message, ...] = ()
         self.error: Exception | None = None
         self.call: ToolCall | None = None
         """The call that waits for consent."""
-        self._session, self._options = session, options
-        self._changed, self._ended = changed, ended
+        self._session, self._prepare = session, prepare
+        self._is_allowed_always, self._changed, self._ended = is_allowed_always, changed, ended
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._consents: SimpleQueue[bool | None] = SimpleQueue()
@@ -73,8 +74,15 @@ class ChatQuestion:
 
     def _run(self) -> None:
         try:
+            self.request, options = self._prepare()
+            if self._stopped.is_set():
+                raise Stopped("Stopped.")
             self._session.run_tools(
-                self.request, self._options, ask=self._ask, approve=self._is_allowed, note=self._note
+                self.request,
+                options,
+                ask=lambda request: self._ask(request, options),
+                approve=self._is_allowed,
+                note=self._note,
             )
             self.said = turns_of(self.answers)
         except Exception as error:
@@ -83,9 +91,9 @@ class ChatQuestion:
             )
         self._ended(self)
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, request: Request, options: Options) -> Answer:
         self._text, self._reasoning = [], []
-        stream = self._session.stream(request, self._options)
+        stream = self._session.stream(request, options)
         self._stream = stream
         if self._stopped.is_set():
             stream.stop()
@@ -103,6 +111,8 @@ class ChatQuestion:
         self._changed()
 
     def _is_allowed(self, call: ToolCall) -> bool:
+        if self._is_allowed_always(call) and not self._stopped.is_set():
+            return True
         self.call = call
         self._changed()
         allowed = self._consents.get()

@@ -6,7 +6,7 @@ been pasted from anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ from qwennb.documents import is_frame
 from qwennb.errors import BadInput, nearest
 from qwennb.notebook.interpolated import read_value
 from qwennb.notebook.namespace import escape_braces
-from qwennb.request import Image, Part, Text, part_of
+from qwennb.request import Image, Message, Part, Text, part_of
 from qwennb.terminal import flatten
 
 Kind = Literal["picture", "table", "text", "file"]
+_KINDS: dict[str, Kind] = {"picture": "picture", "table": "table", "text": "text", "file": "file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,24 @@ class TypedQuestion:
         return "\n\n".join(pieces), values
 
 
+def restore_question(message: Message, typed: int, attached: Sequence[Sequence[str]]) -> TypedQuestion:
+    """Take the question apart again that was sent as *message*: *typed* characters of text, then what was *attached*."""
+    text = message.text
+    rest, media = text[typed:], iter(message.media)
+    restored = []
+    for number, (name, kind) in enumerate(attached):
+        part: Part | None
+        if kind in ("picture", "file"):
+            part = next(media, None)
+        else:
+            rest = rest.partition(f"{name}:\n")[2]
+            following = [f"\n\n{one}:\n" for one, its in attached[number + 1 :] if its != "picture"]
+            part = Text(rest.partition(following[0])[0] if following else rest)
+        if part is not None:
+            restored.append(Attached(str(name), _KINDS.get(kind, "text"), part))
+    return TypedQuestion(text[:typed], tuple(restored))
+
+
 def value_named(name: str, names: Mapping[str, Any]) -> Attached:
     """The value that the notebook calls *name*."""
     wanted = name.strip()
@@ -75,9 +94,9 @@ def attach(name: str, value: Any) -> Attached:
     return Attached(name, kind, part)
 
 
-def attach_upload(file: Mapping[str, Any]) -> Attached:
+def attach_upload(name: str, content: bytes) -> Attached:
     """A picture that came through the browser: its bytes are looked at, its name is only shown."""
-    return Attached(str(file["name"])[:100], "picture", Image.of(bytes(file["content"])))
+    return Attached(name[:100] or "picture", "picture", Image.of(content))
 
 
 def worth_attaching(names: Mapping[str, Any]) -> list[str]:

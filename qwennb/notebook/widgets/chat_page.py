@@ -1,14 +1,18 @@
-"""A conversation as inert Markdown, and as plain text: what a saved notebook keeps of a chat."""
+"""A conversation as inert Markdown and as plain text, which a saved notebook keeps, and as what the panel draws."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from qwennb.answer import Page, growing, markup
+from qwennb.answer import CAP, Page, markup, shorten_text
+from qwennb.client import turns_of
+from qwennb.notebook.consent import reveal, show_call
 from qwennb.notebook.widgets.chat_asking import ChatQuestion
 from qwennb.notebook.widgets.chat_attach import TypedQuestion
 from qwennb.notebook.widgets.chat_talk import STOPPED, ChatTurn
-from qwennb.request import ToolCall
+from qwennb.notebook.widgets.inert import read_tree
+from qwennb.terminal import drop_controls
 
 NOTHING = "Nothing was asked yet."
 IS_STOPPED = "[stopped: no part of the conversation]"
@@ -38,17 +42,45 @@ def plain(turns: Sequence[ChatTurn], branch: str = "") -> str:
     return "\n".join([*shown, *([markup.plain(branch)] if branch else [])]).strip() or NOTHING
 
 
-def under_way(number: int, question: TypedQuestion, asking: ChatQuestion) -> str:
-    """A question on its way to its answer."""
-    body = growing(asking.text, asking.reasoning)
-    if asking.call is not None:
-        body = "\n\n".join(filter(None, [markup.inert(asking.text), "**Waits for you to allow a tool.**"]))
-    return f"{_render_question(number, question)}\n\n{_speaker(number, asking.request.model)}\n\n{body}"
+def view(turn: ChatTurn) -> dict[str, Any]:
+    """What the panel draws of a turn: plain JSON, in which a model's text is a tree of inert nodes."""
+    page = Page(turn.answers, turn.messages) if turn.answers else None
+    answer = None if page is None else page.answer
+    text = turn.partial if turn.ended else _last_text(turn) if answer is None else answer.text
+    is_data = answer is not None and answer.data is not None and not isinstance(answer.data, str)
+    return {
+        "question": drop_controls(turn.question.text),
+        "attached": [str(one) for one in turn.question.attached],
+        "who": drop_controls(_who(turn)),
+        "calls": [] if page is None else [_view_call(*call) for call in page.list_calls()],
+        "thought": [] if answer is None else read_tree(answer.reasoning),
+        "thought_tokens": 0 if answer is None else answer.usage.reasoning,
+        "nodes": [["pre", {"lang": "json"}, [text]]] if is_data else read_tree(text),
+        "text": drop_controls(text),
+        "footer": "" if page is None else drop_controls(page.footer()),
+        "ended": drop_controls(turn.ended),
+        "stopped": turn.ended == STOPPED,
+    }
 
 
-def call_text(call: ToolCall) -> str:
-    """A call as it is shown to whoever has to allow it, all of it."""
-    return markup.plain(f"{call.name}({call.arguments})")
+def view_asking(number: int, question: TypedQuestion, asking: ChatQuestion, call: int) -> dict[str, Any]:
+    """What the panel draws of a question under way, but its growing text; *call* is the number of the call that waits."""
+    page = Page(asking.answers, turns_of(asking.answers)) if asking.answers else None
+    waits = asking.call
+    return {
+        "number": number,
+        "question": drop_controls(question.text),
+        "attached": [str(one) for one in question.attached],
+        "who": drop_controls(asking.request.model) if asking.request is not None else "",
+        "calls": [] if page is None else [_view_call(*one) for one in page.list_calls()],
+        "waits": None
+        if waits is None
+        else {"id": call, "name": reveal(waits.name), "call": show_call(waits)},
+    }
+
+
+def _view_call(said: str, call: str, result: str) -> dict[str, str]:
+    return {"said": said, "call": reveal(call), "result": drop_controls(shorten_text(result, CAP))}
 
 
 def _render_question(number: int, question: TypedQuestion) -> str:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qwennb.answer import Answer, Usage, money
-from qwennb.client import Chat, Options, Qwen
+from qwennb.cache import Memory, Name, read_answer, read_record
+from qwennb.client import Chat, Options, Qwen, turns_of
 from qwennb.errors import BadInput, Stopped
 from qwennb.notebook.widgets.chat_asking import ChatQuestion
-from qwennb.notebook.widgets.chat_attach import TypedQuestion
-from qwennb.request import Message
+from qwennb.notebook.widgets.chat_attach import TypedQuestion, restore_question
+from qwennb.request import Message, Request, Tool, ToolCall
 
 STOPPED = "stopped"
 
@@ -42,15 +43,20 @@ class BranchingChat:
         self,
         client: Qwen,
         *,
-        chat: Chat | None = None,
+        messages: Sequence[Message] = (),
         tools: Sequence[Any] = (),
         options: Mapping[str, Any],
         changed: Callable[[], None],
     ) -> None:
         self.client = client
         self._tools, self._options, self._changed = tuple(tools), dict(options), changed
+        client.session.split("", options)  # what can't be one is said now
+        self.tools = {tool.name: tool for tool in map(Tool.of, self._tools)}
+        self.always: dict[str, Any] = {}
+        """The functions that may run in this kernel without being asked about again, by the names of their tools."""
         self._lock = threading.RLock()
-        self.branches: list[list[ChatTurn]] = [_turns(chat.messages if chat is not None else ())]
+        self._opening = tuple(messages)
+        self.branches: list[list[ChatTurn]] = [_turns(messages)]
         self.here = 0
         self.asking: ChatQuestion | None = None
         self._question: TypedQuestion | None = None
@@ -70,27 +76,49 @@ class BranchingChat:
         """This branch as a conversation of the client's: to go on with in code, to save, to load."""
         return Chat(self.client, tools=self._tools, messages=_messages_of(self.branches[self.here]))
 
+    def is_allowed_always(self, call: ToolCall) -> bool:
+        """Whether the user said of the tool, of this very function, that it may always run here."""
+        tool = self.tools.get(call.name)
+        return tool is not None and tool.function is not None and self.always.get(call.name) is tool.function
+
     def ask(self, question: TypedQuestion, before: int | None = None, **options: Any) -> None:
         """Ask, after all that was said or, in a new branch, after the first *before* turns. Returns at once."""
         with self._lock:
             if self.asking is not None:
                 raise BadInput("One question is still being answered. Stop it, or wait.")
-            turns = self.branches[self.here]
-            kept = turns if before is None else turns[:before]
             given = {**self._options, **{n: v for n, v in options.items() if v is not None}}
             made = Options(**given, tools=self._tools or None, sample=question.draw or None)
-            settled = self.client.session.with_defaults(made)
-            history = _messages_of(kept)
-            prompt, values = question.prompt
-            request = self.client.session.build_request(prompt, values, settled, history)
             if before is not None:
                 self.branch(before)
+            history = _messages_of(self.branches[self.here])
+
+            def prepare() -> tuple[Request, Options]:
+                settled = self.client.session.with_defaults(made)
+                return self.client.session.build_request(*question.prompt, settled, history), settled
+
             asking = ChatQuestion(
-                self.client.session, request, settled, changed=self._changed, ended=self._on_end
+                self.client.session,
+                prepare,
+                is_allowed_always=self.is_allowed_always,
+                changed=self._changed,
+                ended=self._on_end,
             )
             self.asking, self._question = asking, question
         asking.start()
         self._changed()
+
+    def resume(self, branches: Sequence[Sequence[ChatTurn]], here: int) -> bool:
+        """Go on with what was said in *branches*, if that began as this conversation does."""
+        for turns in branches:
+            said = _messages_of(turns)
+            system = next((m.text for m in said[:1] if m.role == "system"), "")
+            if said[: len(self._opening)] != self._opening or (
+                said and not self._opening and system != (self._options.get("system") or "")
+            ):
+                return False
+        with self._lock:
+            self.branches, self.here = [list(turns) for turns in branches] or [[]], here
+        return True
 
     def again(self, number: int, **options: Any) -> None:
         """Ask turn *number* once more, for another answer."""
@@ -151,15 +179,60 @@ class BranchingChat:
             if asking is not self.asking or self._question is None:
                 return  # it was stopped: what still came of it is nobody's
             history = len(_messages_of(self.branches[self.here]))
-            turn = ChatTurn(self._question, answers=asking.answers, model=asking.request.model)
-            if asking.error is None:
-                turn = replace(turn, messages=asking.request.messages[history:] + asking.said)
+            request = asking.request
+            turn = ChatTurn(self._question, answers=asking.answers, model=request.model if request else "")
+            if asking.error is None and request is not None:
+                turn = replace(turn, messages=request.messages[history:] + asking.said)
             else:
                 ended = STOPPED if isinstance(asking.error, Stopped) else str(asking.error)
                 turn = replace(turn, partial=asking.text, ended=ended)
             self.branches[self.here].append(turn)
             self.asking = self._question = None
         self._changed()
+
+
+def write_turns(branches: Sequence[Sequence[ChatTurn]]) -> list[list[dict[str, Any]]]:
+    """Write the answered turns of each branch for a journal: by the keys of their answers, and nothing that was said."""
+    return [
+        [
+            {
+                "keys": [[answer.key, answer.endpoint] for answer in turn.answers],
+                "typed": len(turn.question.text),
+                "attached": [[one.name, one.kind] for one in turn.question.attached],
+            }
+            for turn in turns
+            if turn.answers and turn.messages
+        ]
+        for turns in branches
+    ]
+
+
+def read_turns(written: Any, memory: Memory) -> list[list[ChatTurn]]:
+    """Read what `write_turns` wrote, with the answers that are still in *memory*; a branch ends where one is not."""
+    keys = [tuple(map(str, key)) for turns in written for turn in turns for key in turn["keys"]]
+    records = memory.records({Name(*key) for key in keys})
+    branches: list[list[ChatTurn]] = []
+    for turns in written:
+        branches.append([])
+        for turn in turns:
+            found = [records.get(Name(*map(str, key))) for key in turn["keys"]]
+            answers = [_read_answer(record) for record in found if record is not None]
+            if not answers or len(answers) < len(found):
+                break
+            said = answers[0].request.messages[len(_messages_of(branches[-1])) :]
+            question = restore_question(said[-1], int(turn["typed"]), turn["attached"])
+            question = replace(question, draw=answers[0].request.settings.sample or 0)
+            messages = said + turns_of(answers)
+            branches[-1].append(ChatTurn(question, messages, tuple(answers), answers[-1].model))
+    return branches
+
+
+def _read_answer(record: bytes) -> Answer:
+    request, _ = read_record(record)
+    answer = read_answer(record, request)
+    if isinstance(answer, Answer):
+        return answer
+    raise answer
 
 
 def _messages_of(turns: Sequence[ChatTurn]) -> tuple[Message, ...]:

@@ -5,10 +5,11 @@
 //     start: ui => { … },                                   // once, before the first drawing
 //     drawn: ui => { … },                                   // after each drawing
 //     keys: (event, ui) => { … },                           // a key that was pressed anywhere in the panel
+//     unheard: ui => { … },                                 // for five seconds Python has not taken an intent
 //   });
 //
 //   ui.get(name)                    a trait of Python's; when one changes, all is drawn anew
-//   ui.act(kind, fields, buffers)   asks Python for an intent
+//   ui.act(kind, fields, buffers)   asks Python for an intent; false where there is no kernel any more
 //   ui.local                        what only this view knows (what is folded, what is typed); ui.redraw() after a change
 //   ui.root, ui.find(selector)      the elements; ui.announce(text) says it to a screen reader
 //
@@ -22,8 +23,8 @@
 //
 // No markup is ever parsed, no address is ever loaded, and no element is made that is not in these lists.
 const HTML = new Set(("div span p section header footer ul ol li dl dt dd table thead tbody tr th td caption blockquote pre code kbd em " +
-  "strong s br hr a button textarea input select option optgroup label details summary progress meter img h2 h3 fieldset " +
-  "legend output small mark ins del").split(" "));
+  "strong s br hr a button textarea input select option optgroup label datalist article details summary progress meter img h2 h3 fieldset " +
+  "legend i output small mark ins del").split(" "));
 const MATH = new Set(("math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover mtable " +
   "mtr mtd mpadded mphantom menclose").split(" "));
 const MATH_PROPS = new Set(("display mathvariant displaystyle scriptlevel linethickness stretchy fence form separator accent " +
@@ -45,7 +46,7 @@ const PATHS = {
 };
 
 const make = (tag, props, ...children) => ({ tag, props: props || {}, children: children.flat(Infinity).filter(one => one || one === 0) });
-const icon = name => make("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: "qw-icon" }, make("path", { d: PATHS[name] || "" }));
+const icon = name => make("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: "qw-icon" }, make("path", { d: PATHS[name] || "", fill: name === "stop" && "currentColor" }));
 const button = (label, sign, act, props = {}) => {
   const alone = sign && !props.text, own = { ...props };
   delete own.text;
@@ -80,6 +81,7 @@ function code(language, source) {
 }
 async function copy(source, at) {
   try { await navigator.clipboard.writeText(source); } catch { return; }
+  if (!at) return;
   at.classList.add("qw-done");
   setTimeout(() => at.classList.remove("qw-done"), 1200);
 }
@@ -132,7 +134,12 @@ function draw(parent, children) {
 
 function follow(list) {
   const state = { follows: true };
-  list.addEventListener("scroll", () => { state.follows = list.scrollHeight - list.scrollTop - list.clientHeight < 24; }, { passive: true });
+  let was = 0;
+  list.addEventListener("scroll", () => {
+    if (list.scrollHeight - list.scrollTop - list.clientHeight < 24) state.follows = true;
+    else if (list.scrollTop < was - 2) state.follows = false;
+    was = list.scrollTop;
+  }, { passive: true });
   state.drawn = () => { if (state.follows) list.scrollTop = list.scrollHeight; };
   state.toEnd = () => { state.follows = true; state.drawn(); };
   return state;
@@ -151,16 +158,31 @@ function panel(own) {
       spoken.setAttribute("aria-live", "polite");
       el.append(stage, spoken);
       const active = () => el.getRootNode().activeElement;
-      let planned = 0;
+      let planned = 0, waits = 0;
+      const heard = () => { clearTimeout(waits); waits = 0; };
+      const unheard = () => {
+        waits = 0;
+        ui.tell("The kernel has not answered. If it was restarted, run this cell again.");
+        if (own.unheard) own.unheard(ui);
+      };
       const ui = {
-        root: el, local: {}, get: name => model.get(name), find: selector => el.querySelector(selector), active,
-        act: (kind, fields = {}, buffers = []) => model.send({ ...fields, kind }, undefined, buffers),
+        root: el, model, local: {}, get: name => model.get(name), find: selector => el.querySelector(selector), active,
+        act: (kind, fields = {}, buffers = []) => {
+          ui.local.told = "";
+          try {
+            model.send({ ...fields, kind }, undefined, buffers);
+            waits ||= setTimeout(unheard, 5000);
+            return true;
+          }
+          catch { ui.tell("The kernel is gone. Run this cell again to go on."); return false; }
+        },
         redraw: () => { if (!planned) planned = requestAnimationFrame(now); },
         announce: words => { spoken.textContent = words; },
+        tell: words => { ui.local.told = words; ui.redraw(); },  // in the line below the panel, as Python's `say`
       };
       const now = () => {
         planned = 0;
-        const had = active(), seen = own.draw(ui), heading = model.get("heading"), notice = model.get("notice");
+        const had = active(), seen = own.draw(ui), heading = model.get("heading"), notice = ui.local.told || model.get("notice");
         el.setAttribute("aria-label", heading);
         draw(stage, [
           make("div", { key: "head", class: "qw-head" }, make("strong", {}, heading), make("span", { class: "qw-status" }, seen.status),
@@ -188,8 +210,12 @@ function panel(own) {
       const end = (_, status) => { if (/restarting|dead|terminating/.test(status)) el.classList.add("jupyter-widgets-disconnected"); };
       kernel?.statusChanged?.connect(end);
       model.on("change", ui.redraw);
+      model.on("change:heard", heard);
       now();
-      return () => { kernel?.statusChanged?.disconnect(end); cancelAnimationFrame(planned); model.off("change", ui.redraw); };
+      return () => {
+        kernel?.statusChanged?.disconnect(end); cancelAnimationFrame(planned); heard();
+        model.off("change", ui.redraw); model.off("change:heard", heard);
+      };
     },
   };
 }

@@ -88,6 +88,10 @@ class Panel(anywidget.AnyWidget):
     title = "Panel"
     heading = traitlets.Unicode().tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)
+    # How many intents were taken: without one more for long, the kernel is gone.
+    heard = traitlets.Int().tag(sync=True)
+    # The id of the cell that shows it, where the front end tells it.
+    cell = traitlets.Unicode().tag(sync=True)
 
     def __init_subclass__(cls, **given: Any) -> None:
         """Join the module and the style sheet of *cls* to those of all panels: modules can't import each other."""
@@ -98,7 +102,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, *, name: str | None = None) -> None:
         self.lock = threading.RLock()
-        self.name = name or _cell_name()
+        self.is_named, self.name = bool(name), name or _cell_name()
         made: dict[str, Any] = {}
         self.former: Any = None
         if self.name:
@@ -162,6 +166,7 @@ class Panel(anywidget.AnyWidget):
     def _take(self, content: Any, buffers: Any) -> None:
         if not isinstance(content, Mapping) or self._ended.is_set():
             return
+        self.heard += 1
         kind = content.get("kind")
         method = getattr(type(self), kind, None) if isinstance(kind, str) else None
         if not getattr(method, "is_intent", False) or method is None:
@@ -187,6 +192,7 @@ class Panel(anywidget.AnyWidget):
     def _ipython_display_(self) -> None:
         with self.lock:
             self._draw_now()
+            self.cell = _cell_id()
             self._record, self._place = OutputSlot(self.kind), None
             self._record.show(*self._kept)
             if somebody_looks() and not self._ended.is_set():
@@ -267,14 +273,23 @@ class _Cells:
     made = 0
 
 
-def _cell_name() -> str:
-    """Name what is made in a cell by the cell, which the front end tells, and by how many it has made before."""
+def _parent() -> dict[str, Any]:
+    """The message of the front end that the kernel is about."""
     from IPython import get_ipython
 
     parent: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)()
-    cell = str(parent.get("metadata", {}).get("cellId") or "")
+    return parent
+
+
+def _cell_id() -> str:
+    return str(_parent().get("metadata", {}).get("cellId") or "")
+
+
+def _cell_name() -> str:
+    """Name what is made in a cell by the cell, which the front end tells, and by how many it has made before."""
+    cell = _cell_id()
     if not cell:
         return ""
-    run = (cell, str(parent.get("header", {}).get("msg_id")))
+    run = (cell, str(_parent().get("header", {}).get("msg_id")))
     _Cells.run, _Cells.made = run, _Cells.made + 1 if run == _Cells.run else 1
     return f"{cell}/{_Cells.made}"
