@@ -408,3 +408,20 @@ def test_where_nobody_looks_the_record_is_all_there_is(review, capsys):
     made = review()
     made._ipython_display_()
     assert "0 of 4 rows labelled." in made.record[1]
+
+
+def test_drawn_rows_are_labelled_here_and_give_an_estimate(review):
+    gold = ["praise"] * 5 + ["complaint"] * 3
+    table = pl.DataFrame({"review": [f"review {n}: {gold[n % 8]}" for n in range(800)]}).with_columns(
+        label=pl.when(pl.int_range(800) % 10 == 0).then(None).otherwise(pl.lit("praise")),
+        label_meta=pl.lit("x"),
+    )
+    panel = review(frame=table.qwen.draw("label", n=60, key="review"), source=None)
+    for _ in range(60):
+        [[name, text, _]] = seen(panel)["source"]
+        assert name == "review" and "answer" not in panel.row
+        panel.act("fix", text=text.rpartition(" ")[2])
+    done = panel.labelled()
+    assert done["label_true"].null_count() == 0
+    found = table.qwen.estimate.share("label", of="complaint", human="label_true", drawn=done)
+    assert abs(found.value - 3 / 8) < 0.2 and "60 human labels" in str(found)
