@@ -23,7 +23,9 @@ PREFIXES = 20, 100  # at least, at most; each of them of a hundred rows where th
 ROUND = 10  # labels between two looks
 PATIENCE = 50  # labels before a prefix is given up for looking bad
 CHUNK = 1024  # rows looked through at a time
-WORTH = 0.5  # labels that are spent on a prefix, for each row that it would save
+FEWEST_ERRORS = 5  # that a prefix may hold for precision to begin with it: of a shorter one a single error more ends it all
+WORTH = 1.0  # labels that are spent on a prefix, for each row that it would save
+"""Tried on tables of 1,000 to 10,000 rows: half as much, and two to six times as much where a prefix looks good, ask more in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +241,14 @@ class Proof:
         """
         population, level = self._population, enough(self._delta / (tries + 1))
         best, failed, before = 0, 0, 0
-        for cut in population.cuts():
+        cuts = population.cuts()
+        for cut in cuts:
             allowed = most
             if allowed is None:
                 rows = population.count(cut) if self._goal == "precision" else population.rows
                 allowed = floor_of(1 - self._target, rows)
+            if self._goal == "precision" and allowed < FEWEST_ERRORS and cut != cuts[-1]:
+                continue
             step = self._test(cut, allowed, level, gain=cut - before)
             self._steps.append(step)
             before = cut
@@ -273,12 +278,8 @@ class Proof:
             drawn += len(fresh)
             errors += int((fresh == self._is_error_if).sum())
             passed = test.log_evidence(drawn, errors) >= level
-            if (
-                passed
-                or drawn == len(members)
-                or _looks_bad(drawn, errors, most / rows)
-                or labels.count >= cap
-            ):
+            is_over = drawn == len(members) or labels.count >= cap
+            if passed or is_over or _looks_bad(drawn, errors, most / rows):
                 return Step(rows, most, drawn, errors, passed)
             labels.ask(members[drawn : drawn + max(ROUND, drawn // ROUND)])
 
@@ -335,6 +336,7 @@ class Proof:
 
 
 def _looks_bad(drawn: int, errors: int, most: float) -> bool:
+    """Whether more of the rows are wrong than may be, by a standard error."""
     share = errors / drawn if drawn else 0.0
     return drawn >= PATIENCE and share - math.sqrt(share * (1 - share) / drawn) > most
 

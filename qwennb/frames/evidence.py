@@ -72,7 +72,7 @@ class Evidence:
     labels: int
     routes: Mapping[str, int]
     reached: float
-    steps: pl.DataFrame = field(repr=False)
+    steps: pl.DataFrame = field(repr=False, compare=False)
     why_not: str
     into: str
 

@@ -35,7 +35,7 @@ def test_a_certificate_misses_no_more_often_than_delta(kind, goal):
 @pytest.mark.parametrize("goal", GOALS)
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_certificate_misses_no_more_often_than_delta_in_a_thousand_runs(kind, goal):
-    missed, _ = share_of_misses(kind, goal, 1_000, rows=1_500)
+    missed, _ = share_of_misses(kind, goal, 1_000)
     assert least_probability(missed, 1_000) <= DELTA
 
 
