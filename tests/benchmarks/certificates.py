@@ -1,6 +1,7 @@
 """Certificates beside those of `bargain` 0.1.3 (SIGMOD 2026), on the same tables: how much of a table is asked of the dear model.
 
-    python -m tests.benchmarks.certificates [runs]      needs: pip install --no-deps bargain==0.1.3
+    python -m tests.benchmarks.certificates [runs]              needs: pip install --no-deps bargain==0.1.3
+    python -m tests.benchmarks.certificates --picture FILE      the curve of docs/tables.md
 
 The draft's confidence is what it says, so that both have the order that they are best in; a table is right on 93 % or 82 % of its
 rows. `bargain` asks for openai, pydantic and tqdm, of which its certificates need none.
@@ -78,5 +79,38 @@ def main(runs: int) -> None:
         )
 
 
+def draw_curve(path: str) -> None:
+    """Draw what a certificate found, prefix by prefix, beside what only we know: the errors that are there."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, target = 4_000, 0.95
+    sure, right = draw_table(1, rows, 0.94)
+    made = certify(sure, lambda some: right[some], target, DELTA)
+    figure = Figure(figsize=(7, 3.4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    wrong = np.cumsum(~right[np.argsort(-sure, kind="stable")])
+    axes.plot(np.arange(1, rows + 1), wrong, color="#999999", linewidth=1, label="wrong drafts, which nobody knows")
+    axes.axhline(made.steps[-1].most, color="#d95f02", linestyle="--", label=f"{made.steps[-1].most} may be wrong")
+    tested = [one for one in made.steps if one.drawn]
+    for passed, colour, said in ((True, "#1f77b4", "proved to hold no more"), (False, "#d95f02", "not proved: it ends here")):
+        some = [one for one in tested if one.passed is passed]
+        axes.plot(
+            [one.rows for one in some], [one.errors / one.drawn * one.rows for one in some],
+            "o" if passed else "X", color=colour, label=f"estimated from the sample, {said}",
+        )  # fmt: skip
+    axes.axvspan(0, made.rows_accepted, color="#1f77b4", alpha=0.08)
+    axes.set_xlabel(f"rows, the surest drafts first ({made.labels} of {rows:,} asked for the proof)")
+    axes.set_ylabel("wrong drafts so far")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.95))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    if sys.argv[1:2] == ["--picture"]:
+        draw_curve(sys.argv[2])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
