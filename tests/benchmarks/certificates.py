@@ -18,7 +18,9 @@ import numpy as np
 
 from qwennb.certify import certify
 
-SETTINGS = [(rows, right, target) for rows in (2_000, 10_000) for right in (0.93, 0.82) for target in (0.9, 0.95)]
+SETTINGS = [
+    (rows, right, target) for rows in (2_000, 10_000) for right in (0.93, 0.82) for target in (0.9, 0.95)
+]
 DELTA = 0.05
 
 
@@ -61,7 +63,10 @@ def theirs(sure: Any, right: Any, target: float, seed: int) -> tuple[float, bool
 
 def main(runs: int) -> None:
     """Print a line a setting: shares asked by ours and by theirs, and how often each missed."""
-    for name, shown in (("tqdm", {"tqdm": lambda one, **_: one}), ("BARGAIN.models.GPTModels", {"OpenAIOracle": None, "OpenAIProxy": None})):
+    for name, shown in (
+        ("tqdm", {"tqdm": lambda one, **_: one}),
+        ("BARGAIN.models.GPTModels", {"OpenAIOracle": None, "OpenAIProxy": None}),
+    ):
         if name not in sys.modules:
             sys.modules[name] = types.ModuleType(name)
             vars(sys.modules[name]).update(shown)
@@ -91,10 +96,17 @@ def draw_curve(path: str) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     wrong = np.cumsum(~right[np.argsort(-sure, kind="stable")])
-    axes.plot(np.arange(1, rows + 1), wrong, color="#999999", linewidth=1, label="wrong drafts, which nobody knows")
-    axes.axhline(made.steps[-1].most, color="#d95f02", linestyle="--", label=f"{made.steps[-1].most} may be wrong")
+    axes.plot(
+        np.arange(1, rows + 1), wrong, color="#999999", linewidth=1, label="wrong drafts, which nobody knows"
+    )
+    axes.axhline(
+        made.steps[-1].most, color="#d95f02", linestyle="--", label=f"{made.steps[-1].most} may be wrong"
+    )
     tested = [one for one in made.steps if one.drawn]
-    for passed, colour, said in ((True, "#1f77b4", "proved to hold no more"), (False, "#d95f02", "not proved: it ends here")):
+    for passed, colour, said in (
+        (True, "#1f77b4", "proved to hold no more"),
+        (False, "#d95f02", "not proved: it ends here"),
+    ):
         some = [one for one in tested if one.passed is passed]
         axes.plot(
             [one.rows for one in some], [one.errors / one.drawn * one.rows for one in some],
