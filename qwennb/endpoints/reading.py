@@ -75,6 +75,12 @@ def logprobs_of(given: Any) -> list[Logprob]:
 def usage_of(data: Mapping[str, Any]) -> Usage:
     """The tokens that a reply says it took."""
     given, made = mapping(data.get("prompt_tokens_details")), mapping(data.get("completion_tokens_details"))
+    if not given and not made:
+        return Usage(
+            input=_count(data, "prompt_tokens"),
+            output=_count(data, "completion_tokens"),
+            reasoning=_count(data, "reasoning_tokens"),
+        )
     seen = mapping(given.get("multimodal_tokens"))
     return Usage(
         input=_count(data, "prompt_tokens"),

@@ -52,6 +52,7 @@ class Flight:
     ) -> None:
         self._task = asyncio.get_running_loop().create_task(asking)
         self._task.add_done_callback(self._end)
+        self._waiters: list[asyncio.Future[None]] = []
         self._pieces: list[Chunk] = []
         self._queues: list[asyncio.Queue[Chunk | None]] = []
         self._waiting = 0
@@ -62,6 +63,9 @@ class Flight:
         self._land()
         for queue in self._queues:
             queue.put_nowait(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         if not task.cancelled():
             task.exception()  # looked at, so that nobody warns when all who waited have gone
 
@@ -85,7 +89,11 @@ class Flight:
         """Wait for the answer; the error, if that is what comes of it."""
         self._waiting += 1
         try:
-            return await asyncio.shield(self._task)
+            if not self._task.done():
+                waiter: asyncio.Future[None] = self._task.get_loop().create_future()
+                self._waiters.append(waiter)
+                await waiter
+            return self._task.result()
         finally:
             self._leave()
 

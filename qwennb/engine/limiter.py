@@ -156,11 +156,13 @@ class Limiter:
 
     async def enter(self, tokens: float = 0.0) -> Ticket:
         """Wait for a slot. Give it back with `leave`; the ticket tells `note_refusal` when the request went."""
-        if not self._waiting and self._wait(tokens) == 0.0:
+        is_first = not self._waiting
+        if is_first and self._wait(tokens) == 0.0:
             return self._take(tokens)
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, tokens))
-        self._grant()
+        if is_first:  # else whoever is first is looked at when it may go
+            self._grant()
         try:
             return await turn
         except asyncio.CancelledError:

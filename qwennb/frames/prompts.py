@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -400,7 +400,9 @@ class RequestTemplate:
         """The request with *text*, and *media* behind it. A *key* that is known need not be made again."""
         parts = merge_texts((Text(text), *media))
         values = () if self._row_text is None else (self._row_text.cut(text),)
-        made = replace(self.sample, messages=(*self._before, Message("user", parts, values=values)))
+        messages = (*self._before, Message("user", parts, values=values))
+        sample = self.sample
+        made = Request(sample.model, messages, sample.settings, sample.schema, sample.choices, sample.tools)
         if key is not None:
             made.__dict__["key"] = key
         return made
