@@ -28,6 +28,11 @@ def register() -> None:
                 register_in(library)
         elif not any(isinstance(finder, _Waiting) and finder.name == name for finder in sys.meta_path):
             sys.meta_path.insert(0, _Waiting(name))
+    marimo = sys.modules.get("marimo")
+    if marimo is not None and marimo.running_in_notebook():
+        from qwennb.watchers import watchers
+
+        watchers[:] = [_see_in_marimo]
 
 
 def show_options_on_tab(shell: Any = None) -> None:
@@ -113,6 +118,12 @@ _LIBRARIES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "polars": ("LazyFrame", _register_in_polars),
     "pandas": ("api", _register_in_pandas),
 }
+
+
+def _see_in_marimo(progress: Any) -> None:
+    from qwennb.notebook.in_marimo import see
+
+    see(progress)
 
 
 def _frame(frame: Any) -> Any:

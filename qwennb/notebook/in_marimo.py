@@ -51,5 +51,5 @@ def see(progress: Progress) -> None:
         _bars[progress.run] = bar
     bar.progress.total = progress.unique
     bar.progress.update(
-        progress.done - bar.progress.current, subtitle=" · ".join(filter(None, headline(progress)))
+        progress.done - bar.progress.current, subtitle=" · ".join(filter(None, headline(progress)[1:]))
     )

@@ -201,6 +201,10 @@ class Panel(anywidget.AnyWidget):
                 line = f"{self.title}: run this cell to use it."
                 self._place.show(f"*{line}*", f"[{line}]", self)
 
+    def _repr_mimebundle_(self, **given: Any) -> Any:
+        self.refresh()  # marimo asks for it, and shows the panel by itself
+        return super()._repr_mimebundle_(**given)
+
     def close(self) -> None:
         """Take the panel away; its record stays in the notebook."""
         if "lock" not in self.__dict__:  # what it was to be made of was refused

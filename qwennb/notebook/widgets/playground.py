@@ -102,7 +102,7 @@ class Playground(Panel):
         if not 1 <= rows <= MOST_ROWS:
             raise BadInput(f"rows={rows} must be from 1 to {MOST_ROWS}. For more, copy as column call.")
         self._inputs = Inputs(inputs)
-        self._client = client
+        self._client, self._is_watched = client, is_watched()
         self._given = [_given(variant, client) for variant in variants]
         self._code = (prompt, rows, [repr(options) for _, options in self._given])
         self._made: list[Variant] = []
@@ -267,7 +267,7 @@ class Playground(Panel):
     def draw(self) -> None:
         """Draw the settings and the grid, and keep both."""
         settings = [options for _, options in self._given]
-        if self._made or is_watched():
+        if self._made or self._is_watched:
             settings = [variant.options() for variant in self._variants()]
             self.variants = [_head(*one) for one in zip(record.LETTERS, self._made, settings, strict=False)]
         self.running = self._asking is not None
