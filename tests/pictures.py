@@ -58,6 +58,7 @@ class Stage:
                 "QWENNB_CACHE": "refresh",
             }
             self.opened = self.lab.open([QUIET], environ)
+            self.opened.page.set_default_timeout(100_000)
             self.opened.run_all()
             self.opened.wait_done()
         self.opened.page.set_viewport_size({"width": WIDE, "height": TALL})
@@ -165,8 +166,18 @@ def pieces(text: str, size: int = 6) -> list[str]:
 
 
 @scene
+def cells_answer(stage: Stage) -> None:
+    """A question with its answer."""
+    opened = stage.open([SALES, QUESTION], Reply(ANSWER, reasoning=THOUGHT))
+    opened.run_all()
+    opened.wait_done()
+    opened.page.locator("mjx-container").first.wait_for()
+    stage.shoot("cells-answer", opened, 1)
+
+
+@scene
 def cells_thinking(stage: Stage) -> None:
-    """The thought, open, while it comes."""
+    """The thought, open, while it comes. After the answer: what asks the same meanwhile would join it."""
     chunks = [{"reasoning": piece} for piece in pieces(THOUGHT)]
     opened = stage.open(
         [SALES, QUESTION], Reply("", chunks=[*chunks, *([{"reasoning": ""}] * 600)], chunk_delay=0.03)
@@ -178,16 +189,6 @@ def cells_thinking(stage: Stage) -> None:
     stage.shoot("cells-thinking", opened, 1)
     opened.interrupt()
     opened.wait_done()
-
-
-@scene
-def cells_answer(stage: Stage) -> None:
-    """A question with its answer."""
-    opened = stage.open([SALES, QUESTION], Reply(ANSWER, reasoning=THOUGHT))
-    opened.run_all()
-    opened.wait_done()
-    opened.page.locator("mjx-container").first.wait_for()
-    stage.shoot("cells-answer", opened, 1)
 
 
 @scene
