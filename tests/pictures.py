@@ -208,7 +208,12 @@ def cells_tab(stage: Stage) -> None:
     cell, box = opened.cell(1).bounding_box(), popup.bounding_box()
     assert cell is not None and box is not None
     file = FOLDER / "cells-tab.png"
-    clip = {"x": cell["x"], "y": cell["y"], "width": 620, "height": box["y"] + box["height"] - cell["y"] + 6}
+    clip = {
+        "x": cell["x"],
+        "y": cell["y"],
+        "width": box["x"] + box["width"] - cell["x"] + 12,
+        "height": box["y"] + box["height"] - cell["y"] + 6,
+    }
     page.screenshot(path=file, clip=clip)  # type: ignore[arg-type]
     shrink(file)
     if stage.look:
