@@ -187,7 +187,7 @@ def test_a_conversation_by_keyboard_alone(chat, sim):
     saved = opened.save()["cells"][2]
     assert "".join(saved["source"]) == "print(41 + 1)" and saved["execution_count"] is None
     button(opened, "More").press("Enter")
-    opened.page.get_by_label("Save as").fill("kept")
+    opened.page.get_by_label("Save as", exact=True).fill("kept")
     press("Enter")
     expect(panel(opened)).to_contain_text("Saved as the variable kept")
     opened.type_into(3, "print('said', len(kept.messages), kept.messages[1].text[:2])")
@@ -278,8 +278,8 @@ def test_pictures_figures_and_frames_go_along(chat, sim):
         button(opened, "Attach this variable").click()
         expect(shown).to_contain_text(told)
     button(opened, "More").click()
-    page.get_by_label("Model").fill("plus")
-    page.get_by_label("Thinking").select_option("off")
+    page.get_by_label("Model", exact=True).fill("plus")
+    page.get_by_label("Thinking", exact=True).select_option("off")
     send(opened, "without thinking {{ cities }}")
     expect(shown).to_contain_text("two words")
     assert "plus" in body(sim)["model"] and "{{ cities }}" in str(body(sim)["messages"][-1]["content"])

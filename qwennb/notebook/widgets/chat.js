@@ -117,11 +117,11 @@ function menu(ui) {
   const chosen = ui.get("settings"), tools = ui.get("tools");
   const keep = () => ui.act("save", { where: ui.find(".qw-where").value });
   return [
-    make("label", { class: "qw-field" }, "Model", make("input", { value: chosen.model, placeholder: "the usual one", list: `${ui.id}-models`, onchange: event => ui.act("choose", { model: event.target.value }) })),
+    make("label", { class: "qw-field" }, "Model", make("input", { "aria-label": "Model", value: chosen.model, placeholder: "the usual one", list: `${ui.id}-models`, onchange: event => ui.act("choose", { model: event.target.value }) })),
     make("datalist", { id: `${ui.id}-models` }, ui.get("models").map(name => make("option", { value: name }))),
-    make("label", { class: "qw-field" }, "Thinking", make("select", { value: chosen.thinking, onchange: event => ui.act("choose", { thinking: event.target.value }) },
+    make("label", { class: "qw-field" }, "Thinking", make("select", { "aria-label": "Thinking", value: chosen.thinking, onchange: event => ui.act("choose", { thinking: event.target.value }) },
       THINKING.map(name => make("option", { value: name }, name)))),
-    make("div", { class: "qw-row qw-end" }, make("label", { class: "qw-field" }, "Save as", make("input", { class: "qw-where", placeholder: "name, chat.json or chat.md", onkeydown: event => { if (event.key === "Enter") keep(); } })),
+    make("div", { class: "qw-row qw-end" }, make("label", { class: "qw-field" }, "Save as", make("input", { "aria-label": "Save as", class: "qw-where", placeholder: "name, chat.json or chat.md", onkeydown: event => { if (event.key === "Enter") keep(); } })),
       button("Save the conversation", null, keep, { text: "Save" })),
     button("Start over in a new branch", null, () => { ui.act("branch", { number: 0 }); ui.local.menu = false; }, { text: "Start over", disabled: ui.busy() || !ui.get("turns").length }),
     tools.length ? make("ul", { class: "qw-tools", "aria-label": "Tools" }, tools.map(tool => make("li", {}, make("code", {}, tool.name), " ", tool.about, " ",
