@@ -227,9 +227,15 @@ def test_a_tool_runs_only_when_it_is_allowed(chat, sim):
     button(opened, "Deny this call").click()
     expect(panel(opened)).to_contain_text("as you like")
     assert "did not allow" in body(sim)["messages"][-1]["content"]
+    said = opened.page.locator(
+        ".qw > .qw-spoken"
+    )  # to a screen reader: the question, then the answer and nothing else
+    expect(said).to_have_text("as you like")
     send(opened, "and in Oslo?")
+    expect(said).to_contain_text("wants to call weather")
     button(opened, "Allow this call").click()
     expect(panel(opened)).to_contain_text("it is fine there")
+    expect(said).to_have_text("it is fine there")
     assert body(sim)["messages"][-1]["content"] == "sunny in Oslo"
     expect(call).not_to_be_visible()
     expect(panel(opened)).to_contain_text("Allowed weather(city='Oslo')")

@@ -91,7 +91,7 @@ function composer(ui) {
     attached.length ? make("div", { key: "chips", class: "qw-chips" }, chips(attached, number => ui.act("detach", { number }))) : null,
     local.attaching ? make("div", { key: "attach", class: "qw-row qw-named" },
       make("input", { "aria-label": "Name of a variable", placeholder: "a variable: frame, figure, text …", list: `${ui.id}-names`, onkeydown: event => {
-        if (event.key === "Enter") { event.preventDefault(); attach(); } if (event.key === "Escape") { local.attaching = false; ui.redraw(); ui.find("[data-home]").focus(); }
+        if (event.key === "Enter") { event.preventDefault(); attach(); }
       } }), make("datalist", { id: `${ui.id}-names` }, names.map(name => make("option", { value: name }))),
       button("Attach this variable", null, attach, { text: "Attach" }), button("Attach the figure that was drawn last", null, () => ui.act("attach_figure"), { text: "Last figure" }),
       button("Attach a picture of this computer", null, () => ui.find("input[type=file]").click(), { text: "Picture …" }),
@@ -129,19 +129,21 @@ function menu(ui) {
   ];
 }
 
-// What comes is said in pieces that end with a sentence or a line, every two seconds at most.
+// What comes is said in pieces that end with a sentence or a line, every two seconds at most: the answer itself, and not the
+// thought, calls and buttons beside it, which are read where they stand.
+const sayable = ui => [...ui.find(".qw-turn:last-child .qw-them")?.childNodes || []]
+  .filter(one => !one.matches?.(".qw-spoken, .qw-who, .qw-call, .qw-thought, .qw-consent, .qw-dots")).map(one => one.innerText ?? one.data).join("\n");
 function announce(ui) {
   const asking = ui.get("asking"), local = ui.local, busy = ui.busy();
-  const words = busy ? ui.find(".qw-turn:last-child .qw-them")?.innerText || "" : "";
-  if (busy && asking.waits && local.asked !== asking.waits.id) { local.asked = asking.waits.id; ui.announce(`The model wants to call ${asking.waits.name}. Allow or deny it.`); return; }
-  if (busy && Date.now() - (local.said || 0) > 2000) {
-    const end = Math.max(words.lastIndexOf(". "), words.lastIndexOf("\n")) + 1, from = local.from || 0;
+  if (busy && !local.was) { local.from = 0; ui.announce("Asked."); }
+  if (busy && asking.waits && local.asked !== asking.waits.id) { local.asked = asking.waits.id; ui.announce(`The model wants to call ${asking.waits.name}. Allow or deny it, above your message.`); return; }
+  if (busy && !asking.waits && Date.now() - (local.said || 0) > 2000) {
+    const words = sayable(ui), end = Math.max(words.lastIndexOf(". "), words.lastIndexOf("\n")) + 1, from = local.from || 0;
     if (end > from + 20) { ui.announce(words.slice(from, end)); local.from = end; local.said = Date.now(); }
   }
   if (!busy && local.was) {
-    const last = ui.find(".qw-turn:last-child .qw-them")?.innerText || "";
-    ui.announce(last.slice(local.from || 0, (local.from || 0) + 4000) || "The answer has ended.");
-    local.from = 0;
+    const words = sayable(ui), from = local.from < words.length ? local.from : 0;
+    ui.announce(words.slice(from, from + 4000) || "The answer has ended.");
   }
   local.was = busy;
 }
@@ -194,6 +196,10 @@ export default panel({
     if (!box.value && ui.local.sent) box.value = ui.local.sent;
   },
   keys(event, ui) {
-    if (event.key === "Escape" && ui.busy()) ui.act("stop");
+    if (event.key === "Escape" && event.target.closest(".qw-named")) {
+      ui.local.attaching = false;
+      ui.find("[data-home]").focus();
+      ui.redraw();
+    } else if (event.key === "Escape" && ui.busy()) ui.act("stop");
   },
 });
