@@ -127,6 +127,15 @@ def test_no_answer_of_a_lesson_is_a_made_up_one_without_a_word(lesson):
         before = " ".join(cell.source.split())
 
 
+@pytest.mark.parametrize("lesson", ["00-tour", "03-columns"])
+def test_a_column_of_150_rows_is_held_against_people_and_its_interval_drawn(lesson):
+    code = [cell for cell in cells_of(NOTEBOOKS / f"{lesson}.ipynb") if cell.cell_type == "code"]
+    held = next(number for number, cell in enumerate(code) if "truth=" in cell.source)
+    assert re.search(r"accuracy \d+\.\d% \(\d+ of 150; 95 %: \d+\.\d% to", shown_by(code[held]))
+    drawn = code[held + 1]
+    assert ".interval" in drawn.source and any("image/png" in out.get("data", {}) for out in drawn.outputs)
+
+
 @pytest.mark.parametrize(("lesson", "shown", "word"), WRONG)
 def test_what_is_wrong_in_a_lesson_has_a_word_near_it(lesson, shown, word):
     cells = cells_of(NOTEBOOKS / f"{lesson}.ipynb")
