@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -48,6 +49,14 @@ def playground(one_kernel, sim, tmp_path):
     return one_kernel
 
 
+def has_no_complaints(opened):
+    """In the light, and in the dark."""
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        opened.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        opened.page.locator(f"[data-jp-theme-name='{theme}']").wait_for(state="attached")
+        assert opened.complaints(".qw") == [], theme
+
+
 def press(opened, name):
     opened.page.get_by_role("button", name=name, exact=True).click()
 
@@ -68,7 +77,7 @@ def test_a_grid_is_asked_changed_marked_and_copied(playground, sim):
     page.get_by_label("Model B", exact=True).select_option("qwen3.5-plus")
     press(opened, "Settings B")
     page.get_by_label("seed", exact=True).fill("11")
-    assert opened.complaints() == []
+    has_no_complaints(opened)
     press(opened, "Run")
     opened.wait_text("Done: 2 of 2 answered.")
     bodies = {entry.body["model"].split("/")[-1]: entry.body for entry in sim.ledger.asks()[6:]}
@@ -87,7 +96,7 @@ def test_a_grid_is_asked_changed_marked_and_copied(playground, sim):
     press(opened, "Copy as curl command")
     expect(copied).to_contain_text('-H "Authorization: Bearer $QWENNB_API_KEY"')
     expect(copied).to_be_focused()
-    assert opened.complaints() == []
+    has_no_complaints(opened)
     state = page.evaluate("() => document.documentElement.outerHTML")
     assert CANARY not in state and CANARY not in json.dumps(opened.save())
     assert opened.strangers() == [] and opened.dialogs == []
@@ -131,6 +140,30 @@ def test_the_keyboard_stays_in_the_panel_where_what_had_it_is_gone(playground):
         keyboard.press("Escape")
         expect(button).to_be_focused()
         expect(page.get_by_label(within, exact=True)).not_to_be_visible()
+
+
+def test_in_notebook_7_no_key_reaches_the_notebook_and_axe_finds_nothing(playground):
+    opened = playground
+    both = CELL.replace("\nplay\n", "\ndisplay(play, widgets.Usage(play._client))\n")
+    opened.type_into(0, both.replace("{answers}", str(opened.home / "classic")))
+    opened.run(0)
+    opened.wait_done()
+    opened.save()
+    page = opened.page.context.new_page()
+    page.goto(opened.lab.address(opened.path, classic=True))
+    there = replace(opened, page=page)
+    page.get_by_label("prompt", exact=True).click()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Done: 6 of 6 answered.").first).to_be_visible()
+    expect(page.locator(".qw-sum")).to_contain_text("6")
+    page.get_by_role("button", name="Add settings").focus()
+    for key in ("r", "m", "x", "d", "d", "a", "Enter"):  # Raw, Markdown, cut, delete, above
+        page.keyboard.press(key)
+    expect(page.get_by_label("Model C", exact=True)).to_be_visible()
+    cells = "jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.type).join()"
+    assert page.evaluate(cells) == "code"
+    has_no_complaints(there)
+    page.close()
 
 
 def test_it_goes_on_after_a_reload_and_is_read_without_a_kernel(playground):
