@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from playwright.sync_api import expect
 
 from qwennb.simulator import Reply, Simulator, ToolCall
+from tests.browser.lab import AXE
 
 CANARY = "sk-canary-7d1e09ab33"
 BEGIN = """%reload_ext qwennb
@@ -386,3 +387,30 @@ def test_a_saved_chat_is_read_by_whoever_has_the_file(chat, sim):
     expect(opened.output(1)).to_contain_text("an answer to keep")
     expect(opened.output(1)).to_contain_text("Chat: run this cell to use it.")
     assert "Error displaying widget" not in opened.shown(1)
+
+
+def test_it_is_the_same_in_notebook_7(chat, sim):
+    opened = chat()
+    sim.script(["seen before", "seen there"])
+    send(opened, "asked in JupyterLab")
+    expect(panel(opened)).to_contain_text("seen before")
+    opened.save()
+    page = opened.page.context.new_page()
+    page.goto(opened.lab.address(opened.path, classic=True))
+    shown = page.locator(".qw")
+    expect(shown).to_contain_text("seen before")
+    page.get_by_label("Your message", exact=True).click()
+    page.keyboard.type("asked in Notebook 7")
+    page.keyboard.press("Enter")
+    expect(shown).to_contain_text("seen there")
+    for place in (shown, shown.locator(".qw-log"), shown.get_by_role("button", name="More")):
+        place.focus()
+        for key in ("r", "m", "a", "b", "d", "d", "x", "y"):
+            page.keyboard.press(key)
+    expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(3)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "axe.run('.jp-Cell-outputArea', {resultTypes: ['violations']}).then(r => r.violations)"
+    )
+    assert [one["id"] for one in found] == []
+    page.close()
