@@ -109,6 +109,8 @@ def _by_cluster(
     """Estimate where rows of a cluster are alike: what a cluster adds to all three fits is one term."""
     labelled, whole = clusters
     count = int(whole.max()) + 1
+    if count < 2:
+        raise BadInput("All rows are of one cluster, and of one nothing can be told. Leave cluster= out.")
     first, second = np.zeros((count, theirs.influence.shape[1])), np.zeros((count, theirs.influence.shape[1]))
     np.add.at(first, labelled, theirs.influence)
     np.add.at(second, whole, every.influence)

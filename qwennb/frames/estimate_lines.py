@@ -29,6 +29,8 @@ from qwennb.truth import YES_NO
 Tags = list[tuple[str, ...] | None]
 _MANY = 20  # values of a covariate that is a class
 INTERCEPT = "(intercept)"
+NOTHING_KNOWN = Interval(float("nan"), 0.0, 1.0)
+_FEW_CLUSTERS = 20  # with fewer, an interval of clusters is known to be rough
 
 
 class Arrays:
@@ -66,13 +68,21 @@ class Arrays:
         scale: float = 1.0,
     ) -> Estimate:
         """Make a line of an interval."""
-        notes = [one for one in (found.method, self.table.note) if one]
+        notes = [one for one in (found.method, self.table.note, self._uncovered(here, labelled)) if one]
         worth = None if np.isnan(found.worth) else found.worth
         return Estimate(
             of, by, found.value * scale, found.low * scale, found.high * scale, int(labelled.sum()),
             None if model is None or np.isnan(model) else model * scale, worth, round(self.weights[here].sum()),
             "; ".join(notes), is_whole=scale != 1.0,
         )  # fmt: skip
+
+    def _uncovered(self, here: Any, labelled: Any) -> str:
+        """Say of how many rows of a group no like is labelled: what is known of the others stands for them."""
+        if self._by is None:
+            return ""
+        known = np.isin(self.strata_all, np.unique(self.strata[labelled]))
+        bare = round(float(self.weights[here & ~known].sum()))
+        return f"{plural(bare, 'row')} of a kind that has no label in it" if bare else ""
 
 
 def list_shares(
@@ -96,7 +106,9 @@ def list_shares(
             hits = np.array([label in (one or ()) for one in true], float)[labelled]
             sizes = np.bincount(groups[here], arrays.weights[here], minlength=3).round().astype(int)
             mine, stand_for = groups[arrays.rows][labelled], arrays.stand_for[labelled]
-            if exact:
+            if not labelled.any():
+                found = NOTHING_KNOWN
+            elif exact:
                 cells = groups + 3 * arrays.strata_all
                 bounded = np.bincount(cells[here], arrays.weights[here]).round().astype(int)
                 found = bound_share_exactly(hits, cells[arrays.rows][labelled], bounded, level=level)
@@ -130,8 +142,12 @@ def list_accuracies(table: LabelledTable, column: str, *, level: float) -> tuple
         two = np.array([1 - (label in (one or ())) for one in said])
         counted = np.bincount(two, arrays.weights, minlength=2).round().astype(int)
         inside = two[arrays.rows] == 0
-        one = estimate_share(
-            is_it[inside], np.zeros(inside.sum(), int), arrays.stand_for[inside], counted[:1], level=level
+        one = (
+            NOTHING_KNOWN
+            if not inside.any()
+            else estimate_share(
+                is_it[inside], np.zeros(inside.sum(), int), arrays.stand_for[inside], counted[:1], level=level
+            )
         )
         lines.append(arrays.line(f"{label}: precision", None, _unknown_worth(one), two == 0, inside))
         for name, estimate in (("recall", estimate_recall), ("F1", estimate_f1)):
@@ -221,7 +237,9 @@ def list_coefficients(
         }
         numbers = np.array([codes.get(value, 0) for value in told[cluster].to_list()])
         clusters = numbers[rows], numbers[whole]
-        notes.append(f"{plural(len(codes), 'cluster')} of `{cluster}`, taken as a sample of a world of them.")
+        notes.append(
+            f"{plural(len(codes), 'cluster')} of `{cluster}`, taken as a sample of a world of them{'; of so few, intervals are rough' if len(codes) < _FEW_CLUSTERS else ''}."
+        )
     fit = fit_logit if logit else fit_ols
     human_fit = (x_true, y[rows] if y_true is None else y_true)
     found = estimate_coefficients(

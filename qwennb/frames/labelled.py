@@ -94,7 +94,7 @@ def read_labelled(
         ids = frame[ID].to_list() if ID in frame.columns else [None] * len(frame)
         weight = frame[WEIGHT].to_list() if ID in frame.columns else [None] * len(frame)
         labels = {column: values[places] for column, values in told.items()}
-        sample = _Sample(ids, weight, places)
+        sample = _DrawnRows(ids, weight, places)
         if None not in ids and sum(weight) > len(frame) + 0.5:
             return _read_drawn_alone(frame, sample, labels, human, design)
         return _place(opened, frame, sample, places, labels, design)
@@ -108,17 +108,10 @@ def read_labelled(
     told = {column: theirs[name] for column, name in human.items()}
     labelled = [place for place, gone in enumerate(_any_missing(list(told.values()))) if not gone]
     _refuse_none(labelled, human)
-    sample = _Sample(theirs[ID].to_list(), theirs[WEIGHT].to_list(), labelled)
+    sample = _DrawnRows(theirs[ID].to_list(), theirs[WEIGHT].to_list(), labelled)
     spec = sample.read_spec()
     check_columns(opened, {"the column that was drawn by": [spec.column]})
-    marks = mark_rows(opened, spec, other.list_names())
-    at = {mark: place for place, mark in enumerate(marks)}
-    missing = [mark for mark in sample.marks.values() if mark not in at]
-    if missing:
-        raise BadInput(
-            f"{plural(len(missing), 'drawn row')} of {len(sample.marks):,} can't be found in this table. Since they were drawn a row or a "
-            "column of it has changed; give the table as it was, or draw with key=, the columns that a row is known by."
-        )
+    marks, at = _find_rows(opened, spec, other.list_names(), sample)
     frame = opened.take(names)
     places = [at[sample.marks[place]] for place in labelled]
     ids = [None] * len(frame)
@@ -126,10 +119,27 @@ def read_labelled(
     for place, mark in sample.marks.items():
         ids[at[mark]], weight[at[mark]] = sample.ids[place], sample.weights[place]
     labels = {column: values[labelled] for column, values in told.items()}
-    return _place(opened, frame, _Sample(ids, weight, places), places, labels, design, marks)
+    return _place(opened, frame, _DrawnRows(ids, weight, places), places, labels, design, marks)
 
 
-class _Sample:
+def _find_rows(
+    table: WholeTable, spec: Draw, names: list[str], sample: _DrawnRows
+) -> tuple[list[str], dict[str, int]]:
+    """Find the drawn rows in the table again, by their marks: the marks of all of its rows, and the place of each."""
+    # Columns that were made since stand behind the id, unless somebody has put them in another order.
+    for known_by in (names[: names.index(ID)], names):
+        marks = mark_rows(table, spec, known_by)
+        at = {mark: place for place, mark in enumerate(marks)}
+        missing = sum(mark not in at for mark in sample.marks.values())
+        if not missing:
+            return marks, at
+    raise BadInput(
+        f"{plural(missing, 'drawn row')} of {len(sample.marks):,} can't be found in this table. Since they were drawn a row or a "
+        "column of it has changed; give the table as it was, or draw with key=, the columns that a row is known by."
+    )
+
+
+class _DrawnRows:
     """The ids and weights of rows, and the places of those that are labelled."""
 
     def __init__(
@@ -155,7 +165,7 @@ class _Sample:
 def _place(
     table: WholeTable,
     frame: pl.DataFrame,
-    sample: _Sample,
+    sample: _DrawnRows,
     places: list[int],
     labels: Mapping[str, pl.Series],
     design: str | None,
@@ -206,7 +216,7 @@ def _place(
     return LabelledTable(frame, ones, places, labels, stand_for, own, strata.of, is_whole=True, note=note)
 
 
-def _check_weights(sample: _Sample, strata: Strata, spec: Draw) -> None:
+def _check_weights(sample: _DrawnRows, strata: Strata, spec: Draw) -> None:
     """Hold the weights against the table: they say from how many rows so many were drawn."""
     for place in sample.marks:
         stratum = strata.of[place]
@@ -219,7 +229,7 @@ def _check_weights(sample: _Sample, strata: Strata, spec: Draw) -> None:
             )
 
 
-def _check_order(sample: _Sample, strata: Strata, marks: Sequence[str] | None) -> None:
+def _check_order(sample: _DrawnRows, strata: Strata, marks: Sequence[str] | None) -> None:
     """Refuse labels that skip rows: within a stratum the labelled ones are the first that were drawn."""
     labelled = set(sample.labelled)
     drawn: dict[int, list[tuple[str, int]]] = {}
@@ -243,7 +253,7 @@ def _check_order(sample: _Sample, strata: Strata, marks: Sequence[str] | None) -
 
 def _read_drawn_alone(
     frame: pl.DataFrame,
-    sample: _Sample,
+    sample: _DrawnRows,
     labels: Mapping[str, pl.Series],
     human: Mapping[str, str],
     design: str | None,

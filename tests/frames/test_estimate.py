@@ -204,8 +204,10 @@ def test_a_draw_that_does_not_fit_the_table_is_refused():
     changed = TABLE.with_columns(age=pl.col("age") + 1)
     with pytest.raises(BadInput, match="200 drawn rows of 200 can't be found in this table"):
         changed.qwen.estimate.share("label", **SHARE, drawn=LABELLED)
-    more = TABLE.with_columns(new=pl.lit(1))  # a column that was made since is no matter
-    assert more.qwen.estimate.share("label", **SHARE, drawn=LABELLED).lines[0].labels == 200
+    # Columns that were made since are no matter, on either side.
+    more, drawn = TABLE.with_columns(new=pl.lit(1)), LABELLED.with_columns(new=pl.lit(1))
+    for labelled in (LABELLED, drawn, drawn.select(reversed(LABELLED.columns))):
+        assert more.qwen.estimate.share("label", **SHARE, drawn=labelled).lines[0].labels == 200
 
 
 @pytest.mark.parametrize(
@@ -243,3 +245,17 @@ def test_of_the_drawn_frame_alone_only_what_it_tells_is_estimated():
     ):
         with pytest.raises(BadInput, match=r"Estimate over the table: df\.qwen\.estimate"):
             call()
+
+
+def test_a_group_of_which_no_row_is_labelled_is_unknown():
+    table = TABLE.with_columns(
+        shop=pl.when(pl.col("id") == LABELLED["id"].max()).then(pl.lit("one")).otherwise(pl.lit("all"))
+    )
+    table = table.with_columns(
+        shop=pl.when(~pl.col("id").is_in(LABELLED["id"].implode()) & (pl.col("id") < 9))
+        .then(pl.lit("none"))
+        .otherwise("shop")
+    )
+    found = table.qwen.estimate.share("label", **SHARE, drawn=LABELLED, by="shop")
+    assert "none · complaint: unknown [0.00, 1.00] · 0 human labels" in "\n".join(map(str, found))
+    assert "of a kind that has no label in it" in str(found)
