@@ -1,6 +1,6 @@
-"""Hands on the model, in the notebook: core ipywidgets over the same client, cache and columns.
+"""Hands on the model, in the notebook: panels on anywidget over the same client, cache and columns.
 
-`static` is why nothing is lost when the kernel is gone; begin there.
+`panel` is what all of them have, and `static` why nothing is lost when the kernel is gone; begin there.
 """
 
 from __future__ import annotations
