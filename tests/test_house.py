@@ -76,9 +76,10 @@ def test_every_library_that_is_imported_is_declared():
 
 
 @pytest.mark.slow
-def test_a_warm_row_passes_at_most_230_of_our_functions_in_47_files():
+def test_a_warm_row_passes_at_most_242_of_our_functions_in_49_files():
+    """Thirteen of them are the pool's: while aiohttp carried a row, none of its own were counted."""
     functions, files = house.stops(*house.ROW)
-    assert functions <= 230 and files <= 47
+    assert functions <= 242 and files <= 49
 
 
 @pytest.mark.parametrize(

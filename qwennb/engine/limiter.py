@@ -289,7 +289,8 @@ class Limiter:
 
     def _wait(self, tokens: float) -> float | None:
         """Tell the seconds until a request may go; None: when another leaves."""
-        if self.in_flight >= self.window or self.in_flight + self._unkept >= self._most:
+        most = 1 if self._probe is not None else max(int(self._window), 1)
+        if self.in_flight >= most or self.in_flight + self._unkept >= self._most:
             return None
         now = self._clock()
         wait = max(self._gate, self._next) - now

@@ -79,7 +79,7 @@ async def read(pieces):
     await asyncio.sleep(0)  # it waits for the head
     for piece in pieces:
         connection.data_received(piece)
-    again = connection.may_serve_again()
+    again = connection.is_free
     connection.connection_lost(None)
     body = bytearray()
     try:
@@ -298,7 +298,7 @@ def test_a_connection_that_nobody_uses_is_closed_after_a_while(run):
             async with asyncio.timeout(5):
                 for writer in raw.writers:  # each closes once its other end has
                     await writer.wait_closed()
-            assert not any(connection.may_serve_again() for connection in held)
+            assert not any(connection.is_free for connection in held)
             await pool.close()
 
     run(work())

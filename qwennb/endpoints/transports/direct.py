@@ -41,7 +41,10 @@ class DirectTransport:
 
     async def send(self, call: Call) -> AsyncGenerator[Payload, None]:
         """The payloads of the reply to *call*, as they arrive."""
-        if (road := self._road(call)) is None:
+        name = (call.base_url, call.path, call.key, *call.headers.items())
+        if name not in self._roads:
+            self._roads[name] = _find_road(call)
+        if (road := self._roads[name]) is None:
             async with aclosing(self._sdk.send(call)) as found:
                 async for payload in found:
                     yield payload
@@ -63,16 +66,11 @@ class DirectTransport:
         await self._pool.close()
         await self._sdk.close()
 
-    def _road(self, call: Call) -> Road | None:
-        """Find the straight way to *call*'s address; None where there is a proxy, or a password in the address."""
-        name = (call.base_url, call.path, call.key, *call.headers.items())
-        if name not in self._roads:
-            straight = connect.proxy_of(call.base_url) is None and "@" not in call.base_url
-            self._roads[name] = _build_road(call) if straight else None
-        return self._roads[name]
 
-
-def _build_road(call: Call) -> Road:
+def _find_road(call: Call) -> Road | None:
+    """Find the straight way to *call*'s address; None where there is a proxy, or a password in the address."""
+    if connect.proxy_of(call.base_url) is not None or "@" in call.base_url:
+        return None
     url = httpx2.URL(call.url)
     tls = url.scheme == "https"
     headers = {

@@ -61,7 +61,10 @@ class ServerAddress(NamedTuple):
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection: sends a request, and is the reply's body in pieces. `status` and `headers` are there after `ask`."""
+    """One connection: sends a request, and is the reply's body in pieces. `status` and `headers` are there after `ask`.
+
+    `is_free`: the reply was whole, nothing came after it, and the other end keeps the connection.
+    """
 
     def __init__(self, address: ServerAddress, lost: Callable[[HttpConnection], None]) -> None:
         self.address = address
@@ -82,8 +85,7 @@ class HttpConnection(asyncio.Protocol):
     def _begin(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self._is_whole = self._is_paused = False
-        self._keeps = True
+        self._is_whole = self._is_paused = self._keeps = self.is_free = False
         self._failure: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._pieces: list[bytes] = []
@@ -114,13 +116,10 @@ class HttpConnection(asyncio.Protocol):
         self._unread = 0
         if self._is_paused:
             self._is_paused = False
+            self.is_free = self._is_whole and self._keeps
             if not self._socket.is_closing():
                 self._socket.resume_reading()
         return piece
-
-    def may_serve_again(self) -> bool:
-        """Tell whether the reply was whole, nothing came after it, and the other end keeps the connection."""
-        return self._is_whole and self._keeps and not self._is_paused and not self._socket.is_closing()
 
     def has_news(self) -> bool:
         """Ask the kernel whether something came that the loop has not seen: of an idle connection that is its end."""
@@ -132,6 +131,7 @@ class HttpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once, whatever is under way."""
+        self.is_free = False
         self._socket.abort()
 
     async def _wait(self) -> None:
@@ -143,15 +143,12 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def _fail(self, failure: Failure) -> None:
-        self._keeps = False
+        self._keeps = self.is_free = False
         if not self._is_whole:
             self._failure = self._failure or failure
-        self._wake()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     # ------------------------------------------------------------------ what the loop calls
 
@@ -171,6 +168,12 @@ class HttpConnection(asyncio.Protocol):
         if self._since_news > MOST_HEAD:
             self._fail(_is_not_http)
             self._socket.abort()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def eof_received(self) -> None:
+        """Lend it no more: asyncio closes it now, and tells so a turn of the loop later."""
+        self.is_free = False
 
     def connection_lost(self, error: Exception | None) -> None:
         """End: of the reply too, where nothing but the end of the connection tells it."""
@@ -193,7 +196,7 @@ class HttpConnection(asyncio.Protocol):
         if self._head_size > MOST_HEAD or b"\0" in value:
             raise ValueError
         if not self.status:
-            known, text = name.decode("latin-1").lower(), _decode(value)
+            known, text = name.decode("latin-1").lower(), value.strip(b" \t").decode(errors="replace")
             self.headers[known] = f"{self.headers[known]}, {text}" if known in self.headers else text
 
     def on_headers_complete(self) -> None:
@@ -207,7 +210,6 @@ class HttpConnection(asyncio.Protocol):
         if self.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             raise ValueError  # a body that is packed on the way, which nobody asked for and httpx does not read either
         self.status = status
-        self._wake()
 
     def on_body(self, piece: bytes) -> None:
         """Hold a piece until it is read."""
@@ -217,7 +219,6 @@ class HttpConnection(asyncio.Protocol):
         if self._unread > UNREAD and not self._is_paused:
             self._is_paused = True
             self._socket.pause_reading()
-        self._wake()
 
     def on_message_complete(self) -> None:
         """Note that the reply is whole; that of a 1xx was none."""
@@ -225,15 +226,9 @@ class HttpConnection(asyncio.Protocol):
         if self.status:
             self._is_whole = True
             self._keeps = self._parser.should_keep_alive()
-            self._wake()
-
-
-def _decode(value: bytes) -> str:
-    value = value.strip(b" \t")
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+            self.is_free = (
+                self._keeps and not self._is_paused
+            )  # while it is, what comes after the answer is not seen
 
 
 class ConnectionPool:
@@ -255,7 +250,9 @@ class ConnectionPool:
             idle = self._idle.get(address)
             while idle:
                 connection = idle.pop()  # the one that was used last
-                if self._is_alive(connection):
+                lay = asyncio.get_running_loop().time() - connection.idle_since
+                is_free = connection.is_free and lay < self._keep_seconds
+                if is_free and (lay < QUIET_SECONDS or not connection.has_news()):
                     return connection
                 connection.close()
             return await self._connect(address, call)
@@ -268,7 +265,7 @@ class ConnectionPool:
         """Take *connection* back; one that is not good for another exchange is closed."""
         if self._turns is not None:
             self._turns.release()
-        if not self._keep_seconds or not connection.may_serve_again():
+        if not self._keep_seconds or not connection.is_free:
             connection.close()
             return
         loop = asyncio.get_running_loop()
@@ -291,12 +288,6 @@ class ConnectionPool:
             if not self._open:
                 return
             await asyncio.sleep(0)
-
-    def _is_alive(self, connection: HttpConnection) -> bool:
-        if not connection.may_serve_again():
-            return False
-        idle = asyncio.get_running_loop().time() - connection.idle_since
-        return idle < QUIET_SECONDS or (idle < self._keep_seconds and not connection.has_news())
 
     def _sweep(self) -> None:
         """Close what was idle for too long, for all connections at once."""
