@@ -82,6 +82,13 @@ def test_a_letter_acts_at_once_and_the_next_row_is_shown(review, tmp_path):
     assert verdicts(panel) == [] and source(panel) == "Lovely!"
 
 
+def test_after_a_label_comes_the_next_row_that_has_none(review):
+    panel = review()
+    press(panel, "nrpp")  # the second is labelled; back to the first
+    assert press(panel, "w")["number"] == 3
+    assert verdicts(panel) == ["right", "wrong"]
+
+
 def test_the_page_is_told_which_of_its_letters_were_taken(review):
     panel = review()
     panel.act("press", letter="r", turn=7)
