@@ -19,7 +19,7 @@ from qwennb.certify import Certificate, Learner, TextFeatures, certify, marks_of
 from qwennb.errors import BadInput, QwenFrameWarning, Uncertified
 from qwennb.frames.asking import ColumnAsker
 from qwennb.frames.columns import NO, YES, Column
-from qwennb.frames.draft_terms import FEWEST_TAUGHT, LOCAL, TAUGHT_LOCAL, DraftTerms
+from qwennb.frames.draft_terms import FEWEST_TAUGHT, LOCAL, TAUGHT_LOCAL, DraftTerms, Goal
 from qwennb.frames.evidence import Evidence
 from qwennb.frames.exactly_once import Evaluation, EvaluationGroup
 from qwennb.frames.outcome import Outcome
@@ -73,7 +73,7 @@ class DraftRun:
         if self._tally.stopped or self._why_not:
             return self._ask_all(self._why_not)
         made = self._prove(self._score(marks_of(keys, SALT)), marks)
-        return self._finish(made)
+        return self._ask_all(self._why_not) if made is None else self._finish(made)
 
     # ------------------------------------------------------------------ who is asked
 
@@ -144,7 +144,11 @@ class DraftRun:
         terms = self._terms
         self._tally.note(f"{terms.goal}={terms.target:g} is being proved")
         if terms.goal == "agree":
-            return certify(scores, self._tell, terms.target, terms.delta, counts=self._counts, marks=marks)
+            # Where the rest is not asked, it can't make up for what is wrong: then it is of the rows taken that so many must be right.
+            goal: Goal = "agree" if terms.on_uncertified == "ask" else "precision"
+            return certify(
+                scores, self._tell, terms.target, terms.delta, goal=goal, counts=self._counts, marks=marks
+            )
         said = self._says(YES)
         if terms.goal == "precision":
             some = np.flatnonzero(said)
@@ -263,8 +267,6 @@ class DraftRun:
         dropped = np.zeros_like(accepted)
         if made is not None and terms.goal == "precision":
             dropped = self._says(NO)  # of what the draft does not keep, precision says nothing
-        if made is None and self._why_not and not self._asked.keys() >= set(range(len(self._prompts))):
-            return self._ask_all(self._why_not)
         labels = len(self._asked)
         left = [index for index in np.flatnonzero(~(accepted | dropped)).tolist() if index not in self._asked]
         unproved: Uncertified | None = None
@@ -276,6 +278,8 @@ class DraftRun:
                 f"{len(left):,} of {len(self._prompts):,} answers of the draft are not proved to be {self._model}'s own at "
                 f'{terms.goal}={terms.target:g}. on_uncertified="ask" asks for them.'
             )
+        if self._tally.stopped:  # a proof is of the whole table, and the rest of it is missing
+            accepted, dropped = np.zeros_like(accepted), np.zeros_like(dropped)
         outcomes: list[Outcome | None] = []
         routes = {"asked": 0, "draft": 0, "left": 0}
         for index, (draft, is_taken) in enumerate(zip(self._drafts, accepted | dropped, strict=True)):

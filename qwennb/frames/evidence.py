@@ -151,8 +151,13 @@ def _claim(
         came += f", and {routes['left']:,} have none"
     if why_not:
         return f"No draft was taken: {why_not}. {came}."
+    of = (
+        f"all {rows:,} rows"
+        if terms.on_uncertified == "ask"
+        else f"the {rows - routes['left']:,} rows with an answer"
+    )
     what = {
-        "agree": f"at least {terms.target:.4g} of all {rows:,} rows have the answer that {model} gives",
+        "agree": f"at least {terms.target:.4g} of {of} have the answer that {model} gives",
         "precision": f"of at least {terms.target:.4g} of the rows kept {model} says that it is true",
         "recall": f"at least {terms.target:.4g} of the rows of which {model} says that it is true are kept",
     }[terms.goal]

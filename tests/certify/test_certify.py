@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from qwennb.certify import certify, marks_of, need
+from qwennb.certify.certify import floor_of, positives_for
 from qwennb.errors import BadInput
 from tests.certify.populations import GOALS, TABLES, build, is_missed, least_probability, prove
 
@@ -104,6 +107,22 @@ def test_ten_thousand_rows_at_93_percent_take_an_eighth_of_the_labels_for_ninety
         made = certify(sure, lambda rows, right=right: right[rows], 0.9)
         shares.append(1 - (made.accepted & ~made.asked).mean())
     assert np.mean(shares) < 0.125
+
+
+@pytest.mark.parametrize("target", [0.8, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("missed", [0, 1, 3])
+def test_positives_that_are_seen_prove_recall_in_exact_numbers(target, missed):
+    """Drawn unreturned from any number of them, of which one too many is left out, so few are seen to be so at most by delta."""
+    seen = positives_for(target, DELTA, missed=missed)
+    for among in (seen, seen + 1, 2 * seen, 10 * seen, 100 * seen):
+        left_out = floor_of(1 - target, among) + 1
+        if left_out > among:
+            continue
+        chance = sum(
+            math.comb(left_out, one) * math.comb(among - left_out, seen - one) for one in range(missed + 1)
+        ) / math.comb(among, seen)
+        assert chance <= DELTA
+    assert missed or seen == {0.8: 14, 0.9: 29, 0.95: 59, 0.99: 299}[target]
 
 
 def test_what_a_certificate_takes_is_known_before_anything_is_asked():

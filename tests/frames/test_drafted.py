@@ -175,15 +175,17 @@ def test_recall_of_a_rare_class_is_said_before_the_model_is_asked():
 
 
 def test_rows_that_are_not_proved_fail_where_the_model_is_not_to_be_asked():
-    with judge(rows=MAILS, label=gold, agree={"flash": 0.7}) as j:
+    with judge(rows=MAILS, label=gold, agree={"flash": errs_where_it_is_polite}) as j:
+        options = {**AGREE, "agree": 0.95, "on_uncertified": "stop", "client": j.client}
         with pytest.warns(QwenFrameWarning, match="Uncertified: .* are not proved to be qwen3.5-plus's own"):
-            made = MAILS.qwen.classify("mail", LABELS, client=j.client, on_uncertified="stop", **AGREE)
+            made = MAILS.qwen.classify("mail", LABELS, **options)
         found = qwennb.evidence(made, "label")
         assert made["label"].null_count() == found.routes["left"] > 0
+        # It is of the rows that have an answer that so many are right: nobody is asked to make up for the others.
+        assert (made["label"].cast(pl.String) == RIGHT).drop_nulls().mean() >= 0.95
+        assert f"of the {ROWS - found.routes['left']} rows with an answer" in str(found)
         with pytest.raises(Uncertified):
-            MAILS.qwen.classify(
-                "mail", LABELS, client=j.client, on_uncertified="stop", on_error="raise", **AGREE
-            )
+            MAILS.qwen.classify("mail", LABELS, on_error="raise", **options)
 
 
 def test_a_draft_that_can_not_be_read_is_asked_and_a_row_that_fails_is_no_default():
@@ -192,6 +194,22 @@ def test_a_draft_that_can_not_be_read_is_asked_and_a_row_that_fails_is_no_defaul
     known = made["label"].is_not_null()
     assert 0 < made["label"].null_count() < 40
     assert (made["label"].cast(pl.String) == RIGHT).filter(known).all()
+
+
+@pytest.mark.parametrize("model", ["qwen3.5-flash", "qwen3.5-plus"])
+def test_a_run_that_is_stopped_keeps_what_is_finished_and_proves_nothing(model):
+    def stop(progress):
+        if progress.model == model and progress.done - progress.cached > 5:
+            progress.stop()
+
+    with judge(rows=MAILS, label=gold, agree={"flash": 0.7}, concurrency=4) as j:
+        made = MAILS.qwen.classify("mail", LABELS, client=j.client, **(AGREE | {"progress": stop}))
+        assert made["label"].null_count() > 0
+        assert (made["label"].cast(pl.String) == RIGHT).drop_nulls().all()  # no draft is taken unproved
+        with pytest.raises(BadInput, match="Nothing is known"):
+            qwennb.evidence(made, "label")
+        again = MAILS.qwen.classify("mail", LABELS, client=j.client, **AGREE)
+        assert again["label"].null_count() == 0 and j.models["qwen3.5-flash"] <= ROWS + 4
 
 
 def test_a_budget_holds_over_the_draft_and_the_model_together():
