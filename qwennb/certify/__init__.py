@@ -15,7 +15,7 @@ except ImportError:
         'A certificate is computed by numpy, which is not installed. Type: pip install "qwennb[tables]"'
     ) from None
 
-from qwennb.certify.certify import Certificate, certify, check_share
+from qwennb.certify.certify import Certificate, certify
 from qwennb.certify.marks import marks_of
 from qwennb.certify.need import need
 from qwennb.certify.trust import Learner, TextFeatures

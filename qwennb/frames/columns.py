@@ -16,7 +16,7 @@ import polars as pl
 from qwennb.client import Options, Qwen
 from qwennb.documents import cell_text
 from qwennb.errors import BadInput, TemplateError, nearest, show_value
-from qwennb.frames.draft_terms import DraftTerms, take_terms
+from qwennb.frames.draft_terms import TERM_CHECKS, DraftTerms, take_terms
 from qwennb.frames.fields import tell_fields
 from qwennb.frames.form import ColumnForm
 from qwennb.frames.options import Lane, Nulls, OnError, split_options
@@ -172,7 +172,7 @@ def build_column(
     """
     refuse_after_fork()
     own, call, client = split_options(given)
-    terms = take_terms(own, verb, is_whole=is_whole)
+    terms = None if TERM_CHECKS.keys().isdisjoint(own) else take_terms(own, verb, is_whole=is_whole)
     own.pop("prompt_version", None)
     into = own.pop("into", None)
     prompts = _name_prompts(prompt, into) if isinstance(prompt, Mapping) else {into or _NOUNS[verb]: prompt}

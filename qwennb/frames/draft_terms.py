@@ -64,11 +64,9 @@ class DraftTerms:
         return count if count >= FEWEST_TAUGHT else 0
 
 
-def take_terms(own: dict[str, Any], verb: str, *, is_whole: bool) -> DraftTerms | None:
-    """Take the terms out of a column's *own* options; *is_whole*: its numbers are whole ones, or it has none."""
+def take_terms(own: dict[str, Any], verb: str, *, is_whole: bool) -> DraftTerms:
+    """Take the terms out of a column's *own* options, which has some; *is_whole*: its numbers are whole ones, or it has none."""
     given = {name: own.pop(name) for name in TERM_CHECKS if name in own}
-    if not given:
-        return None
     named = next(iter(given))
     if verb not in ("classify", "filter", "score"):
         raise BadInput(

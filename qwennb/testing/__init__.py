@@ -11,9 +11,9 @@ def test_a_complaint_is_passed_on():
     assert sorted_mail("The soup was cold.", qwen) == "complaints"
 """
 
-from qwennb.testing.judge import Judge, judge
+from qwennb.testing.judge import judge
 from qwennb.testing.network import no_network
 from qwennb.testing.replay import replaying
 from qwennb.testing.script import Scripted, ScriptedQwen, scripted
 
-__all__ = ["Judge", "Scripted", "ScriptedQwen", "judge", "no_network", "replaying", "scripted"]
+__all__ = ["Scripted", "ScriptedQwen", "judge", "no_network", "replaying", "scripted"]

@@ -98,7 +98,7 @@ def test_one_error_too_many_ends_the_claim_where_everything_is_drawn():
     assert not made.accepted.all()
 
 
-def test_ten_thousand_rows_at_93_percent_take_an_eighth_of_the_labels_for_ninety_percent():
+def test_of_ten_thousand_rows_that_are_93_percent_right_an_eighth_is_asked():
     shares = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
