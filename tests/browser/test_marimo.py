@@ -1,16 +1,12 @@
-"""marimo: answers and panels as a cell's value, a column that runs, and every attack; one server and one page of it.
-
-marimo makes more of Markdown than others: it fetches icons and draws diagrams. So what we show there is HTML of our own.
-"""
+"""Every attack in marimo: as the value of a cell, alone or among others, none comes to life and nothing leaves."""
 
 from __future__ import annotations
 
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,141 +15,166 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from qwennb.simulator import Reply, Simulator
 from tests.browser.corpus import ACTIVE
-from tests.browser.lab import AXE
-from tests.conftest import until
+from tests.browser.hurt import END, NAMES, OBSERVE
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
-CELLS = [
-    """import marimo as mo
-import polars as pl
-from qwennb import Qwen, widgets
-from tests.browser.corpus import ATTACKS, EVERYTHING, answers_with
-qwen = Qwen(model="flash", budget=2.0, thinking=False)
-table = pl.DataFrame({"n": range(90)})""",
-    'qwen.ask("Alone", thinking=True)',
-    'qwen.ask_many(["Two of them", "are a list"])',
-    'widgets.Playground("Say {{ n }}", table, client=qwen, variants=[{}, {"temperature": 0.2}], rows=2)',
-    "widgets.Usage(qwen)",
-    'made = table.qwen.ask("Tell {{ n }}", client=qwen, concurrency=4)\nmade["answer"].count()',
-    """answers = [answer for attack in [*ATTACKS, EVERYTHING] for answer in answers_with(attack)]
-mo.vstack([mo.vstack(answers[at : at + 300]) for at in range(0, len(answers), 300)])""",
-    "answers[-6]",
-    'print("all", "through")',
-]
+SIZE = 300  # answers in one cell
+APP = f"""
+import marimo
+app = marimo.App()
+
+@app.cell
+def _():
+    import marimo as mo
+    from tests.browser.corpus import ATTACKS, EVERYTHING, answers_with
+    answers = [answer for attack in [*ATTACKS, EVERYTHING] for answer in answers_with(attack)]
+    return ATTACKS, answers, mo
+
+@app.cell
+def _(answers, mo):
+    mo.vstack([mo.vstack(answers[at : at + {SIZE}]) for at in range(0, len(answers), {SIZE})])
+    return
+
+@app.cell
+def _(answers):
+    answers[-6]
+    return
+
+@app.cell
+def _(mo):
+    mo.md("all are through")
+    return
+"""
+PANELS = """
+import marimo
+app = marimo.App()
+
+@app.cell
+def _():
+    import marimo as mo
+    from tests.browser.hurt import END, hurt, make
+    chat, playground, review, usage = make("chat"), make("playground"), make("review"), make("usage")
+    return END, chat, hurt, mo, playground, review, usage
+
+@app.cell
+def _(chat):
+    chat
+    return
+
+@app.cell
+def _(playground):
+    playground
+    return
+
+@app.cell
+def _(review):
+    review
+    return
+
+@app.cell
+def _(usage):
+    usage
+    return
+
+@app.cell
+def _(mo):
+    go = mo.ui.run_button(label="Attack")
+    go
+    return (go,)
+
+@app.cell
+def _(END, chat, go, hurt, mo, playground, review, usage):
+    mo.stop(not go.value)
+    for panel in (chat, playground, review, usage):
+        hurt(panel)
+    mo.md(END)
+    return
+"""
 
 
-def written(cells: list[str]) -> str:
-    """A notebook of marimo, as it keeps one."""
-    names = "mo, pl, Qwen, widgets, ATTACKS, EVERYTHING, answers_with, qwen, table"
-    made = ["import marimo\n\napp = marimo.App()\n"]
-    for number, cell in enumerate(cells):
-        body = "\n".join(f"    {line}" for line in cell.splitlines())
-        takes, gives = (
-            ("", f"    return {names}")
-            if not number
-            else (names, "    return answers,")
-            if "answers =" in cell
-            else (names, "    return")
-        )
-        takes += ", answers" if cell.startswith("answers[") else ""
-        made.append(f"\n\n@app.cell\ndef _({takes}):\n{body}\n{gives}\n")
-    return "".join(made)
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[Simulator]:
-    with Simulator(
-        "openrouter", api_key="sk-sim", script=lambda asked: Reply(f"**{asked.text}**, ::lucide:rocket:: $5")
-    ) as simulator:
-        yield simulator
-
-
-@pytest.fixture(scope="module")
-def page(lab, sim, tmp_path_factory) -> Iterator[Page]:
-    """The page of a notebook, all cells of which are being run."""
+@pytest.fixture(params=["answers", "panels"])
+def address(request, tmp_path_factory) -> Iterator[str]:
+    """A marimo that shows every attack."""
+    pytest.importorskip("marimo")
     folder = tmp_path_factory.mktemp("marimo")
-    (folder / "config" / "marimo").mkdir(parents=True)
-    (folder / "config" / "marimo" / "marimo.toml").write_text("[runtime]\nauto_instantiate = true\n")
-    (folder / "book.py").write_text(written(CELLS), encoding="utf-8")
+    (folder / "app.py").write_text(APP if request.param == "answers" else PANELS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "marimo", "edit", "book.py", "--headless", "--no-token", "--skip-update-check", "-p", str(port)],
-        cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={
-            **os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "PYTHONPATH": str(ROOT),
-            "QWENNB_ENDPOINT": f"openrouter+{sim.base_url}", "QWENNB_API_KEY": "sk-sim", "QWENNB_CACHE_DIR": str(folder / "answers"),
-        },
-    )  # fmt: skip
+    environ = {
+        **os.environ, "HOME": str(folder), "PYTHONPATH": str(ROOT), "QWENNB_CACHE_DIR": str(folder / "answers"),
+        "XDG_CONFIG_HOME": str(folder), "XDG_STATE_HOME": str(folder), "XDG_CACHE_HOME": str(folder),
+    }  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "marimo",
+        "-q",
+        "run",
+        "app.py",
+        "--headless",
+        "--no-token",
+        "--port",
+        str(port),
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(port), "marimo's server", 120)
-        opened = lab.chromium.new_context(viewport={"width": 1280, "height": 1000}).new_page()
-        opened.asked, opened.dialogs = [], []
-        opened.on("request", lambda request: opened.asked.append(request.url))
-        opened.on("dialog", lambda dialog: (opened.dialogs.append(dialog.message), dialog.dismiss()))
-        sim.pace(latency=0.3)
-        opened.goto(f"http://127.0.0.1:{port}/")
-        yield opened
-        opened.context.close()
+        end = time.monotonic() + 100
+        while not answers(url):
+            assert server.poll() is None and time.monotonic() < end, (folder / "log").read_text()
+        yield url
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        server.terminate()
+        server.wait(60)
 
 
-def answers(port: int) -> bool:
+def answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+        urllib.request.urlopen(f"{url}/health", timeout=20).close()
     except OSError:
         return False
     return True
 
 
-def test_a_column_shows_marimos_own_bar_and_leaves_its_line(page, sim):
-    bar = page.locator("marimo-progress")
-    expect(bar.get_by_text(re.compile(r"a minute · \$.* to come"))).to_be_visible()
-    sim.pace(latency=0.0)
-    expect(page.get_by_text("qwen3.5-flash · 90 rows, 90 unique · ")).to_be_visible()
-    expect(bar).to_have_count(0)
-    expect(page.get_by_text("all through", exact=True)).to_be_visible(timeout=200_000)
+@pytest.fixture
+def seen(lab, address) -> Iterator[tuple[Page, list[str], list[str]]]:
+    """The page, what it asked of others, and its dialogs."""
+    context = lab.chromium.new_context(viewport={"width": 1280, "height": 900})
+    asked: list[str] = []
+    dialogs: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    context.add_init_script(OBSERVE)
+    page = context.new_page()
+    page.goto(address)
+    yield page, asked, dialogs
+    context.close()
 
 
-def test_an_answer_is_a_cells_value_alone_and_in_a_list(page):
-    alone, first, second = (page.locator(".qwennb-answer").nth(at) for at in range(3))
-    expect(alone.locator("strong")).to_have_text("Alone")
-    expect(alone).to_contain_text("::lucide:rocket:: $5")
-    expect(alone).to_contain_text("qwen3.5-flash · ")
-    expect(first).to_contain_text("Two of them")
-    expect(second).to_contain_text("are a list")
-
-
-def test_panels_are_drawn_and_used_by_mouse_and_keyboard(page):
-    prompt, cells = page.get_by_label("prompt", exact=True), page.get_by_role("cell", name="Say 1")
-    expect(page.get_by_label("Model B", exact=True)).to_be_visible()
-    page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.get_by_text("Done: 4 of 4 answered.").first).to_be_visible()
-    expect(cells.last.locator("strong")).to_have_count(0)  # a column's texts, as they are
-    prompt.fill("Once more {{ n }}")
-    prompt.press("Control+Enter")
-    expect(page.get_by_role("cell").filter(has_text="Once more 0").first).to_be_visible()
-    expect(page.get_by_text("of this client's budget of $2.00")).to_be_visible()
-    expect(page.locator(".qw-sum")).to_contain_text("101")  # three, ninety, and two times four
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(
-        """() => axe.run({include: [{fromShadowDom: ['marimo-anywidget', '.qw']}]}, {resultTypes: ['violations']})
-          .then(found => found.violations.map(one => one.id))"""
-    )
-    assert found == []
-
-
-def test_no_attack_comes_to_life_in_marimo(page):
+@pytest.mark.parametrize("address", ["answers"], indirect=True)
+def test_no_attack_comes_to_life_in_marimo(seen, address):
+    page, asked, dialogs = seen
+    expect(page.get_by_text("all are through")).to_be_visible(timeout=200_000)
     page.wait_for_function(
         "() => [...document.querySelectorAll('.output-area')].some(one => one.textContent.length > 100_000)",
         timeout=200_000,
     )
-    assert page.evaluate(ACTIVE, ".qwennb-answer") == []
-    assert page.dialogs == []
-    assert {url for url in page.asked if urlsplit(url).hostname not in ("127.0.0.1", None)} == set()
+    assert page.evaluate(ACTIVE, ".output-area") == []
+    assert dialogs == []
+    assert {url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None)} == set()
+
+
+@pytest.mark.parametrize("address", ["panels"], indirect=True)
+def test_no_attack_comes_to_life_in_a_panel_in_marimo(seen):
+    page, asked, dialogs = seen
+    expect(page.locator(".qw")).to_have_count(len(NAMES), timeout=200_000)
+    before = page.evaluate("drawn")
+    page.get_by_role("button", name="Attack").click()
+    expect(page.get_by_text(END).last).to_be_visible(timeout=200_000)
+    assert page.evaluate("drawn") > before + 500
+    assert page.evaluate("alive") == [] and dialogs == []
+    assert {url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None)} == set()
