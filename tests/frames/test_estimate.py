@@ -259,3 +259,23 @@ def test_a_group_of_which_no_row_is_labelled_is_unknown():
     found = table.qwen.estimate.share("label", **SHARE, drawn=LABELLED, by="shop")
     assert "none · complaint: unknown [0.00, 1.00] · 0 human labels" in "\n".join(map(str, found))
     assert "of a kind that has no label in it" in str(found)
+
+
+def test_what_was_labelled_in_review_is_read_as_it_comes(tmp_path):
+    """Review hides the model's answer of drawn rows, keeps labels in a file, and gives the frame with what is true."""
+    from qwennb import widgets
+    from qwennb.tuning import Labels, row_of
+
+    todo = TABLE.qwen.draw("label", n=60, seed=3)
+    true = dict(TRUTH.select("id", "human").rows())
+    given = Labels(tmp_path / "labels.jsonl", by="ann")
+    for row in todo.iter_rows(named=True):
+        is_right = row["label"] == true[row["id"]]
+        given.give(
+            row_of(str(row["id"]), row["label"]),
+            "right" if is_right else "fixed",
+            None if is_right else true[row["id"]],
+        )
+    review = widgets.Review(todo, answer="label", source="id", labels=tmp_path / "labels.jsonl", by="ann")
+    found = TABLE.qwen.estimate.share("label", of="complaint", human="label_true", drawn=review.labelled())
+    assert found.lines[0].labels == 60 and found.low < TRUE.mean() < found.high
