@@ -126,7 +126,7 @@ def playground(endpoint: str) -> Playground:
         panel.act("change", variant=0, name="system", value=attack)
         request = Request(attack, (user_message(Text(attack)),))
         with panel.lock:
-            panel._asked = (attack, [attack], [{"model": attack}] * 2)
+            panel._asked = ("Say {{ x }}", [f"Say {attack}"], [{"model": attack}] * 2)
             panel._outcomes = {
                 (0, 0): VariantOutcome(Answer(request, text=f"{attack} first")),
                 (0, 1): VariantOutcome(Answer(request, text=f"{attack} second {attack}")),
@@ -185,7 +185,7 @@ def usage() -> Usage:
     client = SimpleNamespace(session=SimpleNamespace(config=config, memory=memory), config=config, spent=1.0)
     made = Usage(client)
     display(made)
-    chosen = [("by", by) for by in made.switches["by"]]
+    chosen = [("by", by) for by in ("model", "day", "notebook", "endpoint")]
     chosen += [("notebook", attack) for attack in ATTACKS[:9]] + [("notebook", "all")]
     for switch, value in chosen:
         made.act("choose", switch=switch, value=value)
