@@ -256,7 +256,8 @@ class Evaluator:
         group: EvaluationGroup | None,
         tally: Tally,
     ) -> list[Outcome | None]:
-        from qwennb.frames.drafted import DraftRun  # with numpy, which only this needs
+        from qwennb.certify import need  # noqa: F401 - first: it says in a sentence that numpy is missing
+        from qwennb.frames.drafted import DraftRun
 
         client = self.column.client or default_client()
         drafter = ColumnAsker(client, self.column.as_draft(terms), payer=self.find_asker())

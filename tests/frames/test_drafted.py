@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import polars as pl
 import pytest
 
@@ -297,3 +300,16 @@ def test_terms_that_can_not_be_meant_are_refused_in_a_sentence(verb, options, wo
 def test_a_plan_of_polars_that_brings_rows_in_pieces_takes_no_draft(plan):
     with pytest.raises(BadInput, match=r"Collect it first: lf.collect\(\)"):
         plan()
+
+
+def test_without_numpy_a_draft_is_refused_with_what_to_type():
+    script = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "import polars as pl, qwennb\n"
+        "df = pl.DataFrame({'t': [str(n) for n in range(99)]})\n"
+        "for ask in (df.qwen, df.qwen.plan):\n"
+        "    try: ask.classify('t', ['a', 'b'], model='plus', draft='flash', agree=0.9, endpoint='simulator')\n"
+        "    except qwennb.errors.BadInput as told: print(told)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.count('Type: pip install "qwennb[tables]"') == 2, done.stdout + done.stderr
