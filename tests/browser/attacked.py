@@ -151,10 +151,13 @@ def review() -> Review:
     whole = "\n\n".join(ATTACKS)
     frame = pl.DataFrame({attack: [attack] for attack in dict.fromkeys(ATTACKS)})
     frame = frame.with_columns(qw_answer=pl.lit(whole), qw_other=pl.lit(whole[::-1]))
-    labels = Labels(folder / "labels.jsonl")
     row = ReviewRows(frame, answer="qw_answer", other="qw_other").all[0]
-    for attack in ATTACKS:
-        Labels(labels.path, attack).give(row.name, "fixed", whole + "?")
+    labels = Labels(folder / "labels.jsonl", ATTACKS[0])
+    labels.give(row.name, "fixed", whole + "?")
+    with labels.path.open("a") as file:
+        for attack in ATTACKS[1:]:
+            line = {"row": row.name, "verdict": "right", "fix": None, "by": attack, "at": ""}
+            file.write(json.dumps(line) + "\n")
     made = Review(frame, answer="qw_answer", other="qw_other", labels=labels.path, by=ATTACKS[0])
     assert len(made.agreement) > 0.8 * len(ATTACKS)
     display(made)
