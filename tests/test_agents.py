@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,9 @@ def test_the_skill_and_the_tools_are_in_a_wheel_where_others_find_them(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     assert (tmp_path / "site" / SKILL.relative_to(ROOT)).read_bytes() == SKILL.read_bytes()
+    panels = Path("qwennb", "notebook", "widgets")
+    drawn = sorted(file.name for file in (ROOT / panels).glob("*.[jc]s*"))
+    assert drawn == sorted(file.name for file in (tmp_path / "site" / panels).glob("*.[jc]s*")) != []
     [points] = (tmp_path / "site").glob("*.dist-info/entry_points.txt")
     assert "[jupyter_server_mcp.tools]\nqwennb = qwennb.agents:TOOLS" in points.read_text()
     program = "import sys, pathlib; from library_skills.scanner import scan_python_distributions as scan; found = scan(pathlib.Path(sys.argv[1])); print([s.name for s in found.skills], found.warnings)"
