@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwennb.catalog.abilities import Abilities, Range, Thinking
+from qwennb.catalog.abilities import Abilities, Range
 from qwennb.catalog.catalog import Catalog, ModelRow
 from qwennb.catalog.media import Images, Videos, image_size, image_tokens
 from qwennb.catalog.model import Model, Price, RateQuota, plain_name

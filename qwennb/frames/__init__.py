@@ -19,7 +19,7 @@ from qwennb.frames.duckdb_function import add_to_duckdb
 from qwennb.frames.estimate import Estimator, estimate
 from qwennb.frames.estimates import Estimate, Estimates
 from qwennb.frames.evaluator import EVALUATIONS
-from qwennb.frames.evidence import evidence
+from qwennb.frames.evidence_of import evidence
 from qwennb.frames.interrupt import INTERRUPTS
 from qwennb.frames.progress import Progress, WrittenProgress
 from qwennb.frames.prompts import prompts

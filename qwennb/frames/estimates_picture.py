@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from qwennb.frames.estimates import Estimate
 from qwennb.text import shorten
+
+if TYPE_CHECKING:
+    from qwennb.frames.estimates import Estimate
 
 _LONG = 40  # signs of a name in the picture
 _OURS, _NAIVE = "#1f77b4", "#d95f02"

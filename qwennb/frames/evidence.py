@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from qwennb.errors import BadInput
-from qwennb.frames.any_table import as_polars
 from qwennb.frames.columns import YES, Column
 from qwennb.frames.draft_terms import DraftTerms
+from qwennb.terminal import flatten
 
 if TYPE_CHECKING:
     from qwennb.certify import Certificate
@@ -130,7 +130,7 @@ class Evidence:
             _FOUND.appendleft((self.into, tuple(frame.columns), _fingerprint(frame), self))
 
     def __str__(self) -> str:
-        return self.claim
+        return flatten(self.claim)
 
 
 _FOUND = deque(maxlen=MOST)
@@ -172,45 +172,18 @@ def _fingerprint(frame: pl.DataFrame) -> int:
     return int(plain.hash_rows(seed=0).sum()) if len(plain) else 0
 
 
-def evidence(frame: Any, into: str | None = None) -> Evidence:
-    """Find what is proved of a column that was made with `draft=`.
-
-    It is found by what the frame holds, in any order of its rows; a frame carries nothing else. It lasts as long as the process: in
-    another one the same call makes it again, and costs nothing.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        What the call gave.
-    into : str, optional
-        The column that it made; left out for `filter`, which makes none.
-
-    Returns
-    -------
-    Evidence
-        What is proved, of how many rows, by how many answers.
-
-    Raises
-    ------
-    BadInput
-        If nothing is known of it: other rows, changed cells, or it was made without a draft.
-
-    Examples
-    --------
-    >>> mails = pl.DataFrame({"mail": [f"Mail {n}" for n in range(300)]})
-    >>> labels = mails.qwen.classify("mail", ["good", "bad"], model="plus", draft="flash", agree=0.8)
-    >>> qwennb.evidence(labels, "label").rows
-    300
-    """
+def find_evidence(
+    columns: Sequence[str], read: Callable[[Sequence[str]], pl.DataFrame], into: str
+) -> Evidence:
+    """Find what is proved of the column *into* by the *columns* of a frame and what they hold, which *read* gives."""
     with _lock:
-        known = [one for one in _FOUND if one[0] == (into or "")]
-    columns = list(frame.columns) if hasattr(frame, "columns") else []
+        known = [one for one in _FOUND if one[0] == into]
     prints: dict[tuple[str, ...], int] = {}
     for _, names, fingerprint, found in known:
         if not set(names) <= set(columns):
             continue
         if names not in prints:
-            prints[names] = _fingerprint(_take(frame, names))
+            prints[names] = _fingerprint(read(names))
         if prints[names] == fingerprint:
             return found
     of = f"`{into}`" if into else "these rows"
@@ -218,7 +191,3 @@ def evidence(frame: Any, into: str | None = None) -> Evidence:
         f"Nothing is known of how {of} came about as the frame stands now. Give evidence() the frame as the call gave it, all of its "
         "rows and no other; in a new session run the call again (it recalls its answers)."
     )
-
-
-def _take(frame: Any, names: Sequence[str]) -> pl.DataFrame:
-    return as_polars(frame, names).select(names)

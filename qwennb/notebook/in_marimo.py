@@ -32,10 +32,9 @@ _bars: dict[int, Any] = {}
 
 def see(progress: Progress) -> None:
     """A run is this far. On the thread of the run, so that it is shown in the right cell."""
-    import marimo
-
     from qwennb.notebook.widgets.progress import headline
 
+    marimo = sys.modules["marimo"]  # its notebook runs here
     bar = _bars.get(progress.run)
     if progress.finished:
         if bar is not None:

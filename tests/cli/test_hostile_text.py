@@ -231,6 +231,8 @@ def hostile_values(folder: Path) -> list[Any]:
     from qwennb.endpoints.local import DownloadProgress as Fetched
     from qwennb.endpoints.local.hub import HubFile
     from qwennb.frames.column_plan import ColumnPlan
+    from qwennb.frames.estimates import Estimate, Estimates
+    from qwennb.frames.evidence import Evidence
     from qwennb.notebook.widgets.chat_attach import Attached
     from qwennb.project import Leading
 
@@ -245,6 +247,13 @@ def hostile_values(folder: Path) -> list[Any]:
         "tiers": (),
         "model": HOSTILE,
         "endpoint": HOSTILE,
+        "draft": HOSTILE,
+        "certificate": HOSTILE,
+    }
+    line = Estimate(HOSTILE + LINES, HOSTILE, 0.5, 0.4, 0.6, 9, 0.5, 1.0, 20, note=HOSTILE)
+    proof = {field.name: 0 for field in dataclasses.fields(Evidence)} | {
+        "claim": HOSTILE + LINES,
+        "routes": {},
     }
     hub = HubFile("owner/repository", "x.gguf")
     object.__setattr__(hub, "file", HOSTILE + LINES)
@@ -260,6 +269,7 @@ def hostile_values(folder: Path) -> list[Any]:
         Attached(HOSTILE + LINES, "text", Text(HOSTILE)), hosted, file, hub, Fetched(file, 1),
         LocalServer(LocalModel(file, folder / "x.gguf", folder / "log")),
         Leading(HOSTILE, HOSTILE + LINES, HOSTILE + LINES), truth, truth.accuracy, broken,
+        line, Estimates((line, line)), Evidence(**proof),
     ]  # fmt: skip
 
 
@@ -273,7 +283,7 @@ def test_no_value_of_ours_shows_itself_with_what_steers_a_terminal(tmp_path):
                 not isinstance(value, Answer) or text is not value.text
             ):  # `str(answer)` is its text, as it came
                 assert not CONTROLS.findall(text), (type(value), text)
-        assert "Plan" in type(value).__name__ or "\n" not in repr(value)
+        assert type(value).__name__ in ("Plan", "ColumnPlan", "Estimates") or "\n" not in repr(value)
 
 
 def kinds(module: str = "qwennb") -> list[type]:
@@ -323,6 +333,7 @@ def test_only_known_doors_write_to_a_terminal():
         "frames/progress.py",
         "frames/truth_column.py",  # what `truth=` found
         "notebook/columns.py",  # the bar of a column where the front end shows no widgets
+        "notebook/in_marimo.py",  # the line of a column below its cell, flattened where it is made
         "notebook/outputs.py",  # keeps what a cell has shown while a question is cleared
         "notebook/place.py",  # answers in a terminal, without controls
         "notebook/sharing.py",

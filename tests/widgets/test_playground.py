@@ -122,7 +122,7 @@ def test_what_a_control_lets_through_is_taken(model, place):
                 abilities.check({n: v for n, v in variant.options().items() if n not in ("model", "sample")})
 
 
-def test_a_number_is_sent_when_it_was_changed_and_left_alone_again_when_it_is_emptied(qwen):
+def test_a_number_is_sent_once_it_was_changed_and_left_alone_once_it_is_emptied(qwen):
     variant = Variant(qwen, {"seed": 7})
     assert variant.options() == {"model": "qwen3.5-flash", "seed": 7}
     variant.change("temperature", 0.3)
@@ -312,7 +312,7 @@ def test_run_pressed_twice_runs_once(play, sim):
     assert begun.count("qwennb-playground") == 1
 
 
-def test_a_playground_that_is_made_again_is_as_it_was_left_unless_its_code_has_changed(play):
+def test_a_playground_that_is_made_again_is_as_it_was_left_unless_its_code_changed(play):
     made = play(rows=2, name="left")
     made.act("change", variant=0, name="seed", value=5)
     run(made, prompt="Shorter: {{ review }}", rows=1)
