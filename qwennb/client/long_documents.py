@@ -128,8 +128,13 @@ def plan_pieces(
 
 
 def _recall(session: Session, request: Request, options: Options) -> Answer | None:
+    """Look up the answer to a piece, of which nobody is told: it is looked up for a plan."""
+    mode = session.mode(options)
+    if mode in ("off", "refresh"):
+        return None
     try:
-        return session.recall(request, options)
+        identity = session.identity(request.model, [request.key], mode, request)
+        return session.memory.recall(request, identity, mode)
     except QwenError:  # in replay, what is not recorded
         return None
 

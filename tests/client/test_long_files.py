@@ -7,8 +7,10 @@ import re
 import pytest
 
 from qwennb import Document, Pdf, Qwen
+from qwennb.client import QwenWarning
 from qwennb.client.long_documents import cut_document
 from qwennb.errors import BadInput, MediaError, NotRecorded
+from qwennb.simulator import Reply
 from tests.papers import pdf
 
 SMALL = "qwen2.5-coder-0.5b-instruct"  # of a window of 8,192 tokens
@@ -216,3 +218,18 @@ def test_a_chat_says_that_it_goes_in_no_pieces(small):
     with pytest.raises(BadInput, match="no turn of a conversation"):
         qwen.chat().ask("What?", files=[REPORT], overflow="map")
     assert sim.ledger.count("asked") == 0
+
+
+def test_a_plan_tells_nobody_of_the_pieces_that_it_looks_up(simulate, client):
+    cut = Reply("It says nothing about", finish_reason="length", usage={"completion_tokens": 9})
+    sim = simulate("llama.cpp", models=[SMALL], script=lambda asked: cut)
+    heard = []
+    qwen = client(sim, on_event=heard.append)
+    given = {"files": [REPORT], "overflow": "map", "max_tokens": 9}
+    with pytest.warns(QwenWarning):
+        qwen.ask("What is the figure of chapter 57?", **given)
+    before = len(heard)
+    assert qwen.plan("What is the figure of chapter 57?", **given).known == 5 and len(heard) == before
+    with pytest.warns(QwenWarning) as told:
+        qwen.ask("What is the figure of chapter 57?", **given)
+    assert sorted(str(one.message)[:9] for one in told) == ["4 of 4 an", "The answe"]
