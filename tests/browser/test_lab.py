@@ -63,7 +63,7 @@ def test_the_next_notebook_finds_nothing_of_the_one_before(notebook):
     before.run_all()
     before.wait_text("amber")
     before.page.evaluate(
-        "() => { jupyterapp.commands.execute('apputils:change-theme'); window.running = true; }"
+        "() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); window.running = true; }"
     )
     before.page.locator(".jp-Cell-inputArea .cm-content").first.fill("not saved")
     before.close()

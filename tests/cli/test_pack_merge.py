@@ -14,7 +14,7 @@ from qwennb import Pack
 from qwennb.errors import PackRefused
 from tests.answers import answer_of, answers
 
-OLD = Path(__file__).parents[2] / "notebooks" / "packs"
+OLD = Path(__file__).parent / "old"  # as 0.1 wrote the lessons' packs
 
 
 @pytest.fixture
@@ -187,7 +187,9 @@ def test_what_a_request_without_a_model_means_is_told_where_the_packs_differ(run
 
 
 def test_an_old_pack_is_read_as_ever_and_merged_into_one_of_the_new_form(run, tmp_path):
-    for file in OLD.glob("*.qwenpack"):
+    files = list(OLD.glob("*.qwenpack"))
+    assert len(files) == 3
+    for file in files:
         assert file.read_bytes().startswith(b'{"qwennb_pack":1,')
         pack = Pack.read(file)
         assert pack.root.encode() in file.read_bytes()  # the content's root is what it was
