@@ -285,13 +285,5 @@ def literal(text: str) -> str:
     return made.replace("$", dollar)
 
 
-def spell_label(text: str) -> str:
-    """Write *text* as one line of a widget's label, which JupyterLab searches for formulas, and in which there are no tags."""
-    line = " ".join(drop_controls(text).split())
-    if line.count("$") > 1 or "\\" in line:
-        return line.replace("$", "＄").replace("\\", "＼")
-    return line
-
-
 def _entities(marks: re.Pattern[str], text: str) -> str:
     return marks.sub(lambda mark: f"&#{ord(mark[0])};", text)

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 
 from qwennb.answer.formula import BEGIN, mend_formula, set_display
 from qwennb.answer.inline import literal as literal
-from qwennb.answer.inline import spell_label as spell_label
 from qwennb.answer.inline import write_lines
 from qwennb.terminal import LINE_BREAKS, drop_controls
 

@@ -413,11 +413,3 @@ def test_a_fence_has_no_name_but_that_of_a_language(name):
 def test_a_fence_keeps_the_name_of_a_language(name):
     language = name.strip("{.}").split()[0]
     assert markup.inert(f"```{name}\nx\n```") == f"<samp>\n\n```{language}\nx\n```\n\n</samp>"
-
-
-@pytest.mark.parametrize(
-    "said", [r"\(\href{https://a.example}{x}\)", r"$\gdef\sum{9}$", r"\begin{align}x\end{align}", r"\[x\]"]
-)
-def test_a_label_holds_nothing_that_is_typeset(said):
-    assert not re.search(r"\\|\$.*\$", markup.spell_label(said))
-    assert markup.spell_label("it costs\n$5") == "it costs $5"
